@@ -1,0 +1,131 @@
+"""Where this installation keeps its things. Read once from the environment, then passed along."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tieout.errors import TieoutError
+
+__all__ = ["Settings", "load_settings"]
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One installation: a home folder, two stores and a database.
+
+    `inbox_url` and `outbox_url` are fsspec URLs without a trailing slash. `external_database_url`
+    is None when the embedded server is used. The folders below `home` exist only once something
+    made them (`ensure_dirs`).
+    """
+
+    project_dir: Path
+    home: Path
+    inbox_url: str
+    outbox_url: str
+    external_database_url: str | None = field(default=None, repr=False)
+    airflow_database_url: str | None = field(default=None, repr=False)
+
+    @property
+    def pg_dir(self) -> Path:
+        """The embedded server's data, port and log."""
+        return self.home / "pg"
+
+    @property
+    def airflow_dir(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.home / "airflow"
+
+    @property
+    def docs_dir(self) -> Path:
+        """The dbt docs and the Data Docs."""
+        return self.home / "docs"
+
+    @property
+    def gx_dir(self) -> Path:
+        """What Great Expectations writes."""
+        return self.home / "gx"
+
+    @property
+    def dbt_dir(self) -> Path:
+        """What dbt writes: target and logs."""
+        return self.home / "dbt"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Logs of tasks and servers."""
+        return self.home / "logs"
+
+    @property
+    def truth_dir(self) -> Path:
+        """The simulator's truth, beside the inbox, for tests."""
+        return self.home / "truth"
+
+    @property
+    def archive_dir(self) -> Path:
+        """The bytes of files that were not landed."""
+        return self.home / "archive"
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Generated keys (0700, files 0600)."""
+        return self.home / "secrets"
+
+    def ensure_dirs(self) -> None:
+        """Make the home and its folders; pg, secrets and archive are for the owner only."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        for folder in (self.airflow_dir, self.docs_dir, self.gx_dir, self.dbt_dir, self.logs_dir):
+            folder.mkdir(exist_ok=True)
+        for folder in (self.pg_dir, self.secrets_dir, self.archive_dir):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for url in (self.inbox_url, self.outbox_url):
+            if url.startswith("file://"):
+                Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read TIEOUT_HOME, TIEOUT_INBOX, TIEOUT_OUTBOX, TIEOUT_DATABASE_URL (all optional).
+
+    A relative path counts from the current folder. An empty value counts as not set. Raises
+    TieoutError for a database URL that is not PostgreSQL's.
+    """
+    env = os.environ if environ is None else environ
+    project_dir = Path(env.get("TIEOUT_PROJECT_DIR") or PROJECT_DIR).expanduser().absolute()
+    home = Path(env.get("TIEOUT_HOME") or project_dir / "var").expanduser().absolute()
+    return Settings(
+        project_dir=project_dir,
+        home=home,
+        inbox_url=_store_url(env.get("TIEOUT_INBOX") or "", home / "inbox"),
+        outbox_url=_store_url(env.get("TIEOUT_OUTBOX") or "", home / "outbox"),
+        external_database_url=_database_url(env, "TIEOUT_DATABASE_URL"),
+        airflow_database_url=_database_url(env, "TIEOUT_AIRFLOW_DATABASE_URL"),
+    )
+
+
+def _store_url(value: str, default: Path) -> str:
+    """Return an fsspec URL; a plain path becomes file://, never percent-encoded (fsspec is not)."""
+    if "://" in value and not value.startswith("file://"):
+        return value.rstrip("/")
+    path = Path(value.removeprefix("file://")).expanduser() if value else default
+    return f"file://{path.absolute()}"
+
+
+def _database_url(env: Mapping[str, str], name: str) -> str | None:
+    """Return `postgresql://…` whatever driver the value names, or None when it is not set."""
+    value = env.get(name) or ""
+    if not value:
+        return None
+    scheme, found, rest = value.partition("://")
+    if not found or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise TieoutError(
+            what=f"{name} is not a PostgreSQL URL",
+            where=f"environment variable {name}",
+            why="it has to start with postgresql://",
+            next_step=f"set {name}=postgresql://user:password@host:5432/database, or unset it to "
+            "use the embedded server",
+        )
+    return f"postgresql://{rest}"
