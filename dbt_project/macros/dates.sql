@@ -1,0 +1,35 @@
+{#
+    The business date of a run, one macro = one source of truth. It comes from the environment that
+    tieout.transform sets for the run, not from --vars: a changed variable would make dbt parse the
+    whole project again for every date (docs/decisions). A run without its date fails.
+#}
+{% macro tieout_date(key) -%}
+    {%- set name = 'TIEOUT_' ~ (key | upper) -%}
+    {%- set value = env_var(name, '') -%}
+    {%- if execute and not modules.re.match('^[0-9]{4}-[0-9]{2}-[0-9]{2}$', value) -%}
+        {{ exceptions.raise_compiler_error(
+            name ~ " is '" ~ value ~ "', not a date like 2026-09-28. Start the build with"
+            ~ " `tieout close`, `tieout pay` or a DAG; they set it."
+        ) }}
+    {%- endif -%}
+    {{ value }}
+{%- endmacro %}
+
+{% macro accounting_date() -%}date '{{ tieout_date('accounting_date') }}'{%- endmacro %}
+
+{% macro payment_date() -%}date '{{ tieout_date('payment_date') }}'{%- endmacro %}
+
+{% macro previous_payment_date() -%}
+    date '{{ tieout_date('previous_payment_date') }}'
+{%- endmacro %}
+
+{# The instant at which `minutes` after midnight of `date_sql` strike in the business time zone. #}
+{% macro business_instant(date_sql, minutes_sql) -%}
+    (({{ date_sql }})::timestamp + make_interval(mins => ({{ minutes_sql }})::integer))
+        at time zone '{{ var("business_time_zone") }}'
+{%- endmacro %}
+
+{# The calendar date of an instant in the business time zone. #}
+{% macro business_date(instant_sql) -%}
+    (({{ instant_sql }}) at time zone '{{ var("business_time_zone") }}')::date
+{%- endmacro %}

@@ -1,0 +1,31 @@
+{#
+    The settlement session a clearing entry is settled in. Foreign-card transactions have their own;
+    adjustments and service fees belong to the transaction session (rulings.md 13).
+#}
+{% macro settlement_session_type(entry) -%}
+    case
+        when {{ entry }}.clearing_session_type = 'transaction' and {{ entry }}.is_foreign_card
+            then 'foreign_card'
+        else 'transaction'
+    end
+{%- endmacro %}
+
+{# 20260928-A000017-T1-CNY: the statement's id says its date, account, session and currency. #}
+{% macro settlement_statement_id(account_id, session_type, session_no, currency_code) -%}
+    to_char({{ payment_date() }}, 'YYYYMMDD') || '-' || {{ account_id }} || '-'
+    || case {{ session_type }} when 'foreign_card' then 'F' when 'transaction' then 'T' end
+    || {{ session_no }} || '-' || {{ currency_code }}
+{%- endmacro %}
+
+{#
+    The latest delivered snapshot of a full-snapshot file that the payment may know: of an accounting
+    date before it. The lower bound keeps the look-up to a month of partitions.
+#}
+{% macro latest_snapshot_before_payment(relation) -%}
+    (
+        select max(snapshots.snapshot_date)
+        from {{ relation }} as snapshots
+        where snapshots.snapshot_date >= {{ payment_date() }} - 31
+            and snapshots.snapshot_date < {{ payment_date() }}
+    )
+{%- endmacro %}

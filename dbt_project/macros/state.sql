@@ -1,0 +1,35 @@
+{#
+    The open items of the date before stand in the table that this very run builds further down, so that
+    a ref() would be a cycle. The relation is named here once; the first close of a new database finds
+    no table yet and reads an empty one of the same shape.
+#}
+{% macro suspense_items_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='reconciliation', identifier='suspense_items'
+    ) -%}
+    {%- if execute and adapter.get_relation(target.database, 'reconciliation', 'suspense_items') is none -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as status,
+            cast(null as text) as side,
+            cast(null as text) as source_id,
+            cast(null as text) as channel,
+            cast(null as text) as currency_code,
+            cast(null as bigint) as amount_minor,
+            cast(null as text) as transaction_type,
+            cast(null as timestamptz) as transaction_at,
+            cast(null as text) as file_id,
+            cast(null as integer) as line_number,
+            cast(null as text) as account_id,
+            cast(null as date) as opened_on,
+            cast(null as text) as match_key,
+            cast(null as text) as match_rule,
+            cast(null as text) as suspense_item_id,
+            cast(null as text) as linked_item_id
+        limit 0
+    ) as suspense_items
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}

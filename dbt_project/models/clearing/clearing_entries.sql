@@ -1,0 +1,124 @@
+{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+
+{#-
+    Who is owed what for T, record by record: the vouchers of the transaction session and the adjustments
+    charged to merchants. One-sided platform transactions are in it too; the equation adds them back.
+-#}
+with priced_vouchers as (
+    select
+        voucher_id,
+        transaction_type,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        amount_minor,
+        card_region,
+        contract_id,
+        fee_rule_id,
+        settlement_mode,
+        fee_amount_minor
+    from {{ ref('int_clearing__priced_vouchers') }}
+),
+
+channel_adjustments as (
+    select
+        adjustment_id,
+        adjustment_type,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        contract_id,
+        settlement_mode,
+        charged_amount_minor
+    from {{ ref('channel_adjustments') }}
+    where accounting_date = {{ accounting_date() }} and disposition = 'charged'
+),
+
+arrival_groups as (
+    select
+        channel,
+        currency_code,
+        arrival_group_id,
+        arrival_date,
+        payment_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+entries as (
+    select
+        'T:' || voucher_id as entry_id,
+        'transaction' as clearing_session_type,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        transaction_type,
+        voucher_id as source_id,
+        amount_minor as transaction_amount_minor,
+        fee_amount_minor,
+        case when settlement_mode = 'net' then fee_amount_minor else 0 end
+            as deducted_fee_amount_minor,
+        settlement_mode,
+        card_region is not distinct from 'foreign' as is_foreign_card,
+        fee_rule_id,
+        contract_id
+    from priced_vouchers
+    union all
+    select
+        'A:' || adjustment_id as entry_id,
+        'adjustment' as clearing_session_type,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        adjustment_type as transaction_type,
+        adjustment_id as source_id,
+        -charged_amount_minor as transaction_amount_minor,
+        0 as fee_amount_minor,
+        0 as deducted_fee_amount_minor,
+        settlement_mode,
+        false as is_foreign_card,
+        cast(null as text) as fee_rule_id,
+        contract_id
+    from channel_adjustments
+),
+
+final as (
+    select
+        {{ accounting_date() }} as accounting_date,
+        entries.entry_id,
+        entries.clearing_session_type,
+        1 as clearing_session_no,
+        entries.account_id,
+        entries.merchant_id,
+        entries.channel,
+        entries.currency_code,
+        entries.transaction_type,
+        entries.source_id,
+        entries.transaction_amount_minor,
+        entries.fee_amount_minor,
+        entries.deducted_fee_amount_minor,
+        entries.transaction_amount_minor - entries.deducted_fee_amount_minor
+            as clearing_amount_minor,
+        entries.settlement_mode,
+        entries.is_foreign_card,
+        -- Domestic acquiring: the card's currency is the settlement currency until a cross-border
+        -- format brings another one.
+        entries.currency_code as transaction_currency_code,
+        entries.transaction_amount_minor as transaction_currency_amount_minor,
+        1 as exchange_rate,
+        entries.fee_rule_id,
+        entries.contract_id,
+        arrival_groups.arrival_group_id,
+        arrival_groups.arrival_date,
+        arrival_groups.payment_date
+    from entries
+    left join arrival_groups
+        on entries.channel = arrival_groups.channel
+        and entries.currency_code = arrival_groups.currency_code
+)
+
+select * from final

@@ -1,0 +1,240 @@
+{{ config(
+    materialized='table', schema='intermediate', unlogged=true, tags=['close'],
+    post_hook='analyze {{ this }}'
+) }}
+
+{#-
+    The vouchers of T that enter the transaction clearing session, each with the contract and the fee rule
+    that price it, and its fee. A purchase is priced by the contract in force at its own time; what reverses
+    a purchase by the contract in force at the time of the original, on the original's amount.
+
+    A refund returns the part of the original's fee that its part of the original's amount is. The parts are
+    taken as differences of the rounded running total (before + this, minus before), so that all refunds of
+    a sale together return exactly its fee, whatever the number of refunds (rulings.md 15).
+-#}
+with source_vouchers as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_at,
+        transaction_type,
+        transaction_status,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        amount_minor,
+        card_kind,
+        card_region,
+        original_voucher_id,
+        original_transaction_at,
+        original_amount_minor,
+        original_refunded_before_minor
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+transaction_types as (
+    select
+        transaction_type,
+        is_cleared,
+        fee_treatment
+    from {{ ref('transaction_types') }}
+),
+
+contracts as (
+    select
+        contract_id,
+        merchant_id,
+        account_id,
+        settlement_mode,
+        refund_fee_policy,
+        effective_from,
+        effective_to
+    from {{ ref('stg_platform__contracts') }}
+    where snapshot_date = {{ accounting_date() }}
+),
+
+fee_rates as (
+    select
+        fee_rule_id,
+        contract_id,
+        channel,
+        transaction_type,
+        card_kind,
+        card_region,
+        fee_rate,
+        fixed_fee_minor,
+        minimum_fee_minor,
+        cap_fee_minor,
+        effective_from,
+        effective_to,
+        priority
+    from {{ ref('stg_platform__fee_rates') }}
+    -- Tiers by the previous month's volume start at zero volume; higher tiers are priced once a month of
+    -- volume exists (docs/decisions).
+    where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0
+),
+
+failed_vouchers as (
+    select voucher_id
+    from source_vouchers
+    where transaction_status is distinct from 'success'
+),
+
+cleared_vouchers as (
+    select
+        source_vouchers.*,
+        transaction_types.fee_treatment,
+        case
+            when transaction_types.fee_treatment = 'charge'
+                then {{ business_date('source_vouchers.transaction_at') }}
+            else {{ business_date('source_vouchers.original_transaction_at') }}
+        end as priced_on,
+        case
+            when transaction_types.fee_treatment = 'charge' then source_vouchers.amount_minor
+            else source_vouchers.original_amount_minor
+        end as priced_amount_minor,
+        case
+            when transaction_types.fee_treatment = 'charge' then source_vouchers.transaction_type
+            else 'purchase'
+        end as priced_type
+    from source_vouchers
+    inner join transaction_types
+        on source_vouchers.transaction_type = transaction_types.transaction_type
+    left join failed_vouchers
+        on source_vouchers.original_voucher_id = failed_vouchers.voucher_id
+    where
+        source_vouchers.transaction_status = 'success'
+        and transaction_types.is_cleared
+        -- A reversal clears only if its original cleared.
+        and not (
+            source_vouchers.transaction_type = 'reversal'
+            and failed_vouchers.voucher_id is not null
+        )
+),
+
+-- Prices are looked up per distinct combination, not per voucher: thousands instead of millions.
+combinations as (
+    select distinct
+        merchant_id,
+        channel,
+        priced_type,
+        card_kind,
+        card_region,
+        priced_on
+    from cleared_vouchers
+),
+
+priced_combinations as (
+    select
+        combinations.merchant_id,
+        combinations.channel,
+        combinations.priced_type,
+        combinations.card_kind,
+        combinations.card_region,
+        combinations.priced_on,
+        contracts.contract_id,
+        contracts.refund_fee_policy,
+        fee_rates.fee_rule_id,
+        fee_rates.fee_rate,
+        fee_rates.fixed_fee_minor,
+        fee_rates.minimum_fee_minor,
+        fee_rates.cap_fee_minor,
+        row_number() over (
+            partition by
+                combinations.merchant_id, combinations.channel, combinations.priced_type,
+                combinations.card_kind, combinations.card_region, combinations.priced_on
+            order by fee_rates.priority, fee_rates.fee_rule_id, contracts.contract_id
+        ) as rule_order
+    from combinations
+    inner join contracts
+        on combinations.merchant_id = contracts.merchant_id
+        and combinations.priced_on >= contracts.effective_from
+        and (contracts.effective_to is null or combinations.priced_on < contracts.effective_to)
+    inner join fee_rates
+        on contracts.contract_id = fee_rates.contract_id
+        and combinations.priced_on >= fee_rates.effective_from
+        and (fee_rates.effective_to is null or combinations.priced_on < fee_rates.effective_to)
+        and (fee_rates.channel is null or fee_rates.channel = combinations.channel)
+        and (
+            fee_rates.transaction_type is null
+            or fee_rates.transaction_type = combinations.priced_type
+        )
+        and (fee_rates.card_kind is null or fee_rates.card_kind = combinations.card_kind)
+        and (fee_rates.card_region is null or fee_rates.card_region = combinations.card_region)
+),
+
+current_contracts as (
+    select
+        merchant_id,
+        account_id,
+        settlement_mode
+    from contracts
+    where
+        effective_from <= {{ accounting_date() }}
+        and (effective_to is null or effective_to > {{ accounting_date() }})
+),
+
+with_original_fee as (
+    select
+        cleared_vouchers.*,
+        priced_combinations.contract_id,
+        priced_combinations.refund_fee_policy,
+        priced_combinations.fee_rule_id,
+        current_contracts.settlement_mode,
+        least(
+            greatest(
+                round(
+                    abs(cleared_vouchers.priced_amount_minor) * priced_combinations.fee_rate
+                    + coalesce(priced_combinations.fixed_fee_minor, 0)
+                ),
+                coalesce(priced_combinations.minimum_fee_minor, 0)
+            ),
+            priced_combinations.cap_fee_minor
+        ) as full_fee_minor
+    from cleared_vouchers
+    left join priced_combinations
+        on cleared_vouchers.merchant_id = priced_combinations.merchant_id
+        and cleared_vouchers.channel = priced_combinations.channel
+        and cleared_vouchers.priced_type = priced_combinations.priced_type
+        and cleared_vouchers.card_kind is not distinct from priced_combinations.card_kind
+        and cleared_vouchers.card_region is not distinct from priced_combinations.card_region
+        and cleared_vouchers.priced_on = priced_combinations.priced_on
+        and priced_combinations.rule_order = 1
+    left join current_contracts
+        on cleared_vouchers.merchant_id = current_contracts.merchant_id
+        and cleared_vouchers.account_id = current_contracts.account_id
+),
+
+final as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_at,
+        transaction_type,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        amount_minor,
+        card_region,
+        contract_id,
+        fee_rule_id,
+        settlement_mode,
+        case
+            when fee_treatment = 'charge' then full_fee_minor
+            when fee_treatment = 'return_in_full' then -full_fee_minor
+            when fee_treatment = 'return_by_contract' and refund_fee_policy = 'keep' then 0
+            when fee_treatment = 'return_by_contract' and refund_fee_policy = 'return'
+                then round(
+                    full_fee_minor * original_refunded_before_minor / original_amount_minor
+                ) - round(
+                    full_fee_minor * (original_refunded_before_minor + abs(amount_minor))
+                    / original_amount_minor
+                )
+        end as fee_amount_minor
+    from with_original_fee
+)
+
+select * from final

@@ -1,0 +1,94 @@
+{#-
+    Bank lines with the channel and arrival group they belong to: by counterparty and reference rules,
+    never by amount. A line no rule names is `unclassified` and waits in bank suspense.
+-#}
+with statement_lines as (
+    select
+        file_id,
+        line_number,
+        booked_on,
+        statement_id,
+        bank_account_id,
+        statement_date,
+        booking_date,
+        currency_code,
+        amount_minor,
+        is_return,
+        counterparty_name,
+        remittance_text,
+        end_to_end_id,
+        batch_message_id
+    from {{ ref('stg_bank__statement_lines') }}
+),
+
+bank_line_rules as (
+    select
+        rule_no,
+        line_kind,
+        channel,
+        counterparty_pattern,
+        reference_pattern
+    from {{ ref('bank_line_rules') }}
+),
+
+ruled as (
+    select
+        statement_lines.file_id,
+        statement_lines.line_number,
+        bank_line_rules.line_kind,
+        bank_line_rules.channel,
+        case
+            when bank_line_rules.line_kind = 'channel_arrival'
+                then to_date(
+                    substring(statement_lines.remittance_text, bank_line_rules.reference_pattern),
+                    'YYYYMMDD'
+                )
+        end as group_arrival_date,
+        row_number() over (
+            partition by statement_lines.file_id, statement_lines.line_number
+            order by bank_line_rules.rule_no
+        ) as rule_order
+    from statement_lines
+    inner join bank_line_rules
+        on (
+            bank_line_rules.counterparty_pattern is null
+            or statement_lines.counterparty_name ~ bank_line_rules.counterparty_pattern
+        )
+        and statement_lines.remittance_text ~ bank_line_rules.reference_pattern
+),
+
+final as (
+    select
+        statement_lines.file_id,
+        statement_lines.line_number,
+        statement_lines.booked_on,
+        statement_lines.statement_id,
+        statement_lines.bank_account_id,
+        statement_lines.statement_date,
+        statement_lines.booking_date,
+        statement_lines.currency_code,
+        statement_lines.amount_minor,
+        case
+            when statement_lines.is_return then 'payout_return'
+            else coalesce(ruled.line_kind, 'unclassified')
+        end as line_kind,
+        case when not statement_lines.is_return then ruled.channel end as channel,
+        case
+            when not statement_lines.is_return and ruled.line_kind = 'channel_arrival'
+                then ruled.channel || '-' || to_char(ruled.group_arrival_date, 'YYYYMMDD') || '-'
+                    || statement_lines.currency_code
+        end as arrival_group_id,
+        case when not statement_lines.is_return then ruled.group_arrival_date end
+            as group_arrival_date,
+        statement_lines.counterparty_name,
+        statement_lines.remittance_text,
+        statement_lines.end_to_end_id,
+        statement_lines.batch_message_id
+    from statement_lines
+    left join ruled
+        on statement_lines.file_id = ruled.file_id
+        and statement_lines.line_number = ruled.line_number
+        and ruled.rule_order = 1
+)
+
+select * from final

@@ -1,0 +1,48 @@
+{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+
+{#-
+    The accounting voucher (记账凭证) of every source voucher of T that enters clearing: the platform's own,
+    or a catch-up posting (补记账) where it sent none. Nothing is cleared without one.
+-#}
+with priced_vouchers as (
+    select
+        voucher_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ ref('int_clearing__priced_vouchers') }}
+),
+
+platform_vouchers as (
+    select
+        accounting_voucher_id,
+        source_voucher_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ ref('stg_platform__accounting_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+final as (
+    select
+        {{ accounting_date() }} as accounting_date,
+        coalesce(platform_vouchers.accounting_voucher_id, 'CU-' || priced_vouchers.voucher_id)
+            as accounting_voucher_id,
+        priced_vouchers.voucher_id as source_voucher_id,
+        priced_vouchers.account_id,
+        priced_vouchers.currency_code,
+        priced_vouchers.amount_minor,
+        platform_vouchers.accounting_voucher_id is null as is_catch_up,
+        platform_vouchers.accounting_voucher_id is null
+        or (
+            platform_vouchers.account_id is not distinct from priced_vouchers.account_id
+            and platform_vouchers.currency_code is not distinct from priced_vouchers.currency_code
+            and platform_vouchers.amount_minor is not distinct from priced_vouchers.amount_minor
+        ) as agrees_with_source
+    from priced_vouchers
+    left join platform_vouchers
+        on priced_vouchers.voucher_id = platform_vouchers.source_voucher_id
+)
+
+select * from final

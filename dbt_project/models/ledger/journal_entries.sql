@@ -1,0 +1,714 @@
+{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+
+{#-
+    Double entry for every event of T. Each event is one posting: an amount, the account it debits and the
+    account it credits; a negative amount swaps the two sides. So an event balances by its form, and what
+    can still be wrong (an event forgotten, booked twice or to the wrong account) is what the control
+    accounts show: the channel receivable of an arrival group ends at zero when its money has come.
+-#}
+with clearing_entries as (
+    select
+        entry_id,
+        clearing_session_type,
+        account_id,
+        channel,
+        currency_code,
+        source_id,
+        transaction_amount_minor,
+        fee_amount_minor,
+        settlement_mode,
+        arrival_group_id
+    from {{ ref('clearing_entries') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+accounting_vouchers as (
+    select
+        accounting_voucher_id,
+        source_voucher_id,
+        is_catch_up
+    from {{ ref('accounting_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+channel_terms as (
+    select
+        channel,
+        currency_code,
+        channel_cost_amount_minor,
+        brand_fee_amount_minor,
+        fee_collections_amount_minor,
+        recovery_fee_amount_minor
+    from {{ ref('channel_terms') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+channel_adjustments as (
+    select
+        adjustment_id,
+        channel,
+        currency_code,
+        account_id,
+        taken_amount_minor,
+        charged_amount_minor,
+        absorbed_amount_minor,
+        file_id,
+        line_number
+    from {{ ref('channel_adjustments') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+adjusted_items as (
+    select
+        adjustment_id,
+        suspense_item_id,
+        side,
+        channel,
+        currency_code,
+        amount_minor
+    from {{ ref('int_reconciliation__adjusted_items') }}
+),
+
+suspense_results as (
+    select
+        outcome,
+        suspense_item_id,
+        channel,
+        currency_code,
+        system_amount_minor,
+        channel_amount_minor
+    from {{ ref('reconciliation_results') }}
+    where accounting_date = {{ accounting_date() }} and outcome is distinct from 'matched'
+),
+
+arrival_groups as (
+    select
+        channel,
+        currency_code,
+        arrival_group_id
+    from {{ ref('int_calendar__arrival_groups') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+bank_lines as (
+    select
+        file_id,
+        line_number,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        line_kind,
+        channel,
+        arrival_group_id
+    from {{ ref('int_bank__classified_lines') }}
+    where booked_on = {{ accounting_date() }}
+),
+
+bank_line_details as (
+    select
+        file_id,
+        line_number,
+        detail_number,
+        amount_minor,
+        end_to_end_id
+    from {{ ref('stg_bank__line_details') }}
+    where booked_on = {{ accounting_date() }}
+),
+
+attempts as (
+    select
+        attempt_id,
+        instruction_id,
+        end_to_end_id
+    from {{ source('payout', 'attempts') }}
+),
+
+instructions as (
+    select
+        instruction_id,
+        statement_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ source('payout', 'instructions') }}
+),
+
+attempt_events as (
+    select
+        attempt_id,
+        event_no,
+        status,
+        business_date
+    from {{ source('payout', 'attempt_events') }}
+    where business_date = {{ accounting_date() }} and status in ('submitted', 'failed')
+),
+
+settled_statements as (
+    select
+        statements.statement_id,
+        statements.account_id,
+        statements.currency_code,
+        statements.advance_amount_minor,
+        statements.advance_fee_amount_minor
+    from {{ ref('settlement_statements') }} as statements
+    where
+        statements.payment_date = {{ accounting_date() }}
+        and (statements.advance_amount_minor <> 0 or statements.advance_fee_amount_minor <> 0)
+),
+
+advances as (
+    select
+        advance_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ ref('stg_platform__advances') }}
+    where snapshot_date = {{ accounting_date() }} and advanced_on = {{ accounting_date() }}
+),
+
+opening_balances as (
+    select
+        ledger_account,
+        subledger_id,
+        currency_code,
+        balance_minor
+    from {{ ref('stg_platform__opening_balances') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+chart_of_accounts as (
+    select
+        ledger_account,
+        subledger
+    from {{ ref('chart_of_accounts') }}
+),
+
+-- One row an event: debit_account/debit_subledger and credit_account/credit_subledger for a positive amount.
+transaction_events as (
+    select
+        'transaction' as event_type,
+        'TX:' || clearing_entries.entry_id as posting_id,
+        accounting_vouchers.accounting_voucher_id as voucher_id,
+        clearing_entries.source_id,
+        clearing_entries.channel,
+        clearing_entries.settlement_mode,
+        clearing_entries.currency_code,
+        clearing_entries.transaction_amount_minor as amount_minor,
+        'channel_receivable' as debit_account,
+        clearing_entries.arrival_group_id as debit_subledger_id,
+        'merchant_payable' as credit_account,
+        clearing_entries.account_id as credit_subledger_id,
+        accounting_vouchers.is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from clearing_entries
+    inner join accounting_vouchers
+        on clearing_entries.source_id = accounting_vouchers.source_voucher_id
+    where clearing_entries.clearing_session_type = 'transaction'
+),
+
+fee_events as (
+    select
+        'merchant_fee' as event_type,
+        'FEE:' || clearing_entries.entry_id as posting_id,
+        accounting_vouchers.accounting_voucher_id as voucher_id,
+        clearing_entries.source_id,
+        clearing_entries.channel,
+        clearing_entries.settlement_mode,
+        clearing_entries.currency_code,
+        clearing_entries.fee_amount_minor as amount_minor,
+        case
+            when clearing_entries.settlement_mode = 'net' then 'merchant_payable'
+            else 'merchant_fee_receivable'
+        end as debit_account,
+        clearing_entries.account_id as debit_subledger_id,
+        'fee_income' as credit_account,
+        clearing_entries.channel as credit_subledger_id,
+        accounting_vouchers.is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from clearing_entries
+    inner join accounting_vouchers
+        on clearing_entries.source_id = accounting_vouchers.source_voucher_id
+    where clearing_entries.clearing_session_type = 'transaction'
+),
+
+channel_term_amounts as (
+    select channel, currency_code, 'channel_cost' as term, channel_cost_amount_minor as amount_minor
+    from channel_terms
+    union all
+    select channel, currency_code, 'brand_fee' as term, brand_fee_amount_minor as amount_minor
+    from channel_terms
+    union all
+    select channel, currency_code, 'fee_collection' as term, fee_collections_amount_minor as amount_minor
+    from channel_terms
+    union all
+    select channel, currency_code, 'recovery_fee' as term, recovery_fee_amount_minor as amount_minor
+    from channel_terms
+),
+
+channel_term_events as (
+    select
+        channel_term_amounts.term as event_type,
+        'TERM:' || channel_term_amounts.channel || ':' || channel_term_amounts.currency_code || ':'
+        || channel_term_amounts.term as posting_id,
+        'CH-' || channel_term_amounts.channel || '-' || channel_term_amounts.term as voucher_id,
+        channel_term_amounts.channel as source_id,
+        channel_term_amounts.channel,
+        cast(null as text) as settlement_mode,
+        channel_term_amounts.currency_code,
+        channel_term_amounts.amount_minor,
+        case
+            when channel_term_amounts.term in ('channel_cost', 'brand_fee')
+                then channel_term_amounts.term
+            else 'other_channel_fees'
+        end as debit_account,
+        channel_term_amounts.channel as debit_subledger_id,
+        'channel_receivable' as credit_account,
+        arrival_groups.arrival_group_id as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from channel_term_amounts
+    inner join arrival_groups
+        on channel_term_amounts.channel = arrival_groups.channel
+        and channel_term_amounts.currency_code = arrival_groups.currency_code
+),
+
+suspense_events as (
+    select
+        case
+            when suspense_results.outcome in ('system_resolved', 'channel_resolved')
+                then 'suspense_release'
+            else 'suspense_posting'
+        end as event_type,
+        'SUS:' || suspense_results.outcome || ':' || suspense_results.suspense_item_id as posting_id,
+        'SUS-' || suspense_results.suspense_item_id as voucher_id,
+        suspense_results.suspense_item_id as source_id,
+        suspense_results.channel,
+        cast(null as text) as settlement_mode,
+        suspense_results.currency_code,
+        case
+            when suspense_results.outcome in ('system_resolved', 'channel_resolved') then -1
+            else 1
+        end
+        * case
+            when split_part(suspense_results.outcome, '_', 1) = 'system'
+                then suspense_results.system_amount_minor
+            else suspense_results.channel_amount_minor
+        end as amount_minor,
+        case
+            when split_part(suspense_results.outcome, '_', 1) = 'system' then 'system_suspense'
+            else 'channel_receivable'
+        end as debit_account,
+        case
+            when split_part(suspense_results.outcome, '_', 1) = 'system'
+                then suspense_results.channel
+            else arrival_groups.arrival_group_id
+        end as debit_subledger_id,
+        case
+            when split_part(suspense_results.outcome, '_', 1) = 'system' then 'channel_receivable'
+            else 'channel_suspense'
+        end as credit_account,
+        case
+            when split_part(suspense_results.outcome, '_', 1) = 'system'
+                then arrival_groups.arrival_group_id
+            else suspense_results.channel
+        end as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from suspense_results
+    inner join arrival_groups
+        on suspense_results.channel = arrival_groups.channel
+        and suspense_results.currency_code = arrival_groups.currency_code
+),
+
+adjustment_accounts as (
+    select
+        channel_adjustments.*,
+        case
+            when taken_amount_minor >= 0 then 'adjustments_receivable'
+            else 'adjustments_payable'
+        end as adjustment_account
+    from channel_adjustments
+),
+
+adjustment_events as (
+    select
+        'adjustment_taken' as event_type,
+        'ADJ:' || adjustment_accounts.adjustment_id || ':taken' as posting_id,
+        'ADJ-' || adjustment_accounts.adjustment_id as voucher_id,
+        adjustment_accounts.adjustment_id as source_id,
+        adjustment_accounts.channel,
+        cast(null as text) as settlement_mode,
+        adjustment_accounts.currency_code,
+        adjustment_accounts.taken_amount_minor as amount_minor,
+        adjustment_accounts.adjustment_account as debit_account,
+        adjustment_accounts.channel as debit_subledger_id,
+        'channel_receivable' as credit_account,
+        arrival_groups.arrival_group_id as credit_subledger_id,
+        false as is_catch_up,
+        adjustment_accounts.file_id,
+        adjustment_accounts.line_number
+    from adjustment_accounts
+    inner join arrival_groups
+        on adjustment_accounts.channel = arrival_groups.channel
+        and adjustment_accounts.currency_code = arrival_groups.currency_code
+    union all
+    select
+        'adjustment_charged' as event_type,
+        'ADJ:' || adjustment_id || ':charged' as posting_id,
+        'ADJ-' || adjustment_id as voucher_id,
+        adjustment_id as source_id,
+        channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        charged_amount_minor as amount_minor,
+        'merchant_payable' as debit_account,
+        account_id as debit_subledger_id,
+        adjustment_account as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        file_id,
+        line_number
+    from adjustment_accounts
+    where charged_amount_minor <> 0
+    union all
+    select
+        'adjustment_absorbed' as event_type,
+        'ADJ:' || adjustment_id || ':absorbed' as posting_id,
+        'ADJ-' || adjustment_id as voucher_id,
+        adjustment_id as source_id,
+        channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        absorbed_amount_minor as amount_minor,
+        case when absorbed_amount_minor > 0 then 'losses' else 'gains' end as debit_account,
+        channel as debit_subledger_id,
+        adjustment_account as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        file_id,
+        line_number
+    from adjustment_accounts
+    where absorbed_amount_minor <> 0
+),
+
+-- The item's suspense ends and stands against the adjustment: for a channel item the channel took back what
+-- it had paid too much, for a system item it paid what it had not.
+adjusted_item_events as (
+    select
+        'adjustment_applied' as event_type,
+        'ADJ:' || adjusted_items.adjustment_id || ':' || adjusted_items.suspense_item_id
+            as posting_id,
+        'ADJ-' || adjusted_items.adjustment_id as voucher_id,
+        adjusted_items.adjustment_id as source_id,
+        adjusted_items.channel,
+        cast(null as text) as settlement_mode,
+        adjusted_items.currency_code,
+        adjusted_items.amount_minor,
+        case
+            when adjusted_items.side = 'channel' then 'channel_suspense'
+            else adjustment_accounts.adjustment_account
+        end as debit_account,
+        adjusted_items.channel as debit_subledger_id,
+        case
+            when adjusted_items.side = 'channel' then adjustment_accounts.adjustment_account
+            else 'system_suspense'
+        end as credit_account,
+        adjusted_items.channel as credit_subledger_id,
+        false as is_catch_up,
+        adjustment_accounts.file_id,
+        adjustment_accounts.line_number
+    from adjusted_items
+    inner join adjustment_accounts
+        on adjusted_items.adjustment_id = adjustment_accounts.adjustment_id
+),
+
+known_payout_details as (
+    select
+        bank_line_details.file_id,
+        bank_line_details.line_number,
+        bank_line_details.detail_number,
+        bank_line_details.amount_minor,
+        instructions.account_id
+    from bank_line_details
+    inner join attempts on bank_line_details.end_to_end_id = attempts.end_to_end_id
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+),
+
+-- A payout batch is one bank line and many payouts; what its details do not explain is suspense.
+bank_line_parts as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.bank_account_id,
+        bank_lines.currency_code,
+        'line' as part,
+        bank_lines.line_kind,
+        bank_lines.channel,
+        bank_lines.arrival_group_id,
+        cast(null as text) as account_id,
+        bank_lines.amount_minor
+    from bank_lines
+    where bank_lines.line_kind not in ('payout_debit', 'payout_return')
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.bank_account_id,
+        bank_lines.currency_code,
+        'detail ' || known_payout_details.detail_number as part,
+        bank_lines.line_kind,
+        cast(null as text) as channel,
+        cast(null as text) as arrival_group_id,
+        known_payout_details.account_id,
+        known_payout_details.amount_minor
+    from bank_lines
+    inner join known_payout_details
+        on bank_lines.file_id = known_payout_details.file_id
+        and bank_lines.line_number = known_payout_details.line_number
+    where bank_lines.line_kind in ('payout_debit', 'payout_return')
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.bank_account_id,
+        bank_lines.currency_code,
+        'rest' as part,
+        'unclassified' as line_kind,
+        cast(null as text) as channel,
+        cast(null as text) as arrival_group_id,
+        cast(null as text) as account_id,
+        bank_lines.amount_minor - coalesce(sum(known_payout_details.amount_minor), 0)
+            as amount_minor
+    from bank_lines
+    left join known_payout_details
+        on bank_lines.file_id = known_payout_details.file_id
+        and bank_lines.line_number = known_payout_details.line_number
+    where bank_lines.line_kind in ('payout_debit', 'payout_return')
+    group by
+        bank_lines.file_id, bank_lines.line_number, bank_lines.bank_account_id,
+        bank_lines.currency_code, bank_lines.amount_minor
+),
+
+bank_events as (
+    select
+        'bank_' || line_kind as event_type,
+        'BANK:' || file_id || ':' || line_number || ':' || part as posting_id,
+        'BANK-' || file_id || '-' || line_number as voucher_id,
+        file_id || ':' || line_number as source_id,
+        channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        amount_minor,
+        'client_reserve_bank' as debit_account,
+        bank_account_id as debit_subledger_id,
+        case
+            when line_kind = 'channel_arrival' then 'channel_receivable'
+            when line_kind in ('payout_debit', 'payout_return') then 'payouts_in_transit'
+            else 'bank_suspense'
+        end as credit_account,
+        case
+            when line_kind = 'channel_arrival' then arrival_group_id
+            when line_kind in ('payout_debit', 'payout_return') then account_id
+            else bank_account_id
+        end as credit_subledger_id,
+        false as is_catch_up,
+        file_id,
+        line_number
+    from bank_line_parts
+),
+
+payout_events as (
+    select
+        case when attempt_events.status = 'submitted' then 'payout_submitted' else 'payout_failed' end
+            as event_type,
+        'PAY:' || attempt_events.attempt_id || ':' || attempt_events.event_no as posting_id,
+        'PAY-' || attempt_events.attempt_id as voucher_id,
+        instructions.statement_id as source_id,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        instructions.currency_code,
+        case when attempt_events.status = 'submitted' then 1 else -1 end * instructions.amount_minor
+            as amount_minor,
+        'merchant_payable' as debit_account,
+        instructions.account_id as debit_subledger_id,
+        'payouts_in_transit' as credit_account,
+        instructions.account_id as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from attempt_events
+    inner join attempts on attempt_events.attempt_id = attempts.attempt_id
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+),
+
+advance_events as (
+    select
+        'advance_paid' as event_type,
+        'ADV:' || advance_id || ':paid' as posting_id,
+        'ADV-' || advance_id as voucher_id,
+        advance_id as source_id,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        amount_minor,
+        'advances' as debit_account,
+        account_id as debit_subledger_id,
+        'own_funds_bank' as credit_account,
+        'own' as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from advances
+    union all
+    select
+        'advance_settled' as event_type,
+        'ADV:' || statement_id || ':settled' as posting_id,
+        'ADV-' || statement_id as voucher_id,
+        statement_id as source_id,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        advance_amount_minor - advance_fee_amount_minor as amount_minor,
+        'merchant_payable' as debit_account,
+        account_id as debit_subledger_id,
+        'advances' as credit_account,
+        account_id as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from settled_statements
+    union all
+    select
+        'advance_fee' as event_type,
+        'ADV:' || statement_id || ':fee' as posting_id,
+        'ADV-' || statement_id as voucher_id,
+        statement_id as source_id,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        advance_fee_amount_minor as amount_minor,
+        'merchant_payable' as debit_account,
+        account_id as debit_subledger_id,
+        'fee_income' as credit_account,
+        'advances' as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from settled_statements
+),
+
+events as (
+    select * from transaction_events
+    union all
+    select * from fee_events
+    union all
+    select * from channel_term_events
+    union all
+    select * from suspense_events
+    union all
+    select * from adjustment_events
+    union all
+    select * from adjusted_item_events
+    union all
+    select * from bank_events
+    union all
+    select * from payout_events
+    union all
+    select * from advance_events
+),
+
+-- An event that moves nothing books nothing.
+booked_events as (
+    select *
+    from events
+    where amount_minor <> 0
+),
+
+sides as (
+    select
+        posting_id || ':D' as entry_id,
+        voucher_id,
+        event_type,
+        source_id,
+        channel,
+        settlement_mode,
+        currency_code,
+        case when amount_minor > 0 then debit_account else credit_account end as ledger_account,
+        case when amount_minor > 0 then debit_subledger_id else credit_subledger_id end
+            as subledger_id,
+        'debit' as direction,
+        abs(amount_minor) as amount_minor,
+        is_catch_up,
+        file_id,
+        line_number
+    from booked_events
+    union all
+    select
+        posting_id || ':C' as entry_id,
+        voucher_id,
+        event_type,
+        source_id,
+        channel,
+        settlement_mode,
+        currency_code,
+        case when amount_minor > 0 then credit_account else debit_account end as ledger_account,
+        case when amount_minor > 0 then credit_subledger_id else debit_subledger_id end
+            as subledger_id,
+        'credit' as direction,
+        abs(amount_minor) as amount_minor,
+        is_catch_up,
+        file_id,
+        line_number
+    from booked_events
+    union all
+    -- Opening balances at go-live come one side a row; the trial balance proves that they balance.
+    select
+        'OPEN:' || ledger_account || ':' || subledger_id || ':' || currency_code as entry_id,
+        'OPENING' as voucher_id,
+        'opening_balance' as event_type,
+        ledger_account as source_id,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        ledger_account,
+        subledger_id,
+        case when balance_minor > 0 then 'debit' else 'credit' end as direction,
+        abs(balance_minor) as amount_minor,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from opening_balances
+    where balance_minor <> 0
+),
+
+final as (
+    select
+        {{ accounting_date() }} as accounting_date,
+        sides.entry_id,
+        sides.voucher_id,
+        sides.event_type,
+        sides.source_id,
+        sides.channel,
+        sides.settlement_mode,
+        sides.currency_code,
+        sides.ledger_account,
+        sides.subledger_id,
+        case when chart_of_accounts.subledger = 'account' then sides.subledger_id end
+            as account_id,
+        case when chart_of_accounts.subledger = 'arrival_group' then sides.subledger_id end
+            as arrival_group_id,
+        sides.direction,
+        sides.amount_minor,
+        sides.is_catch_up,
+        sides.file_id,
+        sides.line_number
+    from sides
+    -- An account that is not in the chart must not make its entry vanish; a test names it.
+    left join chart_of_accounts on sides.ledger_account = chart_of_accounts.ledger_account
+)
+
+select * from final

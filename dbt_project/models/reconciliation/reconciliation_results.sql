@@ -1,0 +1,256 @@
+{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+
+with pool as (
+    select
+        side,
+        source_id,
+        suspense_item_id,
+        channel,
+        currency_code,
+        amount_minor,
+        transaction_type,
+        transaction_at,
+        match_key,
+        match_rule,
+        is_open_item,
+        opened_on
+    from {{ ref('int_reconciliation__pool') }}
+),
+
+pairs as (
+    select
+        pair_kind,
+        system_item_id,
+        channel_item_id,
+        break_reason
+    from {{ ref('int_reconciliation__pairs') }}
+),
+
+channels as (
+    select
+        channel,
+        platform_cutoff_minutes,
+        cutoff_minutes,
+        skew_minutes
+    from {{ ref('channels') }}
+),
+
+-- Full instants, never clock hours (rulings.md 1).
+boundaries as (
+    select
+        channel,
+        cutoff_minutes,
+        platform_cutoff_minutes,
+        make_interval(mins => skew_minutes) as skew,
+        {{ business_instant(accounting_date(), 'platform_cutoff_minutes') }} as platform_cutoff_at,
+        {{ business_instant(accounting_date() ~ ' - 1', 'cutoff_minutes') }} as channel_day_start_at
+    from channels
+),
+
+paired_results as (
+    select
+        system_pool.channel,
+        system_pool.currency_code,
+        pairs.pair_kind as outcome,
+        cast(null as text) as break_reason,
+        system_pool.source_id as system_transaction_id,
+        channel_pool.source_id as channel_record_id,
+        system_pool.transaction_type,
+        system_pool.transaction_at,
+        system_pool.amount_minor as system_amount_minor,
+        channel_pool.amount_minor as channel_amount_minor,
+        case
+            when pairs.pair_kind = 'system_resolved' then system_pool.opened_on
+            when pairs.pair_kind = 'channel_resolved' then channel_pool.opened_on
+        end as opened_on,
+        system_pool.match_rule,
+        case
+            when pairs.pair_kind = 'system_resolved' then system_pool.suspense_item_id
+            when pairs.pair_kind = 'channel_resolved' then channel_pool.suspense_item_id
+        end as suspense_item_id,
+        cast(null as text) as linked_item_id
+    from pairs
+    inner join pool as system_pool on pairs.system_item_id = system_pool.suspense_item_id
+    inner join pool as channel_pool on pairs.channel_item_id = channel_pool.suspense_item_id
+    where pairs.pair_kind in ('matched', 'system_resolved', 'channel_resolved')
+),
+
+paired_items as (
+    select system_item_id as suspense_item_id
+    from pairs
+    where pair_kind in ('matched', 'channel_resolved', 'system_resolved')
+    union all
+    select channel_item_id as suspense_item_id
+    from pairs
+    where pair_kind in ('matched', 'channel_resolved', 'system_resolved')
+),
+
+mismatched_items as (
+    select
+        system_item_id as suspense_item_id,
+        channel_item_id as linked_item_id,
+        break_reason
+    from pairs
+    where pair_kind = 'mismatch'
+    union all
+    select
+        channel_item_id as suspense_item_id,
+        system_item_id as linked_item_id,
+        break_reason
+    from pairs
+    where pair_kind = 'mismatch'
+),
+
+left_over as (
+    select
+        pool.side,
+        pool.source_id,
+        pool.suspense_item_id,
+        pool.channel,
+        pool.currency_code,
+        pool.amount_minor,
+        pool.transaction_type,
+        pool.transaction_at,
+        pool.match_key,
+        pool.match_rule
+    from pool
+    left join paired_items on pool.suspense_item_id = paired_items.suspense_item_id
+    where not pool.is_open_item and paired_items.suspense_item_id is null
+),
+
+-- Keys that were paired in this close. Only the keys of leftovers matter, which are few.
+left_over_keys as (
+    select distinct
+        side,
+        channel,
+        match_key
+    from left_over
+    where match_key is not null
+),
+
+paired_keys as (
+    select distinct
+        pool.side,
+        pool.channel,
+        pool.match_key
+    from pool
+    inner join left_over_keys
+        on pool.side = left_over_keys.side
+        and pool.channel = left_over_keys.channel
+        and pool.match_key = left_over_keys.match_key
+    inner join paired_items on pool.suspense_item_id = paired_items.suspense_item_id
+),
+
+opened as (
+    select
+        left_over.side,
+        left_over.source_id,
+        left_over.suspense_item_id,
+        left_over.channel,
+        left_over.currency_code,
+        left_over.amount_minor,
+        left_over.transaction_type,
+        left_over.transaction_at,
+        left_over.match_rule,
+        mismatched_items.linked_item_id,
+        case
+            when mismatched_items.suspense_item_id is not null then mismatched_items.break_reason
+            when paired_keys.match_key is not null then 'duplicate'
+            when left_over.match_key is null then 'no_reference'
+        end as break_reason
+    from left_over
+    left join mismatched_items
+        on left_over.suspense_item_id = mismatched_items.suspense_item_id
+    left join paired_keys
+        on left_over.side = paired_keys.side
+        and left_over.channel = paired_keys.channel
+        and left_over.match_key = paired_keys.match_key
+),
+
+judged as (
+    select
+        opened.*,
+        case
+            when opened.break_reason is not null then 'one_sided'
+            when opened.side = 'channel'
+                and boundaries.cutoff_minutes > boundaries.platform_cutoff_minutes
+                and opened.transaction_at >= boundaries.platform_cutoff_at - boundaries.skew
+                then 'in_doubt'
+            when opened.side = 'channel'
+                and boundaries.cutoff_minutes = boundaries.platform_cutoff_minutes
+                and opened.transaction_at >= boundaries.platform_cutoff_at - boundaries.skew
+                and opened.transaction_at <= boundaries.platform_cutoff_at + boundaries.skew
+                then 'in_doubt'
+            when opened.side = 'channel' then 'one_sided'
+            -- The channel's file of T−1 and that of T could both have had it, and neither has.
+            when boundaries.cutoff_minutes > boundaries.platform_cutoff_minutes
+                and opened.transaction_at < boundaries.channel_day_start_at
+                then 'one_sided'
+            else 'in_doubt'
+        end as doubt
+    from opened
+    inner join boundaries on opened.channel = boundaries.channel
+),
+
+results as (
+    select
+        channel,
+        currency_code,
+        outcome,
+        break_reason,
+        system_transaction_id,
+        channel_record_id,
+        transaction_type,
+        transaction_at,
+        system_amount_minor,
+        channel_amount_minor,
+        opened_on,
+        match_rule,
+        suspense_item_id,
+        linked_item_id
+    from paired_results
+    union all
+    select
+        channel,
+        currency_code,
+        side || '_' || doubt as outcome,
+        break_reason,
+        case when side = 'system' then source_id end as system_transaction_id,
+        case when side = 'channel' then source_id end as channel_record_id,
+        transaction_type,
+        transaction_at,
+        case when side = 'system' then amount_minor end as system_amount_minor,
+        case when side = 'channel' then amount_minor end as channel_amount_minor,
+        {{ accounting_date() }} as opened_on,
+        cast(null as text) as match_rule,
+        suspense_item_id,
+        linked_item_id
+    from judged
+),
+
+final as (
+    select
+        {{ accounting_date() }} as accounting_date,
+        channel,
+        currency_code,
+        case
+            when outcome = 'matched' then 'M:' || system_transaction_id
+            when outcome in ('system_resolved', 'channel_resolved') then 'R:' || suspense_item_id
+            else 'O:' || suspense_item_id
+        end as result_id,
+        outcome,
+        break_reason,
+        system_transaction_id,
+        channel_record_id,
+        transaction_type,
+        transaction_at,
+        system_amount_minor,
+        channel_amount_minor,
+        opened_on,
+        match_rule,
+        suspense_item_id,
+        case when linked_item_id is not null then 'O:' || linked_item_id end as linked_result_id
+    from results
+)
+
+select * from final

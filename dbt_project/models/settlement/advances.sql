@@ -1,0 +1,64 @@
+{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+
+{#-
+    The advances (垫款) that this payment date nets, each once in its life: an advance is netted on the
+    first payment date after the accounting date whose file first told of it. So a late one is not lost,
+    and whether the file lists all advances or only the day's makes no difference.
+-#}
+with delivered_advances as (
+    select
+        snapshot_date,
+        advance_id,
+        account_id,
+        advanced_on,
+        for_accounting_date,
+        currency_code,
+        amount_minor,
+        advance_fee_minor
+    from {{ ref('stg_platform__advances') }}
+    where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
+),
+
+accounting_days as (
+    select accounting_date
+    from {{ source('control', 'accounting_days') }}
+),
+
+go_live as (
+    select min(accounting_date) as first_accounting_date
+    from accounting_days
+),
+
+told as (
+    select
+        delivered_advances.*,
+        min(snapshot_date) over (partition by advance_id) as first_snapshot_date,
+        row_number() over (
+            partition by advance_id
+            order by snapshot_date desc
+        ) as snapshot_order
+    from delivered_advances
+),
+
+final as (
+    select
+        {{ payment_date() }} as payment_date,
+        told.advance_id,
+        told.account_id,
+        told.currency_code,
+        told.advanced_on,
+        told.for_accounting_date,
+        told.amount_minor as principal_amount_minor,
+        told.advance_fee_minor as advance_fee_amount_minor,
+        told.amount_minor + told.advance_fee_minor as advance_amount_minor,
+        told.snapshot_date
+    from told
+    cross join go_live
+    where told.snapshot_order = 1
+        and told.first_snapshot_date >= {{ previous_payment_date() }}
+        and told.for_accounting_date < {{ payment_date() }}
+        -- What was advanced before go-live stands in the opening balances.
+        and told.for_accounting_date >= go_live.first_accounting_date
+)
+
+select * from final

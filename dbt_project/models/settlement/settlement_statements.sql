@@ -1,0 +1,330 @@
+{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+
+{#-
+    What each account is paid on the payment date, and why (结算单). A row exists for every account,
+    settlement session and currency with any component that is not zero: a date without activity still
+    carries its balance. Everything the arithmetic needs stands in the row, and CHECKs repeat it.
+-#}
+with clearing_entries as (
+    select
+        accounting_date,
+        entry_id,
+        clearing_session_type,
+        account_id,
+        currency_code,
+        is_foreign_card,
+        settlement_mode,
+        transaction_amount_minor,
+        fee_amount_minor,
+        deducted_fee_amount_minor,
+        clearing_amount_minor
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+),
+
+advances as (
+    select
+        account_id,
+        currency_code,
+        advance_amount_minor,
+        advance_fee_amount_minor
+    from {{ ref('advances') }}
+    where payment_date = {{ payment_date() }}
+),
+
+freezes as (
+    select
+        account_id,
+        currency_code,
+        frozen_amount_minor
+    from {{ ref('freezes') }}
+    where payment_date = {{ payment_date() }} and is_in_force
+),
+
+statements_before as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        carried_forward_amount_minor,
+        row_number() over (
+            partition by account_id, settlement_session_type, currency_code
+            order by settlement_session_no desc
+        ) as session_order
+    from {{ this }}
+    where payment_date = {{ previous_payment_date() }}
+),
+
+-- What was owed to merchants at go-live (debit +) is the first payment date's previous_unsettled.
+opening_balances as (
+    select
+        subledger_id as account_id,
+        currency_code,
+        balance_minor
+    from {{ ref('stg_platform__opening_balances') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and ledger_account in ('merchant_payable', 'merchant_receivable')
+),
+
+contracts as (
+    select
+        account_id,
+        contract_id,
+        settlement_mode,
+        payout_minimum_minor,
+        (effective_to is null or effective_to > {{ payment_date() }})
+        and (ended_on is null or ended_on > {{ payment_date() }}) as is_in_force,
+        effective_from
+    from {{ ref('stg_platform__contracts') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__contracts')) }}
+        and effective_from <= {{ payment_date() }}
+),
+
+payees as (
+    select
+        payee_id,
+        payee_version,
+        account_id,
+        currency_code,
+        payee_status,
+        effective_from,
+        row_number() over (
+            partition by payee_id
+            order by payee_version desc
+        ) as version_order
+    from {{ ref('stg_platform__payees') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__payees')) }}
+        and effective_from <= {{ payment_date() }}
+        and (effective_to is null or effective_to > {{ payment_date() }})
+),
+
+account_contracts as (
+    select
+        account_id,
+        settlement_mode,
+        -- The end of a contract pays what is below the minimum (rulings.md 13).
+        case when is_in_force then payout_minimum_minor else 0 end as payout_minimum_amount_minor,
+        row_number() over (
+            partition by account_id
+            order by is_in_force desc, effective_from desc, contract_id asc
+        ) as contract_order
+    from contracts
+),
+
+-- Only the latest version of a payee counts: an older active one must not revive a blocked payee.
+account_payees as (
+    select
+        account_id,
+        currency_code,
+        payee_id,
+        payee_version,
+        row_number() over (
+            partition by account_id, currency_code
+            order by effective_from desc, payee_id asc
+        ) as payee_order
+    from payees
+    where version_order = 1 and payee_status = 'active'
+),
+
+session_entries as (
+    select
+        clearing_entries.*,
+        {{ settlement_session_type('clearing_entries') }} as settlement_session_type,
+        clearing_entries.clearing_session_type = 'transaction' as is_transaction
+    from clearing_entries
+),
+
+components as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        count(*) filter (where is_transaction) as transaction_count,
+        sum(transaction_amount_minor) filter (where is_transaction) as transaction_amount_minor,
+        sum(fee_amount_minor) filter (where is_transaction) as fee_amount_minor,
+        sum(deducted_fee_amount_minor) filter (where is_transaction)
+            as deducted_fee_amount_minor,
+        count(*) filter (where not is_transaction) as adjustment_count,
+        sum(clearing_amount_minor) filter (where not is_transaction) as adjustment_amount_minor,
+        {{ array_of('accounting_date', order_by='accounting_date') }} as accounting_dates,
+        min(settlement_mode) as lowest_mode,
+        max(settlement_mode) as highest_mode
+    from session_entries
+    group by account_id, settlement_session_type, currency_code
+),
+
+advance_totals as (
+    select
+        account_id,
+        'transaction' as settlement_session_type,
+        currency_code,
+        sum(advance_amount_minor) as advance_amount_minor,
+        sum(advance_fee_amount_minor) as advance_fee_amount_minor
+    from advances
+    group by account_id, currency_code
+),
+
+freeze_totals as (
+    select
+        account_id,
+        'transaction' as settlement_session_type,
+        currency_code,
+        sum(frozen_amount_minor) as frozen_amount_minor
+    from freezes
+    group by account_id, currency_code
+),
+
+carried_parts as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        carried_forward_amount_minor as amount_minor
+    from statements_before
+    where session_order = 1
+    union all
+    select
+        account_id,
+        'transaction' as settlement_session_type,
+        currency_code,
+        -balance_minor as amount_minor
+    from opening_balances
+),
+
+carried_totals as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        sum(amount_minor) as previous_unsettled_amount_minor
+    from carried_parts
+    group by account_id, settlement_session_type, currency_code
+),
+
+grain as (
+    select account_id, settlement_session_type, currency_code from components
+    union
+    select account_id, settlement_session_type, currency_code from advance_totals
+    union
+    select account_id, settlement_session_type, currency_code from freeze_totals
+    union
+    select account_id, settlement_session_type, currency_code from carried_totals
+    where previous_unsettled_amount_minor <> 0
+),
+
+composed as (
+    select
+        grain.account_id,
+        grain.settlement_session_type,
+        grain.currency_code,
+        coalesce(components.accounting_dates, cast('{}' as date[])) as accounting_dates,
+        case
+            when components.lowest_mode is null then account_contracts.settlement_mode
+            when components.lowest_mode = components.highest_mode then components.lowest_mode
+            else 'mixed'
+        end as settlement_mode,
+        coalesce(components.transaction_count, 0) as transaction_count,
+        coalesce(components.transaction_amount_minor, 0) as transaction_amount_minor,
+        coalesce(components.fee_amount_minor, 0) as fee_amount_minor,
+        coalesce(components.deducted_fee_amount_minor, 0) as deducted_fee_amount_minor,
+        coalesce(components.transaction_amount_minor, 0)
+        - coalesce(components.deducted_fee_amount_minor, 0) as settlement_amount_minor,
+        coalesce(components.adjustment_count, 0) as adjustment_count,
+        coalesce(components.adjustment_amount_minor, 0) as adjustment_amount_minor,
+        coalesce(advance_totals.advance_amount_minor, 0) as advance_amount_minor,
+        coalesce(advance_totals.advance_fee_amount_minor, 0) as advance_fee_amount_minor,
+        coalesce(carried_totals.previous_unsettled_amount_minor, 0)
+            as previous_unsettled_amount_minor,
+        coalesce(freeze_totals.frozen_amount_minor, 0) as frozen_amount_minor,
+        coalesce(account_contracts.payout_minimum_amount_minor, 0)
+            as payout_minimum_amount_minor,
+        account_payees.payee_id,
+        account_payees.payee_version
+    from grain
+    left join components
+        on grain.account_id = components.account_id
+        and grain.settlement_session_type = components.settlement_session_type
+        and grain.currency_code = components.currency_code
+    left join advance_totals
+        on grain.account_id = advance_totals.account_id
+        and grain.settlement_session_type = advance_totals.settlement_session_type
+        and grain.currency_code = advance_totals.currency_code
+    left join freeze_totals
+        on grain.account_id = freeze_totals.account_id
+        and grain.settlement_session_type = freeze_totals.settlement_session_type
+        and grain.currency_code = freeze_totals.currency_code
+    left join carried_totals
+        on grain.account_id = carried_totals.account_id
+        and grain.settlement_session_type = carried_totals.settlement_session_type
+        and grain.currency_code = carried_totals.currency_code
+    left join account_contracts
+        on grain.account_id = account_contracts.account_id
+        and account_contracts.contract_order = 1
+    left join account_payees
+        on grain.account_id = account_payees.account_id
+        and grain.currency_code = account_payees.currency_code
+        and account_payees.payee_order = 1
+),
+
+balanced as (
+    select
+        composed.*,
+        settlement_amount_minor + adjustment_amount_minor - advance_amount_minor
+        + previous_unsettled_amount_minor as balance_amount_minor,
+        settlement_amount_minor + adjustment_amount_minor - advance_amount_minor
+        + previous_unsettled_amount_minor - frozen_amount_minor as available_amount_minor
+    from composed
+),
+
+decided as (
+    select
+        balanced.*,
+        case
+            when available_amount_minor < 0 then 'negative'
+            when available_amount_minor = 0 then 'no_balance'
+            when available_amount_minor < payout_minimum_amount_minor then 'below_minimum'
+            when payee_id is null then 'withheld'
+            else 'payable'
+        end as payable_status
+    from balanced
+),
+
+final as (
+    select
+        {{ payment_date() }} as payment_date,
+        {{ settlement_statement_id('account_id', 'settlement_session_type', '1', 'currency_code') }}
+            as statement_id,
+        account_id,
+        settlement_session_type,
+        1 as settlement_session_no,
+        currency_code,
+        settlement_mode,
+        accounting_dates,
+        transaction_count,
+        transaction_amount_minor,
+        fee_amount_minor,
+        deducted_fee_amount_minor,
+        settlement_amount_minor,
+        adjustment_count,
+        adjustment_amount_minor,
+        advance_amount_minor,
+        advance_fee_amount_minor,
+        previous_unsettled_amount_minor,
+        frozen_amount_minor,
+        available_amount_minor,
+        payout_minimum_amount_minor,
+        payable_status,
+        case when payable_status = 'payable' then available_amount_minor else 0 end
+            as payout_amount_minor,
+        balance_amount_minor
+        - case when payable_status = 'payable' then available_amount_minor else 0 end
+            as carried_forward_amount_minor,
+        payee_id,
+        payee_version
+    from decided
+)
+
+select * from final

@@ -1,0 +1,36 @@
+-- The platform's accounting voucher (记账凭证) books what its source voucher (原始凭证) says: same account,
+-- currency and amount, and every accounting voucher has a source voucher of the date that clears.
+{{ config(tags=['close']) }}
+
+with accounting_vouchers as (
+    select
+        accounting_voucher_id,
+        source_voucher_id,
+        agrees_with_source
+    from {{ ref('accounting_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+platform_vouchers as (
+    select
+        accounting_voucher_id,
+        source_voucher_id
+    from {{ ref('stg_platform__accounting_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+)
+
+select
+    accounting_voucher_id,
+    source_voucher_id,
+    'account, currency or amount differ' as reason
+from accounting_vouchers
+where not agrees_with_source
+union all
+select
+    platform_vouchers.accounting_voucher_id,
+    platform_vouchers.source_voucher_id,
+    'no source voucher of the date clears with it' as reason
+from platform_vouchers
+left join accounting_vouchers
+    on platform_vouchers.source_voucher_id = accounting_vouchers.source_voucher_id
+where accounting_vouchers.source_voucher_id is null
