@@ -1,0 +1,109 @@
+"""Read what the bank says about the payouts, and show each payout's status.
+
+**Purpose.** Every day at 20:00 in Shanghai status reports, debits and returns are read and applied to
+the attempts they name, of whatever payment date. The run's date is its parameter `payment_date`, else
+its logical date in Asia/Shanghai, which is the day it runs. A day on which nothing was ever submitted
+is skipped.
+
+**Inputs.** Status reports (pain.002) and bank statements up to the date, in the inbox; the attempts.
+
+**Outputs.** `payout.attempt_events` (append-only) and, for each payment date about which something new
+was said, its partition of `payout.payout_status`.
+
+**Fails when** a report names an unknown payment or code, or contradicts what is known: nothing is
+assumed from it. An unknown payout is never sent again. Such errors are not retried; a lost connection
+is, and a report applied once is never applied again.
+
+**Owner.** settlement and treasury (结算与资金)
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, Param, dag, setup, task, teardown
+
+RETRY = {"retries": 2, "retry_delay": timedelta(seconds=30)}
+SHORT = {**RETRY, "execution_timeout": timedelta(minutes=5)}
+LONG = {**RETRY, "execution_timeout": timedelta(hours=1)}
+
+
+@dag(
+    schedule=CronTriggerTimetable("0 20 * * *", timezone="Asia/Shanghai"),
+    start_date=datetime.fromisoformat("2026-01-01T20:00:00+08:00"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=3),
+    doc_md=__doc__,
+    tags=["payout", "daily"],
+    default_args={"owner": "settlement"},
+    params={
+        "payment_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            description="日期 Date up to which answers are read; empty: the run's logical date.",
+        )
+    },
+)
+def payout_outcomes() -> None:
+    """Order the steps of `tieout.outcomes`."""
+
+    @task(**SHORT)
+    def ready(**context: Any) -> dict[str, int]:
+        """Skip a day on which nothing was ever submitted."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.ready, context)
+
+    @setup
+    @task(**SHORT)
+    def claim(**context: Any) -> dict[str, int]:
+        """Take the date."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.claim, context)
+
+    @task(**SHORT)
+    def land(**context: Any) -> dict[str, int]:
+        """Land the bank's statements."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.land, context)
+
+    @task(**LONG)
+    def apply(**context: Any) -> dict[str, int]:
+        """Apply reports and bank lines to the attempts."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.apply, context)
+
+    @task(**LONG)
+    def build(**context: Any) -> dict[str, int]:
+        """Compute the status tables (dbt)."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.build, context)
+
+    @task(**SHORT)
+    def publish(**context: Any) -> dict[str, int]:
+        """Count the payouts by status."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.publish, context)
+
+    @teardown
+    @task(**SHORT)
+    def release(**context: Any) -> dict[str, int]:
+        """Give the date back."""
+        from tieout import outcomes, steps
+
+        return steps.perform(outcomes.release, context)
+
+    claimed, released = claim(), release()
+    ready() >> claimed >> land() >> apply() >> build() >> publish() >> released
+    claimed >> released
+
+
+payout_outcomes()

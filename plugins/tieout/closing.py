@@ -1,0 +1,246 @@
+"""The steps of a close of one accounting date, in the order the DAG `accounting_close` runs them.
+
+    ready -> claim -> land -> complete -> build -> check -> publish, and release at the end
+
+Each takes a `Step` and returns counts. None computes money: landing moves bytes, dbt computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tieout import database, days, landing, transform
+from tieout.errors import TieoutError
+from tieout.steps import Counts, Step
+
+__all__ = ["build", "check", "claim", "complete", "land", "publish", "ready", "release"]
+
+
+class CloseError(TieoutError):
+    """The date cannot be closed with what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that was received and not landed, and the first reason."""
+
+    file_name: str
+    channel: str
+    file_kind: str
+    status: str
+    line_number: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        line = f" line {self.line_number}" if self.line_number else ""
+        return f"{self.channel} {self.file_kind} {self.file_name}{line}: {self.status}: {self.reason}"
+
+
+def ready(step: Step) -> str | None:
+    """Say why T has to wait, or None; lands the platform's operating window of T where none is known.
+
+    Raises:
+        NothingToDo: T is sealed, or outside the operating window.
+    """
+    database.migrate(step.settings)
+    state = days.day_state(step.settings, step.day)
+    if state.state == "sealed":
+        raise days.NothingToDo(f"{step.day} is sealed, unchanged")
+    window = days.operating_window(step.settings)
+    if window is None:
+        landing.land(step.settings, through_date=step.day, kinds=["operating_window"])
+        window = days.operating_window(step.settings)
+    if window is not None and not window.holds(step.day):
+        raise days.NothingToDo(f"{step.day} is no accounting date: the business runs {window}")
+    return days.missing_close(step.settings, step.day)
+
+
+def claim(step: Step) -> Counts:
+    """Take the date; open it, and the later closed dates that were built on it.
+
+    Raises:
+        NothingToDo: sealed meanwhile.
+        DateBusyError: another run works on it.
+        DateNotReadyError: the date before was opened meanwhile.
+    """
+    reopened = days.claim(step.settings, step.kind, step.day, step.owner)
+    reason = days.missing_close(step.settings, step.day)
+    # Before any date of the business has landed its window, `complete` says what is missing.
+    if reason is not None and days.operating_window(step.settings) is not None:
+        days.release(step.settings, step.kind, step.day, step.owner)
+        raise days.DateNotReadyError(
+            what=f"{step.day} cannot be closed yet: {reason}",
+            where="control.accounting_days",
+            why="a date is computed from the close of the date before it",
+            next_step="close the earlier date first",
+        )
+    return {"later_dates_reopened": len(reopened)}
+
+
+def land(step: Step) -> Counts:
+    """Land what has arrived for the dates up to T."""
+    report = landing.land(step.settings, through_date=step.day)
+    return {name: int(count) for name, count in report.counts.items()}
+
+
+def complete(step: Step) -> Counts:
+    """Refuse to go on where a file of T is missing, or was not accepted.
+
+    Raises:
+        CloseError: names each file: channel, kind, line, reason.
+    """
+    refused = refused_files(step, channels=None)
+    missing = landing.missing_files(step.settings, step.day)
+    if refused:
+        raise CloseError(
+            what=f"{step.day} does not close: {len(refused)} files were not accepted",
+            where="; ".join(str(file) for file in refused[:5]),
+            why="a file is taken whole or not at all; its rows are in control.quarantined_rows",
+            next_step="ask the sender for a corrected file, put it in the inbox, close again",
+        )
+    if missing:
+        names = ", ".join(str(file) for file in missing)
+        raise CloseError(
+            what=f"{step.day} does not close: files are missing: {names}",
+            where=step.settings.inbox_url,
+            why="a date is complete when every file its channels owe for it has landed",
+            next_step="put the files in the inbox, then close again",
+        )
+    return {"files": _file_count(step)}
+
+
+def build(step: Step) -> Counts:
+    """Compute T: reconcile, post, clear (dbt)."""
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    transform.seed(step.settings)
+    report = transform.build_close(step.settings, step.day)
+    return {"models": report.models, "tests": report.tests}
+
+
+def check(step: Step) -> Counts:
+    """Look at the computed date once more, from outside dbt.
+
+    The trial balance of T is zero in every currency, and no channel record was lost between landing
+    and reconciliation (a date without any row is caught here, too).
+
+    Raises:
+        CloseError: names the first check that does not hold, and by how much.
+    """
+    with database.connect(step.settings) as connection:
+        off_balance = connection.execute(
+            """
+            select
+                currency_code,
+                sum(debit_amount_minor) - sum(credit_amount_minor) as difference_minor
+            from ledger.trial_balance
+            where accounting_date = %s
+            group by currency_code
+            having sum(debit_amount_minor) is distinct from sum(credit_amount_minor)
+            order by currency_code
+            """,
+            [step.day],
+        ).fetchall()
+        counted = connection.execute(
+            """
+            select
+                (select count(*) from ledger.trial_balance where accounting_date = %(day)s),
+                (
+                    select count(*)
+                    from reconciliation.reconciliation_results
+                    where accounting_date = %(day)s
+                )
+            """,
+            {"day": step.day},
+        ).fetchone()
+    for currency_code, difference in off_balance:
+        raise CloseError(
+            what=f"{step.day} does not close: the trial balance is off by {difference} {currency_code}"
+            " (minor units)",
+            where="ledger.trial_balance",
+            why="debits and credits of a date are equal in each currency",
+            next_step="compare ledger.journal_entries of the date by event_type",
+        )
+    account_count, result_count = (0, 0) if counted is None else counted
+    if account_count == 0:
+        raise CloseError(
+            what=f"{step.day} does not close: its trial balance has no row",
+            where="ledger.trial_balance",
+            why="an empty result proves nothing",
+            next_step="look at what landed for the date: `tieout status`",
+        )
+    return {"ledger_accounts": account_count, "rows": result_count}
+
+
+def publish(step: Step) -> Counts:
+    """Close the date."""
+    waiting = days.mark_closed(step.settings, step.day, step.owner)
+    if waiting:
+        names = ", ".join(str(day) for day in waiting)
+        print(f"closed {step.day}; to be closed again, in order: {names}")  # noqa: T201  task log
+    return {"later_dates_open": len(waiting)}
+
+
+def release(step: Step) -> Counts:
+    """Give the date back."""
+    days.release(step.settings, step.kind, step.day, step.owner)
+    return {}
+
+
+def refused_files(step: Step, channels: list[str] | None) -> list[RefusedFile]:
+    """Return the files of the date that were received and not landed, and have no good successor."""
+    with database.connect(step.settings) as connection:
+        rows = connection.execute(
+            """
+            with first_bad_rows as (
+                select distinct on (file_id)
+                    file_id,
+                    line_number,
+                    reason
+                from control.quarantined_rows
+                order by file_id asc, line_number asc, field asc
+            )
+
+            select
+                files.file_name,
+                files.channel,
+                files.file_kind,
+                files.status,
+                first_bad_rows.line_number,
+                coalesce(first_bad_rows.reason, files.reason, 'no reason noted')
+            from control.channel_files as files
+            left join first_bad_rows on files.file_id = first_bad_rows.file_id
+            where files.accounting_date = %(day)s
+                and (%(channels)s::text[] is null or files.channel = any(%(channels)s))
+                and (
+                    files.status = 'conflict'
+                    or (
+                        files.status in ('quarantined', 'refused')
+                        and not exists (
+                            select 1
+                            from control.channel_files as successors
+                            where successors.channel = files.channel
+                                and successors.file_kind = files.file_kind
+                                and successors.accounting_date = files.accounting_date
+                                and successors.status = 'landed'
+                                and (
+                                    files.channel <> 'bank'
+                                    or successors.file_name = files.file_name
+                                )
+                        )
+                    )
+                )
+            order by files.channel, files.file_kind, files.file_name, files.file_id
+            """,
+            {"day": step.day, "channels": channels},
+        ).fetchall()
+    return [RefusedFile(*row) for row in rows]
+
+
+def _file_count(step: Step) -> int:
+    with database.connect(step.settings) as connection:
+        row = connection.execute(
+            "select count(*) from control.channel_files "
+            "where accounting_date = %s and status = 'landed'",
+            [step.day],
+        ).fetchone()
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,133 @@
+"""The steps of a payment date, in the order the DAG `settlement_payout` runs them.
+
+    ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, and release
+"""
+
+from __future__ import annotations
+
+from tieout import closing, database, days, gate as gate_module, landing, payouts, transform, workdays
+from tieout.errors import TieoutError
+from tieout.steps import Counts, Step
+
+__all__ = ["build", "claim", "gate", "instruct", "land_bank", "publish", "ready", "release", "submit"]
+
+FAILURES_SHOWN = 8
+
+
+class GateFailedError(TieoutError):
+    """The gate did not pass: nothing is paid on this date."""
+
+
+def ready(step: Step) -> str | None:
+    """Say why P has to wait, or None.
+
+    Raises:
+        NothingToDo: P is no working day, pays no accounting date, or is paid already.
+    """
+    database.migrate(step.settings)
+    if not workdays.is_working_day(step.day):
+        raise days.NothingToDo(f"{step.day} is no working day: nothing is paid")
+    window = days.operating_window(step.settings)
+    if not days.covered_dates(step.day, window):
+        raise days.NothingToDo(f"{step.day} pays no accounting date: the business runs {window}")
+    if days.is_paid(step.settings, step.day):
+        raise days.NothingToDo(f"{step.day} is paid, unchanged")
+    return days.missing_payment(step.settings, step.day)
+
+
+def claim(step: Step) -> Counts:
+    """Take the payment date.
+
+    Raises:
+        DateBusyError: another run works on it, or a date it pays is being closed.
+        DateNotReadyError: a date it pays was opened meanwhile.
+    """
+    days.claim(step.settings, step.kind, step.day, step.owner)
+    reason = days.missing_payment(step.settings, step.day)
+    if reason is not None:
+        days.release(step.settings, step.kind, step.day, step.owner)
+        raise days.DateNotReadyError(
+            what=f"{step.day} cannot be paid yet: {reason}",
+            where="control.accounting_days",
+            why="a payment date pays closed dates only, one payment date after the other",
+            next_step="close and pay the earlier dates first",
+        )
+    covered = days.covered_dates(step.day, days.operating_window(step.settings))
+    return {"accounting_dates": len(covered)}
+
+
+def land_bank(step: Step) -> Counts:
+    """Land the bank's statements up to P: the arrivals the gate compares with.
+
+    Raises:
+        closing.CloseError: a statement of P was not accepted.
+    """
+    report = landing.land(step.settings, through_date=step.day, channels=["bank"])
+    refused = closing.refused_files(step, channels=["bank"])
+    if refused:
+        raise closing.CloseError(
+            what=f"{step.day} is not paid: {len(refused)} bank files were not accepted",
+            where="; ".join(str(file) for file in refused),
+            why="the gate compares what arrived with what is owed",
+            next_step="ask the bank for a corrected statement, put it in the inbox, pay again",
+        )
+    return {name: int(count) for name, count in report.counts.items()}
+
+
+def build(step: Step) -> Counts:
+    """Compute statements and the gate's tables (dbt)."""
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    report = transform.build_payment(step.settings, step.day)
+    return {"models": report.models, "tests": report.tests}
+
+
+def gate(step: Step) -> Counts:
+    """Decide (Great Expectations); the decision is stored either way.
+
+    Raises:
+        GateFailedError: names the channel, the term or check, and how much.
+    """
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    decision = gate_module.decide(step.settings, step.day)
+    if decision.outcome not in {"passed", "released"}:
+        shown = [str(failure) for failure in decision.failures[:FAILURES_SHOWN]]
+        more = len(decision.failures) - len(shown)
+        raise GateFailedError(
+            what=f"the gate of {step.day} does not hold: {len(decision.failures)} checks failed; "
+            "nothing is paid",
+            where="gate.gate_checks, gate.balance_equation",
+            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            next_step="correct the cause and pay again, or have two people release the date",
+        )
+    return {"failures": len(decision.failures)}
+
+
+def instruct(step: Step) -> Counts:
+    """Write one instruction for each payable statement; the database checks the gate's decision."""
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    report = payouts.instruct(step.settings, step.day)
+    return {"rows": report.instruction_count, "new_instructions": report.created_count}
+
+
+def submit(step: Step) -> Counts:
+    """Write the payment files into the outbox, then seal the dates they pay."""
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    report = payouts.submit(step.settings, step.day)
+    sealed = days.seal(step.settings, step.day, step.owner)
+    return {
+        "files": len(report.files),
+        "rows": report.payment_count,
+        "sealed_dates": len(sealed),
+    }
+
+
+def publish(step: Step) -> Counts:
+    """Show the payouts' status (dbt)."""
+    report = transform.build_outcomes(step.settings, step.day)
+    return {"models": report.models, "tests": report.tests}
+
+
+def release(step: Step) -> Counts:
+    """Give the payment date back."""
+    days.release(step.settings, step.kind, step.day, step.owner)
+    return {}
