@@ -29,7 +29,9 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {# Two builds of one table, whoever started them, queue here instead of meeting in the swap. #}
-    {% do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ parent ~ "', 0))") %}
+    {% call statement('queue') -%}
+        select pg_advisory_xact_lock(hashtextextended('{{ parent }}', 0))
+    {%- endcall %}
     {% do run_query(dated_partition_parent_sql(parent, key)) %}
     {% do dated_partition_assert_same_columns(parent) %}
     {{ get_assert_columns_equivalent(sql) }}
@@ -75,7 +77,6 @@
 
 
 {% macro dated_partition_parent_sql(parent, key) %}
-    create schema if not exists {{ parent.without_identifier() }};
     create table if not exists {{ parent }} {{ get_table_columns_and_constraints() }}
     partition by list ({{ key }})
 {% endmacro %}
