@@ -1,0 +1,55 @@
+# The one door to the project: people, the README and CI call these targets and nothing else.
+# Needed on the machine: make, and Python 3.11, 3.12 or 3.13.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate
+
+# Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
+ARGS ?=
+
+.PHONY: help setup close test ui docs lint format bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## Make the environment in .venv (instant when it is up to date)
+	@bin/install $(VENV)
+
+close: setup ## Make the sample week, close each date, pay each payment date, show the table
+	@$(BIN)/tieout sample $(ARGS)
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+ui: setup ## Open Airflow with its web page on the sample week (Ctrl-C stops it)
+	@$(BIN)/tieout ui $(ARGS)
+
+docs: setup ## Build the dbt docs and the Data Docs, and say where they are
+	@$(BIN)/tieout docs $(ARGS)
+
+lint: setup ## Check style, types and YAML of the whole project
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+
+format: setup ## Rewrite the Python files in the project's style
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: setup ## Close one day of 200,000 transactions and say how long each stage took
+	@$(BIN)/tieout bench $(ARGS)
+
+lock: setup ## Pin requirements.in and requirements-uv.in anew, with hashes
+	$(UV_COMPILE) --upgrade --output-file requirements-uv.txt requirements-uv.in
+	$(UV_COMPILE) --upgrade --output-file requirements.txt requirements.in
+
+clean: ## Stop the server and remove var/ (a home elsewhere is yours to remove)
+	@if [ -x $(BIN)/tieout ]; then TIEOUT_HOME=$(CURDIR)/var $(BIN)/tieout stop; fi
+	rm -rf var .mypy_cache .pytest_cache .ruff_cache dbt_project/target dbt_project/logs
