@@ -119,4 +119,4 @@ def accounting_close() -> None:
     claimed >> released
 
 
-accounting_close()
+DAG = accounting_close()

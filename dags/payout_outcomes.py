@@ -106,4 +106,4 @@ def payout_outcomes() -> None:
     claimed >> released
 
 
-payout_outcomes()
+DAG = payout_outcomes()

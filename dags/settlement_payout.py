@@ -134,4 +134,4 @@ def settlement_payout() -> None:
     claimed >> released
 
 
-settlement_payout()
+DAG = settlement_payout()

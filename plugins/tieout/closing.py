@@ -64,16 +64,6 @@ def claim(step: Step) -> Counts:
         DateNotReadyError: the date before was opened meanwhile.
     """
     reopened = days.claim(step.settings, step.kind, step.day, step.owner)
-    reason = days.missing_close(step.settings, step.day)
-    # Before any date of the business has landed its window, `complete` says what is missing.
-    if reason is not None and days.operating_window(step.settings) is not None:
-        days.release(step.settings, step.kind, step.day, step.owner)
-        raise days.DateNotReadyError(
-            what=f"{step.day} cannot be closed yet: {reason}",
-            where="control.accounting_days",
-            why="a date is computed from the close of the date before it",
-            next_step="close the earlier date first",
-        )
     return {"later_dates_reopened": len(reopened)}
 
 
@@ -88,7 +78,16 @@ def complete(step: Step) -> Counts:
 
     Raises:
         CloseError: names each file: channel, kind, line, reason.
+        DateNotReadyError: the date before is not closed.
     """
+    reason = days.missing_close(step.settings, step.day)
+    if reason is not None:
+        raise days.DateNotReadyError(
+            what=f"{step.day} cannot be closed yet: {reason}",
+            where="control.accounting_days",
+            why="the operating window that landed says it is not the first date of the business",
+            next_step="close the earlier dates first",
+        )
     refused = refused_files(step, channels=None)
     missing = landing.missing_files(step.settings, step.day)
     if refused:

@@ -228,10 +228,8 @@ def missing_close(settings: Settings, accounting_date: date) -> str | None:
     """
     window = operating_window(settings)
     if window is None:
-        return (
-            f"no operating window has landed for {accounting_date}: the platform owes "
-            f"operating_window_{accounting_date:%Y%m%d}.csv"
-        )
+        # Nothing of the business has landed: `complete` says which files are missing.
+        return None
     if accounting_date == window.first:
         return None
     before = accounting_date - timedelta(days=1)
@@ -418,6 +416,7 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
         # One claim at a time: the checks below and the insert are one decision.
         connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
         _refuse_busy(settings, connection, kind, day, owner)
+        _refuse_early(settings, kind, day)
         if kind == ACCOUNTING_CLOSE:
             reopened = _open_for_close(connection, day)
         else:
@@ -506,6 +505,19 @@ def _open_for_close(connection: psycopg.Connection[Any], day: date) -> list[date
         [day],
     ).fetchall()
     return sorted(row[0] for row in rows)
+
+
+def _refuse_early(settings: Settings, kind: str, day: date) -> None:
+    """Raise where the dates this one is built on are not done; no other claim runs meanwhile."""
+    reasons = {ACCOUNTING_CLOSE: missing_close, SETTLEMENT_PAYOUT: missing_payment}
+    reason = reasons[kind](settings, day) if kind in reasons else None
+    if reason is not None:
+        raise DateNotReadyError(
+            what=f"{kind} of {day} cannot start: {reason}",
+            where="control.accounting_days",
+            why="a date is computed from the dates before it, one after the other",
+            next_step="finish the earlier date first; `tieout status` shows them all",
+        )
 
 
 def _refuse_busy(

@@ -43,15 +43,6 @@ def claim(step: Step) -> Counts:
         DateNotReadyError: a date it pays was opened meanwhile.
     """
     days.claim(step.settings, step.kind, step.day, step.owner)
-    reason = days.missing_payment(step.settings, step.day)
-    if reason is not None:
-        days.release(step.settings, step.kind, step.day, step.owner)
-        raise days.DateNotReadyError(
-            what=f"{step.day} cannot be paid yet: {reason}",
-            where="control.accounting_days",
-            why="a payment date pays closed dates only, one payment date after the other",
-            next_step="close and pay the earlier dates first",
-        )
     covered = days.covered_dates(step.day, days.operating_window(step.settings))
     return {"accounting_dates": len(covered)}
 
