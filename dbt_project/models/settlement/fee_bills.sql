@@ -17,6 +17,7 @@ with clearing_entries as (
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and settlement_mode = 'gross'
+        and fee_amount_minor <> 0
 ),
 
 bills_before as (

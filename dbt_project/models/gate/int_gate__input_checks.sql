@@ -1,0 +1,253 @@
+{{ config(materialized='ephemeral') }}
+
+{#- Gate checks on what came in: files and their totals, closed dates, posted source vouchers. -#}
+with arrival_groups as (
+    select distinct accounting_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+),
+
+arrival_dates as (
+    select distinct arrival_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where arrival_date > {{ previous_payment_date() }} and arrival_date <= {{ payment_date() }}
+),
+
+expected_files as (
+    select
+        channel,
+        file_kind
+    from {{ ref('expected_files') }}
+    where calendar = 'every_day'
+),
+
+channel_files as (
+    select
+        channel,
+        file_kind,
+        accounting_date,
+        file_name,
+        status,
+        totals_status,
+        row_count,
+        declared_row_count,
+        declared_total_minor,
+        counted_total_minor
+    from {{ source('control', 'channel_files') }}
+    where accounting_date >= {{ previous_payment_date() }} and accounting_date <= {{ payment_date() }}
+),
+
+accounting_days as (
+    select
+        accounting_date,
+        state
+    from {{ source('control', 'accounting_days') }}
+),
+
+transaction_types as (
+    select transaction_type
+    from {{ ref('transaction_types') }}
+    where is_cleared
+),
+
+source_vouchers as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_type,
+        transaction_status,
+        original_voucher_id,
+        amount_minor
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+),
+
+transaction_postings as (
+    select
+        accounting_date,
+        source_id,
+        direction,
+        amount_minor
+    from {{ ref('journal_entries') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and event_type = 'transaction'
+        and ledger_account = 'channel_receivable'
+),
+
+-- A file counts when it landed and its own totals, declared and counted, are equal once more.
+judged_files as (
+    select
+        channel_files.*,
+        status = 'landed'
+        and totals_status in ('agree', 'none_in_format')
+        and (declared_row_count is null or declared_row_count = row_count)
+        and (
+            declared_total_minor is null
+            or declared_total_minor is not distinct from counted_total_minor
+        )
+            as is_good
+    from channel_files
+),
+
+slots as (
+    select
+        expected_files.channel,
+        expected_files.file_kind,
+        arrival_groups.accounting_date as business_date
+    from arrival_groups
+    cross join expected_files
+    union
+    -- The statement that shows the arrivals, before the gate.
+    select
+        'bank' as channel,
+        'camt053' as file_kind,
+        arrival_date as business_date
+    from arrival_dates
+),
+
+slot_states as (
+    select
+        slots.channel,
+        slots.file_kind,
+        slots.business_date,
+        count(*) filter (where judged_files.is_good) as good_count,
+        count(*) filter (where judged_files.status = 'landed' and not judged_files.is_good)
+            as wrong_totals_count,
+        count(*) filter (where judged_files.status = 'conflict') as conflict_count,
+        count(*) filter (where judged_files.status = 'quarantined') as quarantined_count
+    from slots
+    left join judged_files
+        on slots.channel = judged_files.channel
+        and slots.file_kind = judged_files.file_kind
+        and slots.business_date = judged_files.accounting_date
+    group by slots.channel, slots.file_kind, slots.business_date
+),
+
+slot_faults as (
+    select
+        slot_states.*,
+        case
+            when wrong_totals_count > 0 then file_kind || ': totals differ (控制总数不符)'
+            when conflict_count > 0
+                then file_kind || ': a second file with other bytes (重复文件内容不同)'
+            when good_count = 0 and quarantined_count > 0
+                then file_kind || ': in quarantine (已隔离)'
+            when good_count = 0 then file_kind || ': missing (缺失)'
+        end as fault
+    from slot_states
+),
+
+file_checks as (
+    select
+        'files_complete_and_totals_agree' as check_name,
+        to_char(business_date, 'YYYY-MM-DD') || ' ' || channel as subject,
+        count(*) filter (where fault is not null) = 0 as holds,
+        coalesce(string_agg(fault, '; ' order by file_kind), '') as detail,
+        cast(count(*) filter (where fault is null) as text) as measured,
+        cast(count(*) as text) as expected
+    from slot_faults
+    group by business_date, channel
+),
+
+day_checks as (
+    select
+        'accounting_dates_closed' as check_name,
+        to_char(arrival_groups.accounting_date, 'YYYY-MM-DD') as subject,
+        coalesce(accounting_days.state in ('closed', 'sealed'), false) as holds,
+        case
+            when accounting_days.state in ('closed', 'sealed') then ''
+            else 'accounting date is not closed (会计日期未关账)'
+        end as detail,
+        -- Sealed follows closed once its payouts are submitted; both mean closed here.
+        case
+            when accounting_days.state in ('closed', 'sealed') then 'closed'
+            else coalesce(accounting_days.state, 'missing')
+        end as measured,
+        'closed' as expected
+    from arrival_groups
+    left join accounting_days
+        on arrival_groups.accounting_date = accounting_days.accounting_date
+    union all
+    select
+        'accounting_dates_closed' as check_name,
+        'all' as subject,
+        count(*) > 0 as holds,
+        case
+            when count(*) > 0 then ''
+            else 'no accounting date is paid on this payment date (无待付会计日期)'
+        end as detail,
+        cast(count(*) as text) as measured,
+        'at least 1' as expected
+    from arrival_groups
+),
+
+vouchers_to_post as (
+    select
+        source_vouchers.accounting_date,
+        source_vouchers.voucher_id,
+        source_vouchers.amount_minor
+    from source_vouchers
+    inner join transaction_types
+        on source_vouchers.transaction_type = transaction_types.transaction_type
+    left join source_vouchers as originals
+        on source_vouchers.original_voucher_id = originals.voucher_id
+        and source_vouchers.accounting_date = originals.accounting_date
+    where source_vouchers.transaction_status = 'success'
+        and source_vouchers.amount_minor <> 0
+        -- The reversal of a transaction that failed reverses nothing.
+        and not (
+            source_vouchers.transaction_type = 'reversal'
+            and originals.voucher_id is not null
+            and originals.transaction_status is distinct from 'success'
+        )
+),
+
+posted as (
+    select
+        accounting_date,
+        source_id,
+        sum(case direction when 'debit' then amount_minor when 'credit' then -amount_minor end)
+            as amount_minor
+    from transaction_postings
+    group by accounting_date, source_id
+),
+
+compared_vouchers as (
+    select
+        coalesce(vouchers_to_post.accounting_date, posted.accounting_date) as accounting_date,
+        vouchers_to_post.amount_minor is distinct from posted.amount_minor as is_wrong,
+        coalesce(vouchers_to_post.voucher_id, posted.source_id) as voucher_id
+    from vouchers_to_post
+    full join posted
+        on vouchers_to_post.accounting_date = posted.accounting_date
+        and vouchers_to_post.voucher_id = posted.source_id
+),
+
+voucher_checks as (
+    select
+        'no_unposted_source_voucher' as check_name,
+        to_char(arrival_groups.accounting_date, 'YYYY-MM-DD') as subject,
+        count(*) filter (where compared_vouchers.is_wrong) = 0 as holds,
+        coalesce(
+            'first of them: '
+            || min(compared_vouchers.voucher_id) filter (where compared_vouchers.is_wrong),
+            ''
+        ) as detail,
+        cast(count(*) filter (where compared_vouchers.is_wrong) as text) as measured,
+        '0' as expected
+    from arrival_groups
+    left join compared_vouchers
+        on arrival_groups.accounting_date = compared_vouchers.accounting_date
+    group by arrival_groups.accounting_date
+),
+
+final as (
+    select * from file_checks
+    union all
+    select * from day_checks
+    union all
+    select * from voucher_checks
+)
+
+select * from final

@@ -1,0 +1,503 @@
+{{ config(materialized='ephemeral') }}
+
+{#- Gate checks on the statements: what was carried, what they sum to, whom they pay, and only once. -#}
+with arrival_groups as (
+    select distinct currency_code
+    from {{ ref('int_calendar__arrival_groups') }}
+),
+
+statements as (
+    select
+        statement_id,
+        account_id,
+        settlement_session_type,
+        settlement_session_no,
+        currency_code,
+        settlement_amount_minor,
+        adjustment_amount_minor,
+        advance_amount_minor,
+        previous_unsettled_amount_minor,
+        payout_amount_minor,
+        carried_forward_amount_minor,
+        payable_status,
+        payee_id,
+        payee_version
+    from {{ ref('settlement_statements') }}
+    where payment_date = {{ payment_date() }}
+),
+
+statements_before as (
+    select
+        account_id,
+        settlement_session_type,
+        settlement_session_no,
+        currency_code,
+        carried_forward_amount_minor
+    from {{ ref('settlement_statements') }}
+    where payment_date = {{ previous_payment_date() }}
+),
+
+opening_balances as (
+    select
+        subledger_id as account_id,
+        currency_code,
+        balance_minor
+    from {{ ref('stg_platform__opening_balances') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and ledger_account in ('merchant_payable', 'merchant_receivable')
+),
+
+statement_lines as (
+    select
+        payment_date,
+        statement_id,
+        entry_id,
+        accounting_date,
+        currency_code,
+        clearing_amount_minor
+    from {{ ref('statement_lines') }}
+    where payment_date >= {{ previous_payment_date() }} - 14
+        and payment_date <= {{ payment_date() }} + 14
+),
+
+clearing_entries_before as (
+    select
+        accounting_date,
+        entry_id
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ previous_payment_date() }} - 31
+        and accounting_date < {{ previous_payment_date() }}
+        and payment_date = {{ previous_payment_date() }}
+),
+
+clearing_records as (
+    select
+        account_id,
+        currency_code,
+        transaction_count,
+        clearing_amount_minor
+    from {{ ref('clearing_records') }}
+    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+),
+
+payees as (
+    select
+        payee_id,
+        payee_version,
+        account_id,
+        currency_code,
+        payee_status
+    from {{ ref('stg_platform__payees') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__payees')) }}
+        and effective_from <= {{ payment_date() }}
+        and (effective_to is null or effective_to > {{ payment_date() }})
+),
+
+instructions as (
+    select
+        instruction_id,
+        statement_id,
+        amount_minor
+    from {{ source('payout', 'instructions') }}
+    where payment_date = {{ payment_date() }}
+),
+
+attempts as (
+    select
+        attempt_id,
+        instruction_id
+    from {{ source('payout', 'attempts') }}
+),
+
+attempt_events as (
+    select
+        attempt_id,
+        event_no,
+        status
+    from {{ source('payout', 'attempt_events') }}
+),
+
+expected_carries as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        carried_forward_amount_minor as amount_minor
+    from statements_before as statements_of_day
+    where settlement_session_no = (
+        select max(later.settlement_session_no)
+        from statements_before as later
+        where later.account_id = statements_of_day.account_id
+            and later.settlement_session_type = statements_of_day.settlement_session_type
+            and later.currency_code = statements_of_day.currency_code
+    )
+    union all
+    select
+        account_id,
+        'transaction' as settlement_session_type,
+        currency_code,
+        -balance_minor as amount_minor
+    from opening_balances
+),
+
+expected_totals as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        sum(amount_minor) as amount_minor
+    from expected_carries
+    group by account_id, settlement_session_type, currency_code
+),
+
+first_sessions as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        previous_unsettled_amount_minor
+    from statements
+    where settlement_session_no = 1
+),
+
+carry_differences as (
+    select
+        coalesce(first_sessions.account_id, expected_totals.account_id) as account_id,
+        coalesce(first_sessions.currency_code, expected_totals.currency_code) as currency_code,
+        coalesce(first_sessions.previous_unsettled_amount_minor, 0) as stated_amount_minor,
+        coalesce(expected_totals.amount_minor, 0) as expected_amount_minor
+    from first_sessions
+    full join expected_totals
+        on first_sessions.account_id = expected_totals.account_id
+        and first_sessions.settlement_session_type = expected_totals.settlement_session_type
+        and first_sessions.currency_code = expected_totals.currency_code
+),
+
+carry_checks as (
+    select
+        'statement_rollforward_exact' as check_name,
+        arrival_groups.currency_code as subject,
+        count(*) filter (
+            where carry_differences.stated_amount_minor
+            <> carry_differences.expected_amount_minor
+        ) = 0 as holds,
+        coalesce(
+            'first account: ' || min(carry_differences.account_id) filter (
+                where carry_differences.stated_amount_minor
+                <> carry_differences.expected_amount_minor
+            )
+            || ' (上期未结与前一结算单结转不符)',
+            ''
+        ) as detail,
+        cast(coalesce(sum(carry_differences.stated_amount_minor), 0) as text) as measured,
+        cast(coalesce(sum(carry_differences.expected_amount_minor), 0) as text) as expected
+    from arrival_groups
+    left join carry_differences
+        on arrival_groups.currency_code = carry_differences.currency_code
+    group by arrival_groups.currency_code
+),
+
+-- Without the statements of the payment date before, nothing would be carried and nothing would differ.
+unstated_before as (
+    select clearing_entries_before.entry_id
+    from clearing_entries_before
+    left join statement_lines
+        on clearing_entries_before.entry_id = statement_lines.entry_id
+        and clearing_entries_before.accounting_date = statement_lines.accounting_date
+        and statement_lines.payment_date = {{ previous_payment_date() }}
+    where statement_lines.entry_id is null
+),
+
+stated_before_checks as (
+    select
+        'statement_rollforward_exact' as check_name,
+        'entries of the payment date before' as subject,
+        count(*) = 0 as holds,
+        case
+            when count(*) = 0 then ''
+            else 'entries of ' || to_char({{ previous_payment_date() }}, 'YYYY-MM-DD')
+                || ' stand in no statement: pay that date first (前一付款日未出结算单)'
+        end as detail,
+        cast(count(*) as text) as measured,
+        '0' as expected
+    from unstated_before
+),
+
+lines_of_day as (
+    select
+        statement_id,
+        currency_code,
+        count(*) as line_count,
+        sum(clearing_amount_minor) as clearing_amount_minor
+    from statement_lines
+    where payment_date = {{ payment_date() }}
+    group by statement_id, currency_code
+),
+
+line_differences as (
+    select
+        coalesce(statements.currency_code, lines_of_day.currency_code) as currency_code,
+        coalesce(statements.statement_id, lines_of_day.statement_id) as statement_id
+    from statements
+    full join lines_of_day on statements.statement_id = lines_of_day.statement_id
+    where statements.statement_id is null
+        or statements.settlement_amount_minor + statements.adjustment_amount_minor
+        <> coalesce(lines_of_day.clearing_amount_minor, 0)
+),
+
+record_totals as (
+    select
+        account_id,
+        currency_code,
+        sum(clearing_amount_minor) as clearing_amount_minor
+    from clearing_records
+    group by account_id, currency_code
+),
+
+statement_totals as (
+    select
+        account_id,
+        currency_code,
+        sum(settlement_amount_minor + adjustment_amount_minor) as stated_amount_minor
+    from statements
+    group by account_id, currency_code
+),
+
+account_differences as (
+    select
+        coalesce(statement_totals.currency_code, record_totals.currency_code) as currency_code,
+        coalesce(statement_totals.account_id, record_totals.account_id) as account_id,
+        coalesce(statement_totals.stated_amount_minor, 0) as stated_amount_minor,
+        coalesce(record_totals.clearing_amount_minor, 0) as clearing_amount_minor
+    from statement_totals
+    full join record_totals
+        on statement_totals.account_id = record_totals.account_id
+        and statement_totals.currency_code = record_totals.currency_code
+),
+
+record_counts as (
+    select
+        currency_code,
+        sum(transaction_count) as entry_count
+    from clearing_records
+    group by currency_code
+),
+
+line_counts as (
+    select
+        currency_code,
+        sum(line_count) as entry_count
+    from lines_of_day
+    group by currency_code
+),
+
+record_sum_checks as (
+    select
+        'statements_sum_to_clearing_records' as check_name,
+        arrival_groups.currency_code || ' amount' as subject,
+        count(*) filter (
+            where account_differences.stated_amount_minor
+            <> account_differences.clearing_amount_minor
+        ) = 0 as holds,
+        coalesce(
+            'first account: ' || min(account_differences.account_id) filter (
+                where account_differences.stated_amount_minor
+                <> account_differences.clearing_amount_minor
+            )
+            || ' (结算单与清算清单不符)',
+            ''
+        ) as detail,
+        cast(coalesce(sum(account_differences.stated_amount_minor), 0) as text) as measured,
+        cast(coalesce(sum(account_differences.clearing_amount_minor), 0) as text) as expected
+    from arrival_groups
+    left join account_differences
+        on arrival_groups.currency_code = account_differences.currency_code
+    group by arrival_groups.currency_code
+),
+
+record_count_checks as (
+    select
+        'statements_sum_to_clearing_records' as check_name,
+        arrival_groups.currency_code || ' entries' as subject,
+        coalesce(line_counts.entry_count, 0) = coalesce(record_counts.entry_count, 0) as holds,
+        case
+            when coalesce(line_counts.entry_count, 0) = coalesce(record_counts.entry_count, 0)
+                then ''
+            else 'statement lines and clearing records count differently (笔数不符)'
+        end as detail,
+        cast(coalesce(line_counts.entry_count, 0) as text) as measured,
+        cast(coalesce(record_counts.entry_count, 0) as text) as expected
+    from arrival_groups
+    left join line_counts on arrival_groups.currency_code = line_counts.currency_code
+    left join record_counts on arrival_groups.currency_code = record_counts.currency_code
+),
+
+line_sum_checks as (
+    select
+        'statements_sum_to_clearing_records' as check_name,
+        arrival_groups.currency_code || ' lines' as subject,
+        count(line_differences.statement_id) = 0 as holds,
+        coalesce(
+            'first statement: ' || min(line_differences.statement_id) || ' (结算单与明细不符)',
+            ''
+        ) as detail,
+        cast(count(line_differences.statement_id) as text) as measured,
+        '0' as expected
+    from arrival_groups
+    left join line_differences on arrival_groups.currency_code = line_differences.currency_code
+    group by arrival_groups.currency_code
+),
+
+unpayable as (
+    select statements.statement_id
+    from statements
+    left join payees
+        on statements.payee_id = payees.payee_id
+        and statements.payee_version = payees.payee_version
+        and statements.account_id = payees.account_id
+        and statements.currency_code = payees.currency_code
+        and payees.payee_status = 'active'
+    where statements.payout_amount_minor <> 0 and payees.payee_id is null
+),
+
+withheld as (
+    select
+        count(*) as withheld_count,
+        coalesce(string_agg(statement_id, ', ' order by statement_id), '') as statement_ids
+    from statements
+    where payable_status = 'withheld'
+),
+
+payee_checks as (
+    select
+        'payable_statement_has_payee' as check_name,
+        'all' as subject,
+        count(unpayable.statement_id) = 0 as holds,
+        coalesce(
+            'no valid payee (无有效收款人): ' || min(unpayable.statement_id) || '; ', ''
+        )
+        || 'withheld (暂缓支付) ' || withheld.withheld_count
+        || case
+            when withheld.withheld_count > 0 then ': ' || left(withheld.statement_ids, 500)
+            else ''
+        end as detail,
+        cast(count(unpayable.statement_id) as text) as measured,
+        '0' as expected
+    from withheld
+    left join unpayable on true
+    group by withheld.withheld_count, withheld.statement_ids
+),
+
+lines_in_window as (
+    select
+        accounting_date,
+        entry_id,
+        count(*) as line_count
+    from statement_lines
+    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    group by accounting_date, entry_id
+    having count(*) > 1
+),
+
+entry_twice_checks as (
+    select
+        'no_account_paid_twice' as check_name,
+        'entries' as subject,
+        count(*) = 0 as holds,
+        coalesce('in two statements (重复结算): ' || min(entry_id), '') as detail,
+        cast(count(*) as text) as measured,
+        '0' as expected
+    from lines_in_window
+),
+
+doubled_statements as (
+    select
+        account_id,
+        settlement_session_type,
+        settlement_session_no,
+        currency_code
+    from statements
+    group by account_id, settlement_session_type, settlement_session_no, currency_code
+    having count(*) > 1
+),
+
+statement_twice_checks as (
+    select
+        'no_account_paid_twice' as check_name,
+        'statements' as subject,
+        count(*) = 0 as holds,
+        coalesce('two statements of one session (重复结算单): ' || min(account_id), '') as detail,
+        cast(count(*) as text) as measured,
+        '0' as expected
+    from doubled_statements
+),
+
+latest_events as (
+    select
+        attempt_id,
+        status,
+        row_number() over (
+            partition by attempt_id
+            order by event_no desc
+        ) as event_order
+    from attempt_events
+),
+
+live_attempts as (
+    select
+        attempts.instruction_id,
+        count(*) as live_count
+    from attempts
+    inner join latest_events
+        on attempts.attempt_id = latest_events.attempt_id and latest_events.event_order = 1
+    where latest_events.status not in ('failed', 'returned')
+    group by attempts.instruction_id
+),
+
+-- What was instructed earlier for this payment date must be what its statement still says.
+wrong_instructions as (
+    select instructions.instruction_id
+    from instructions
+    left join statements on instructions.statement_id = statements.statement_id
+    left join live_attempts on instructions.instruction_id = live_attempts.instruction_id
+    where statements.payout_amount_minor is distinct from instructions.amount_minor
+        or coalesce(live_attempts.live_count, 0) > 1
+),
+
+instruction_checks as (
+    select
+        'no_account_paid_twice' as check_name,
+        'instructions' as subject,
+        count(*) = 0 as holds,
+        coalesce(
+            'instructed before with another amount, or twice under way (指令与结算单不符): '
+            || min(instruction_id),
+            ''
+        ) as detail,
+        cast(count(*) as text) as measured,
+        '0' as expected
+    from wrong_instructions
+),
+
+final as (
+    select * from carry_checks
+    union all
+    select * from stated_before_checks
+    union all
+    select * from record_sum_checks
+    union all
+    select * from record_count_checks
+    union all
+    select * from line_sum_checks
+    union all
+    select * from payee_checks
+    union all
+    select * from entry_twice_checks
+    union all
+    select * from statement_twice_checks
+    union all
+    select * from instruction_checks
+)
+
+select * from final
