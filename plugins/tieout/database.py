@@ -274,7 +274,7 @@ PASSING_REASONS = (
 def _launch(pg_dir: Path, binaries: Binaries, runner: Runner, port: int) -> subprocess.Popen[bytes]:
     data_dir = pg_dir / "data"
     arguments = [str(binaries.bin_dir / "postgres"), "-D", _data_argument(data_dir)]
-    for name, value in _server_settings(pg_dir, port, binaries.major).items():
+    for name, value in _server_settings(pg_dir, port).items():
         arguments += ["-c", f"{name}={value}"]
     log_path = pg_dir / "server.log"
     if log_path.exists() and log_path.stat().st_size > 16 * MIB:
@@ -374,7 +374,7 @@ def _init(pg_dir: Path, binaries: Binaries, runner: Runner, password: str) -> No
     new.rename(pg_dir / "data")
 
 
-def _server_settings(pg_dir: Path, port: int, major: int) -> Mapping[str, str]:
+def _server_settings(pg_dir: Path, port: int) -> Mapping[str, str]:
     """Return the settings: durable, and tuned for bulk loads within this machine's means."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shared_mb = max(64, min(512, memory // 8 // MIB))
@@ -405,8 +405,6 @@ def _server_settings(pg_dir: Path, port: int, major: int) -> Mapping[str, str]:
         "log_line_prefix": "%m [%p] ",
         "password_encryption": "scram-sha-256",
     }
-    if major >= 17:
-        values["transaction_timeout"] = "0"
     if _small_shared_memory():
         values["dynamic_shared_memory_type"] = "mmap"
     return values

@@ -1,0 +1,60 @@
+"""One home for the whole session: its own folder, its own embedded server, migrated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tieout import database
+from tieout.settings import Settings, load_settings
+
+
+def pytest_configure() -> None:
+    """Forget the caller's settings: tests never touch a developer's home or database."""
+    for name in [name for name in os.environ if name.startswith(("TIEOUT_", "AIRFLOW_"))]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh TIEOUT_HOME with a running, migrated database; stopped at the end."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIEOUT_HOME", str(folder))
+        settings = load_settings()
+        try:
+            database.migrate(settings)
+            yield folder
+        finally:
+            database.stop_server(settings)
+
+
+@pytest.fixture(scope="session")
+def settings(home: Path) -> Settings:
+    """The settings of the session's home (TIEOUT_HOME is set to it for the whole session)."""
+    return load_settings({"TIEOUT_HOME": str(home)})
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose work is rolled back: tests do not see one another's rows."""
+    with database.connect(settings) as opened:
+        try:
+            yield opened
+        finally:
+            opened.rollback()
+
+
+@pytest.fixture
+def new_home(tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a home of this test's own, not started; stopped at the end."""
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path / "home")})
+    try:
+        yield settings
+    finally:
+        database.stop_server(settings)
