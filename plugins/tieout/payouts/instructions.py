@@ -1,0 +1,179 @@
+"""Instructions: one for each payable statement of a payment date that passed the gate.
+
+The rows come from SQL, and the database's trigger compares the stored fingerprint of the decision
+with the statements as they are now. Nothing here can pay a date that did not pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from tieout.database import connect
+from tieout.errors import TieoutError
+from tieout.payouts.amounts import decimal_text
+from tieout.settings import Settings
+
+
+@dataclass(frozen=True)
+class InstructReport:
+    """What ``instruct`` did: rows added now, rows of the date in all, and their sum per currency."""
+
+    payment_date: date
+    created_count: int
+    instruction_count: int
+    amounts_minor: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        """Say it in one line for people."""
+        sums = ", ".join(
+            f"{decimal_text(amount, code)} {code}" for code, amount in self.amounts_minor
+        )
+        return (
+            f"{self.payment_date}: {self.instruction_count} payout instructions"
+            f" ({self.created_count} new), {sums or 'nothing to pay'}"
+        )
+
+
+_DECISION = """
+    select
+        decision_id,
+        outcome
+    from control.gate_decisions
+    where payment_date = %(payment_date)s
+    order by decision_id desc
+    limit 1
+"""
+
+_INSERT = """
+    insert into payout.instructions (
+        instruction_id,
+        statement_id,
+        payment_date,
+        account_id,
+        payee_id,
+        payee_version,
+        currency_code,
+        amount_minor,
+        decision_id
+    )
+    select
+        'I-' || statements.statement_id as instruction_id,
+        statements.statement_id,
+        statements.payment_date,
+        statements.account_id,
+        statements.payee_id,
+        statements.payee_version,
+        statements.currency_code,
+        statements.payout_amount_minor as amount_minor,
+        %(decision_id)s as decision_id
+    from settlement.settlement_statements as statements
+    where
+        statements.payment_date = %(payment_date)s
+        and statements.payable_status = 'payable'
+        and statements.payout_amount_minor > 0
+        and not exists (
+            select 1
+            from payout.instructions as present
+            where present.statement_id = statements.statement_id
+        )
+    order by statements.statement_id
+"""
+
+# An instruction whose statement no longer says the same: somebody rebuilt a date that was being
+# paid.
+_CHANGED = """
+    select
+        instructions.statement_id,
+        instructions.amount_minor as instructed_minor,
+        statements.payout_amount_minor as stated_minor,
+        instructions.currency_code
+    from payout.instructions as instructions
+    left join settlement.settlement_statements as statements
+        on
+            instructions.statement_id = statements.statement_id
+            and instructions.payment_date = statements.payment_date
+    where
+        instructions.payment_date = %(payment_date)s
+        and (
+            statements.payout_amount_minor is distinct from instructions.amount_minor
+            or statements.currency_code is distinct from instructions.currency_code
+            or statements.payee_id is distinct from instructions.payee_id
+            or statements.payee_version is distinct from instructions.payee_version
+        )
+    order by instructions.statement_id
+"""
+
+_TOTALS = """
+    select
+        currency_code,
+        count(*) as instruction_count,
+        sum(amount_minor)::bigint as amount_minor
+    from payout.instructions
+    where payment_date = %(payment_date)s
+    group by currency_code
+    order by currency_code
+"""
+
+
+def instruct(settings: Settings, payment_date: date) -> InstructReport:
+    """Write the instructions of ``payment_date``; a second run adds none.
+
+    Raises:
+        TieoutError: the latest decision did not pass, the statements changed since, or an
+        instruction
+            no longer equals its statement.
+    """
+    parameters: dict[str, object] = {"payment_date": payment_date}
+    with connect(settings) as connection, connection.transaction():
+        lock_payment_date(connection, payment_date)
+        decision = connection.execute(_DECISION, parameters).fetchone()
+        if decision is None or decision[1] not in ("passed", "released"):
+            raise TieoutError(
+                what=f"payment date {payment_date} may not be paid",
+                where="control.gate_decisions",
+                why=(
+                    "the gate has not decided on it"
+                    if decision is None
+                    else f"its latest gate decision is {decision[1]}"
+                ),
+                next_step=f"run `tieout pay {payment_date}` and read what the gate says",
+            )
+        parameters["decision_id"] = decision[0]
+        try:
+            created_count = connection.execute(_INSERT, parameters).rowcount
+        except psycopg.errors.RestrictViolation as error:
+            raise TieoutError(
+                what=f"the database refuses the payout instructions of {payment_date}",
+                where="payout.instructions",
+                why=str(error.diag.message_primary),
+                next_step=f"run `tieout pay {payment_date}` again: the gate decides anew",
+            ) from error
+        changed = connection.execute(_CHANGED, parameters).fetchall()
+        if changed:
+            raise _changed(payment_date, changed)
+        totals = connection.execute(_TOTALS, parameters).fetchall()
+    return InstructReport(
+        payment_date=payment_date,
+        created_count=created_count,
+        instruction_count=sum(int(row[1]) for row in totals),
+        amounts_minor=tuple((str(row[0]), int(row[2])) for row in totals),
+    )
+
+
+def lock_payment_date(connection: psycopg.Connection[Any], payment_date: date) -> None:
+    """Hold the payouts of a payment date until the transaction ends: one writer at a time."""
+    connection.execute("select control.lock_payment_date(%s)", (payment_date,))
+
+
+def _changed(payment_date: date, rows: list[tuple[object, ...]]) -> TieoutError:
+    first = rows[0]
+    return TieoutError(
+        what=f"{len(rows)} payout instructions of {payment_date} differ from their statements",
+        where="payout.instructions",
+        why=f"statement {first[0]}: instructed {first[1]}, stated {first[2]} minor units {first[3]}",
+        next_step="do not pay; find out who rebuilt the statements of a date that was being paid",
+    )

@@ -1,0 +1,498 @@
+"""Outcomes: what the bank says about the payouts, from status reports and from its statement.
+
+Every report becomes events of the attempts it names; the history stays. A report that cannot be
+used (unknown code, unknown payment, a contradiction) is listed and changes nothing it is not sure
+of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+import psycopg
+
+from tieout.database import connect
+from tieout.errors import TieoutError
+from tieout.payouts import pain002
+from tieout.payouts.amounts import decimal_text
+from tieout.payouts.states import State, combine, may_follow, step
+from tieout.payouts.store import Store
+from tieout.payouts.submission import append_event
+from tieout.settings import Settings
+
+_REPORT_NAME: Final = re.compile(r"pain002_.+\.xml")
+_DATE_FOLDER: Final = re.compile(r"[0-9]{8}")
+
+
+@dataclass
+class _Found:
+    """What one run has gathered so far."""
+
+    files_new: int = 0
+    files_known: int = 0
+    events: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def count(self, states: Iterable[str]) -> None:
+        for state in states:
+            self.events[state] = self.events.get(state, 0) + 1
+
+
+@dataclass(frozen=True)
+class OutcomeReport:
+    """What ``apply_reports`` did, and the attempts of the date by their state now.
+
+    ``problems`` are sentences for people: a run with any of them has not understood everything the
+    bank said, and its caller must not call it a success.
+    """
+
+    payment_date: date | None
+    files_new: int
+    files_known: int
+    events: tuple[tuple[str, int], ...]
+    states: tuple[tuple[str, int], ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything the bank said was understood and possible."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        """Say it in one line for people."""
+        states = ", ".join(f"{count} {state}" for state, count in self.states) or "no payouts"
+        text = f"{self.payment_date or 'all payment dates'}: {self.files_new} new status reports; {states}"
+        return f"{text}; {len(self.problems)} problems" if self.problems else text
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    attempt_id: str
+    end_to_end_id: str
+    batch_message_id: str
+    payment_date: date
+    amount_minor: int
+    currency_code: str
+    state: State | None
+
+
+@dataclass(frozen=True)
+class _ReportFile:
+    path: str
+    name: str
+    folder_date: date
+
+
+_ATTEMPTS = """
+    with latest_events as (
+        select distinct on (events.attempt_id)
+            events.attempt_id,
+            events.status
+        from payout.attempt_events as events
+        order by events.attempt_id asc, events.event_no desc
+    )
+
+    select
+        attempts.attempt_id,
+        attempts.end_to_end_id,
+        attempts.batch_message_id,
+        instructions.payment_date,
+        instructions.amount_minor,
+        instructions.currency_code,
+        latest_events.status
+    from payout.attempts as attempts
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    left join latest_events
+        on attempts.attempt_id = latest_events.attempt_id
+    where {condition}
+    order by attempts.attempt_id
+"""
+
+_KNOWN_FILE = "select status from control.channel_files where file_id = %s and sha256 = %s"
+
+_REGISTER = """
+    insert into control.channel_files (
+        file_id,
+        file_name,
+        file_url,
+        sha256,
+        size_bytes,
+        channel,
+        file_kind,
+        accounting_date,
+        booked_on,
+        row_count,
+        declared_row_count,
+        totals_status,
+        status,
+        reason
+    )
+    values (
+        %(file_id)s,
+        %(file_name)s,
+        %(file_url)s,
+        %(sha256)s,
+        %(size_bytes)s,
+        'bank',
+        'pain002',
+        %(accounting_date)s,
+        %(accounting_date)s,
+        %(row_count)s,
+        %(declared_row_count)s,
+        %(totals_status)s,
+        %(status)s,
+        %(reason)s
+    )
+    on conflict (file_id) do nothing
+"""
+
+# A payout's own line: a detail of a batch booking, or an entry that stands for one payment.
+_BANK_LINES = """
+    with landed_lines as (
+        select
+            lines.file_id,
+            lines.line_number,
+            lines.accounting_date,
+            lines.booking_date,
+            lines.is_return,
+            lines.amount_minor,
+            lines.end_to_end_id,
+            lines.currency_code,
+            lines.detail_count
+        from raw.bank_statement_lines as lines
+        inner join control.channel_files as files
+            on lines.file_id = files.file_id
+        where files.status = 'landed'
+    ),
+
+    payments as (
+        select
+            landed_lines.file_id,
+            landed_lines.line_number,
+            details.detail_number,
+            landed_lines.booking_date,
+            details.end_to_end_id,
+            details.amount_minor,
+            landed_lines.currency_code,
+            details.return_reason_code,
+            landed_lines.is_return or details.return_reason_code is not null as is_return
+        from landed_lines
+        inner join raw.bank_statement_line_details as details
+            on
+                landed_lines.file_id = details.file_id
+                and landed_lines.line_number = details.line_number
+                and landed_lines.accounting_date = details.accounting_date
+        where details.end_to_end_id is not null
+
+        union all
+
+        select
+            landed_lines.file_id,
+            landed_lines.line_number,
+            0 as detail_number,
+            landed_lines.booking_date,
+            landed_lines.end_to_end_id,
+            landed_lines.amount_minor,
+            landed_lines.currency_code,
+            null as return_reason_code,
+            landed_lines.is_return
+        from landed_lines
+        where
+            landed_lines.end_to_end_id is not null
+            and not exists (
+                select 1
+                from raw.bank_statement_line_details as details
+                where
+                    details.file_id = landed_lines.file_id
+                    and details.line_number = landed_lines.line_number
+                    and details.accounting_date = landed_lines.accounting_date
+                    and details.end_to_end_id is not null
+            )
+    )
+
+    select
+        payments.file_id,
+        payments.line_number,
+        payments.booking_date,
+        payments.end_to_end_id,
+        payments.amount_minor,
+        payments.currency_code,
+        payments.return_reason_code,
+        payments.is_return
+    from payments
+    inner join payout.attempts as attempts
+        on payments.end_to_end_id = attempts.end_to_end_id
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where %(payment_date)s::date is null or instructions.payment_date = %(payment_date)s
+    order by
+        payments.booking_date,
+        payments.is_return,
+        payments.file_id,
+        payments.line_number,
+        payments.detail_number
+"""
+
+
+def apply_reports(
+    settings: Settings, payment_date: date | None = None, *, answers_are_due: bool = False
+) -> OutcomeReport:
+    """Apply the bank's status reports and statement lines to the attempts.
+
+    Args:
+        settings: the installation. payment_date: only payouts of this date; None takes every date.
+        answers_are_due: the bank's time to answer is over, so a submitted attempt without any
+        report
+            becomes ``unknown``: it is queried, and never sent again before it is resolved.
+
+    One transaction a file; a file that was applied is never applied again.
+    """
+    found = _Found()
+    inbox = Store(settings.inbox_url)
+    with connect(settings) as connection:
+        for file in _report_files(inbox):
+            with connection.transaction():
+                _apply_file(connection, inbox, file, payment_date, found)
+        with connection.transaction():
+            _apply_bank_lines(connection, payment_date, found)
+        if answers_are_due:
+            with connection.transaction():
+                _mark_unanswered(connection, payment_date, found)
+        states = _states(connection, payment_date)
+    return OutcomeReport(
+        payment_date=payment_date,
+        files_new=found.files_new,
+        files_known=found.files_known,
+        events=tuple(sorted(found.events.items())),
+        states=states,
+        problems=tuple(found.problems),
+    )
+
+
+def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
+    files = []
+    for folder in inbox.folders("bank"):
+        if not _DATE_FOLDER.fullmatch(folder):
+            continue
+        day = date(int(folder[:4]), int(folder[4:6]), int(folder[6:]))
+        files += [
+            _ReportFile(path=f"bank/{folder}/{name}", name=name, folder_date=day)
+            for name in inbox.names(f"bank/{folder}")
+            if _REPORT_NAME.fullmatch(name)
+        ]
+    return tuple(files)
+
+
+def _apply_file(
+    connection: psycopg.Connection[Any],
+    inbox: Store,
+    file: _ReportFile,
+    payment_date: date | None,
+    found: _Found,
+) -> None:
+    content = inbox.read(file.path)
+    if content is None:
+        return
+    sha256 = hashlib.sha256(content).hexdigest()
+    known = connection.execute(_KNOWN_FILE, (sha256[:16], sha256)).fetchone()
+    if known is not None and known[0] == "landed":
+        found.files_known += 1
+        return
+    url = inbox.path_url(file.path)
+    try:
+        report = pain002.read(content, url)
+    except TieoutError as error:
+        found.problems.append(f"{file.name}: {error.why}")
+        _register(connection, file, url, content, None, "quarantined", error.why)
+        return
+    attempts = _attempts(
+        connection, "attempts.batch_message_id = %(value)s", report.original_message_id
+    )
+    if not attempts:
+        found.problems.append(
+            f"{file.name}: it answers message {report.original_message_id}, which was never sent"
+        )
+        return
+    if payment_date is not None and attempts[0].payment_date != payment_date:
+        return
+    stated = report.original_payment_count
+    if stated is not None and stated != len(attempts):
+        why = f"it says the order had {stated} payments, it had {len(attempts)}"
+        found.problems.append(f"{file.name}: {why}")
+        _register(connection, file, url, content, report, "quarantined", why)
+        return
+    _register(connection, file, url, content, report, "landed", None)
+    found.files_new += 1
+    _apply_report(connection, report, attempts, file, sha256[:16], found)
+
+
+def _apply_report(
+    connection: psycopg.Connection[Any],
+    report: pain002.StatusReport,
+    attempts: Sequence[_Attempt],
+    file: _ReportFile,
+    file_id: str,
+    found: _Found,
+) -> None:
+    lines: dict[str, list[pain002.TransactionStatus]] = {}
+    for line in report.transactions:
+        lines.setdefault(line.end_to_end_id, []).append(line)
+    for identifier in sorted(set(lines) - {attempt.end_to_end_id for attempt in attempts}):
+        found.problems.append(
+            f"{file.name}: payment {identifier} is not in message {report.original_message_id}"
+        )
+    events: list[tuple[str, str, str | None, str | None]] = []
+    for attempt in attempts:
+        own = lines.get(attempt.end_to_end_id, [])
+        reported, reason_code, detail, contradiction = _claims(attempt, own, report)
+        decided = combine(attempt.state, reported)
+        new, problem = decided.new, contradiction or decided.contradiction
+        if contradiction is not None:
+            # The report is about another payment than ours: what happened to ours is not known.
+            new = "unknown" if may_follow(attempt.state, "unknown") else None
+        if problem is not None:
+            found.problems.append(f"{file.name}: payment {attempt.end_to_end_id}: {problem}")
+            detail = problem
+        if new is not None:
+            events.append((attempt.attempt_id, new, reason_code, detail))
+    append_event(connection, events, file.folder_date, file_id)
+    found.count(event[1] for event in events)
+
+
+def _claims(
+    attempt: _Attempt,
+    lines: Sequence[pain002.TransactionStatus],
+    report: pain002.StatusReport,
+) -> tuple[frozenset[State], str | None, str | None, str | None]:
+    """Return what a report claims of one attempt: states, reason code, detail, contradiction."""
+    if not lines:
+        group = frozenset() if report.group_state is None else frozenset({report.group_state})
+        return group, report.group_reason_code, None, None
+    for line in lines:
+        if line.amount_minor is not None and (line.amount_minor, line.currency_code) != (
+            attempt.amount_minor,
+            attempt.currency_code,
+        ):
+            text = (
+                f"it reports {line.amount_minor} minor units {line.currency_code},"
+                f" we sent {attempt.amount_minor} {attempt.currency_code}"
+            )
+            return frozenset(), line.reason_code, line.detail, text
+    states = frozenset(line.state for line in lines if line.state is not None)
+    reasons = [line for line in lines if line.reason_code is not None or line.detail is not None]
+    reason = reasons[0] if reasons else lines[0]
+    return states, reason.reason_code, reason.detail, None
+
+
+def _apply_bank_lines(
+    connection: psycopg.Connection[Any], payment_date: date | None, found: _Found
+) -> None:
+    """Take the bank's statement as the final word: a debit is paid, a return is returned."""
+    rows = connection.execute(_BANK_LINES, {"payment_date": payment_date}).fetchall()
+    if not rows:
+        return
+    attempts = {
+        attempt.end_to_end_id: attempt
+        for attempt in _attempts(connection, *_date_condition(payment_date))
+    }
+    states: dict[str, State | None] = {key: value.state for key, value in attempts.items()}
+    for file_id, line_number, booked_on, identifier, amount, currency, reason, is_return in rows:
+        attempt = attempts[identifier]
+        where = f"bank statement {file_id} line {line_number}: payment {identifier}"
+        expected_minor = attempt.amount_minor if is_return else -attempt.amount_minor
+        if (amount, currency) != (expected_minor, attempt.currency_code):
+            found.problems.append(
+                f"{where}: {decimal_text(amount, currency)} {currency} booked, "
+                f"{decimal_text(expected_minor, attempt.currency_code)} "
+                f"{attempt.currency_code} expected"
+            )
+            continue
+        reported: State = "returned" if is_return else "paid"
+        if reported == "paid" and states[identifier] == "returned":
+            continue  # the debit of a payment that came back later: both are in the history
+        decided = step(states[identifier], reported)
+        if decided.contradiction is not None:
+            found.problems.append(f"{where}: {decided.contradiction}")
+        if decided.new is not None:
+            append_event(
+                connection,
+                [(attempt.attempt_id, decided.new, reason, f"bank statement line {line_number}")],
+                booked_on,
+                file_id,
+            )
+            states[identifier] = decided.new
+            found.count([decided.new])
+
+
+def _mark_unanswered(
+    connection: psycopg.Connection[Any], payment_date: date | None, found: _Found
+) -> None:
+    for attempt in _attempts(connection, *_date_condition(payment_date)):
+        if attempt.state == "submitted":
+            text = "no status report and no bank line when the answers were due"
+            append_event(
+                connection,
+                [(attempt.attempt_id, "unknown", None, text)],
+                attempt.payment_date,
+                None,
+            )
+            found.count(["unknown"])
+            found.problems.append(f"payment {attempt.end_to_end_id}: {text}")
+
+
+def _register(
+    connection: psycopg.Connection[Any],
+    file: _ReportFile,
+    url: str,
+    content: bytes,
+    report: pain002.StatusReport | None,
+    status: str,
+    reason: str | None,
+) -> None:
+    sha256 = hashlib.sha256(content).hexdigest()
+    declared = report.original_payment_count if report is not None else None
+    connection.execute(
+        _REGISTER,
+        {
+            "file_id": sha256[:16],
+            "file_name": file.name,
+            "file_url": url,
+            "sha256": sha256,
+            "size_bytes": len(content),
+            "accounting_date": file.folder_date,
+            "row_count": len(report.transactions) if report is not None else 0,
+            "declared_row_count": declared,
+            "totals_status": "none_in_format"
+            if declared is None
+            else ("agree" if status == "landed" else "disagree"),
+            "status": status,
+            "reason": reason,
+        },
+    )
+
+
+def _date_condition(payment_date: date | None) -> tuple[str, date | None]:
+    return "%(value)s::date is null or instructions.payment_date = %(value)s", payment_date
+
+
+def _attempts(
+    connection: psycopg.Connection[Any], condition: str, value: object
+) -> tuple[_Attempt, ...]:
+    rows = connection.execute(_ATTEMPTS.format(condition=condition), {"value": value}).fetchall()
+    return tuple(_Attempt(*row) for row in rows)
+
+
+def _states(
+    connection: psycopg.Connection[Any], payment_date: date | None
+) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for attempt in _attempts(connection, *_date_condition(payment_date)):
+        name = attempt.state or "created"
+        counts[name] = counts.get(name, 0) + 1
+    return tuple(sorted(counts.items()))

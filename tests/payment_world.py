@@ -1,0 +1,429 @@
+"""A small, hand-written payment date in a real database: what the gate and the payouts stand on.
+
+The tables that the program migrates come from its migrations. Those that dbt builds are created here
+with the columns of the contract, so that each test can break one row of them. One template database is
+built per session; every test gets a copy of its own, because payout tables are append-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from tieout import database, secrets
+from tieout.expectation_suites import EQUATION_TERMS, REQUIRED_GATE_CHECKS
+from tieout.settings import Settings, load_settings
+
+PAYMENT_DATE = date(2026, 9, 28)
+ACCOUNTING_DATES = tuple(date(2026, 9, 24) + timedelta(days=offset) for offset in range(4))
+ACCOUNT_NUMBERS = ("6230000000000000001", "6230000000000000002", "6230000000000000003")
+ACCOUNT_NAMES = ("测试商户000001有限公司", "测试商户000002有限公司", "测试商户000003有限公司")
+PAYOUTS_MINOR = (123_456, 100, 7_000_005)
+
+_BUILT_BY_DBT = """
+create schema if not exists reference;
+create schema if not exists settlement;
+create schema if not exists gate;
+create schema if not exists ledger;
+create schema if not exists reconciliation;
+
+create table reference.channels (
+    channel text primary key, channel_name_zh text, currency_code text, arrival_calendar text,
+    arrival_lag_days integer
+);
+insert into reference.channels values
+('unionpay', '银联', 'CNY', 'working_day', 1),
+('wechat', '微信支付', 'CNY', 'calendar_day', 1),
+('alipay', '支付宝', 'CNY', 'working_day', 1);
+
+create table reference.calendar_days (
+    calendar_date date primary key, is_working_day boolean, previous_working_day date,
+    working_day_on_or_after date, next_working_day date
+);
+
+create table reference.bank_accounts (
+    bank_account_id text, account_kind text, account_name text, bank_code text, bank_name text,
+    currency_code text
+);
+insert into reference.bank_accounts values
+('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行', 'CNY');
+
+create table reference.expected_files (channel text, file_kind text, calendar text);
+insert into reference.expected_files values
+('platform', 'source_vouchers', 'every_day'),
+('platform', 'operating_window', 'every_day'),
+('platform', 'opening_balances', 'first_accounting_date'),
+('unionpay', 'acomn', 'every_day');
+
+create table reference.transaction_types (transaction_type text, is_cleared boolean);
+insert into reference.transaction_types values
+('purchase', true), ('refund', true), ('reversal', true), ('balance_inquiry', false);
+
+create table reference.chart_of_accounts (ledger_account text primary key);
+insert into reference.chart_of_accounts values ('channel_receivable'), ('merchant_payable');
+
+create table settlement.settlement_statements (
+    payment_date date not null, statement_id text primary key, account_id text,
+    settlement_session_type text, settlement_session_no integer, accounting_dates date[],
+    settlement_mode text, currency_code text, transaction_count bigint,
+    transaction_amount_minor bigint, fee_amount_minor bigint, settlement_amount_minor bigint,
+    adjustment_amount_minor bigint, advance_amount_minor bigint,
+    advance_fee_amount_minor bigint default 0, previous_unsettled_amount_minor bigint,
+    frozen_amount_minor bigint, payout_amount_minor bigint, carried_forward_amount_minor bigint,
+    payee_id text, payee_version integer, payable_status text
+);
+
+create table gate.balance_equation (
+    payment_date date, arrival_date date, channel text, currency_code text, arrival_group_id text,
+    expected_arrival_date date, actual_arrival_date date, accounting_dates date[],
+    <terms>,
+    residual_minor bigint, line_count bigint, is_expected boolean
+);
+create table gate.gate_checks (
+    payment_date date, check_name text, subject text, holds boolean, detail text, measured text,
+    expected text, primary key (payment_date, check_name, subject)
+);
+
+create table ledger.trial_balance (
+    accounting_date date, ledger_account text, currency_code text, opening_amount_minor bigint,
+    debit_amount_minor bigint, credit_amount_minor bigint, closing_amount_minor bigint
+);
+create table ledger.accounting_vouchers (
+    accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint
+);
+create table ledger.journal_entries (accounting_date date, entry_id text, voucher_id text);
+create table reconciliation.suspense_rollforward (
+    accounting_date date, channel text, side text, currency_code text,
+    opening_count bigint, opening_amount_minor bigint, opened_count bigint,
+    opened_amount_minor bigint, resolved_count bigint, resolved_amount_minor bigint,
+    adjusted_count bigint, adjusted_amount_minor bigint, written_off_count bigint,
+    written_off_amount_minor bigint, closing_count bigint, closing_amount_minor bigint
+);
+""".replace(
+    "<terms>", ",\n    ".join(f"{name}_amount_minor bigint" for name, _, _ in EQUATION_TERMS)
+)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class World:
+    """One test's installation: a home, its stores, and a database of its own."""
+
+    settings: Settings
+
+    def execute(self, query: str, parameters: Sequence[object] | dict[str, object] = ()) -> None:
+        """Run one statement and commit it."""
+        with database.connect(self.settings) as connection:
+            connection.execute(query, parameters)
+
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with database.connect(self.settings) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def value(self, query: str, parameters: Sequence[object] = ()) -> Any:
+        """Return the only value of a query."""
+        (row,) = self.rows(query, parameters)
+        return row[0]
+
+    @property
+    def outbox(self) -> Path:
+        """The outbox as a folder."""
+        return Path(self.settings.outbox_url.removeprefix("file://"))
+
+    @property
+    def inbox(self) -> Path:
+        """The inbox as a folder."""
+        return Path(self.settings.inbox_url.removeprefix("file://"))
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Return the outbox files below ``folder`` by name."""
+        return {
+            path.name: path.read_bytes()
+            for path in sorted((self.outbox / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+def build_template(home: Path) -> Settings:
+    """Start a server in ``home`` and build the template: migrated tables, dbt's tables, the calendar."""
+    settings = load_settings({"TIEOUT_HOME": str(home)})
+    database.migrate(settings)
+    with database.connect(settings) as connection:
+        connection.execute(_BUILT_BY_DBT)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into reference.calendar_days values (%s, %s, %s, %s, %s)", _calendar()
+            )
+    return settings
+
+
+@contextmanager
+def copy_of(template: Settings, home: Path) -> Iterator[World]:
+    """Give one test a copy of the template and a home of its own."""
+    url = database.ensure_server(template)
+    name = f"test_{next(_numbers)}_{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
+    parts = urlsplit(url)
+    admin = urlunsplit(parts._replace(path="/postgres"))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(parts.path.lstrip("/"))
+            )
+        )
+    settings = replace(
+        load_settings({"TIEOUT_HOME": str(home)}),
+        external_database_url=urlunsplit(parts._replace(path=f"/{name}")),
+    )
+    settings.ensure_dirs()
+    try:
+        yield World(settings)
+    finally:
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+
+
+def fill(world: World) -> None:
+    """Put a payment date into the world at which everything holds."""
+    fill_files(world)
+    fill_statements(world)
+    fill_equation(world)
+    fill_checks(world)
+    fill_close(world)
+
+
+def file_row(world: World, channel: str, kind: str, day: date, **columns: object) -> str:
+    """Add a landed file; return its id."""
+    name = str(columns.get("file_name", f"{kind}_{day:%Y%m%d}"))
+    sha256 = hashlib.sha256(f"{channel}/{name}".encode()).hexdigest()
+    row: dict[str, object] = {
+        "file_id": sha256[:16],
+        "file_name": name,
+        "file_url": f"file:///inbox/{name}",
+        "sha256": sha256,
+        "size_bytes": 10,
+        "channel": channel,
+        "file_kind": kind,
+        "accounting_date": day,
+        "booked_on": day,
+        "row_count": 1,
+        "totals_status": "agree",
+        "status": "landed",
+        **columns,
+    }
+    names = ", ".join(row)
+    marks = ", ".join(f"%({name})s" for name in row)
+    world.execute(f"insert into control.channel_files ({names}) values ({marks})", row)
+    return sha256[:16]
+
+
+def partition(world: World, table: str, day: date) -> None:
+    """Make the partition of a landed table for one date."""
+    world.execute(
+        f"create table if not exists raw.{table}_{day:%Y%m%d} partition of raw.{table}"
+        f" for values in ('{day}')"
+    )
+
+
+def fill_files(world: World) -> None:
+    """Land the files of 24 to 27 September, the operating window and the payees among them."""
+    for day in ACCOUNTING_DATES:
+        file_row(world, "platform", "source_vouchers", day)
+        file_row(world, "unionpay", "acomn", day, totals_status="none_in_format")
+        window = file_row(world, "platform", "operating_window", day)
+        partition(world, "platform_operating_window", day)
+        world.execute(
+            "insert into raw.platform_operating_window (file_id, line_number, accounting_date,"
+            " first_accounting_date, last_accounting_date) values (%s, 2, %s, %s, null)",
+            (window, day, ACCOUNTING_DATES[0]),
+        )
+    file_row(world, "platform", "opening_balances", ACCOUNTING_DATES[0])
+    day = ACCOUNTING_DATES[-1]
+    payees = file_row(world, "platform", "payees", day)
+    partition(world, "platform_payees", day)
+    for number, (account_number, name) in enumerate(
+        zip(ACCOUNT_NUMBERS, ACCOUNT_NAMES, strict=True), start=1
+    ):
+        world.execute(
+            "insert into raw.platform_payees (file_id, line_number, accounting_date, payee_id,"
+            " payee_version, account_id, bank_name, bank_code, account_number_ciphertext,"
+            " account_number_mask, account_number_token, account_name_ciphertext,"
+            " account_name_mask, currency_code, payee_status, effective_from)"
+            " values (%s, %s, %s, %s, 1, %s, '中国工商银行北京分行', '102100000018', %s, %s, %s,"
+            " %s, %s, 'CNY', 'active', '2026-01-01')",
+            (
+                payees,
+                number + 1,
+                day,
+                f"P{number:06d}",
+                f"A{number:06d}",
+                secrets.encrypt(account_number, settings=world.settings),
+                secrets.mask_account(account_number),
+                secrets.account_token([account_number], settings=world.settings)[0],
+                secrets.encrypt(name, settings=world.settings),
+                secrets.mask_name(name),
+            ),
+        )
+
+
+def statement_id(number: int) -> str:
+    """Return the id of the world's statement ``number`` (from 1)."""
+    return f"{PAYMENT_DATE:%Y%m%d}-A{number:06d}-T1-CNY"
+
+
+def fill_statements(world: World) -> None:
+    """State three payable accounts and one below its minimum."""
+    for number, payout in enumerate((*PAYOUTS_MINOR, 0), start=1):
+        settled = payout or 50
+        world.execute(
+            "insert into settlement.settlement_statements (payment_date, statement_id, account_id,"
+            " settlement_session_type, settlement_session_no, accounting_dates, settlement_mode,"
+            " currency_code, transaction_count, transaction_amount_minor, fee_amount_minor,"
+            " settlement_amount_minor, adjustment_amount_minor, advance_amount_minor,"
+            " previous_unsettled_amount_minor, frozen_amount_minor, payout_amount_minor,"
+            " carried_forward_amount_minor, payee_id, payee_version, payable_status)"
+            " values (%s, %s, %s, 'transaction', 1, %s, 'net', 'CNY', 2, %s, 10, %s, 0, 0, 0, 0,"
+            " %s, %s, %s, %s, %s)",
+            (
+                PAYMENT_DATE,
+                statement_id(number),
+                f"A{number:06d}",
+                list(ACCOUNTING_DATES),
+                settled + 10,
+                settled,
+                payout,
+                settled - payout,
+                f"P{number:06d}" if payout else None,
+                1 if payout else None,
+                "payable" if payout else "below_minimum",
+            ),
+        )
+
+
+def groups() -> list[tuple[str, date, tuple[date, ...]]]:
+    """Return the arrival groups the payment date pays: channel, arrival date, accounting dates."""
+    found = [("unionpay", PAYMENT_DATE, ACCOUNTING_DATES), ("alipay", PAYMENT_DATE, ACCOUNTING_DATES)]
+    found += [("wechat", day + timedelta(days=1), (day,)) for day in ACCOUNTING_DATES]
+    return found
+
+
+def fill_equation(world: World) -> None:
+    """Balance every arrival group with the worked example of the domain page (fen)."""
+    terms = {
+        "bank_arrival": 35_811,
+        "channel_suspense_opened": 7_000,
+        "channel_suspense_resolved": 0,
+        "system_suspense_opened": 5_000,
+        "system_suspense_resolved": 0,
+        "channel_cost": 185,
+        "brand_fee": 4,
+        "adjustments_taken": 1_000,
+        "fee_collections": 0,
+        "recovery_fee": 0,
+        "merchant_fee": 210,
+        "clearing": 34_790,
+    }
+    names = ", ".join(f"{name}_amount_minor" for name in terms)
+    for channel, arrival_date, accounting_dates in groups():
+        world.execute(
+            "insert into gate.balance_equation (payment_date, arrival_date, channel, currency_code,"
+            " arrival_group_id, expected_arrival_date, actual_arrival_date, accounting_dates,"
+            f" residual_minor, line_count, is_expected, {names}) values (%s, %s, %s, 'CNY', %s, %s,"
+            f" %s, %s, 0, 1, true, {', '.join(['%s'] * len(terms))})",
+            (
+                PAYMENT_DATE,
+                arrival_date,
+                channel,
+                f"{channel}-{arrival_date:%Y%m%d}-CNY",
+                arrival_date,
+                arrival_date,
+                list(accounting_dates),
+                *terms.values(),
+            ),
+        )
+
+
+def fill_checks(world: World) -> None:
+    """Let every required check hold."""
+    for name in REQUIRED_GATE_CHECKS:
+        measured = "4" if name == "statement_count" else "0"
+        world.execute(
+            "insert into gate.gate_checks values (%s, %s, 'all', true, '', %s, %s)",
+            (PAYMENT_DATE, name, measured, measured),
+        )
+
+
+def fill_close(world: World) -> None:
+    """Close 24 and 25 September: one voucher, a ledger that balances, suspense that rolls."""
+    for position, day in enumerate(ACCOUNTING_DATES[:2]):
+        world.execute(
+            "insert into ledger.trial_balance values"
+            " (%(day)s, 'channel_receivable', 'CNY', %(opening)s, 100, 0, %(closing)s),"
+            " (%(day)s, 'merchant_payable', 'CNY', -%(opening)s, 0, 100, -%(closing)s)",
+            {"day": day, "opening": 100 * position, "closing": 100 * position + 100},
+        )
+        for channel in ("unionpay", "wechat", "alipay"):
+            for side in ("system", "channel"):
+                world.execute(
+                    "insert into reconciliation.suspense_rollforward values"
+                    " (%s, %s, %s, 'CNY', %s, %s, 1, 10, 0, 0, 0, 0, 0, 0, %s, %s)",
+                    (day, channel, side, position, position * 10, position + 1, position * 10 + 10),
+                )
+        partition(world, "platform_source_vouchers", day)
+        file_id = world.value(
+            "select file_id from control.channel_files"
+            " where file_kind = 'source_vouchers' and accounting_date = %s",
+            (day,),
+        )
+        voucher(world, file_id, day, 2, f"V{day:%d}", "purchase", "success")
+        voucher(world, file_id, day, 3, f"V{day:%d}-failed", "purchase", "failed")
+        world.execute(
+            "insert into ledger.accounting_vouchers values (%s, %s, %s, 100)",
+            (day, f"AV{day:%d}", f"V{day:%d}"),
+        )
+        world.execute(
+            "insert into ledger.journal_entries values (%s, %s, %s)",
+            (day, f"E{day:%d}", f"AV{day:%d}"),
+        )
+
+
+def voucher(
+    world: World, file_id: str, day: date, line: int, name: str, kind: str, status: str
+) -> None:
+    """Add one source voucher."""
+    world.execute(
+        "insert into raw.platform_source_vouchers (file_id, line_number, accounting_date, voucher_id,"
+        " transaction_at, transaction_type, transaction_status, merchant_id, account_id, channel,"
+        " currency_code, amount_minor, card_kind, card_region, is_late_order)"
+        " values (%s, %s, %s, %s, %s, %s, %s, 'M1', 'A000001', 'unionpay', 'CNY', 100, 'debit',"
+        " 'domestic', false)",
+        (file_id, line, day, name, f"{day} 10:00:00+08", kind, status),
+    )
+
+
+def _calendar() -> list[tuple[object, ...]]:
+    """Return 1 September to 31 October 2026 with the Mid-Autumn and National Day holidays."""
+    holidays = {date(2026, 9, 25), *(date(2026, 10, day) for day in range(1, 8))}
+    days = [date(2026, 9, 1) + timedelta(days=offset) for offset in range(61)]
+    working = [day for day in days if day.weekday() < 5 and day not in holidays]
+    return [
+        (
+            day,
+            day in working,
+            max((other for other in working if other < day), default=None),
+            min((other for other in working if other >= day), default=None),
+            min((other for other in working if other > day), default=None),
+        )
+        for day in days
+    ]
