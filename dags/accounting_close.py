@@ -1,21 +1,21 @@
 """Close one accounting date: from the files of the date to its clearing entries.
 
-**Purpose.** Every day at 10:00 in Shanghai the date before is closed: its files are landed, compared,
-posted and cleared. The run's date is its parameter `accounting_date`, else its logical date in
-Asia/Shanghai (a run of 25 September 10:00 has the logical date 24 September 10:00). Running an open
-date again replaces it exactly, and opens the later closed dates, which are then closed again in order.
-A sealed date (it was paid) is skipped and not changed.
+**Purpose.** Every day at 10:00 in Shanghai the date before is closed: its files are landed,
+compared, posted and cleared. The run's date is its parameter `accounting_date`, else its logical
+date in Asia/Shanghai (a run of 25 September 10:00 has the logical date 24 September 10:00).
+Running an open date again replaces it exactly, and opens the later closed dates, which are then
+closed again in order. A sealed date (it was paid) is skipped and not changed.
 
-**Inputs.** The platform's, the channels' and the bank's files of dates up to the accounting date, in
-the inbox (TIEOUT_INBOX); the reference data; the close of the date before.
+**Inputs.** The platform's, the channels' and the bank's files of dates up to the accounting
+date, in the inbox (TIEOUT_INBOX); the reference data; the close of the date before.
 
-**Outputs.** The date's partition of `reconciliation.*`, `ledger.*` and `clearing.*`; files, bad rows,
-seconds and the state of the date in `control.*`.
+**Outputs.** The date's partition of `reconciliation.*`, `ledger.*` and `clearing.*`; files, bad
+rows, seconds and the state of the date in `control.*`.
 
-**Fails when** a file is missing, has a bad row or a wrong control total, or comes twice with other
-bytes; when the date before is not closed within half an hour; when an invariant of the ledger or the
-reconciliation does not hold. Nothing half-built stays. Such errors are not retried; a lost
-connection is.
+**Fails when** a file is missing, has a bad row or a wrong control total, or comes twice with
+other bytes; when the date before is not closed within half an hour; when an invariant of the
+ledger or the reconciliation does not hold. Nothing half-built stays. Such errors are not
+retried; a lost connection is.
 
 **Owner.** clearing operations (清算运营)
 """
@@ -54,7 +54,11 @@ def accounting_close() -> None:
     """Order the steps of `tieout.closing`."""
 
     @task.sensor(
-        poke_interval=15, timeout=1800, mode="reschedule", retries=1, retry_delay=timedelta(seconds=30),
+        poke_interval=15,
+        timeout=1800,
+        mode="reschedule",
+        retries=1,
+        retry_delay=timedelta(seconds=30),
         execution_timeout=timedelta(minutes=5),
     )
     def ready(**context: Any) -> bool:

@@ -1,18 +1,19 @@
 """Read what the bank says about the payouts, and show each payout's status.
 
-**Purpose.** Every day at 20:00 in Shanghai status reports, debits and returns are read and applied to
-the attempts they name, of whatever payment date. The run's date is its parameter `payment_date`, else
-its logical date in Asia/Shanghai, which is the day it runs. A day on which nothing was ever submitted
-is skipped.
+**Purpose.** Every day at 20:00 in Shanghai status reports, debits and returns are read and
+applied to the attempts they name, of whatever payment date. The run's date is its parameter
+`payment_date`, else its logical date in Asia/Shanghai, which is the day it runs. A day on which
+nothing was ever submitted is skipped.
 
-**Inputs.** Status reports (pain.002) and bank statements up to the date, in the inbox; the attempts.
+**Inputs.** Status reports (pain.002) and bank statements up to the date, in the inbox; the
+attempts.
 
-**Outputs.** `payout.attempt_events` (append-only) and, for each payment date about which something new
-was said, its partition of `payout.payout_status`.
+**Outputs.** `payout.attempt_events` (append-only) and, for each payment date about which
+something new was said, its partition of `payout.payout_status`.
 
-**Fails when** a report names an unknown payment or code, or contradicts what is known: nothing is
-assumed from it. An unknown payout is never sent again. Such errors are not retried; a lost connection
-is, and a report applied once is never applied again.
+**Fails when** a report names an unknown payment or code, or contradicts what is known: nothing
+is assumed from it. An unknown payout is never sent again. Such errors are not retried; a lost
+connection is, and a report applied once is never applied again.
 
 **Owner.** settlement and treasury (结算与资金)
 """

@@ -1,10 +1,10 @@
 """Pay one payment date: from closed accounting dates to payment files for the bank.
 
-**Purpose.** Every day at 11:00 in Shanghai, on working days only, the accounting dates since the last
-working day are settled: statements are computed, the balance equation (平衡校验) and the gate's checks
-decide, and only a gate that passed lets the payment files out. The run's date is its parameter
-`payment_date`, else its logical date in Asia/Shanghai, which is the day it runs. A payment date that
-was submitted is skipped and not changed.
+**Purpose.** Every day at 11:00 in Shanghai, on working days only, the accounting dates since the
+last working day are settled: statements are computed, the balance equation (平衡校验) and the
+gate's checks decide, and only a gate that passed lets the payment files out. The run's date is
+its parameter `payment_date`, else its logical date in Asia/Shanghai, which is the day it runs. A
+payment date that was submitted is skipped and not changed.
 
 **Inputs.** The closes of the accounting dates it pays; the bank's statements up to the payment date
 (the arrivals of the morning); payees and contracts.
@@ -61,7 +61,11 @@ def settlement_payout() -> None:
     """Order the steps of `tieout.paying`."""
 
     @task.sensor(
-        poke_interval=15, timeout=1800, mode="reschedule", retries=1, retry_delay=timedelta(seconds=30),
+        poke_interval=15,
+        timeout=1800,
+        mode="reschedule",
+        retries=1,
+        retry_delay=timedelta(seconds=30),
         execution_timeout=timedelta(minutes=5),
     )
     def ready(**context: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The Airflow of a home: its environment, its metadata database, its secrets and its processes' ports.
+"""The Airflow of a home: its environment, its metadata database, its secrets, its ports.
 
 Nothing here imports Airflow at module level: Airflow reads its settings once, on import, so `enter`
 has to set the environment first.
@@ -41,7 +41,7 @@ class Login:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the AIRFLOW variables of a home: loopback only, lean, no examples, nothing phoned home.
+    """Return the AIRFLOW variables of a home: loopback only, lean, no examples, no telemetry.
 
     The project's own variables (TIEOUT_…) are in it too, so that every process Airflow starts works
     on the same home.
@@ -106,7 +106,7 @@ def enter(settings: Settings) -> None:
 
 
 def prepare(settings: Settings) -> bool:
-    """Make the folders, secrets and metadata tables of the home's Airflow; True when it migrated."""
+    """Make folders, secrets and metadata tables of the home's Airflow; True when it migrated."""
     settings.ensure_dirs()
     (settings.logs_dir / "airflow").mkdir(parents=True, exist_ok=True)
     _write_passwords(settings)
@@ -114,7 +114,7 @@ def prepare(settings: Settings) -> bool:
         return False
     log = settings.logs_dir / "airflow_migrate.log"
     with log.open("wb") as output:
-        done = subprocess.run(  # noqa: S603  our own interpreter, a fixed command
+        done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
             env={**os.environ, **environment(settings)},
             stdin=subprocess.DEVNULL,

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tieout import database, days, landing, transform
+from tieout import database, days, gate, landing, steps, transform
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
 __all__ = ["build", "check", "claim", "complete", "land", "publish", "ready", "release"]
+
+
+FAILURES_SHOWN = 8
 
 
 class CloseError(TieoutError):
@@ -33,11 +36,13 @@ class RefusedFile:
 
     def __str__(self) -> str:
         line = f" line {self.line_number}" if self.line_number else ""
-        return f"{self.channel} {self.file_kind} {self.file_name}{line}: {self.status}: {self.reason}"
+        return (
+            f"{self.channel} {self.file_kind} {self.file_name}{line}: {self.status}: {self.reason}"
+        )
 
 
 def ready(step: Step) -> str | None:
-    """Say why T has to wait, or None; lands the platform's operating window of T where none is known.
+    """Say why T has to wait, or None; lands T's operating window where none is known.
 
     Raises:
         NothingToDo: T is sealed, or outside the operating window.
@@ -64,6 +69,7 @@ def claim(step: Step) -> Counts:
         DateNotReadyError: the date before was opened meanwhile.
     """
     reopened = days.claim(step.settings, step.kind, step.day, step.owner)
+    steps.forget_failure(step.settings, step.kind, step.day)
     return {"later_dates_reopened": len(reopened)}
 
 
@@ -117,57 +123,25 @@ def build(step: Step) -> Counts:
 
 
 def check(step: Step) -> Counts:
-    """Look at the computed date once more, from outside dbt.
+    """Look at the computed date from outside dbt (Great Expectations), with Data Docs.
 
-    The trial balance of T is zero in every currency, and no channel record was lost between landing
-    and reconciliation (a date without any row is caught here, too).
+    Its files, its trial balance, the suspense roll-forward and the vouchers; a table without rows
+    of the date fails, too.
 
     Raises:
-        CloseError: names the first check that does not hold, and by how much.
+        CloseError: names what does not hold, and by how much.
     """
-    with database.connect(step.settings) as connection:
-        off_balance = connection.execute(
-            """
-            select
-                currency_code,
-                sum(debit_amount_minor) - sum(credit_amount_minor) as difference_minor
-            from ledger.trial_balance
-            where accounting_date = %s
-            group by currency_code
-            having sum(debit_amount_minor) is distinct from sum(credit_amount_minor)
-            order by currency_code
-            """,
-            [step.day],
-        ).fetchall()
-        counted = connection.execute(
-            """
-            select
-                (select count(*) from ledger.trial_balance where accounting_date = %(day)s),
-                (
-                    select count(*)
-                    from reconciliation.reconciliation_results
-                    where accounting_date = %(day)s
-                )
-            """,
-            {"day": step.day},
-        ).fetchone()
-    for currency_code, difference in off_balance:
+    result = gate.close_checkpoint(step.settings, step.day)
+    if not result.passed:
+        shown = [str(failure) for failure in result.failures[:FAILURES_SHOWN]]
+        more = len(result.failures) - len(shown)
         raise CloseError(
-            what=f"{step.day} does not close: the trial balance is off by {difference} {currency_code}"
-            " (minor units)",
-            where="ledger.trial_balance",
-            why="debits and credits of a date are equal in each currency",
-            next_step="compare ledger.journal_entries of the date by event_type",
+            what=f"{step.day} does not close: {len(result.failures)} checks do not hold",
+            where="ledger, reconciliation and control tables of the date",
+            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            next_step="correct the cause, then close the date again",
         )
-    account_count, result_count = (0, 0) if counted is None else counted
-    if account_count == 0:
-        raise CloseError(
-            what=f"{step.day} does not close: its trial balance has no row",
-            where="ledger.trial_balance",
-            why="an empty result proves nothing",
-            next_step="look at what landed for the date: `tieout status`",
-        )
-    return {"ledger_accounts": account_count, "rows": result_count}
+    return {"failures": len(result.failures)}
 
 
 def publish(step: Step) -> Counts:
@@ -186,7 +160,7 @@ def release(step: Step) -> Counts:
 
 
 def refused_files(step: Step, channels: list[str] | None) -> list[RefusedFile]:
-    """Return the files of the date that were received and not landed, and have no good successor."""
+    """Return the files of the date that were not accepted and have no good successor."""
     with database.connect(step.settings) as connection:
         rows = connection.execute(
             """

@@ -1,8 +1,8 @@
 """Business dates: which date a run is for, what state it is in, and who works on it now.
 
-An accounting date goes ``open`` -> ``closed`` -> ``sealed`` (``control.accounting_days``). Closing T
-again opens T and every later closed date that is not sealed: each of them was computed from the one
-before. A sealed date was paid and is never computed again.
+An accounting date goes ``open`` -> ``closed`` -> ``sealed`` (``control.accounting_days``).
+Closing T again opens T and every later closed date that is not sealed: each of them was computed
+from the one before. A sealed date was paid and is never computed again.
 
 Who may work on a date is decided by a lease (``control.date_leases``), whichever way the work was
 started. A lease dies with its owner: a command holds an advisory lock as long as its process lives,
@@ -50,6 +50,7 @@ __all__ = [
     "require_lease",
     "run_owner",
     "seal",
+    "waiting_dates",
 ]
 
 BUSINESS_TIME_ZONE = ZoneInfo("Asia/Shanghai")
@@ -72,7 +73,7 @@ class DateNotReadyError(TieoutError):
     """A date the run builds on is not closed (or not paid) yet."""
 
 
-class NothingToDo(Exception):
+class NothingToDo(Exception):  # noqa: N818  not an error
     """The run has nothing to do for its date; not an error. The text says why."""
 
 
@@ -105,8 +106,9 @@ class DayState:
 def business_date(param: object, logical_date: datetime | None) -> date:
     """Return the date a run is for: its parameter, else its logical date in Asia/Shanghai.
 
-    Never the data interval and never ``ds``: a scheduled, a backfilled, a triggered and a tested run
-    of one date agree on nothing but the logical date. Dates in UTC would be a day off before 08:00.
+    Never the data interval and never ``ds``: a scheduled, a backfilled, a triggered and a tested
+    run of one date agree on nothing but the logical date. Dates in UTC would be a day off before
+    08:00.
 
     Args:
         param: ``YYYY-MM-DD``, a date, or None/"" where the run has no such parameter.
@@ -155,7 +157,7 @@ def payment_date_of(accounting_date: date) -> date:
 
 
 def covered_dates(payment_date: date, window: OperatingWindow | None) -> list[date]:
-    """Return the accounting dates a payment date pays, in order; none on a day that is no working day.
+    """Return the accounting dates a payment date pays, in order; none on a non-working day.
 
     They are the dates since the working day before, that one included, as far as they lie in the
     business's operating window.
@@ -188,7 +190,7 @@ def operating_window(settings: Settings) -> OperatingWindow | None:
 
 
 def sample_window(settings: Settings) -> OperatingWindow | None:
-    """Return the window `tieout simulate` noted in this home, or None where nothing was simulated."""
+    """Return the window `tieout simulate` noted in this home, or None."""
     marker = settings.home / "sample.json"
     if not marker.is_file():
         return None
@@ -238,7 +240,7 @@ def missing_close(settings: Settings, accounting_date: date) -> str | None:
 
 
 def missing_payment(settings: Settings, payment_date: date) -> str | None:
-    """Say why P cannot be paid yet, or None: each date it pays is closed, all before it are sealed."""
+    """Say why P cannot be paid yet, or None: its dates are closed, all before them sealed."""
     covered = covered_dates(payment_date, operating_window(settings))
     if not covered:
         return None
@@ -316,6 +318,12 @@ def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[d
             """,
             [owner, fingerprint, accounting_date],
         )
+    return waiting_dates(settings, accounting_date)
+
+
+def waiting_dates(settings: Settings, accounting_date: date) -> list[date]:
+    """Return the later dates that were closed once and wait to be closed again, in order."""
+    with database.connect(settings) as connection:
         rows = connection.execute(
             """
             select accounting_date
@@ -417,10 +425,7 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
         connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
         _refuse_busy(settings, connection, kind, day, owner)
         _refuse_early(settings, kind, day)
-        if kind == ACCOUNTING_CLOSE:
-            reopened = _open_for_close(connection, day)
-        else:
-            reopened = []
+        reopened = _open_for_close(connection, day) if kind == ACCOUNTING_CLOSE else []
         connection.execute(
             """
             insert into control.date_leases (kind, business_date, owner_id, leased_at)
@@ -451,9 +456,7 @@ def require_lease(settings: Settings, kind: str, day: date, owner: str) -> None:
         _require_lease(connection, kind, day, owner)
 
 
-def _require_lease(
-    connection: psycopg.Connection[Any], kind: str, day: date, owner: str
-) -> None:
+def _require_lease(connection: psycopg.Connection[Any], kind: str, day: date, owner: str) -> None:
     row = connection.execute(
         "select owner_id from control.date_leases where kind = %s and business_date = %s",
         [kind, day],

@@ -1,17 +1,19 @@
 """The steps of a payment date's outcomes, in the order the DAG `payout_outcomes` runs them.
 
-    ready -> claim -> land -> apply -> build -> publish, and release at the end
+ready -> claim -> land -> apply -> build -> publish, and release at the end
 """
 
 from __future__ import annotations
 
 from datetime import date
 
-from tieout import database, days, landing, payouts, transform
+from tieout import database, days, landing, payouts, steps, transform
 from tieout.errors import TieoutError
+from tieout.payouts.store import Store
+from tieout.settings import Settings
 from tieout.steps import Counts, Step
 
-__all__ = ["apply", "build", "claim", "land", "publish", "ready", "release"]
+__all__ = ["apply", "build", "claim", "is_read", "land", "publish", "ready", "release"]
 
 
 class OutcomeError(TieoutError):
@@ -34,6 +36,7 @@ def ready(step: Step) -> Counts:
 def claim(step: Step) -> Counts:
     """Take the date."""
     days.claim(step.settings, step.kind, step.day, step.owner)
+    steps.forget_failure(step.settings, step.kind, step.day)
     return {}
 
 
@@ -133,6 +136,33 @@ def changed_dates(step: Step) -> list[date]:
         order by latest_events.payment_date
         """,
     )
+
+
+def is_read(settings: Settings, payment_date: date) -> bool:
+    """Say whether every bank file of the date was read and every payout has come to an end."""
+    names = set(Store(settings.inbox_url).names(f"bank/{payment_date:%Y%m%d}"))
+    with database.connect(settings) as connection:
+        table = connection.execute("select to_regclass('payout.payout_status')").fetchone()
+        if table is None or table[0] is None:
+            return False
+        known = connection.execute(
+            "select file_name from control.channel_files where status = 'landed' "
+            "and file_name = any(%s)",
+            [sorted(names)],
+        ).fetchall()
+        ended = connection.execute(
+            """
+            select
+                count(*) > 0
+                and count(*) filter (
+                    where current_status not in ('paid', 'failed', 'returned')
+                ) = 0
+            from payout.payout_status
+            where payment_date = %s
+            """,
+            [payment_date],
+        ).fetchone()
+    return names <= {row[0] for row in known} and ended is not None and bool(ended[0])
 
 
 def _dates(step: Step, query: str) -> list[date]:

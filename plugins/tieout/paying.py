@@ -1,15 +1,26 @@
 """The steps of a payment date, in the order the DAG `settlement_payout` runs them.
 
-    ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, and release
+ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, and release
 """
 
 from __future__ import annotations
 
-from tieout import closing, database, days, gate as gate_module, landing, payouts, transform, workdays
+from tieout import closing, database, days, landing, payouts, steps, transform, workdays
+from tieout import gate as gate_module
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
-__all__ = ["build", "claim", "gate", "instruct", "land_bank", "publish", "ready", "release", "submit"]
+__all__ = [
+    "build",
+    "claim",
+    "gate",
+    "instruct",
+    "land_bank",
+    "publish",
+    "ready",
+    "release",
+    "submit",
+]
 
 FAILURES_SHOWN = 8
 
@@ -43,6 +54,7 @@ def claim(step: Step) -> Counts:
         DateNotReadyError: a date it pays was opened meanwhile.
     """
     days.claim(step.settings, step.kind, step.day, step.owner)
+    steps.forget_failure(step.settings, step.kind, step.day)
     covered = days.covered_dates(step.day, days.operating_window(step.settings))
     return {"accounting_dates": len(covered)}
 

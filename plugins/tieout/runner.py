@@ -1,9 +1,10 @@
 """Runs a DAG for one business date and waits for its end, whoever has to execute it.
 
-While a scheduler works on the home, the run goes through it. Otherwise the DAG runs in this process
-(`dag.test`): dbt and Great Expectations are imported once for a whole week of dates. The two must
-never meet: `dag.test` on the tables of a live scheduler would run tasks twice, so the DAGs are paused
-while a command runs them, and the scheduler of `tieout ui` starts under the same lock.
+While a scheduler works on the home, the run goes through it. Otherwise the DAG runs in this
+process (`dag.test`): dbt and Great Expectations are imported once for a whole week of dates. The
+two must never meet: `dag.test` on the tables of a live scheduler would run tasks twice, so the
+DAGs are paused while a command runs them, and the scheduler of `tieout ui` starts under the same
+lock.
 """
 
 from __future__ import annotations
@@ -107,16 +108,18 @@ def log_path(settings: Settings, kind: str, day: date) -> Path:
 
 def _run_here(settings: Settings, kind: str, day: date) -> str:
     """Run the DAG with `dag.test`; return the run's state."""
-    with _output_to(log_path(settings, kind, day)) as terminal:
-        with steps.listening(_reporter(terminal)):
-            pause(kind, paused=True)
-            dag = _load_dag(settings, kind)
-            logical_date = logical_date_of(kind, day)
-            try:
-                return str(dag.test(logical_date=logical_date).state.value)
-            finally:
-                # A run cut off by Ctrl-C must not be picked up by a scheduler later.
-                _fail_unfinished(kind, logical_date)
+    with (
+        _output_to(log_path(settings, kind, day)) as terminal,
+        steps.listening(_reporter(terminal)),
+    ):
+        pause(kind, paused=True)
+        dag = _load_dag(settings, kind)
+        logical_date = logical_date_of(kind, day)
+        try:
+            return str(dag.test(logical_date=logical_date).state.value)
+        finally:
+            # A run cut off by Ctrl-C must not be picked up by a scheduler later.
+            _fail_unfinished(kind, logical_date)
 
 
 def _load_dag(settings: Settings, kind: str) -> Any:
@@ -242,7 +245,7 @@ def _refuse_paused(kind: str) -> None:
             what=f"the DAG {kind} is paused (or not parsed yet)",
             where="Airflow's metadata database",
             why="a scheduler is running, so the date has to go through it",
-            next_step=f"unpause it in the UI (or `airflow dags unpause {kind}`), or stop the scheduler",
+            next_step="unpause it in the UI, or stop the scheduler",
         )
 
 
@@ -289,7 +292,7 @@ def _run_state(kind: str, run_id: str) -> str:
     return "deleted" if state is None else str(getattr(state, "value", state))
 
 
-def _show_stages(
+def _show_stages(  # noqa: PLR0917  one caller
     settings: Settings,
     terminal: TextIO,
     kind: str,

@@ -1,8 +1,9 @@
 """One step of a run: its date, its owner, its clock, and what is left behind when it fails.
 
-A DAG's task calls `perform` with a function of `closing`, `paying` or `outcomes` and its context. The
-step's seconds and rows go to ``control.run_stages``; the text of a failure goes to a small file of
-the home, where the command that started the run finds it. What goes to XCom is counts and keys only.
+A DAG's task calls `perform` with a function of `closing`, `paying` or `outcomes` and its
+context. The step's seconds and rows go to ``control.run_stages``; the text of a failure goes to
+a small file of the home, where the command that started the run finds it. What goes to XCom is
+counts and keys only.
 """
 
 from __future__ import annotations
@@ -60,9 +61,7 @@ class Failure:
 
     def as_error(self) -> TieoutError:
         """Return the failure as the error a command prints."""
-        return TieoutError(
-            what=self.what, where=self.where, why=self.why, next_step=self.next_step
-        )
+        return TieoutError(what=self.what, where=self.where, why=self.why, next_step=self.next_step)
 
 
 Listener = Callable[[Step, str, float, Counts], None]
@@ -90,7 +89,10 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
         AirflowFailException: a TieoutError or a fault of ours; Airflow does not try again.
         psycopg.OperationalError, ConnectionError, TimeoutError: as they are; Airflow tries again.
     """
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import (  # noqa: PLC0415  only inside a task
+        AirflowFailException,
+        AirflowSkipException,
+    )
 
     settings = load_settings()
     step: Step | None = None
@@ -99,11 +101,10 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
         return run_step(function, step)
     except days.NothingToDo as reason:
         raise AirflowSkipException(str(reason)) from reason
-    except TRANSIENT_ERRORS as error:
-        _note_failure(settings, step, error)
-        raise
     except Exception as error:
         _note_failure(settings, step, error)
+        if isinstance(error, TRANSIENT_ERRORS) or isinstance(error.__cause__, TRANSIENT_ERRORS):
+            raise
         raise AirflowFailException(str(error)) from error
 
 
@@ -195,8 +196,11 @@ def forget_failure(settings: Settings, kind: str, day: date) -> None:
 def read_failure(settings: Settings, kind: str, day: date) -> Failure | None:
     """Return the cause the last run of the date left, or None."""
     path = failure_path(settings, kind, day)
-    if not path.is_file():
-        return None
+    return read_failure_file(path) if path.is_file() else None
+
+
+def read_failure_file(path: Path) -> Failure:
+    """Return the cause a failed run left in ``path``."""
     noted = json.loads(path.read_text(encoding="utf-8"))
     return Failure(**{**noted, "day": date.fromisoformat(noted["day"])})
 

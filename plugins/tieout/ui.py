@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tieout import airflow_home, days
@@ -54,10 +54,8 @@ class Services:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS_MAX
         for process in self.processes.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
         for process in self.processes.values():
             # Workers outlive a scheduler that was killed; the group does not.
             _signal_group(process, signal.SIGKILL)
@@ -103,7 +101,7 @@ def _start(settings: Settings, name: str, arguments: Sequence[str]) -> subproces
     # The tasks belong to their Airflow runs, not to this command.
     environment.pop(days.OWNER_VARIABLE, None)
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603  our own interpreter, fixed commands
+        return subprocess.Popen(
             [sys.executable, "-m", "airflow", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -181,7 +179,5 @@ def _fail_abandoned_runs() -> None:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass

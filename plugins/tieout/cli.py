@@ -1,0 +1,455 @@
+"""The command line `tieout`: a command ends with what it did, where it is, and what is next.
+
+Exit codes: 0 done (or nothing to do), 1 a date or a gate does not hold, or something else a
+person has to act on, 2 wrong use. Progress goes to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from tieout import airflow_home, database, days
+from tieout.errors import TieoutError
+from tieout.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tieout import sample
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tieout",
+    help="Close an acquirer's day: from channel files to payment files. 日终清结算。",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
+SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
+UI_STATUS_SECONDS = 1.0
+
+Seed = Annotated[int, typer.Option("--seed", help="The same seed makes the same files.")]
+First = Annotated[str, typer.Option("--from", help="First accounting date, YYYY-MM-DD.")]
+Days = Annotated[int, typer.Option("--days", min=1, help="Number of accounting dates.")]
+Transactions = Annotated[
+    int, typer.Option("--transactions", min=50, help="Transactions of a day, about.")
+]
+Merchants = Annotated[int, typer.Option("--merchants", min=8, help="Merchants.")]
+Inject = Annotated[
+    list[str] | None,
+    typer.Option("--inject", help="A fault to add (repeatable); 'list' lists them."),
+]
+
+SEED = 20260924
+FIRST_DATE = "2026-09-24"
+DAY_COUNT = 7
+TRANSACTION_COUNT = 1200
+MERCHANT_COUNT = 12
+
+
+def main() -> None:
+    """Run the command line; print a TieoutError as its four parts."""
+    try:
+        app(standalone_mode=False)
+    except TieoutError as error:
+        _stop(f"tieout: {error}", 1)
+    except typer.Abort:
+        _stop("tieout: stopped", 130)
+    except KeyboardInterrupt:
+        _stop("tieout: stopped; run the same command again, it goes on where it was", 130)
+    except Exception as error:  # click's own errors carry how to show themselves
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(int(getattr(error, "exit_code", 2)))
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{text}\n")
+    sys.exit(code)
+
+
+def _day(text: str) -> date:
+    return days.business_date(text, None)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _console() -> Console:
+    # A log has no width of its own; a narrow table would cut the amounts.
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def _home() -> Settings:
+    """Return the home's settings, with its database up and its tables current."""
+    settings = load_settings()
+    settings.ensure_dirs()
+    database.migrate(settings)
+    return settings
+
+
+# --- the database -------------------------------------------------------------------------------
+
+
+@app.command()
+def url() -> None:
+    """Start the database when it is down; print its URL."""
+    settings = load_settings()
+    address = database.ensure_server(settings)
+    database.migrate(settings)
+    print(address)
+
+
+@app.command()
+def stop() -> None:
+    """Stop the home's database server; its data stays."""
+    settings = load_settings()
+    stopped = database.stop_server(settings)
+    _say("the database server is stopped" if stopped else "no database server was running")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+@app.command()
+def simulate(  # noqa: PLR0917  options of a command
+    seed: Seed = SEED,
+    first: First = FIRST_DATE,
+    day_count: Days = DAY_COUNT,
+    transactions: Transactions = TRANSACTION_COUNT,
+    merchants: Merchants = MERCHANT_COUNT,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Where to write; default: the inbox.")
+    ] = None,
+    inject: Inject = None,
+) -> None:
+    """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
+    from tieout import sample
+    from tieout.simulator import list_injections
+
+    if inject and "list" in inject:
+        for name, text in list_injections().items():
+            print(f"{name:<28} {text}")
+        return
+    settings = load_settings()
+    settings.ensure_dirs()
+    options = sample.SampleOptions(
+        seed, _day(first), day_count, transactions, merchants, tuple(inject or ())
+    )
+    report = sample.simulate(settings, options, out)
+    _say(f"wrote {report}")
+    _say(f"next: tieout close {first} --to {options.last}")
+
+
+@app.command()
+def land(
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; default: the whole inbox.")
+    ] = None,
+) -> None:
+    """Land files: check them, take their rows in, set bad ones aside with the reason."""
+    from tieout import landing
+
+    settings = _home()
+    report = landing.land(settings, paths=paths or None)
+    refused = 0
+    for file in report.files:
+        if file.status not in {"landed", "known"}:
+            refused += 1
+            print(f"{file.status:<12} {file.file_name}: {file.reason}")
+    counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    _say(f"landed from {settings.inbox_url}: {counted}")
+    if refused:
+        _stop("next: ask for corrected files; the bad rows are in control.quarantined_rows", 1)
+    _say("next: tieout close DATE")
+
+
+# --- the days -----------------------------------------------------------------------------------
+
+
+@app.command()
+def close(
+    accounting_date: Annotated[str, typer.Argument(help="YYYY-MM-DD")],
+    to: Annotated[str | None, typer.Option("--to", help="Close each date up to this one.")] = None,
+) -> None:
+    """Close accounting dates (DAG accounting_close); an open date is replaced exactly."""
+    from tieout import runner, sample
+
+    first = _day(accounting_date)
+    last = _day(to) if to else first
+    if last < first:
+        raise typer.BadParameter(f"{last} lies before {first}")
+    settings = _home()
+    console = _console()
+    closed = 0
+    with days.command_owner(settings):
+        waiting = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+        while waiting:
+            day = waiting.pop(0)
+            _say(f"{day:%a %d %b %Y}  close 日切关账")
+            sample.bank_morning(settings, day)
+            result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+            if result.state == "skipped":
+                _say(f"    {result.reason}")
+                continue
+            closed += 1
+            # A date closed again opens the later ones that were computed from it.
+            reopened = days.waiting_dates(settings, day)
+            waiting = sorted({*waiting, *reopened})
+    _show_week(console, settings)
+    _say(f"closed {closed} dates; the tables are at `tieout url`")
+    payment_date = days.first_unsealed_payment(settings)
+    if payment_date is not None:
+        _say(f"next: tieout pay {payment_date}")
+
+
+@app.command()
+def pay(
+    payment_date: Annotated[str, typer.Argument(help="YYYY-MM-DD, a working day")],
+) -> None:
+    """Pay a payment date (DAG settlement_payout): gate, payment files, seals."""
+    from tieout import runner, sample
+
+    settings = _home()
+    day = _day(payment_date)
+    with days.command_owner(settings):
+        _say(f"{day:%a %d %b %Y}  pay 结算付款")
+        sample.bank_morning(settings, day)
+        result = runner.run(settings, days.SETTLEMENT_PAYOUT, day)
+    if result.state == "skipped":
+        _say(f"    {result.reason}")
+        return
+    _show_week(_console(), settings)
+    folder = f"{settings.outbox_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
+    _say(f"the payment files of {day} are in {folder}")
+    if sample.has_sample(settings):
+        _say(f"next: tieout bank-answers {day}, then tieout outcomes {day}")
+    else:
+        _say(f"next: send them to the bank; when it has answered: tieout outcomes {day}")
+
+
+@app.command()
+def outcomes(
+    payment_date: Annotated[str, typer.Argument(help="Read the bank's answers up to YYYY-MM-DD")],
+) -> None:
+    """Read the bank's answers (DAG payout_outcomes)."""
+    from tieout import runner
+
+    settings = _home()
+    day = _day(payment_date)
+    with days.command_owner(settings):
+        _say(f"{day:%a %d %b %Y}  outcomes 付款结果")
+        result = runner.run(settings, days.PAYOUT_OUTCOMES, day)
+    if result.state == "skipped":
+        _say(f"    {result.reason}")
+    _show_week(_console(), settings)
+    _say("each payout's status is in payout.payout_status; its history in payout.attempt_events")
+
+
+@app.command("bank-answers")
+def bank_answers(
+    payment_date: Annotated[str, typer.Argument(help="YYYY-MM-DD, a payment date")],
+) -> None:
+    """Have the simulated bank answer the payment files of a date."""
+    from tieout.simulator import bank_answers as simulated
+
+    settings = _home()
+    day = _day(payment_date)
+    report = simulated.answer(settings, day)
+    _say(f"the simulated bank: {report}")
+    _say(f"next: tieout outcomes {day}")
+
+
+@app.command()
+def status(
+    accounting_date: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; default: all")] = None,
+) -> None:
+    """Show the state of each date, what holds it up, and how long its stages took."""
+    from tieout import overview
+
+    settings = _home()
+    console = _console()
+    day = _day(accounting_date) if accounting_date else None
+    overview.print_week(console, settings, day, day)
+    overview.print_problems(console, settings, day)
+    if day is None:
+        overview.print_stages(console, settings)
+    else:
+        overview.print_day_stages(console, settings, day)
+    state = "running" if airflow_home.scheduler_is_alive(settings) else "not running"
+    _say(f"home {settings.home}; scheduler {state}")
+    payment_date = days.first_unsealed_payment(settings)
+    if payment_date is not None:
+        _say(f"next: tieout pay {payment_date}")
+
+
+# --- the sample ---------------------------------------------------------------------------------
+
+
+@app.command("sample")
+def sample_week(
+    seed: Seed = SEED,
+    transactions: Transactions = TRANSACTION_COUNT,
+    merchants: Merchants = MERCHANT_COUNT,
+    inject: Inject = None,
+) -> None:
+    """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
+    from tieout import overview, sample, transform
+
+    started = time.monotonic()
+    settings = _home()
+    console = _console()
+    _say(f"home {settings.home}")
+    options = _sample_options(
+        sample.SampleOptions(seed=seed, transactions=transactions, merchants=merchants),
+        tuple(inject or ()),
+    )
+    with days.command_owner(settings):
+        transform.seed(settings)
+        if not sample.has_sample(settings):
+            _say(f"{sample.simulate(settings, options, None)}")
+        try:
+            done = sample.play(settings, _say)
+        except TieoutError:
+            _show_week(console, settings)
+            raise
+        if done or not (settings.docs_dir / "dbt" / "index.html").is_file():
+            _write_docs(settings)
+    _show_week(console, settings)
+    overview.print_stages(console, settings)
+    overview.print_places(console, settings)
+    seconds = time.monotonic() - started
+    what = f"{done} runs" if done else "nothing to do: every date stands as it was"
+    _say(f"the sample week is closed and paid: {what}, {seconds:.0f} s")
+    _say("next: make ui, or tieout status")
+
+
+def _sample_options(options: sample.SampleOptions, inject: tuple[str, ...]) -> sample.SampleOptions:
+    """Add what TIEOUT_SAMPLE_ARGS says (`--transactions 300 --inject NAME`) to the options."""
+    given = shlex.split(os.environ.get(SAMPLE_VARIABLE, ""))
+    injected = list(inject)
+    while given:
+        name = given.pop(0)
+        if not given or name not in SAMPLE_OPTIONS:
+            raise TieoutError(
+                what=f"{SAMPLE_VARIABLE} is not understood",
+                where=f"{SAMPLE_VARIABLE}: {name}",
+                why=f"it takes {', '.join(SAMPLE_OPTIONS)}, each with a value",
+                next_step=f"for instance {SAMPLE_VARIABLE}='--transactions 300'",
+            )
+        value = given.pop(0)
+        if name == "--seed":
+            options = replace(options, seed=int(value))
+        elif name == "--transactions":
+            options = replace(options, transactions=int(value))
+        elif name == "--merchants":
+            options = replace(options, merchants=int(value))
+        else:
+            injected.append(value)
+    return replace(options, inject=tuple(injected))
+
+
+@app.command()
+def docs() -> None:
+    """Build the dbt docs and the Data Docs."""
+    from tieout import overview
+
+    settings = _home()
+    _write_docs(settings)
+    overview.print_places(_console(), settings)
+
+
+def _write_docs(settings: Settings) -> None:
+    from tieout import data_docs, progress, transform
+
+    with progress.step("dbt docs"):
+        transform.build_docs(settings)
+    with progress.step("Data Docs"):
+        data_docs.finish(settings)
+
+
+@app.command()
+def ui() -> None:
+    """Run Airflow with its UI on this home, until Ctrl-C."""
+    from tieout import ui as services
+
+    settings = _home()
+    _say("starting Airflow …")
+    with services.serving(settings) as running:
+        login = running.login
+        print(f"Airflow   {login.url}")
+        print(f"login     {login.user_name} / {login.password}")
+        _say("Ctrl-C stops it; the DAGs are unpaused while it runs")
+        sys.stdout.flush()
+        try:
+            while (ended := running.ended()) is None:
+                time.sleep(UI_STATUS_SECONDS)
+        except KeyboardInterrupt:
+            _say("stopping …")
+            return
+    raise TieoutError(
+        what=f"Airflow's {ended} ended by itself",
+        where=str(settings.logs_dir / f"airflow_{ended}.log"),
+        why="see its log",
+        next_step="read the log, then start again",
+    )
+
+
+@app.command()
+def bench(
+    transactions: Transactions = 200_000,
+    merchants: Merchants = 200,
+    seed: Seed = SEED,
+) -> None:
+    """Close one day of many transactions in a home of its own; say how long each stage took."""
+    from tieout import overview, runner, sample, transform
+
+    base = load_settings()
+    home = base.home / "bench" / f"{datetime.now().astimezone():%Y%m%d%H%M%S}"
+    os.environ["TIEOUT_HOME"] = str(home)
+    os.environ.pop("TIEOUT_INBOX", None)
+    os.environ.pop("TIEOUT_OUTBOX", None)
+    settings = _home()
+    options = sample.SampleOptions(
+        seed=seed, days=1, transactions=transactions, merchants=merchants
+    )
+    try:
+        _say(f"{sample.simulate(settings, options, None)}")
+        with days.command_owner(settings):
+            transform.seed(settings)
+            runner.run(settings, days.ACCOUNTING_CLOSE, options.first)
+        overview.print_week(_console(), settings)
+        overview.print_stages(_console(), settings)
+        _say(f"largest memory of this process: {_peak_megabytes():,} MB; home {home}")
+    finally:
+        database.stop_server(settings)
+
+
+def _peak_megabytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _show_week(console: Console, settings: Settings) -> None:
+    from tieout import overview
+
+    overview.print_week(console, settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""What people see at the end of a command: the week in one table, and where things lie.
+
+Reads the public tables and the control tables; computes nothing but sums for display.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from tieout import data_docs, database, days, steps
+from tieout.settings import Settings
+
+__all__ = [
+    "money",
+    "print_day_stages",
+    "print_places",
+    "print_problems",
+    "print_stages",
+    "print_week",
+    "week_rows",
+]
+
+MINOR_UNITS = {"JPY": 0, "KRW": 0}
+
+WEEK = """
+with accounting_dates as (
+    select accounting_date, state
+    from control.accounting_days
+    where %(first)s::date is null or accounting_date between %(first)s and %(last)s
+),
+
+files as (
+    select
+        accounting_date,
+        count(*) as file_count,
+        coalesce(sum(row_count), 0) as row_count
+    from control.channel_files
+    where status = 'landed'
+    group by accounting_date
+),
+
+results as (
+    select
+        accounting_date,
+        count(*) filter (where outcome = 'matched') as matched_count,
+        count(*) filter (where outcome in ('system_resolved', 'channel_resolved'))
+            as resolved_count
+    from reconciliation.reconciliation_results
+    group by accounting_date
+),
+
+open_items as (
+    select
+        accounting_date,
+        count(*) as open_count
+    from reconciliation.suspense_items
+    where status in ('in_doubt', 'one_sided')
+    group by accounting_date
+),
+
+cleared as (
+    select
+        accounting_date,
+        sum(transaction_amount_minor) as cleared_amount_minor,
+        sum(fee_amount_minor) as fee_amount_minor
+    from clearing.clearing_records
+    group by accounting_date
+)
+
+select
+    accounting_dates.accounting_date,
+    accounting_dates.state,
+    coalesce(files.file_count, 0),
+    coalesce(files.row_count, 0),
+    coalesce(results.matched_count, 0),
+    coalesce(results.resolved_count, 0),
+    coalesce(open_items.open_count, 0),
+    coalesce(cleared.cleared_amount_minor, 0),
+    coalesce(cleared.fee_amount_minor, 0)
+from accounting_dates
+left join files on accounting_dates.accounting_date = files.accounting_date
+left join results on accounting_dates.accounting_date = results.accounting_date
+left join open_items on accounting_dates.accounting_date = open_items.accounting_date
+left join cleared on accounting_dates.accounting_date = cleared.accounting_date
+order by accounting_dates.accounting_date
+"""
+
+PAYMENT = """
+with decision as (
+    select outcome
+    from control.gate_decisions
+    where payment_date = %(payment_date)s
+    order by decision_id desc
+    limit 1
+),
+
+statements as (
+    select
+        coalesce(sum(payout_amount_minor), 0) as payout_amount_minor,
+        coalesce(sum(carried_forward_amount_minor), 0) as carried_amount_minor
+    from settlement.settlement_statements
+    where payment_date = %(payment_date)s
+),
+
+statuses as (
+    select
+        count(*) as payout_count,
+        coalesce(sum(paid_amount_minor), 0) as paid_amount_minor,
+        count(*) filter (where current_status in ('failed', 'unknown', 'returned')) as trouble_count
+    from payout.payout_status
+    where payment_date = %(payment_date)s
+)
+
+select
+    (select outcome from decision),
+    statements.payout_amount_minor,
+    statements.carried_amount_minor,
+    statuses.payout_count,
+    statuses.paid_amount_minor,
+    statuses.trouble_count
+from statements
+cross join statuses
+"""
+
+
+def money(amount_minor: int, currency_code: str = "CNY") -> str:
+    """Return minor units as a grouped decimal number: 123456 fen is `1,234.56`."""
+    digits = MINOR_UNITS.get(currency_code, 2)
+    return f"{Decimal(int(amount_minor)).scaleb(-digits):,.{digits}f}"
+
+
+def week_rows(
+    settings: Settings, first: date | None = None, last: date | None = None
+) -> list[tuple[Any, ...]]:
+    """Return one row a date: date, state, files, rows, matched, resolved, open, cleared, fees."""
+    with database.connect(settings) as connection:
+        if not _exists(connection, "clearing.clearing_records"):
+            return []
+        return connection.execute(WEEK, {"first": first, "last": last}).fetchall()
+
+
+def payment_row(settings: Settings, payment_date: date) -> tuple[Any, ...] | None:
+    """Return gate outcome, stated, carried, payouts, paid and troubled of a payment date."""
+    with database.connect(settings) as connection:
+        if not _exists(connection, "payout.payout_status"):
+            return None
+        return connection.execute(PAYMENT, {"payment_date": payment_date}).fetchone()
+
+
+def print_week(
+    console: Console, settings: Settings, first: date | None = None, last: date | None = None
+) -> None:
+    """Print the dates with what came of them, the payment date beside the dates it pays."""
+    table = Table(title="The days 日清总览 (amounts in CNY)", title_justify="left")
+    headings: tuple[tuple[str, Literal["left", "right"]], ...] = (
+        ("date\n会计日期", "left"),
+        ("state\n状态", "left"),
+        ("came in\nfiles/rows", "right"),
+        ("matched\n对平", "right"),
+        ("resolved\n抹平", "right"),
+        ("open\n挂账", "right"),
+        ("cleared\n清算金额", "right"),
+        ("fees\n手续费", "right"),
+        ("pays on\n付款日", "left"),
+        ("gate\n平衡校验", "left"),
+        ("paid\n已付", "right"),
+        ("carried\n结转", "right"),
+    )
+    for heading, justify in headings:
+        table.add_column(heading, justify=justify, no_wrap=True)
+    rows = week_rows(settings, first, last)
+    for position, row in enumerate(rows):
+        day = row[0]
+        payment_date = days.payment_date_of(day)
+        is_last = position + 1 == len(rows) or (
+            days.payment_date_of(rows[position + 1][0]) != payment_date
+        )
+        payment = payment_row(settings, payment_date) if is_last else None
+        table.add_row(
+            f"{day:%a %d %b}",
+            row[1],
+            f"{row[2]}/{row[3]:,}",
+            f"{row[4]:,}",
+            f"{row[5]:,}",
+            f"{row[6]:,}",
+            money(row[7]),
+            money(row[8]),
+            f"{payment_date:%a %d %b}" if is_last else "  ┆",
+            *_payment_cells(payment),
+        )
+    if rows:
+        console.print(table)
+    else:
+        console.print("No date has been closed yet.")
+
+
+def _payment_cells(payment: tuple[Any, ...] | None) -> tuple[str, str, str]:
+    if payment is None or payment[0] is None:
+        return "", "", ""
+    outcome, _, carried, _, paid, troubled = payment
+    paid_text = money(paid) + (f" ({troubled} not paid)" if troubled else "")
+    return str(outcome), paid_text, money(carried)
+
+
+def print_stages(console: Console, settings: Settings) -> None:
+    """Print how long each stage of the newest runs took, summed over the dates."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            with newest as (
+                select distinct on (kind, business_date, stage)
+                    kind,
+                    business_date,
+                    stage,
+                    seconds,
+                    row_count
+                from control.run_stages
+                order by kind asc, business_date asc, stage asc, finished_at desc
+            )
+
+            select kind, stage, count(*), sum(seconds), max(seconds), sum(row_count)
+            from newest
+            where stage not in ('ready', 'claim', 'release')
+            group by kind, stage
+            order by kind, sum(seconds) desc
+            """
+        ).fetchall()
+    if not rows:
+        return
+    table = Table(title="Stages", title_justify="left")
+    for heading in ("run", "stage", "dates", "seconds in all", "longest", "rows"):
+        table.add_column(heading)
+    for kind, stage, count, total, longest, row_count in rows:
+        table.add_row(
+            kind,
+            stage,
+            str(count),
+            f"{float(total):.1f}",
+            f"{float(longest):.1f}",
+            "" if row_count is None else f"{int(row_count):,}",
+        )
+    console.print(table)
+
+
+def print_day_stages(console: Console, settings: Settings, day: date) -> None:
+    """Print each run of a date, step by step, newest last."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select kind, stage, seconds, row_count
+            from control.run_stages
+            where business_date = %s and stage not in ('ready', 'claim', 'release')
+            order by finished_at, stage
+            """,
+            [day],
+        ).fetchall()
+    for kind, stage, seconds, row_count in rows:
+        rows_text = "" if row_count is None else f"{int(row_count):,} rows"
+        console.print(f"  {kind:<18} {stage:<10} {float(seconds):6.1f} s  {rows_text}")
+
+
+def print_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print what holds dates up: runs at work, files not accepted, and the last failures."""
+    with database.connect(settings) as connection:
+        leases = connection.execute(
+            "select kind, business_date, owner_id, leased_at from control.date_leases "
+            "order by kind, business_date"
+        ).fetchall()
+        files = connection.execute(
+            """
+            select accounting_date, status, channel, file_kind, file_name, reason
+            from control.channel_files
+            where status in ('quarantined', 'conflict', 'refused')
+                and (%(day)s::date is null or accounting_date = %(day)s)
+            order by accounting_date, channel, file_kind, file_name
+            """,
+            {"day": day},
+        ).fetchall()
+    for kind, business_date, owner, leased_at in leases:
+        console.print(f"at work: {kind} of {business_date} since {leased_at:%F %T %Z} ({owner})")
+    for row in files:
+        console.print(f"not accepted: {row[0]} {row[2]} {row[3]} {row[4]}: {row[1]}: {row[5]}")
+    for path in sorted((settings.logs_dir / "failures").glob("*.json")):
+        failure = steps.read_failure_file(path)
+        if day is None or failure.day == day:
+            console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
+            console.print(f"  {failure.as_error()}")
+
+
+def print_places(console: Console, settings: Settings) -> None:
+    """Print where the files and the documents lie."""
+    outbox = settings.outbox_url.removeprefix("file://")
+    places = {
+        "payment files 付款文件": f"{outbox}/payouts/",
+        "settlement statements 结算单": f"{outbox}/statements/",
+        "dbt docs (tables, columns)": str(settings.docs_dir / "dbt" / "index.html"),
+        "Data Docs (gate)": str(data_docs.folder(settings) / data_docs.INDEX_NAME),
+        "logs": str(settings.logs_dir),
+        "SQL": "psql $(tieout url)",
+    }
+    width = max(_cells(name) for name in places)
+    for name, place in places.items():
+        pad = " " * (width - _cells(name))
+        console.print(f"  {name}{pad}  {place}", soft_wrap=True, highlight=False)
+
+
+def _cells(text: str) -> int:
+    """Return the terminal cells of a text: a Chinese character takes two."""
+    return sum(2 if ord(character) > 0x2E7F else 1 for character in text)
+
+
+def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
+    row = connection.execute("select to_regclass(%s)", [table]).fetchone()
+    return row is not None and row[0] is not None
