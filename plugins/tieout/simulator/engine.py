@@ -1,0 +1,438 @@
+"""Plays an acquirer's days and writes everybody's files, day by day (see ``simulate``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tieout import workdays
+from tieout.errors import TieoutError
+from tieout.simulator import alipay_files, bank, platform_files, truth, unionpay_files, wechat_files
+from tieout.simulator.bank import BANK_ACCOUNT_ID, BankLine
+from tieout.simulator.events import (
+    ALIPAY,
+    CHANNELS,
+    NEVER,
+    PURCHASE,
+    UNIONPAY,
+    WECHAT,
+    Day,
+    empty_events,
+    empty_history,
+    next_history,
+    open_day,
+    ordinary_events,
+)
+from tieout.simulator.injections import (
+    Injected,
+    check_kinds,
+    inject_into_bank,
+    inject_into_files,
+    missing_payee_account,
+)
+from tieout.simulator.scenes import AdjustmentDesk, scene_events
+from tieout.simulator.store import open_store
+from tieout.simulator.unionpay_files import UnionpayDay
+from tieout.simulator.wechat_files import WalletDay
+from tieout.simulator.world import Row, World, build_world
+
+# Scenes a date has on top of its ordinary life, about.
+SCENE_EVENTS = 15
+UNPOSTED_VOUCHERS = 3
+COUNTERPARTIES = {
+    "unionpay": ("中国银联股份有限公司", "UPSETTLE"),
+    "wechat": ("财付通支付科技有限公司", "TENPAY"),
+    "alipay": ("支付宝（中国）网络技术有限公司", "ALIPAY"),
+}
+_KEYS = ("voucher_id", "platform_line", "channel_file", "channel_line")
+_KEY_TYPES = {
+    "voucher_id": pl.String,
+    "platform_line": pl.Int64,
+    "channel_file": pl.String,
+    "channel_line": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What a simulation wrote.
+
+    ``arrivals``: (channel, arrival date, amount in fen) of every planned arrival.
+    ``statements``: bank statements delivered so far, inbox paths.
+    """
+
+    inbox: str
+    truth_dir: Path
+    first_date: date
+    last_date: date
+    files: int
+    vouchers: int
+    channel_records: int
+    arrivals: tuple[tuple[str, date, int], ...]
+    statements: tuple[str, ...]
+    injected: tuple[Injected, ...]
+
+
+@dataclass
+class _Progress:
+    """What the days so far hand to the next one."""
+
+    pending: pl.DataFrame
+    history: pl.DataFrame
+    desk: AdjustmentDesk
+    arrivals: dict[tuple[str, date], int]
+    injected: list[Injected]
+    files: int = 0
+    vouchers: int = 0
+    channel_records: int = 0
+
+
+def arrival_date(channel: str, accounting_date: date) -> date:
+    """Return when the bank credits a channel's money for an accounting date.
+
+    UnionPay and Alipay pay on the next working day, WeChat on the next calendar day.
+    """
+    if channel == "wechat":
+        return accounting_date + timedelta(days=1)
+    return workdays.next_working_day(accounting_date)
+
+
+def simulate(
+    out: Path | str,
+    seed: int,
+    first_date: date,
+    days: int,
+    transactions: int,
+    merchants: int,
+    inject: Sequence[str],
+    truth_dir: Path,
+    deliver_through: date | None = None,
+    on_day: Callable[[date], None] | None = None,
+) -> SimulationReport:
+    """Write the files of one consistent acquirer for ``days`` accounting dates.
+
+    The same arguments give the same bytes; the bank keeps what it has already sent.
+
+    Args:
+        out: Inbox: a folder or an fsspec URL.
+        seed: Number every draw follows from.
+        first_date: First accounting date; the platform goes live at its 00:00.
+        days: Number of accounting dates, at least 1.
+        transactions: Platform records a date, about (never fewer than some sixty).
+        merchants: Number of merchants, at least 8 are made.
+        inject: Kinds of INJECTIONS; each is put into the second date.
+        truth_dir: Folder for the truth and the bank's books.
+        deliver_through: Bank mornings up to this date are delivered; default: the first payment
+            date.
+        on_day: Called after each written date, for progress.
+
+    Raises:
+        TieoutError: an unknown injection, a date outside the published calendar, numbers that make
+            no sense, or another simulation in the same folders.
+    """
+    kinds = list(inject)
+    check_kinds(kinds)
+    _check_numbers(days, transactions, merchants)
+    truth_dir = Path(truth_dir)
+    arguments = {
+        "seed": seed,
+        "first_date": first_date.isoformat(),
+        "days": days,
+        "transactions": transactions,
+        "merchants": merchants,
+        "inject": sorted(kinds),
+    }
+    fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
+    bank.require_same_simulation(truth_dir, fingerprint)
+    world = build_world(seed, first_date, days, transactions, merchants)
+    progress = _Progress(
+        pending=empty_events().with_columns(
+            *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
+        ),
+        history=empty_history(),
+        desk=AdjustmentDesk([]),
+        arrivals={},
+        injected=[],
+    )
+    fault_date = first_date + timedelta(days=min(1, days - 1))
+    for number in range(days):
+        day = open_day(world, number, days, first_date + timedelta(days=number))
+        _play_day(day, transactions, progress, out, truth_dir, kinds, fault_date)
+        if on_day is not None:
+            on_day(day.accounting_date)
+    arrivals = tuple(
+        sorted((channel, when, amount) for (channel, when), amount in progress.arrivals.items())
+    )
+    plan = _bank_plan(arrivals)
+    for kind in kinds:
+        due = {channel: arrival_date(channel, fault_date) for channel in CHANNELS}
+        payment_date = workdays.next_working_day(fault_date)
+        done = inject_into_bank(kind, plan, fault_date, due, payment_date)
+        if done is not None:
+            progress.injected.append(done)
+    bank.open_books(truth_dir, fingerprint, world.opening_balance_minor, plan)
+    through = deliver_through or workdays.next_working_day(first_date)
+    statements = bank.deliver(out, truth_dir, through)
+    report = SimulationReport(
+        inbox=str(out),
+        truth_dir=truth_dir,
+        first_date=world.first_date,
+        last_date=world.last_date,
+        files=progress.files + len(statements),
+        vouchers=progress.vouchers,
+        channel_records=progress.channel_records,
+        arrivals=arrivals,
+        statements=tuple(statements),
+        injected=tuple(progress.injected),
+    )
+    truth.write_json(truth_dir / "arguments.json", arguments)
+    truth.write_json(truth_dir / "arrivals.json", _arrival_truth(world, days, arrivals))
+    truth.write_json(truth_dir / "injections.json", [item.as_dict() for item in report.injected])
+    return report
+
+
+def _check_numbers(days: int, transactions: int, merchants: int) -> None:
+    """Refuse numbers a simulation cannot be made of.
+
+    Raises:
+        TieoutError: a number is below its least value or above what the ids can carry.
+    """
+    limits = (
+        ("days", days, 1, 366),
+        ("transactions", transactions, 1, 1_800_000),
+        ("merchants", merchants, 1, 50_000),
+    )
+    for name, value, least, most in limits:
+        if not least <= value <= most:
+            raise TieoutError(
+                what=f"cannot simulate {value} {name}",
+                where=f"--{name}",
+                why=f"{name} must lie between {least} and {most}",
+                next_step=f"choose --{name} in that range",
+            )
+
+
+def _play_day(
+    day: Day,
+    transactions: int,
+    progress: _Progress,
+    out: Path | str,
+    truth_dir: Path,
+    kinds: Sequence[str],
+    fault_date: date,
+) -> None:
+    """Play one accounting date, write its files and its truth, hand over to the next."""
+    world = day.world
+    adjustments, extra_vouchers, taken = progress.desk.adjustments(day, progress.history)
+    history = progress.history.filter(~pl.col("event_no").is_in(taken))
+    scenes = scene_events(day)
+    ordinary = ordinary_events(day, max(40, transactions - SCENE_EVENTS), history)
+    ordinary = _leave_unposted(day, ordinary)
+    progress.desk.remember(scenes)
+    fresh = pl.concat([ordinary, scenes, extra_vouchers]).with_columns(
+        *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
+    )
+    events = pl.concat([progress.pending, fresh])
+
+    booked = platform_files.number_vouchers(
+        day.accounting_date, events.filter(pl.col("platform_day") == day.day).drop(_KEYS)
+    )
+    booked = _with_original_vouchers(booked)
+    channels = _channel_days(world, day, events, adjustments)
+    lines = pl.concat([channel.records for channel in channels.values()])
+    events = _with_keys(events, booked, lines)
+
+    files = {
+        platform_files.file_path("source_vouchers", day.accounting_date): (
+            platform_files.source_vouchers(world, day.accounting_date, booked)
+        ),
+        platform_files.file_path("accounting_vouchers", day.accounting_date): (
+            platform_files.accounting_vouchers(world, day.accounting_date, booked)
+        ),
+        **platform_files.snapshot_files(world, day.accounting_date, _opening_balances(world)),
+    }
+    for channel in channels.values():
+        files.update(channel.files)
+    _write_truth(world, day, events, booked, channels, truth_dir)
+    _inject(files, kinds, fault_date, day, progress)
+    store = open_store(out)
+    for path, content in files.items():
+        store.write(path, content)
+
+    for name, channel in channels.items():
+        key = (name, arrival_date(name, day.accounting_date))
+        progress.arrivals[key] = progress.arrivals.get(key, 0) + channel.net_amount_minor
+    progress.pending = events.filter(
+        pl.max_horizontal("platform_day", "channel_day") > day.day
+    )
+    progress.history = next_history(day, history, booked)
+    progress.files += len(files)
+    progress.vouchers += booked.height
+    progress.channel_records += lines.height
+
+
+def _leave_unposted(day: Day, ordinary: pl.DataFrame) -> pl.DataFrame:
+    """Take the accounting voucher away from a few of today's plain purchases."""
+    plain = ordinary.filter(
+        (pl.col("type") == PURCHASE)
+        & (pl.col("platform_day") == day.day)
+        & pl.col("posted")
+        & pl.col("open_outcome").is_null()
+    )["event_no"].to_numpy()
+    chosen = day.random.choice(plain, size=min(UNPOSTED_VOUCHERS, len(plain)), replace=False)
+    return ordinary.with_columns(
+        posted=pl.col("posted") & ~pl.col("event_no").is_in(np.sort(chosen).tolist())
+    )
+
+
+def _with_original_vouchers(booked: pl.DataFrame) -> pl.DataFrame:
+    """Fill in the voucher ids of originals booked on the same date."""
+    originals = booked.select(original_no="event_no", today="voucher_id")
+    return (
+        booked.join(originals, on="original_no", how="left", maintain_order="left")
+        .with_columns(original_voucher_id=pl.coalesce("original_voucher_id", "today"))
+        .drop("today")
+    )
+
+
+def _channel_days(
+    world: World, day: Day, events: pl.DataFrame, adjustments: Sequence[Any]
+) -> dict[str, UnionpayDay | WalletDay]:
+    """Return each channel's files of the date."""
+    today = events.filter(pl.col("channel_day") == day.day).drop(_KEYS)
+    of_channel = [today.filter(pl.col("channel") == channel) for channel in range(3)]
+    when = day.accounting_date
+    return {
+        "unionpay": unionpay_files.write_day(world, when, of_channel[UNIONPAY], adjustments),
+        "wechat": wechat_files.write_day(world, when, of_channel[WECHAT]),
+        "alipay": alipay_files.write_day(world, when, of_channel[ALIPAY]),
+    }
+
+
+def _with_keys(events: pl.DataFrame, booked: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Note where each event's two sides stand, keeping what earlier dates noted."""
+    vouchers = booked.select("event_no", "voucher_id", "platform_line")
+    joined = events.join(
+        vouchers, on="event_no", how="left", suffix="_new", maintain_order="left"
+    ).join(lines, on="event_no", how="left", suffix="_new", maintain_order="left")
+    return joined.with_columns(
+        *[pl.coalesce(name, f"{name}_new").alias(name) for name in _KEYS]
+    ).drop([f"{name}_new" for name in _KEYS])
+
+
+def _opening_balances(world: World) -> list[Row]:
+    """Return the ledger at go-live: the reserve bank's balance is our own money."""
+    accounts = (
+        ("client_reserve_bank", BANK_ACCOUNT_ID, world.opening_balance_minor),
+        ("own_funds", "opening", -world.opening_balance_minor),
+    )
+    return [
+        {
+            "ledger_account": account,
+            "subledger_id": subledger,
+            "currency_code": "CNY",
+            "balance_minor": balance,
+        }
+        for account, subledger, balance in accounts
+    ]
+
+
+def _write_truth(
+    world: World,
+    day: Day,
+    events: pl.DataFrame,
+    booked: pl.DataFrame,
+    channels: dict[str, UnionpayDay | WalletDay],
+    truth_dir: Path,
+) -> None:
+    """Write the truth of the date."""
+    results = truth.expected_results(
+        world.first_date,
+        day.day,
+        events.filter((pl.col("platform_day") == day.day) | (pl.col("channel_day") == day.day)),
+    )
+    counts = results.group_by("channel", "outcome").len().sort("channel", "outcome")
+    unionpay = channels["unionpay"]
+    adjusted = unionpay.adjustment_lines if isinstance(unionpay, UnionpayDay) else ()
+    vouchers = dict(
+        booked.filter(pl.col("scene") == "manual_refund")
+        .select("event_no", "voucher_id")
+        .iter_rows()
+    )
+    closed = {number for item, _, _ in adjusted for number in item.closes_event_nos}
+    facts = {
+        "accounting_date": day.accounting_date.isoformat(),
+        "source_vouchers": booked.height,
+        "channel_records": {name: channel.records.height for name, channel in channels.items()},
+        "outcomes": counts.to_dicts(),
+        "catch_up_voucher_ids": truth.catch_up_voucher_ids(booked),
+        "adjustments": truth.adjustment_truth(world.merchants, adjusted, vouchers),
+        "scenes_closed_by_adjustment": len(closed),
+        "net_amounts_minor": {
+            name: channel.net_amount_minor for name, channel in channels.items()
+        },
+        "arrival_dates": {
+            name: arrival_date(name, day.accounting_date).isoformat() for name in channels
+        },
+    }
+    truth.write_day(truth_dir, day.accounting_date, results, facts)
+
+
+def _inject(
+    files: dict[str, bytes],
+    kinds: Sequence[str],
+    fault_date: date,
+    day: Day,
+    progress: _Progress,
+) -> None:
+    """Put the asked-for faults into the day's files."""
+    account = missing_payee_account([m.account_id for m in day.world.merchants])
+    payment_date = workdays.next_working_day(fault_date)
+    for kind in kinds:
+        done = inject_into_files(
+            kind, files, fault_date, day.accounting_date, payment_date, account
+        )
+        if done is not None:
+            progress.injected.append(done)
+
+
+def _bank_plan(
+    arrivals: Sequence[tuple[str, date, int]],
+) -> list[tuple[date, list[BankLine], int]]:
+    """Return the bank's morning statements: one line for each channel that arrives."""
+    plan: dict[date, list[BankLine]] = {}
+    for channel, when, amount in arrivals:
+        name, text = COUNTERPARTIES[channel]
+        line = BankLine(amount, name, f"{text} {when:%Y%m%d}")
+        plan.setdefault(when, []).append(line)
+    return [(when, plan[when], 0) for when in sorted(plan)]
+
+
+def _arrival_truth(
+    world: World, days: int, arrivals: Sequence[tuple[str, date, int]]
+) -> list[dict[str, Any]]:
+    """Return the expected arrival groups with their accounting dates."""
+    dates = [world.first_date + timedelta(days=number) for number in range(days)]
+    return [
+        {
+            "arrival_group_id": f"{channel}-{when:%Y%m%d}-CNY",
+            "channel": channel,
+            "arrival_date": when.isoformat(),
+            "accounting_dates": [
+                each.isoformat() for each in dates if arrival_date(channel, each) == when
+            ],
+            "amount_minor": amount,
+        }
+        for channel, when, amount in arrivals
+    ]
+
+
+__all__ = ["NEVER", "SimulationReport", "arrival_date", "simulate"]

@@ -1,0 +1,345 @@
+"""The fixed part of the simulated acquirer: merchants, contracts, fee rates, payees and cards.
+
+Everything follows from the seed, the number of merchants and the first date; a date's files are full
+snapshots of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+
+from tieout.simulator.identifiers import (
+    TEST_CREDIT_PREFIX,
+    TEST_DEBIT_PREFIX,
+    TEST_FOREIGN_PREFIX,
+    card_number,
+    cnaps_number,
+    merchant_codes,
+    not_card_like,
+)
+
+ACQUIRING_INSTITUTION_ID = "48370000"
+FORWARDING_INSTITUTION_ID = "00049992"
+ISSUER_INSTITUTION_ID = "03010000"
+WECHAT_MERCHANT_ID = "1900000109"
+WECHAT_APP_ID = "wx0000000000000001"
+ALIPAY_PARTNER_ID = "2088000000000000"
+MINIMUM_MERCHANTS = 8
+CARDS = 2_000
+
+# Merchants with a part to play; all others draw their terms by chance.
+SMALL_MERCHANT = 0  # stays below its payout minimum
+GROSS_MERCHANT = 1
+FROZEN_MERCHANT = 2
+ADVANCED_MERCHANT = 3
+KEEP_FEE_MERCHANT = 4  # and has a freeze larger than its balance
+CHANGED_CONTRACT_MERCHANT = 5
+CHANGED_PAYEE_MERCHANT = 6
+CALM_MERCHANT = 7  # net, returns fees, nothing special
+
+_BANKS = (
+    ("中国工商银行", "102"),
+    ("中国农业银行", "103"),
+    ("中国银行", "104"),
+    ("中国建设银行", "105"),
+    ("交通银行", "301"),
+    ("招商银行", "308"),
+    ("兴业银行", "309"),
+)
+_REGIONS = (("北京", "1000"), ("上海", "2900"), ("深圳", "5840"), ("杭州", "3310"))
+
+
+@dataclass(frozen=True)
+class FeeTerms:
+    """One fee rule's terms: share of the amount, fixed part, least and highest fee (fen)."""
+
+    fee_rate: str
+    fixed_fee_minor: int = 0
+    minimum_fee_minor: int = 0
+    cap_fee_minor: int | None = None
+
+
+@dataclass(frozen=True)
+class FeePlan:
+    """A merchant's terms for every kind of transaction; the rules never overlap."""
+
+    debit: FeeTerms
+    credit: FeeTerms
+    foreign: FeeTerms
+    wechat: FeeTerms
+    alipay: FeeTerms
+
+
+FEE_PLANS = (
+    FeePlan(
+        debit=FeeTerms("0.0050", cap_fee_minor=2000),
+        credit=FeeTerms("0.0060"),
+        foreign=FeeTerms("0.0180"),
+        wechat=FeeTerms("0.0038"),
+        alipay=FeeTerms("0.0038"),
+    ),
+    FeePlan(
+        debit=FeeTerms("0.0045", minimum_fee_minor=10, cap_fee_minor=1800),
+        credit=FeeTerms("0.0055", fixed_fee_minor=10),
+        foreign=FeeTerms("0.0200"),
+        wechat=FeeTerms("0.0060", minimum_fee_minor=1),
+        alipay=FeeTerms("0.0055", minimum_fee_minor=1),
+    ),
+    FeePlan(
+        debit=FeeTerms("0", fixed_fee_minor=120),
+        credit=FeeTerms("0.0078", minimum_fee_minor=50, cap_fee_minor=8000),
+        foreign=FeeTerms("0.0250", fixed_fee_minor=100),
+        wechat=FeeTerms("0.0030"),
+        alipay=FeeTerms("0.0030", cap_fee_minor=3000),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """A merchant with its one settlement account."""
+
+    index: int
+    merchant_id: str
+    account_id: str
+    merchant_category_code: str
+    terminal_ids: tuple[str, ...]
+    settlement_mode: str
+    payout_minimum_minor: int
+    refund_fee_policy: str
+    fee_collection_method: str
+    fee_plan: int
+
+
+@dataclass(frozen=True)
+class World:
+    """The acquirer as it stands at go-live."""
+
+    seed: int
+    first_date: date
+    last_date: date
+    merchants: tuple[Merchant, ...]
+    card_numbers: tuple[str, ...]
+    card_kinds: tuple[str, ...]
+    card_regions: tuple[str, ...]
+    card_tokens: tuple[str, ...]
+    opening_balance_minor: int
+    weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
+
+
+def build_world(
+    seed: int, first_date: date, days: int, transactions: int, merchants: int
+) -> World:
+    """Return the world of a simulation; the same arguments give the same world."""
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
+    count = max(merchants, MINIMUM_MERCHANTS)
+    codes = merchant_codes()
+    made = tuple(_merchant(index, *next(codes), random) for index in range(count))
+    # A few merchants have most of the volume, as in life; the small one has none of it.
+    weights = 1.0 / (np.arange(count) + 3.0)
+    weights[SMALL_MERCHANT] = 0.0
+    cards = tuple(_card(serial) for serial in range(CARDS))
+    return World(
+        seed=seed,
+        first_date=first_date,
+        last_date=first_date + timedelta(days=days - 1),
+        merchants=made,
+        card_numbers=tuple(number for number, _, _ in cards),
+        card_kinds=tuple(kind for _, kind, _ in cards),
+        card_regions=tuple(region for _, _, region in cards),
+        card_tokens=tuple(
+            "CT" + hashlib.sha256(f"{seed}/card/{serial}".encode()).hexdigest()[:16]
+            for serial in range(CARDS)
+        ),
+        opening_balance_minor=100_000_000 + 1_000 * transactions,
+        weights=weights / weights.sum(),
+    )
+
+
+def _merchant(index: int, code: str, mcc: str, random: np.random.Generator) -> Merchant:
+    """Return merchant ``index``: its part's terms, else terms drawn by chance."""
+    gross = bool(random.random() < 0.2)
+    keeps_fee = bool(random.random() < 0.3)
+    plan = int(random.integers(len(FEE_PLANS)))
+    minimum = int(random.choice([1, 100, 1_000]))
+    if index < MINIMUM_MERCHANTS:
+        gross = index == GROSS_MERCHANT
+        keeps_fee = index == KEEP_FEE_MERCHANT
+        plan = index % len(FEE_PLANS)
+        minimum = 500_000 if index == SMALL_MERCHANT else 100
+    return Merchant(
+        index=index,
+        merchant_id=code,
+        account_id=f"A{index + 1:06d}",
+        merchant_category_code=mcc,
+        terminal_ids=tuple(f"{index + 1:05d}{number:03d}" for number in range(1, 4)),
+        settlement_mode="gross" if gross else "net",
+        payout_minimum_minor=minimum,
+        refund_fee_policy="keep" if keeps_fee else "return",
+        fee_collection_method="invoice" if index % 2 else "direct_debit",
+        fee_plan=plan,
+    )
+
+
+def _card(serial: int) -> tuple[str, str, str]:
+    """Return (test card number, kind, region): about 60 % debit, 38 % credit, 2 % foreign."""
+    place = serial % 50
+    if place == 7:
+        return card_number(TEST_FOREIGN_PREFIX, 16, serial), "credit", "foreign"
+    if place < 30:
+        return card_number(TEST_DEBIT_PREFIX, 19, serial), "debit", "domestic"
+    return card_number(TEST_CREDIT_PREFIX, 16, serial), "credit", "domestic"
+
+
+Row = dict[str, object]
+
+
+def contract_rows(world: World) -> list[Row]:
+    """Return the snapshot of contracts; one merchant's terms change on the fourth day."""
+    since = world.first_date - timedelta(days=200)
+    change = world.first_date + timedelta(days=3)
+    rows = []
+    for merchant in world.merchants:
+        changed = merchant.index == CHANGED_CONTRACT_MERCHANT
+        rows.append(_contract_row(merchant, 1, since, change if changed else None))
+        if changed:
+            rows.append(_contract_row(merchant, 2, change, None))
+    return rows
+
+
+def _contract_row(merchant: Merchant, version: int, since: date, until: date | None) -> Row:
+    return {
+        "contract_id": f"C{merchant.index + 1:06d}-{version}",
+        "merchant_id": merchant.merchant_id,
+        "account_id": merchant.account_id,
+        "settlement_mode": merchant.settlement_mode,
+        "payout_minimum_minor": merchant.payout_minimum_minor,
+        "settlement_cycle": "T+1",
+        "refund_fee_policy": merchant.refund_fee_policy,
+        "fee_period": "month",
+        "fee_collection_method": merchant.fee_collection_method,
+        "effective_from": since,
+        "effective_to": until,
+        "ended_on": None,
+    }
+
+
+def fee_rate_rows(world: World) -> list[Row]:
+    """Return the snapshot of fee rules, five for every contract."""
+    rows: list[Row] = []
+    for contract in contract_rows(world):
+        contract_id = str(contract["contract_id"])
+        merchant = world.merchants[int(contract_id[1:7]) - 1]
+        # The second contract of the merchant that changes its terms has the next plan.
+        plan = FEE_PLANS[(merchant.fee_plan + int(contract_id[-1]) - 1) % len(FEE_PLANS)]
+        rules = (
+            ("unionpay", "debit", "domestic", plan.debit),
+            ("unionpay", "credit", "domestic", plan.credit),
+            ("unionpay", None, "foreign", plan.foreign),
+            ("wechat", None, None, plan.wechat),
+            ("alipay", None, None, plan.alipay),
+        )
+        for number, (channel, card_kind, card_region, terms) in enumerate(rules, start=1):
+            rows.append(
+                {
+                    "fee_rule_id": f"F{contract_id[1:]}-{number}",
+                    "contract_id": contract_id,
+                    "channel": channel,
+                    "transaction_type": None,
+                    "card_kind": card_kind,
+                    "card_region": card_region,
+                    "tier_from_minor": 0,
+                    "fee_rate": terms.fee_rate,
+                    "fixed_fee_minor": terms.fixed_fee_minor,
+                    "minimum_fee_minor": terms.minimum_fee_minor,
+                    "cap_fee_minor": terms.cap_fee_minor,
+                    "effective_from": contract["effective_from"],
+                    "effective_to": contract["effective_to"],
+                    "priority": number * 10,
+                }
+            )
+    return rows
+
+
+def payee_rows(world: World) -> list[Row]:
+    """Return the snapshot of payees; one merchant's payee changes on the fifth day."""
+    since = world.first_date - timedelta(days=200)
+    change = world.first_date + timedelta(days=4)
+    rows = []
+    for merchant in world.merchants:
+        changed = merchant.index == CHANGED_PAYEE_MERCHANT
+        rows.append(_payee_row(merchant, 1, since, change if changed else None))
+        if changed:
+            rows.append(_payee_row(merchant, 2, change, None))
+    return rows
+
+
+def _payee_row(merchant: Merchant, version: int, since: date, until: date | None) -> Row:
+    place = merchant.index + version - 1
+    bank_name, bank = _BANKS[place % len(_BANKS)]
+    region_name, region = _REGIONS[place % len(_REGIONS)]
+    return {
+        "payee_id": f"P{merchant.index + 1:06d}",
+        "payee_version": version,
+        "account_id": merchant.account_id,
+        "bank_name": f"{bank_name}{region_name}分行",
+        "bank_code": cnaps_number(bank, region, place % 9_000 + 1),
+        "account_number": not_card_like("660000", 19, merchant.index * 10 + version),
+        "account_name": f"测试商户{merchant.index + 1:06d}有限公司",
+        "currency_code": "CNY",
+        "payee_status": "active",
+        "effective_from": since,
+        "effective_to": until,
+    }
+
+
+def advance_rows(world: World, accounting_date: date) -> list[Row]:
+    """Return the advances paid up to ``accounting_date``: on the second and on the fourth day."""
+    rows: list[Row] = []
+    for day, merchant_index, amount_minor in (
+        (1, ADVANCED_MERCHANT, 5_000),
+        (3, CALM_MERCHANT, 8_000),
+    ):
+        advanced_on = world.first_date + timedelta(days=day)
+        if advanced_on <= accounting_date:
+            rows.append(
+                {
+                    "advance_id": f"D{advanced_on:%Y%m%d}000001",
+                    "account_id": world.merchants[merchant_index].account_id,
+                    "advanced_on": advanced_on,
+                    "for_accounting_date": advanced_on,
+                    "currency_code": "CNY",
+                    "amount_minor": amount_minor,
+                    "advance_fee_minor": amount_minor // 2_000,
+                }
+            )
+    return rows
+
+
+def freeze_rows(world: World, accounting_date: date) -> list[Row]:
+    """Return the freezes known on ``accounting_date``: one is lifted, one exceeds the balance."""
+    lifted_on = world.first_date + timedelta(days=5)
+    plans = (
+        (1, 0, FROZEN_MERCHANT, 30_000, "risk_review", lifted_on),
+        (2, 2, KEEP_FEE_MERCHANT, 900_000_000_000, "court_order", None),
+    )
+    rows: list[Row] = []
+    for number, day, merchant_index, amount_minor, reason_code, until in plans:
+        since = world.first_date + timedelta(days=day)
+        if since <= accounting_date:
+            rows.append(
+                {
+                    "freeze_id": f"Z{number:06d}",
+                    "account_id": world.merchants[merchant_index].account_id,
+                    "currency_code": "CNY",
+                    "amount_minor": amount_minor,
+                    "reason_code": reason_code,
+                    "effective_from": since,
+                    "effective_to": until,
+                }
+            )
+    return rows
