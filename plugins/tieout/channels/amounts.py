@@ -1,0 +1,56 @@
+"""Amounts as text to integers in minor units. Exact: digits are moved, nothing is divided.
+
+A float never appears: 0.29 * 100 is 28.999999999999996.
+"""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+__all__ = ["CURRENCY_EXPONENTS", "minor_units", "minor_units_of"]
+
+# ISO 4217 minor-unit digits of the currencies met so far. An unknown currency is an error, because
+# a wrong exponent is an amount wrong by a factor of ten.
+CURRENCY_EXPONENTS = {
+    "AUD": 2, "CAD": 2, "CHF": 2, "CNY": 2, "EUR": 2, "GBP": 2, "HKD": 2, "JPY": 0, "KRW": 0,
+    "MOP": 2, "NZD": 2, "SEK": 2, "SGD": 2, "THB": 2, "TWD": 2, "USD": 2,
+}  # fmt: skip
+
+# 15 digits before the point keep the result inside 64 bits.
+_AMOUNT = r"^([+-]?)(\d{1,15})(?:\.(\d+))?$"
+_AMOUNT_PATTERN = re.compile(_AMOUNT, re.ASCII)
+
+
+def minor_units(amount: pl.Expr, *, exponent: int = 2) -> pl.Expr:
+    """Return the amount (text, major units) in minor units as Int64; NULL where it is not exact.
+
+    `12`, `12.3`, `-12.30`, `0.04000` are amounts; `1,000.00`, `1e3`, `.5`, `5.`, ` 5`, blanks, and
+    a fraction of a minor unit other than zeros are not.
+    """
+    # (?-u:\d) and not \d: full-width digits are no digits here.
+    pattern = _AMOUNT.replace(r"\d", "[0-9]")
+    groups = amount.str.extract_groups(pattern).struct
+    sign, whole = groups.field("1"), groups.field("2")
+    fraction = groups.field("3").fill_null("")
+    kept = fraction.str.slice(0, exponent).str.pad_end(exponent, "0")
+    rest_is_zero = fraction.str.slice(exponent).str.strip_chars("0").str.len_bytes() == 0
+    digits = pl.concat_str([whole, kept]).cast(pl.Int64, strict=False)
+    return (
+        pl.when(whole.is_not_null() & rest_is_zero)
+        .then(pl.when(sign == "-").then(-digits).otherwise(digits))
+        .otherwise(None)
+    )
+
+
+def minor_units_of(amount: str, *, exponent: int = 2) -> int | None:
+    """Return one amount in minor units, or None where it is not exact. Same rules as the column."""
+    match = _AMOUNT_PATTERN.match(amount)
+    if match is None or amount.endswith("\n"):
+        return None
+    sign, whole, fraction = match[1], match[2], match[3] or ""
+    if fraction[exponent:].strip("0"):
+        return None
+    value = int(whole + fraction[:exponent].ljust(exponent, "0"))
+    return -value if sign == "-" else value

@@ -1,0 +1,255 @@
+"""Fixed-width records cut by bytes: UnionPay's institution files.
+
+Fields are joined by exactly one blank (0x20). Widths count bytes of GBK, where one Chinese
+character takes two: the record is cut first and a field is decoded after. Source: formats.md §0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tieout.channels.excerpts import masked_excerpt
+from tieout.channels.model import BadRow, Findings
+
+__all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
+
+BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+ByteArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A record's fields in order with their widths in bytes, joined by one blank each.
+
+    `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers.
+    """
+
+    name: str
+    widths: Mapping[str, int]
+    gbk_fields: frozenset[str] = frozenset()
+    card_fields: frozenset[str] = frozenset()
+
+    @cached_property
+    def offsets(self) -> Mapping[str, int]:
+        """The first byte (0-based) of each field."""
+        offsets, position = {}, 0
+        for name, width in self.widths.items():
+            offsets[name] = position
+            position += width + 1
+        return offsets
+
+    @property
+    def length_bytes(self) -> int:
+        """The record's length without its line end."""
+        return sum(self.widths.values()) + len(self.widths) - 1
+
+    @cached_property
+    def separators(self) -> Sequence[int]:
+        """The positions that have to be blank."""
+        return [offset - 1 for offset in self.offsets.values()][1:]
+
+
+class FixedWidthFile:
+    """The records of one file as a matrix of bytes, one row a record."""
+
+    def __init__(self, layout: Layout, records: ByteArray, line_numbers: IntArray) -> None:
+        self.layout = layout
+        self.records = records
+        self.line_numbers = line_numbers
+        self.findings = Findings(line_numbers, self._excerpt)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return int(self.records.shape[0])
+
+    @cached_property
+    def _record_column(self) -> pl.Series:
+        length = self.layout.length_bytes
+        joined = self.records.tobytes()
+        rows = [joined[start : start + length] for start in range(0, len(joined), length)]
+        return pl.Series("record", rows, dtype=pl.Binary)
+
+    def field_bytes(self, name: str) -> ByteArray:
+        """Return a field as a matrix of bytes."""
+        offset = self.layout.offsets[name]
+        return self.records[:, offset : offset + self.layout.widths[name]]
+
+    def texts(self, names: Sequence[str]) -> pl.DataFrame:
+        """Return ASCII fields as text without padding; all blanks are NULL.
+
+        A field with bytes that are no ASCII is NULL too; `check_form` has reported it.
+        """
+        if not len(self):
+            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+        widths, offsets = self.layout.widths, self.layout.offsets
+        fields = [
+            pl.col("record")
+            .bin.slice(offsets[name], widths[name])
+            .cast(pl.String, strict=False)
+            .str.strip_chars(" ")
+            .replace("", None)
+            .alias(name)
+            for name in names
+        ]
+        return pl.DataFrame([self._record_column]).select(fields)
+
+    def numbers(self, name: str, *, blank_is_zero: bool = False) -> IntArray:
+        """Return an unsigned field as integers; anything but digits is flagged and becomes 0."""
+        digits = self.field_bytes(name)
+        values, bad = _digits_to_numbers(digits, blank_is_zero=blank_is_zero)
+        self.findings.flag(bad, name, "not_a_number", f"{name} has to be digits only")
+        return values
+
+    def signed_numbers(self, name: str) -> tuple[IntArray, BoolArray]:
+        """Return an X+n field as (D +, C −, blank sign +) and where the sign is blank.
+
+        The sign is the channel's: D, the institution pays; C, it receives. A field of blanks is 0.
+        """
+        content = self.field_bytes(name)
+        letters = content[:, 0]
+        values, bad = _digits_to_numbers(content[:, 1:], blank_is_zero=True)
+        unknown = ~np.isin(letters, (CREDIT, DEBIT, BLANK))
+        self.findings.flag(bad, name, "not_a_number", f"{name} has to be a sign and digits")
+        self.findings.flag(unknown, name, "unknown_sign", f"the sign of {name} has to be C or D")
+        signed = np.where(letters == CREDIT, -values, values)
+        return signed, (letters == BLANK) & (values != 0)
+
+    def check_form(self) -> None:
+        """Flag records that are out of line, hold NUL bytes, or are not of the encoding."""
+        layout = self.layout
+        shifted = (self.records[:, layout.separators] != BLANK).any(axis=1)
+        self.findings.flag(
+            shifted, "", "misaligned", "a separator between fields is not where it has to be"
+        )
+        ascii_columns = np.ones(layout.length_bytes, dtype=bool)
+        for name in layout.gbk_fields:
+            start = layout.offsets[name]
+            ascii_columns[start : start + layout.widths[name]] = False
+        content = self.records[:, ascii_columns]
+        foreign = np.any((content < BLANK) | (content > 0x7E), axis=1, keepdims=True)[:, 0]
+        self.findings.flag(
+            foreign, "", "wrong_encoding", "a field of codes and digits holds other characters"
+        )
+        for name in sorted(layout.gbk_fields):
+            self._check_gbk(name)
+
+    def _check_gbk(self, name: str) -> None:
+        content = self.field_bytes(name)
+        positions = np.flatnonzero((content > 0x7E).any(axis=1))
+        bad = np.zeros(len(self), dtype=bool)
+        for position in positions.tolist():
+            try:
+                content[position].tobytes().decode("gb18030")
+            except UnicodeDecodeError:
+                bad[position] = True
+        self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
+
+    def _excerpt(self, position: int) -> str:
+        record = bytearray(self.records[position].tobytes())
+        for name in self.layout.card_fields:
+            start = self.layout.offsets[name]
+            end = start + self.layout.widths[name]
+            record[start:end] = _masked_digits(bytes(record[start:end]))
+        text = bytes(record).decode("gb18030", errors="replace")
+        return masked_excerpt(text, numbers_may_be_grouped=False)
+
+
+def read_fixed_width(content: bytes, layouts: Sequence[Layout]) -> FixedWidthFile:
+    """Cut a file into records and check their form. The first layout is the one of our days.
+
+    A form is chosen for the whole file by the length of its first record; records of another
+    length are findings. An empty file is a file without records.
+    """
+    first_end = content.find(b"\n")
+    first_length = len(content[: first_end if first_end >= 0 else None].rstrip(b"\r"))
+    by_length = {layout.length_bytes: layout for layout in layouts}
+    layout = by_length.get(first_length, layouts[0])
+    file = _read_uniform(content, layout) or _read_line_by_line(content, layout)
+    file.check_form()
+    return file
+
+
+def _read_uniform(content: bytes, layout: Layout) -> FixedWidthFile | None:
+    """Read a file whose every line has the same length and CRLF, or return None."""
+    stride = layout.length_bytes + 2
+    if len(content) % stride:
+        return None
+    lines = np.frombuffer(content, dtype=np.uint8).reshape(-1, stride)
+    ends_well = (lines[:, -2] == ord("\r")).all() and (lines[:, -1] == ord("\n")).all()
+    if not ends_well or content.count(b"\n") != len(lines) or content.count(b"\r") != len(lines):
+        return None
+    return FixedWidthFile(layout, lines[:, :-2], np.arange(1, len(lines) + 1, dtype=np.int64))
+
+
+def _read_line_by_line(content: bytes, layout: Layout) -> FixedWidthFile:
+    lines = content.split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    records, numbers, wrong = [], [], []
+    for number, line in enumerate(lines, start=1):
+        record = line.removesuffix(b"\r")
+        if len(record) == layout.length_bytes:
+            records.append(record)
+            numbers.append(number)
+        else:
+            wrong.append((number, record))
+    matrix = np.frombuffer(b"".join(records), dtype=np.uint8)
+    file = FixedWidthFile(
+        layout,
+        matrix.reshape(len(records), layout.length_bytes),
+        np.array(numbers, dtype=np.int64),
+    )
+    _flag_wrong_lengths(file, wrong, last_line=len(lines))
+    return file
+
+
+def _flag_wrong_lengths(
+    file: FixedWidthFile, wrong: Sequence[tuple[int, bytes]], *, last_line: int
+) -> None:
+    length = file.layout.length_bytes
+    findings = Findings([number for number, _ in wrong])
+    findings.flag(
+        np.ones(len(wrong), dtype=bool),
+        "",
+        "wrong_length",
+        lambda position: (
+            f"the record has {len(wrong[position][1])} bytes, {length} expected"
+            + ("; the file seems cut off" if wrong[position][0] == last_line else "")
+        ),
+    )
+    for bad_row in findings.bad_rows:
+        line = dict(wrong[:1_001]).get(bad_row.line_number, b"")
+        # A cut can leave part of a card number: every run of digits goes.
+        text = _masked_digits(line).decode("gb18030", errors="replace")
+        file.findings.bad_rows.append(
+            BadRow(
+                bad_row.line_number, "", bad_row.reason_code, bad_row.reason, masked_excerpt(text)
+            )
+        )
+
+
+def _digits_to_numbers(digits: ByteArray, *, blank_is_zero: bool) -> tuple[IntArray, BoolArray]:
+    """Return the numbers and where they are none. At most 18 digits, so 64 bits hold them."""
+    is_number = ((digits >= ZERO) & (digits <= NINE)).all(axis=1, keepdims=True)[:, 0]
+    powers = 10 ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
+    values = (digits.astype(np.int64) - ZERO) @ powers
+    is_blank = (digits == BLANK).all(axis=1, keepdims=True)[:, 0]
+    bad = ~is_number & ~is_blank if blank_is_zero else ~is_number
+    return np.where(is_number, values, 0), bad
+
+
+def _masked_digits(content: bytes) -> bytes:
+    """Keep the first six and last four of 13 or more digits, nothing of fewer."""
+    digits = content.strip()
+    if digits.isdigit() and 13 <= len(digits) <= 19:
+        masked = digits[:6] + b"*" * (len(digits) - 10) + digits[-4:]
+        return masked.ljust(len(content))
+    return bytes(ord("*") if ZERO <= byte <= NINE else byte for byte in content)

@@ -1,0 +1,184 @@
+"""Which file is which: names to channel, kind, date and parser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from tieout.channels import (
+    alipay_trade_bill,
+    camt053,
+    platform_csv,
+    unionpay_acomn,
+    unionpay_aerrn,
+    unionpay_alfee,
+    wechat_trade_bill,
+)
+from tieout.channels.model import (
+    FileContext,
+    ParsedFile,
+    UnreadableFileError,
+    Vault,
+    file_problem,
+)
+
+__all__ = ["RecognisedFile", "expected_name", "parse_file", "recognise"]
+
+Parser = Callable[[bytes, FileContext], ParsedFile]
+
+
+@dataclass(frozen=True, slots=True)
+class RecognisedFile:
+    """What a file's name says. `name_parts` are parts the content has to agree with."""
+
+    file_name: str
+    channel: str
+    file_kind: str
+    accounting_date: date
+    parser: Parser = field(repr=False)
+    name_parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def slot(self) -> str:
+        """Return the place of which there can be one good file only."""
+        parts = [self.channel, self.file_kind, self.accounting_date.isoformat()]
+        parts += [f"{name}={value}" for name, value in sorted(self.name_parts.items())]
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _NamePattern:
+    pattern: re.Pattern[str]
+    date_format: str
+    channel: str
+    file_kind: str
+    parser: Parser
+    template: str
+
+
+def _pattern(
+    text: str, date_format: str, channel: str, file_kind: str, *, parser: Parser, template: str
+) -> _NamePattern:
+    compiled = re.compile(text, re.ASCII)
+    return _NamePattern(compiled, date_format, channel, file_kind, parser, template)
+
+
+def _platform_parser(file_kind: str) -> Parser:
+    return lambda content, context: platform_csv.parse(content, context, file_kind=file_kind)
+
+
+# Every pattern has a group `date`; its other groups are name parts.
+_PATTERNS = (
+    *(
+        _pattern(
+            rf"{kind}_(?P<date>\d{{8}})\.csv",
+            "%Y%m%d",
+            "platform",
+            kind,
+            parser=_platform_parser(kind),
+            template=f"platform/{{date:%Y%m%d}}/{kind}_{{date:%Y%m%d}}.csv",
+        )
+        for kind in platform_csv.file_kinds()
+    ),
+    _pattern(
+        r"IND(?P<date>\d{6})01ACOMN?",
+        "%y%m%d",
+        "unionpay",
+        "acomn",
+        parser=unionpay_acomn.parse,
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
+    ),
+    _pattern(
+        r"IND(?P<date>\d{6})99AERRN",
+        "%y%m%d",
+        "unionpay",
+        "aerrn",
+        parser=unionpay_aerrn.parse,
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
+    ),
+    _pattern(
+        r"IND(?P<date>\d{6})99ALFEE",
+        "%y%m%d",
+        "unionpay",
+        "alfee",
+        parser=unionpay_alfee.parse,
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
+    ),
+    _pattern(
+        r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv",
+        "%Y-%m-%d",
+        "wechat",
+        "trade_bill",
+        parser=wechat_trade_bill.parse,
+        template="wechat/{date:%Y%m%d}/…All{date:%Y-%m-%d}.csv",
+    ),
+    _pattern(
+        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})\.zip",
+        "%Y%m%d",
+        "alipay",
+        "trade_bill",
+        parser=alipay_trade_bill.parse,
+        template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
+    ),
+    _pattern(
+        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.xml",
+        "%Y%m%d",
+        "bank",
+        "camt053",
+        parser=camt053.parse,
+        template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
+    ),
+)
+
+
+def recognise(file_name: str) -> RecognisedFile | None:
+    """Return what a file's name (without folders) says, or None where we know no such name."""
+    for candidate in _PATTERNS:
+        match = candidate.pattern.fullmatch(file_name)
+        day = _date_of(match["date"], candidate.date_format) if match else None
+        if match is not None and day is not None:
+            parts = {name: text for name, text in match.groupdict().items() if name != "date"}
+            return RecognisedFile(
+                file_name, candidate.channel, candidate.file_kind, day, candidate.parser, parts
+            )
+    return None
+
+
+def expected_name(channel: str, file_kind: str, day: date) -> str:
+    """Return where in an inbox a date's file is looked for; … stands for a part that varies."""
+    for candidate in _PATTERNS:
+        if (candidate.channel, candidate.file_kind) == (channel, file_kind):
+            return candidate.template.format(date=day)
+    return ""
+
+
+def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
+    """Parse a file by what its name says. Never raises for what is in the bytes.
+
+    A file whose content is of another date than its name has a finding, whatever its format.
+    """
+    context = FileContext(file.file_name, file.accounting_date, vault, file.name_parts)
+    try:
+        parsed = file.parser(content, context)
+    except UnreadableFileError as error:
+        return error.as_parsed_file()
+    except Exception as error:
+        # The error's own text may quote the file, so only its kind is kept.
+        reason = f"the parser failed ({type(error).__name__}); this is a fault of Tieout"
+        return UnreadableFileError("parser_failed", reason).as_parsed_file()
+    if not parsed.bad_rows and parsed.accounting_date != file.accounting_date:
+        inside = parsed.accounting_date or "several dates"
+        problem = file_problem(
+            "wrong_date", f"inside is {inside}, in the name {file.accounting_date}"
+        )
+        return replace(parsed, bad_rows=(problem,))
+    return parsed
+
+
+def _date_of(text: str, date_format: str) -> date | None:
+    try:
+        return datetime.strptime(text, date_format).date()  # noqa: DTZ007 - a date, no instant
+    except ValueError:
+        return None

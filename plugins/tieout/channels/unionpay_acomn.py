@@ -1,0 +1,151 @@
+"""UnionPay ACOMN: the acquirer's general transactions of one settlement date (formats.md §1.1).
+
+The format carries no totals: the bank's arrival is what proves it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
+from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.unionpay_common import (
+    EFFECT_SIGNS,
+    blank_zeros,
+    card_columns,
+    check_kinds,
+    check_transmission_times,
+    misdated_file,
+    require_keys,
+    required_date,
+    transaction_types,
+    transmitted_at,
+)
+from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34
+
+__all__ = ["RAW_TABLE", "parse"]
+
+RAW_TABLE = "unionpay_acomn"
+
+# Approved. Another code in a file of cleared transactions is something we have not understood.
+RESPONSE_CODES = ("00",)
+REGION_FLAGS = ("0", "1")
+
+_TEXTS = (
+    "acquiring_institution_id",
+    "forwarding_institution_id",
+    "trace_number",
+    "transmission_time",
+    "message_type",
+    "processing_code",
+    "pos_condition_code",
+    "merchant_category_code",
+    "terminal_id",
+    "merchant_id",
+    "retrieval_reference_number",
+    "authorisation_code",
+    "response_code",
+    "pos_entry_mode",
+    "receiving_institution_id",
+    "issuer_institution_id",
+    "region_flag",
+    "original_trace_number",
+    "original_transmission_time",
+)
+_KEYS = (
+    "acquiring_institution_id",
+    "forwarding_institution_id",
+    "trace_number",
+    "transmission_time",
+    "merchant_id",
+)
+
+
+def parse(content: bytes, context: FileContext) -> ParsedFile:
+    """Return the table `unionpay_acomn`: one row a record, amounts in fen, merchant side.
+
+    Raises:
+        UnreadableFileError: the name states no settlement date.
+    """
+    settlement_date = required_date(context)
+    file = read_fixed_width(content, (ACOMN, ACOMN_34))
+    texts = file.texts(_TEXTS)
+    require_keys(file, texts, _KEYS)
+    kinds = transaction_types(texts)
+    check_kinds(file, texts, kinds)
+    _check_codes(file, texts)
+    times = transmitted_at(texts["transmission_time"], settlement_date)
+    check_transmission_times(file, times, settlement_date)
+    frame = texts.with_columns(
+        blank_zeros("original_trace_number"),
+        blank_zeros("original_transmission_time"),
+        pl.Series("line_number", file.line_numbers),
+        times.alias("transmitted_at"),
+        kinds.alias("transaction_type"),
+        _order_numbers(file),
+        pl.lit("CNY").alias("currency_code"),
+        *_money(file, kinds),
+    ).hstack(card_columns(file, context))
+    return ParsedFile(
+        frames={RAW_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["amount_minor"].sum()),
+        bad_rows=(*file.findings.bad_rows, *misdated_file(times, settlement_date)),
+    )
+
+
+def _check_codes(file: FixedWidthFile, texts: pl.DataFrame) -> None:
+    for name, known in (("response_code", RESPONSE_CODES), ("region_flag", REGION_FLAGS)):
+        values = texts[name]
+        unknown = ~values.is_in(list(known)).fill_null(False)
+        file.findings.flag(
+            unknown,
+            name,
+            "unknown_code",
+            lambda position, name=name, values=values: f"{name} {values[position]} is not known",  # type: ignore[misc]
+        )
+
+
+def _order_numbers(file: FixedWidthFile) -> pl.Series:
+    """Return the order numbers; the form of 34 fields has none."""
+    if "order_number" not in file.layout.widths:
+        return pl.Series("order_number", [None] * len(file), dtype=pl.String)
+    return file.texts(["order_number"])["order_number"]
+
+
+def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
+    """Return the amounts in fen: the transaction signed for the merchant, fees as the format says.
+
+    The network fee is + where the acquirer pays. Its sign may be blank (seen on a real sale): a
+    sale's fee is paid; for anything else a blank sign proves nothing.
+    """
+    signs = kinds.replace_strict(
+        list(EFFECT_SIGNS), list(EFFECT_SIGNS.values()), default=0, return_dtype=pl.Int64
+    ).to_numpy()
+    amounts = file.numbers("amount")
+    file.findings.flag(
+        (amounts == 0) & (signs != 0),
+        "amount",
+        "no_amount",
+        "a transaction that moves money has none",
+    )
+    network_fee, unsigned = file.signed_numbers("network_fee")
+    file.findings.flag(
+        unsigned & (signs <= 0) if len(file) else np.zeros(0, dtype=bool),
+        "network_fee",
+        "missing_sign",
+        "the sign is blank, and only of a sale is its direction known",
+    )
+    return [
+        pl.Series("amount_minor", amounts * signs, dtype=pl.Int64),
+        pl.Series(
+            "interchange_receivable_minor",
+            file.numbers("interchange_receivable", blank_is_zero=True),
+        ),
+        pl.Series(
+            "interchange_payable_minor", file.numbers("interchange_payable", blank_is_zero=True)
+        ),
+        pl.Series("network_fee_minor", network_fee),
+    ]

@@ -1,0 +1,152 @@
+"""UnionPay AERRN: error and dispute transactions of one settlement date (formats.md §1.4).
+
+No real record of this file was found in public: widths and codes come from three acquirers'
+programs and one quoted specification. The format carries no totals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import polars as pl
+
+from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
+from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.unionpay_common import (
+    blank_zeros,
+    card_columns,
+    check_transmission_times,
+    original_settlement_dates,
+    require_keys,
+    required_date,
+    transmitted_at,
+)
+from tieout.channels.unionpay_layouts import AERRN
+
+__all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "parse"]
+
+RAW_TABLE = "unionpay_aerrn"
+
+# code: (our token, our cash: +1 the channel gives us, -1 it takes from us, 0 no money).
+# Directions from the acquirer's side (formats.md §1.4.1). E26/E27, E33/E34 and E80 have no token
+# yet and are bad rows.
+ADJUSTMENT_CODES: Mapping[str, tuple[str, int]] = {
+    "E00": ("inquiry", 0),
+    "E02": ("inquiry_reply", 0),
+    "E04": ("retrieval_request", 0),
+    "E05": ("retrieval_fulfilment", 1),
+    "E20": ("fee_collection", 1),
+    "E22": ("debit_adjustment", 1),
+    "E23": ("first_chargeback", -1),
+    "E24": ("representment", 1),
+    "E25": ("second_chargeback", -1),
+    "E28": ("retrieval_request", 0),
+    "E29": ("retrieval_fulfilment", -1),
+    "E30": ("funds_disbursement", -1),
+    "E31": ("exceptional_credit", 1),
+    "E32": ("credit_adjustment", -1),
+    "E73": ("exceptional_credit", -1),
+    "E74": ("manual_refund", -1),
+    "E75": ("funds_disbursement", 1),
+    "E81": ("issuer_claim", -1),
+    "E82": ("acquirer_chargeback", 1),
+    "E84": ("manual_refund", -1),
+}
+
+_TEXTS = (
+    "adjustment_code",
+    "acquiring_institution_id",
+    "forwarding_institution_id",
+    "trace_number",
+    "transmission_time",
+    "terminal_id",
+    "merchant_id",
+    "retrieval_reference_number",
+    "original_trace_number",
+    "original_transmission_time",
+    "original_settlement_date",
+    "reason_code",
+)
+_KEYS = (
+    "acquiring_institution_id",
+    "forwarding_institution_id",
+    "trace_number",
+    "transmission_time",
+)
+
+
+def parse(content: bytes, context: FileContext) -> ParsedFile:
+    """Return the table `unionpay_aerrn`: one row a record, fen, from our cash side.
+
+    Raises:
+        UnreadableFileError: the name states no settlement date.
+    """
+    settlement_date = required_date(context)
+    file = read_fixed_width(content, (AERRN,))
+    texts = file.texts(_TEXTS)
+    require_keys(file, texts, _KEYS)
+    times = transmitted_at(texts["transmission_time"], settlement_date)
+    check_transmission_times(file, times, settlement_date)
+    frame = texts.with_columns(
+        blank_zeros("original_trace_number"),
+        blank_zeros("original_transmission_time"),
+        blank_zeros("reason_code"),
+        pl.Series("line_number", file.line_numbers),
+        times.alias("transmitted_at"),
+        _original_dates(file, texts, settlement_date).alias("original_settlement_date"),
+        pl.lit("CNY").alias("currency_code"),
+        *_types_and_money(file, texts["adjustment_code"]),
+    ).hstack(card_columns(file, context, is_required=False))
+    return ParsedFile(
+        frames={RAW_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["funds_effect_minor"].sum()),
+        bad_rows=tuple(file.findings.bad_rows),
+    )
+
+
+def _original_dates(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+    """Return the date the original was settled; NULL where the record states none."""
+    stated = texts.select(blank_zeros("original_settlement_date")).to_series()
+    dates = original_settlement_dates(stated, settlement_date)
+    file.findings.flag(
+        stated.is_not_null() & dates.is_null(),
+        "original_settlement_date",
+        "not_a_date",
+        "it has to be MMDD",
+    )
+    return dates
+
+
+def _types_and_money(file: FixedWidthFile, codes: pl.Series) -> list[pl.Series]:
+    known = list(ADJUSTMENT_CODES)
+    types = codes.replace_strict(
+        known, [token for token, _ in ADJUSTMENT_CODES.values()], default=None,
+        return_dtype=pl.String,
+    )  # fmt: skip
+    signs = codes.replace_strict(
+        known, [sign for _, sign in ADJUSTMENT_CODES.values()], default=0, return_dtype=pl.Int64
+    ).to_numpy()
+    file.findings.flag(
+        types.is_null(),
+        "adjustment_code",
+        "unknown_code",
+        lambda position: f"adjustment code {codes[position]} is not known",
+    )
+    amounts = file.numbers("amount", blank_is_zero=True)
+    return [
+        types.alias("adjustment_type"),
+        pl.Series("funds_effect_minor", amounts * signs, dtype=pl.Int64),
+        *(
+            pl.Series(f"{name}_minor", file.numbers(name, blank_is_zero=True))
+            for name in (
+                "original_amount",
+                "interchange_receivable",
+                "interchange_payable",
+                "fee_receivable",
+                "fee_payable",
+            )
+        ),
+    ]

@@ -1,0 +1,20 @@
+"""From files in a store to rows in the database: whole files, checked, once."""
+
+from __future__ import annotations
+
+from tieout.landing.corrections import accept_instead, dismiss
+from tieout.landing.expected import MissingFile, missing_files, problem_files
+from tieout.landing.land import land
+from tieout.landing.report import FileOutcome, LandingError, LandingReport
+
+__all__ = [
+    "FileOutcome",
+    "LandingError",
+    "LandingReport",
+    "MissingFile",
+    "accept_instead",
+    "dismiss",
+    "land",
+    "missing_files",
+    "problem_files",
+]

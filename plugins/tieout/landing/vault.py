@@ -1,0 +1,30 @@
+"""The parsers' keys: those of this home."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tieout import secrets
+from tieout.settings import Settings
+
+__all__ = ["SettingsVault"]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsVault:
+    """Tokens and ciphertext under the keys of one home. See `tieout.channels.model.Vault`."""
+
+    settings: Settings
+
+    def card_tokens(self, card_numbers: Sequence[str]) -> list[str]:
+        """Return one keyed token a card number, in order."""
+        return secrets.pan_token(card_numbers, settings=self.settings)
+
+    def account_tokens(self, values: Sequence[str]) -> list[str]:
+        """Return one keyed token a bank account number, name or user id, in order."""
+        return secrets.account_token(values, settings=self.settings)
+
+    def encrypt(self, text: str) -> str:
+        """Return ciphertext under the home's data key."""
+        return secrets.encrypt(text, settings=self.settings)
