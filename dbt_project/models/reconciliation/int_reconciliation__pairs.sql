@@ -6,10 +6,18 @@
 {#-
     Who is paired with whom in the close of T, in the order of rulings.md 3: same date exact (key,
     amount, currency, direction), then the oldest open item exact, then what is left of one key on both
-    sides as a mismatch. Identical rows are paired by occurrence, none is dropped. The sign of an amount
-    is its direction. Every step joins sets on hashed keys; nothing is compared row by row.
+    sides as a mismatch. What pairs with nothing is `single`. The sign of an amount is its direction.
 -#}
-with pool as (
+with same_day as (
+    select
+        channel,
+        match_key,
+        system_item_id,
+        channel_item_id
+    from {{ ref('int_reconciliation__same_day') }}
+),
+
+pool as (
     select
         side,
         source_id,
@@ -24,94 +32,9 @@ with pool as (
         is_open_item,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
-    where match_key is not null
 ),
 
-system_today as (
-    select
-        pool.*,
-        row_number() over (
-            partition by channel, match_key, currency_code, amount_minor
-            order by transaction_at, file_id, line_number, source_id
-        ) as occurrence_no
-    from pool
-    where side = 'system' and not is_open_item
-),
-
-channel_today as (
-    select
-        pool.*,
-        row_number() over (
-            partition by channel, match_key, currency_code, amount_minor
-            order by transaction_at, file_id, line_number, source_id
-        ) as occurrence_no
-    from pool
-    where side = 'channel' and not is_open_item
-),
-
-matched as (
-    select
-        'matched' as pair_kind,
-        system_today.suspense_item_id as system_item_id,
-        channel_today.suspense_item_id as channel_item_id
-    from system_today
-    inner join channel_today
-        on system_today.channel = channel_today.channel
-        and system_today.match_key = channel_today.match_key
-        and system_today.currency_code = channel_today.currency_code
-        and system_today.amount_minor = channel_today.amount_minor
-        and system_today.occurrence_no = channel_today.occurrence_no
-),
-
-system_left as (
-    select
-        system_today.suspense_item_id,
-        system_today.channel,
-        system_today.match_key,
-        system_today.currency_code,
-        system_today.amount_minor,
-        system_today.transaction_at,
-        system_today.file_id,
-        system_today.line_number,
-        system_today.source_id,
-        row_number() over (
-            partition by
-                system_today.channel, system_today.match_key, system_today.currency_code,
-                system_today.amount_minor
-            order by
-                system_today.transaction_at, system_today.file_id, system_today.line_number,
-                system_today.source_id
-        ) as occurrence_no
-    from system_today
-    left join matched on system_today.suspense_item_id = matched.system_item_id
-    where matched.system_item_id is null
-),
-
-channel_left as (
-    select
-        channel_today.suspense_item_id,
-        channel_today.channel,
-        channel_today.match_key,
-        channel_today.currency_code,
-        channel_today.amount_minor,
-        channel_today.transaction_at,
-        channel_today.file_id,
-        channel_today.line_number,
-        channel_today.source_id,
-        row_number() over (
-            partition by
-                channel_today.channel, channel_today.match_key, channel_today.currency_code,
-                channel_today.amount_minor
-            order by
-                channel_today.transaction_at, channel_today.file_id, channel_today.line_number,
-                channel_today.source_id
-        ) as occurrence_no
-    from channel_today
-    left join matched on channel_today.suspense_item_id = matched.channel_item_id
-    where matched.channel_item_id is null
-),
-
-open_items as (
+left_over as (
     select
         pool.side,
         pool.suspense_item_id,
@@ -122,128 +45,157 @@ open_items as (
         row_number() over (
             partition by
                 pool.side, pool.channel, pool.match_key, pool.currency_code, pool.amount_minor
-            order by
-                pool.opened_on, pool.transaction_at, pool.file_id, pool.line_number, pool.source_id
+            order by pool.transaction_at, pool.file_id, pool.line_number, pool.source_id
+        ) as occurrence_no,
+        row_number() over (
+            partition by pool.side, pool.channel, pool.match_key
+            order by pool.transaction_at, pool.file_id, pool.line_number, pool.source_id
+        ) as record_order
+    from same_day
+    inner join pool
+        on pool.suspense_item_id = coalesce(same_day.system_item_id, same_day.channel_item_id)
+    where same_day.system_item_id is null or same_day.channel_item_id is null
+),
+
+open_items as (
+    select
+        side,
+        suspense_item_id,
+        channel,
+        match_key,
+        currency_code,
+        amount_minor,
+        row_number() over (
+            partition by side, channel, match_key, currency_code, amount_minor
+            order by opened_on, transaction_at, file_id, line_number, source_id
         ) as occurrence_no
     from pool
-    where pool.is_open_item
+    where is_open_item and match_key is not null
 ),
 
-channel_resolved as (
+resolved as (
     select
-        'channel_resolved' as pair_kind,
-        system_left.suspense_item_id as system_item_id,
-        open_items.suspense_item_id as channel_item_id
-    from system_left
+        open_items.side || '_resolved' as pair_kind,
+        left_over.side as left_over_side,
+        left_over.suspense_item_id as left_over_item_id,
+        open_items.suspense_item_id as open_item_id,
+        left_over.channel,
+        left_over.match_key
+    from left_over
     inner join open_items
-        on open_items.side = 'channel'
-        and system_left.channel = open_items.channel
-        and system_left.match_key = open_items.match_key
-        and system_left.currency_code = open_items.currency_code
-        and system_left.amount_minor = open_items.amount_minor
-        and system_left.occurrence_no = open_items.occurrence_no
+        on left_over.side <> open_items.side
+        and left_over.channel = open_items.channel
+        and left_over.match_key = open_items.match_key
+        and left_over.currency_code = open_items.currency_code
+        and left_over.amount_minor = open_items.amount_minor
+        and left_over.occurrence_no = open_items.occurrence_no
 ),
 
-system_resolved as (
+unpaired as (
     select
-        'system_resolved' as pair_kind,
-        open_items.suspense_item_id as system_item_id,
-        channel_left.suspense_item_id as channel_item_id
-    from channel_left
-    inner join open_items
-        on open_items.side = 'system'
-        and channel_left.channel = open_items.channel
-        and channel_left.match_key = open_items.match_key
-        and channel_left.currency_code = open_items.currency_code
-        and channel_left.amount_minor = open_items.amount_minor
-        and channel_left.occurrence_no = open_items.occurrence_no
-),
-
-system_mismatch_side as (
-    select
-        system_left.suspense_item_id,
-        system_left.channel,
-        system_left.match_key,
-        system_left.currency_code,
-        system_left.amount_minor,
+        left_over.side,
+        left_over.suspense_item_id,
+        left_over.channel,
+        left_over.match_key,
+        left_over.currency_code,
+        left_over.amount_minor,
         row_number() over (
-            partition by system_left.channel, system_left.match_key
-            order by
-                system_left.transaction_at, system_left.file_id, system_left.line_number,
-                system_left.source_id
+            partition by left_over.side, left_over.channel, left_over.match_key
+            order by left_over.record_order
         ) as leftover_no
-    from system_left
-    left join channel_resolved
-        on system_left.suspense_item_id = channel_resolved.system_item_id
-    where channel_resolved.system_item_id is null
-),
-
-channel_mismatch_side as (
-    select
-        channel_left.suspense_item_id,
-        channel_left.channel,
-        channel_left.match_key,
-        channel_left.currency_code,
-        channel_left.amount_minor,
-        row_number() over (
-            partition by channel_left.channel, channel_left.match_key
-            order by
-                channel_left.transaction_at, channel_left.file_id, channel_left.line_number,
-                channel_left.source_id
-        ) as leftover_no
-    from channel_left
-    left join system_resolved
-        on channel_left.suspense_item_id = system_resolved.channel_item_id
-    where system_resolved.channel_item_id is null
+    from left_over
+    left join resolved on left_over.suspense_item_id = resolved.left_over_item_id
+    where resolved.left_over_item_id is null
 ),
 
 mismatched as (
     select
-        'mismatch' as pair_kind,
-        system_mismatch_side.suspense_item_id as system_item_id,
-        channel_mismatch_side.suspense_item_id as channel_item_id,
+        system_side.suspense_item_id as system_item_id,
+        channel_side.suspense_item_id as channel_item_id,
         case
-            when system_mismatch_side.currency_code
-                is distinct from channel_mismatch_side.currency_code then 'currency_mismatch'
-            when sign(system_mismatch_side.amount_minor)
-                is distinct from sign(channel_mismatch_side.amount_minor) then 'direction_mismatch'
+            when system_side.currency_code is distinct from channel_side.currency_code
+                then 'currency_mismatch'
+            when sign(system_side.amount_minor) is distinct from sign(channel_side.amount_minor)
+                then 'direction_mismatch'
             else 'amount_mismatch'
         end as break_reason
-    from system_mismatch_side
-    inner join channel_mismatch_side
-        on system_mismatch_side.channel = channel_mismatch_side.channel
-        and system_mismatch_side.match_key = channel_mismatch_side.match_key
-        and system_mismatch_side.leftover_no = channel_mismatch_side.leftover_no
+    from unpaired as system_side
+    inner join unpaired as channel_side
+        on system_side.channel = channel_side.channel
+        and system_side.match_key = channel_side.match_key
+        and system_side.leftover_no = channel_side.leftover_no
+    where system_side.side = 'system' and channel_side.side = 'channel'
+),
+
+-- Keys that this close paired: what is left of such a key is one record too many.
+paired_keys as (
+    select distinct
+        same_day.channel,
+        same_day.match_key
+    from unpaired
+    inner join same_day
+        on unpaired.channel = same_day.channel and unpaired.match_key = same_day.match_key
+    where same_day.system_item_id is not null and same_day.channel_item_id is not null
+    union
+    select
+        channel,
+        match_key
+    from resolved
+),
+
+singles as (
+    select
+        unpaired.side,
+        unpaired.suspense_item_id,
+        case when paired_keys.match_key is not null then 'duplicate' end as break_reason
+    from unpaired
+    left join mismatched as system_mismatch
+        on unpaired.suspense_item_id = system_mismatch.system_item_id
+    left join mismatched as channel_mismatch
+        on unpaired.suspense_item_id = channel_mismatch.channel_item_id
+    left join paired_keys
+        on unpaired.channel = paired_keys.channel and unpaired.match_key = paired_keys.match_key
+    where system_mismatch.system_item_id is null and channel_mismatch.channel_item_id is null
+    union all
+    select
+        side,
+        suspense_item_id,
+        'no_reference' as break_reason
+    from pool
+    where not is_open_item and match_key is null
 ),
 
 final as (
     select
-        pair_kind,
+        'matched' as pair_kind,
         system_item_id,
         channel_item_id,
         cast(null as text) as break_reason
-    from matched
+    from same_day
+    where system_item_id is not null and channel_item_id is not null
     union all
     select
         pair_kind,
-        system_item_id,
-        channel_item_id,
+        case when left_over_side = 'system' then left_over_item_id else open_item_id end
+            as system_item_id,
+        case when left_over_side = 'channel' then left_over_item_id else open_item_id end
+            as channel_item_id,
         cast(null as text) as break_reason
-    from channel_resolved
+    from resolved
     union all
     select
-        pair_kind,
-        system_item_id,
-        channel_item_id,
-        cast(null as text) as break_reason
-    from system_resolved
-    union all
-    select
-        pair_kind,
+        'mismatch' as pair_kind,
         system_item_id,
         channel_item_id,
         break_reason
     from mismatched
+    union all
+    select
+        'single' as pair_kind,
+        case when side = 'system' then suspense_item_id end as system_item_id,
+        case when side = 'channel' then suspense_item_id end as channel_item_id,
+        break_reason
+    from singles
 )
 
 select * from final

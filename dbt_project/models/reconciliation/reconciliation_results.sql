@@ -10,9 +10,7 @@ with pool as (
         amount_minor,
         transaction_type,
         transaction_at,
-        match_key,
         match_rule,
-        is_open_item,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
 ),
@@ -75,33 +73,23 @@ paired_results as (
     where pairs.pair_kind in ('matched', 'system_resolved', 'channel_resolved')
 ),
 
-paired_items as (
-    select system_item_id as suspense_item_id
-    from pairs
-    where pair_kind in ('matched', 'channel_resolved', 'system_resolved')
-    union all
-    select channel_item_id as suspense_item_id
-    from pairs
-    where pair_kind in ('matched', 'channel_resolved', 'system_resolved')
-),
-
-mismatched_items as (
+opened_items as (
     select
         system_item_id as suspense_item_id,
         channel_item_id as linked_item_id,
         break_reason
     from pairs
-    where pair_kind = 'mismatch'
+    where pair_kind in ('mismatch', 'single') and system_item_id is not null
     union all
     select
         channel_item_id as suspense_item_id,
         system_item_id as linked_item_id,
         break_reason
     from pairs
-    where pair_kind = 'mismatch'
+    where pair_kind in ('mismatch', 'single') and channel_item_id is not null
 ),
 
-left_over as (
+opened as (
     select
         pool.side,
         pool.source_id,
@@ -111,60 +99,11 @@ left_over as (
         pool.amount_minor,
         pool.transaction_type,
         pool.transaction_at,
-        pool.match_key,
-        pool.match_rule
-    from pool
-    left join paired_items on pool.suspense_item_id = paired_items.suspense_item_id
-    where not pool.is_open_item and paired_items.suspense_item_id is null
-),
-
--- Keys that were paired in this close. Only the keys of leftovers matter, which are few.
-left_over_keys as (
-    select distinct
-        side,
-        channel,
-        match_key
-    from left_over
-    where match_key is not null
-),
-
-paired_keys as (
-    select distinct
-        pool.side,
-        pool.channel,
-        pool.match_key
-    from pool
-    inner join left_over_keys
-        on pool.side = left_over_keys.side
-        and pool.channel = left_over_keys.channel
-        and pool.match_key = left_over_keys.match_key
-    inner join paired_items on pool.suspense_item_id = paired_items.suspense_item_id
-),
-
-opened as (
-    select
-        left_over.side,
-        left_over.source_id,
-        left_over.suspense_item_id,
-        left_over.channel,
-        left_over.currency_code,
-        left_over.amount_minor,
-        left_over.transaction_type,
-        left_over.transaction_at,
-        left_over.match_rule,
-        mismatched_items.linked_item_id,
-        case
-            when mismatched_items.suspense_item_id is not null then mismatched_items.break_reason
-            when paired_keys.match_key is not null then 'duplicate'
-            when left_over.match_key is null then 'no_reference'
-        end as break_reason
-    from left_over
-    left join mismatched_items
-        on left_over.suspense_item_id = mismatched_items.suspense_item_id
-    left join paired_keys
-        on left_over.side = paired_keys.side
-        and left_over.channel = paired_keys.channel
-        and left_over.match_key = paired_keys.match_key
+        pool.match_rule,
+        opened_items.linked_item_id,
+        opened_items.break_reason
+    from opened_items
+    inner join pool on opened_items.suspense_item_id = pool.suspense_item_id
 ),
 
 judged as (
