@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from tieout.channels.amounts import minor_units, minor_units_of
+from tieout.channels.bill_dates import check_bill_dates, date_inside
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
@@ -110,7 +111,8 @@ def parse_detail(content: bytes, context: FileContext) -> ParsedFile:
     texts = _texts(cells, header)
     frame = _frame(texts, findings)
     footer = lines[end_at:]
-    _check_rows(frame, texts, context, findings, has_refund_totals=_has(_REFUNDS, footer))
+    _check_rows(frame, texts, findings, has_refund_totals=_has(_REFUNDS, footer))
+    misdated = check_bill_dates(frame["finished_at"], context.accounting_date, findings)
     totals = _control_totals(footer, frame)
     stored = (
         frame.rename({name: f"{name}_minor" for name in _AMOUNTS})
@@ -120,12 +122,13 @@ def parse_detail(content: bytes, context: FileContext) -> ParsedFile:
     return ParsedFile(
         frames={RAW_TABLE: stored},
         row_count=len(frame),
-        accounting_date=_bill_date(lines),
+        accounting_date=_bill_date(lines)
+        or date_inside(frame["finished_at"], context.accounting_date),
         totals=totals,
         declared_row_count=_declared(totals, "count"),
         declared_total_minor=_declared(totals, "received"),
         counted_total_minor=int(frame["merchant_received"].sum()),
-        bad_rows=(*findings.bad_rows, *_head_problems(lines, context)),
+        bad_rows=(*findings.bad_rows, *misdated, *_head_problems(lines, context)),
     )
 
 
@@ -340,7 +343,6 @@ def _time(name: str) -> pl.Expr:
 def _check_rows(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
-    context: FileContext,
     findings: Findings,
     *,
     has_refund_totals: bool,
@@ -378,11 +380,6 @@ def _check_rows(
     )
     findings.flag(is_payment & (fee > 0), "service_fee", "wrong_sign", "positive on a payment")
     findings.flag(is_refund & (fee < 0), "service_fee", "wrong_sign", "negative on a refund")
-    if context.accounting_date is not None:
-        wrong = (frame["finished_at"].dt.date() != context.accounting_date).fill_null(False)
-        findings.flag(
-            wrong, "finished_at", "wrong_date", f"the file's name says {context.accounting_date}"
-        )
 
 
 def _has(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:

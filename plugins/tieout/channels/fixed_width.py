@@ -134,7 +134,7 @@ class FixedWidthFile:
             start = layout.offsets[name]
             ascii_columns[start : start + layout.widths[name]] = False
         content = self.records[:, ascii_columns]
-        foreign = np.any((content < BLANK) | (content > 0x7E), axis=1, keepdims=True)[:, 0]
+        foreign = ~_everywhere((content >= BLANK) & (content <= 0x7E))
         self.findings.flag(
             foreign, "", "wrong_encoding", "a field of codes and digits holds other characters"
         )
@@ -238,12 +238,18 @@ def _flag_wrong_lengths(
 
 def _digits_to_numbers(digits: ByteArray, *, blank_is_zero: bool) -> tuple[IntArray, BoolArray]:
     """Return the numbers and where they are none. At most 18 digits, so 64 bits hold them."""
-    is_number = ((digits >= ZERO) & (digits <= NINE)).all(axis=1, keepdims=True)[:, 0]
+    is_number = _everywhere((digits >= ZERO) & (digits <= NINE))
     powers = 10 ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
     values = (digits.astype(np.int64) - ZERO) @ powers
-    is_blank = (digits == BLANK).all(axis=1, keepdims=True)[:, 0]
+    is_blank = _everywhere(digits == BLANK)
     bad = ~is_number & ~is_blank if blank_is_zero else ~is_number
     return np.where(is_number, values, 0), bad
+
+
+def _everywhere(matrix: BoolArray) -> BoolArray:
+    """Return for each row whether all of it is True."""
+    rows: BoolArray = np.logical_and.reduce(matrix, axis=1)
+    return rows
 
 
 def _masked_digits(content: bytes) -> bytes:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tieout.channels.bill_dates import misdated
 from tieout.channels.fixed_width import FixedWidthFile
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
     BadRow,
     FileContext,
     UnreadableFileError,
-    file_problem,
 )
 
 __all__ = [
@@ -75,10 +75,9 @@ EFFECT_SIGNS: Mapping[str, int] = {
 # 31 days is ours (no source states a limit): it tells a wrong date from a late record.
 PLAUSIBLE_AGE_DAYS = 31
 # UnionPay cuts its day at 23:00 Beijing time; half an hour of grace on both sides for the check of
-# the whole file, which needs this many records to say anything.
+# the whole file.
 CUTOFF = time(23, 0)
 GRACE = timedelta(minutes=30)
-MISDATED_RECORDS_MIN = 20
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -128,26 +127,10 @@ def check_transmission_times(file: FixedWidthFile, times: pl.Series, settlement_
 
 
 def misdated_file(times: pl.Series, settlement_date: date) -> list[BadRow]:
-    """Return a finding when most of a larger file lies outside the settlement day it is named for.
-
-    Yesterday's file under today's name has only plausible rows, one by one.
-    """
-    local = times.dt.replace_time_zone(None).drop_nulls()
-    if len(local) < MISDATED_RECORDS_MIN:
-        return []
+    """Return a finding when the records do not lie in the settlement day of the name."""
     opens = datetime.combine(settlement_date - timedelta(days=1), CUTOFF) - GRACE
     closes = datetime.combine(settlement_date, CUTOFF) + GRACE
-    inside = int(((local >= opens) & (local < closes)).sum())
-    if inside * 2 >= len(local):
-        return []
-    return [
-        file_problem(
-            "wrong_date",
-            f"{inside} of {len(local)} records lie in the settlement day {settlement_date} "
-            "that the name states",
-            field="transmission_time",
-        )
-    ]
+    return misdated(times, opens, closes, "transmission_time")
 
 
 def require_keys(file: FixedWidthFile, texts: pl.DataFrame, names: tuple[str, ...]) -> None:

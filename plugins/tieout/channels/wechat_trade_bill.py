@@ -7,11 +7,11 @@ no harm. The last two lines are the totals' header and the totals.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 import polars as pl
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units, minor_units_of
+from tieout.channels.bill_dates import check_bill_dates, date_inside
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
@@ -107,16 +107,17 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     amounts = _amounts(texts, findings)
     frame = _frame(texts, amounts, findings)
     _check_rows(frame, texts, context, findings)
+    misdated = check_bill_dates(frame["transaction_at"], context.accounting_date, findings)
     totals = _control_totals(lines[totals_at:], frame)
     return ParsedFile(
         frames={RAW_TABLE: _stored(frame, texts, context)},
         row_count=len(frame),
-        accounting_date=_date_inside(frame, context),
+        accounting_date=date_inside(frame["transaction_at"], context.accounting_date),
         totals=totals,
         declared_row_count=totals[0].declared,
         declared_total_minor=totals[1].declared,
         counted_total_minor=totals[1].counted,
-        bad_rows=tuple(findings.bad_rows),
+        bad_rows=(*findings.bad_rows, *misdated),
     )
 
 
@@ -272,7 +273,6 @@ def _check_rows(
         "a refund has to have its own id",
     )
     _check_signs(frame, is_payment, is_return, findings)
-    _check_date(frame, context.accounting_date, findings)
     merchant = context.name_parts.get("channel_merchant_id")
     if merchant is not None:
         findings.flag(
@@ -316,20 +316,6 @@ def _check_signs(
     )
     for name, wrong, rule in rules:
         findings.flag(wrong, name, "wrong_sign", f"it has to be {rule}")
-
-
-def _check_date(frame: pl.DataFrame, accounting_date: date | None, findings: Findings) -> None:
-    if accounting_date is None:
-        return
-    wrong = (frame["transaction_at"].dt.date() != accounting_date).fill_null(False)
-    findings.flag(wrong, "transaction_at", "wrong_date", f"the file's name says {accounting_date}")
-
-
-def _date_inside(frame: pl.DataFrame, context: FileContext) -> date | None:
-    dates = frame["transaction_at"].dt.date().drop_nulls().unique().to_list()
-    if not dates:
-        return context.accounting_date
-    return dates[0] if len(dates) == 1 else None
 
 
 def _control_totals(lines: Sequence[str], frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
