@@ -1,0 +1,574 @@
+"""What the database itself refuses, whoever asks, and that migrations reach one known state."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from tieout import database, migrations
+from tieout.settings import Settings, load_settings
+
+Connection = psycopg.Connection[Any]
+
+PAYMENT_DATE = date(2026, 9, 28)
+STATEMENT = "20260928-A000001-T1-CNY"
+STATUSES = ("created", "submitted", "accepted", "paid", "failed", "unknown", "returned")
+# Ruling 18 of the design, written out a second time; None is an attempt without any event.
+ALLOWED = {
+    (None, "created"),
+    ("created", "submitted"),
+    ("created", "failed"),
+    ("submitted", "accepted"),
+    ("submitted", "paid"),
+    ("submitted", "failed"),
+    ("submitted", "unknown"),
+    ("accepted", "paid"),
+    ("accepted", "failed"),
+    ("accepted", "unknown"),
+    ("unknown", "paid"),
+    ("unknown", "failed"),
+    ("failed", "paid"),
+    ("paid", "returned"),
+}
+# The shortest way into each status.
+WAYS: dict[str | None, tuple[str, ...]] = {
+    None: (),
+    "created": ("created",),
+    "submitted": ("created", "submitted"),
+    "accepted": ("created", "submitted", "accepted"),
+    "paid": ("created", "submitted", "paid"),
+    "failed": ("created", "failed"),
+    "unknown": ("created", "submitted", "unknown"),
+    "returned": ("created", "submitted", "paid", "returned"),
+}
+
+
+@pytest.fixture(scope="module")
+def empty_database(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """A database of this module's own on the session's server: no dbt, no other test's rows."""
+    admin = database.ensure_server(settings)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("create database guards")
+    given = {
+        "TIEOUT_HOME": str(tmp_path_factory.mktemp("guards")),
+        "TIEOUT_DATABASE_URL": admin.rpartition("/")[0] + "/guards",
+    }
+    empty = load_settings(given)
+    database.migrate(empty)
+    yield empty
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("drop database guards with (force)")
+
+
+@pytest.fixture
+def guarded(empty_database: Settings) -> Iterator[Connection]:
+    """A connection with one payable statement and a passed gate; all is rolled back."""
+    with database.connect(empty_database) as connection:
+        connection.execute(
+            """
+            create table settlement.settlement_statements (
+                payment_date date,
+                statement_id text,
+                account_id text,
+                currency_code text,
+                payout_amount_minor bigint,
+                payee_id text,
+                payee_version integer,
+                payable_status text
+            )
+            """
+        )
+        add_statement(connection, STATEMENT, 1000)
+        decide(connection, "passed")
+        yield connection
+        connection.rollback()
+
+
+def add_statement(connection: Connection, statement_id: str, amount_minor: int) -> None:
+    connection.execute(
+        "insert into settlement.settlement_statements values "
+        "(%s, %s, 'A000001', 'CNY', %s, 'P1', 1, 'payable')",
+        [PAYMENT_DATE, statement_id, amount_minor],
+    )
+
+
+def decide(connection: Connection, outcome: str, **columns: object) -> int:
+    row = connection.execute(
+        """
+        insert into control.gate_decisions (
+            payment_date, outcome, fingerprint, statements_covered, payout_amount_minor,
+            decided_by, released_by_first, released_by_second, release_reason
+        )
+        values (
+            %(day)s, %(outcome)s, gate.statement_fingerprint(%(day)s), 1, 1000,
+            'test', %(first)s, %(second)s, %(reason)s
+        )
+        returning decision_id
+        """,
+        {
+            "day": PAYMENT_DATE,
+            "outcome": outcome,
+            "first": columns.get("first"),
+            "second": columns.get("second"),
+            "reason": columns.get("reason"),
+        },
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def latest_decision(connection: Connection) -> int:
+    row = connection.execute("select max(decision_id) from control.gate_decisions").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def instruct(connection: Connection, statement_id: str = STATEMENT, **changes: object) -> None:
+    row: dict[str, object] = {
+        "instruction_id": f"I-{statement_id}",
+        "statement_id": statement_id,
+        "payment_date": PAYMENT_DATE,
+        "account_id": "A000001",
+        "payee_id": "P1",
+        "payee_version": 1,
+        "currency_code": "CNY",
+        "amount_minor": 1000,
+        "decision_id": latest_decision(connection),
+        **changes,
+    }
+    connection.execute(
+        f"insert into payout.instructions ({', '.join(row)}) "
+        f"values ({', '.join(f'%({name})s' for name in row)})",
+        row,
+    )
+
+
+def attempt(connection: Connection, number: int) -> str:
+    attempt_id = f"T{number}"
+    connection.execute(
+        "insert into payout.attempts values (%s, %s, %s, %s, 'B1', %s)",
+        [attempt_id, f"I-{STATEMENT}", number, f"E{number}", PAYMENT_DATE],
+    )
+    return attempt_id
+
+
+def report(connection: Connection, attempt_id: str, *statuses: str) -> None:
+    for status in statuses:
+        connection.execute(
+            """
+            insert into payout.attempt_events (attempt_id, event_no, status, business_date)
+            select %(id)s, coalesce(max(event_no), 0) + 1, %(status)s, %(day)s
+            from payout.attempt_events
+            where attempt_id = %(id)s
+            """,
+            {"id": attempt_id, "status": status, "day": PAYMENT_DATE},
+        )
+
+
+def refuses(match: str) -> Any:
+    """Expect the guard's own exception, no other one."""
+    return pytest.raises(psycopg.errors.RestrictViolation, match=match)
+
+
+# --- migrations ---------------------------------------------------------------------------------
+
+
+def test_the_head_that_a_quick_call_compares_with_is_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
+
+
+def test_processes_that_race_migrate_once(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    admin = database.ensure_server(settings)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("create database raced")
+    try:
+        given = {
+            "TIEOUT_HOME": str(tmp_path_factory.mktemp("raced")),
+            "TIEOUT_DATABASE_URL": admin.rpartition("/")[0] + "/raced",
+        }
+        raced = load_settings(given)
+        url = database.ensure_server(raced)
+        # Both begin: what `migrate` asks first is not what keeps them apart.
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as blocker:
+            blocker.execute("select pg_advisory_lock(7405001)")
+            waiting = pool.submit(database.migrate, raced)
+            while not blocker.execute(
+                "select 1 from pg_locks where locktype = 'advisory' and not granted"
+            ).fetchone():
+                assert not waiting.done()
+            blocker.execute("create schema control")
+            blocker.commit()
+            blocker.execute("select pg_advisory_unlock(7405001)")
+            assert waiting.result(timeout=60)
+        assert not database.migrate(raced)
+    finally:
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute("drop database raced with (force)")
+
+
+def test_every_raw_table_is_partitioned_by_its_date_and_knows_its_file(
+    guarded: Connection,
+) -> None:
+    rows = guarded.execute(
+        """
+        select
+            tables.relname,
+            pg_get_partkeydef(tables.oid),
+            pg_get_constraintdef(keys.oid)
+        from pg_class as tables
+        inner join pg_namespace as schemas on tables.relnamespace = schemas.oid
+        left join pg_constraint as keys on tables.oid = keys.conrelid and keys.contype = 'p'
+        where schemas.nspname = 'raw' and tables.relkind in ('r', 'p')
+        order by tables.relname
+        """
+    ).fetchall()
+    assert len(rows) == 17
+    for name, partition_key, primary_key in rows:
+        assert partition_key == "LIST (accounting_date)", name
+        extra = ", detail_number" if name == "bank_statement_line_details" else ""
+        assert primary_key == f"PRIMARY KEY (accounting_date, file_id, line_number{extra})", name
+
+
+def test_every_money_column_is_a_whole_number(guarded: Connection) -> None:
+    rows = guarded.execute(
+        """
+        select table_schema || '.' || table_name || '.' || column_name, data_type
+        from information_schema.columns
+        where table_schema in ('raw', 'control', 'payout') and column_name like '%\\_minor'
+        """
+    ).fetchall()
+    assert len(rows) > 40
+    assert {name: kind for name, kind in rows if kind != "bigint"} == {}
+
+
+# --- append-only --------------------------------------------------------------------------------
+
+HISTORIES = (
+    "control.gate_decisions",
+    "control.accounting_day_seals",
+    "payout.instructions",
+    "payout.attempts",
+    "payout.attempt_events",
+    "payout.attempt_transitions",
+)
+
+
+@pytest.mark.parametrize(
+    "change", ["update {} set {} = {}", "delete from {}", "truncate {} cascade"]
+)
+@pytest.mark.parametrize("table", HISTORIES)
+def test_history_only_grows(table: str, change: str, guarded: Connection) -> None:
+    guarded.execute(
+        "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
+        "values ('2026-09-24', 'unionpay', %s)",
+        [PAYMENT_DATE],
+    )
+    instruct(guarded)
+    report(guarded, attempt(guarded, 1), "created")
+    column = {"payout.attempt_transitions": "to_status"}.get(table) or (
+        guarded.execute(f"select * from {table} limit 0").description or ()
+    )[1].name
+    with refuses("append-only"):
+        guarded.execute(change.format(table, column, column))
+
+
+def test_a_sealed_date_stays_sealed(guarded: Connection) -> None:
+    insert = "insert into control.accounting_days (accounting_date, state) values (%s, %s)"
+    for day, state in ((date(2026, 9, 24), "sealed"), (date(2026, 9, 25), "closed")):
+        guarded.execute(insert, [day, state])
+    guarded.execute("update control.accounting_days set state = 'open' where state = 'closed'")
+    guarded.execute("update control.accounting_days set close_count = 1 where state = 'sealed'")
+    with refuses("2026-09-24 is sealed"):
+        guarded.execute("update control.accounting_days set state = 'open'")
+
+
+def test_a_sealed_date_is_not_deleted(guarded: Connection) -> None:
+    guarded.execute("insert into control.accounting_days values ('2026-09-24', 'sealed')")
+    with refuses("2026-09-24 is sealed"):
+        guarded.execute("delete from control.accounting_days")
+
+
+# --- decisions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ("li", None, "late line"),
+        (None, None, "late line"),
+        ("li", "li", "late line"),
+        ("li", " LI ", "late line"),
+        ("li", "wang", None),
+        ("li", "wang", "  "),
+    ],
+)
+def test_a_release_needs_two_people_and_a_reason(
+    first: str | None, second: str | None, reason: str | None, guarded: Connection
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="a_release_needs_two_people"):
+        decide(guarded, "released", first=first, second=second, reason=reason)
+
+
+def test_a_passed_decision_says_what_it_covers(guarded: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="what_pays_is_fixed"):
+        guarded.execute(
+            "insert into control.gate_decisions (payment_date, outcome, decided_by) "
+            "values (%s, 'passed', 'test')",
+            [PAYMENT_DATE],
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "payout_amount_minor = 1001",
+        "currency_code = 'USD'",
+        "payee_id = 'P2'",
+        "payee_version = 2",
+        "statement_id = statement_id || 'x'",
+        "payable_status = 'withheld'",
+    ],
+)
+def test_the_fingerprint_is_of_all_that_is_paid(change: str, guarded: Connection) -> None:
+    ask = "select gate.statement_fingerprint(%s)"
+    before = guarded.execute(ask, [PAYMENT_DATE]).fetchone()
+    guarded.execute(f"update settlement.settlement_statements set {change}")
+    assert before is not None
+    assert len(before[0]) == 64
+    assert guarded.execute(ask, [PAYMENT_DATE]).fetchone() != before
+
+
+def test_the_fingerprint_has_a_known_value(guarded: Connection) -> None:
+    """Decisions stored before an upgrade must still be those of their statements."""
+    row = guarded.execute("select gate.statement_fingerprint(%s)", [PAYMENT_DATE]).fetchone()
+    text = f"{STATEMENT}|1000|CNY|P1|1"
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    assert row == (expected,)
+
+
+def test_the_fingerprint_does_not_depend_on_the_order_of_rows(guarded: Connection) -> None:
+    ids = [f"{STATEMENT}-{letter}" for letter in "Ba2_"]
+    found = set()
+    for order in itertools.permutations(ids):
+        guarded.execute("delete from settlement.settlement_statements")
+        for statement_id in order:
+            add_statement(guarded, statement_id, 5)
+        row = guarded.execute("select gate.statement_fingerprint(%s)", [PAYMENT_DATE]).fetchone()
+        found.add(row)
+    assert len(found) == 1
+
+
+def test_without_statements_there_is_no_fingerprint(guarded: Connection) -> None:
+    guarded.execute("drop table settlement.settlement_statements")
+    row = guarded.execute("select gate.statement_fingerprint(%s)", [PAYMENT_DATE]).fetchone()
+    assert row == (None,)
+
+
+# --- instructions -------------------------------------------------------------------------------
+
+
+def test_a_decided_statement_is_instructed_once(guarded: Connection) -> None:
+    instruct(guarded)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        instruct(guarded)
+
+
+def test_a_release_by_two_instructs_too(guarded: Connection) -> None:
+    decide(guarded, "failed")
+    decide(guarded, "released", first="li", second="wang", reason="line comes tomorrow")
+    instruct(guarded)
+
+
+def test_nothing_is_instructed_after_a_later_failure(guarded: Connection) -> None:
+    decide(guarded, "failed")
+    with refuses("the gate says failed"):
+        instruct(guarded)
+
+
+def test_nothing_is_instructed_without_a_decision_of_that_date(guarded: Connection) -> None:
+    other = "20260929-A000001-T1-CNY"
+    guarded.execute(
+        "insert into settlement.settlement_statements values "
+        "('2026-09-29', %s, 'A000001', 'CNY', 1000, 'P1', 1, 'payable')",
+        [other],
+    )
+    with refuses("has not decided"):
+        instruct(guarded, other, payment_date=date(2026, 9, 29))
+
+
+def test_nothing_is_instructed_when_any_statement_changed_since(guarded: Connection) -> None:
+    add_statement(guarded, "20260928-A000002-T1-CNY", 7)
+    with refuses("not those the gate decided on"):
+        instruct(guarded)
+
+
+def test_an_older_decision_cannot_be_named(guarded: Connection) -> None:
+    old = latest_decision(guarded)
+    decide(guarded, "passed")
+    with refuses("does not name the latest decision"):
+        instruct(guarded, decision_id=old)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("amount_minor", 1001),
+        ("account_id", "A000009"),
+        ("payee_id", "P9"),
+        ("payee_version", 2),
+        ("currency_code", "USD"),
+    ],
+)
+def test_an_instruction_is_its_statement(column: str, value: object, guarded: Connection) -> None:
+    with refuses("differs from the statement"):
+        instruct(guarded, **{column: value})
+
+
+def test_a_statement_that_is_not_there_is_not_instructed(guarded: Connection) -> None:
+    with refuses("differs from the statement"):
+        instruct(guarded, "20260928-A000007-T1-CNY")
+
+
+def test_a_withheld_statement_is_not_instructed(guarded: Connection) -> None:
+    withheld = "20260928-A000002-T1-CNY"
+    add_statement(guarded, withheld, 1000)
+    guarded.execute(
+        "update settlement.settlement_statements set payable_status = 'withheld' "
+        "where statement_id = %s",
+        [withheld],
+    )
+    decide(guarded, "passed")
+    instruct(guarded)
+    with refuses("differs from the statement"):
+        instruct(guarded, withheld)
+
+
+def test_an_amount_of_nothing_is_not_instructed(guarded: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        instruct(guarded, amount_minor=0)
+
+
+# --- attempts and their history -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [None, *STATUSES])
+def test_a_second_attempt_starts_only_after_failed_or_returned(
+    status: str | None, guarded: Connection
+) -> None:
+    instruct(guarded)
+    report(guarded, attempt(guarded, 1), *WAYS[status])
+    if status in ("failed", "returned"):
+        attempt(guarded, 2)
+        return
+    with refuses("may still pay"):
+        attempt(guarded, 2)
+
+
+def test_a_failed_attempt_that_paid_after_all_blocks_a_third(guarded: Connection) -> None:
+    instruct(guarded)
+    report(guarded, attempt(guarded, 1), "created", "submitted", "failed")
+    report(guarded, attempt(guarded, 2), "created", "failed")
+    report(guarded, "T1", "paid")
+    with refuses("may still pay"):
+        attempt(guarded, 3)
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_attempts_are_numbered_without_a_gap(number: int, guarded: Connection) -> None:
+    instruct(guarded)
+    with pytest.raises((psycopg.errors.RestrictViolation, psycopg.errors.CheckViolation)):
+        attempt(guarded, number)
+
+
+@pytest.mark.parametrize("after", [None, *STATUSES])
+@pytest.mark.parametrize("status", STATUSES)
+def test_an_attempt_moves_only_along_its_transitions(
+    after: str | None, status: str, guarded: Connection
+) -> None:
+    instruct(guarded)
+    attempt_id = attempt(guarded, 1)
+    report(guarded, attempt_id, *WAYS[after])
+    if (after, status) in ALLOWED:
+        report(guarded, attempt_id, status)
+        return
+    with refuses(f"cannot go from {after or 'none'} to {status}"):
+        report(guarded, attempt_id, status)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_events_are_numbered_without_a_gap(number: int, guarded: Connection) -> None:
+    instruct(guarded)
+    attempt_id = attempt(guarded, 1)
+    report(guarded, attempt_id, "created")
+    with refuses("does not follow event 1"):
+        guarded.execute(
+            "insert into payout.attempt_events (attempt_id, event_no, status, business_date) "
+            "values (%s, %s, 'submitted', %s)",
+            [attempt_id, number, PAYMENT_DATE],
+        )
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def add_file(connection: Connection, number: int, **changes: object) -> None:
+    row: dict[str, object] = {
+        "file_id": f"{number:016x}",
+        "file_name": f"file_{number}",
+        "file_url": "file:///x",
+        "sha256": f"{number:016x}" + "0" * 48,
+        "size_bytes": 1,
+        "channel": "unionpay",
+        "file_kind": "acomn",
+        "accounting_date": date(2026, 9, 24),
+        "row_count": 1,
+        "totals_status": "agree",
+        "status": "landed",
+        **changes,
+    }
+    connection.execute(
+        f"insert into control.channel_files ({', '.join(row)}) "
+        f"values ({', '.join(f'%({name})s' for name in row)})",
+        row,
+    )
+
+
+def test_a_place_has_one_landed_file(guarded: Connection) -> None:
+    add_file(guarded, 1)
+    add_file(guarded, 2, status="conflict")
+    add_file(guarded, 3, file_kind="aerrn")
+    with pytest.raises(psycopg.errors.UniqueViolation, match="one_landed_a_slot"):
+        add_file(guarded, 4)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"channel": None},
+        {"file_kind": None},
+        {"accounting_date": None},
+        {"row_count": None},
+        {"totals_status": None},
+        {"totals_status": "disagree"},
+    ],
+)
+def test_a_landed_file_is_known_and_agrees(missing: dict[str, object], guarded: Connection) -> None:
+    add_file(guarded, 1, status="quarantined", **missing)
+    with pytest.raises(psycopg.errors.CheckViolation, match="landed_is_whole"):
+        add_file(guarded, 2, **missing)
