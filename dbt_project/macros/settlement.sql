@@ -29,11 +29,3 @@
             and snapshots.snapshot_date < {{ payment_date() }}
     )
 {%- endmacro %}
-
-{#
-    The client-reserve account (备付金账户) that channels pay into and payouts leave from. One account
-    until a channel settles elsewhere.
-#}
-{% macro reserve_bank_account_id() -%}
-    '{{ var("reserve_bank_account_id", "6600100200300400") }}'
-{%- endmacro %}

@@ -67,6 +67,12 @@ attempt_events as (
     where business_date < {{ payment_date() }}
 ),
 
+reserve_accounts as (
+    select bank_account_id
+    from {{ ref('bank_accounts') }}
+    where account_kind = 'client_reserve'
+),
+
 channels as (
     select distinct currency_code
     from {{ ref('channels') }}
@@ -208,11 +214,14 @@ latest_statements as (
 
 payout_movements as (
     select
-        currency_code,
-        sum(amount_minor) as amount_minor
+        bank_lines.currency_code,
+        sum(bank_lines.amount_minor) as amount_minor
     from bank_lines
-    where statement_date = {{ payment_date() }} and line_kind in ('payout_debit', 'payout_return')
-    group by currency_code
+    inner join reserve_accounts
+        on bank_lines.bank_account_id = reserve_accounts.bank_account_id
+    where bank_lines.statement_date = {{ payment_date() }}
+        and bank_lines.line_kind in ('payout_debit', 'payout_return')
+    group by bank_lines.currency_code
 ),
 
 balances as (
@@ -220,6 +229,8 @@ balances as (
         latest_statements.currency_code,
         sum(latest_statements.closing_balance_minor) as closing_balance_minor
     from latest_statements
+    inner join reserve_accounts
+        on latest_statements.bank_account_id = reserve_accounts.bank_account_id
     where latest_statements.statement_order = 1
     group by latest_statements.currency_code
 ),

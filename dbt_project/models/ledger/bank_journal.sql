@@ -78,6 +78,15 @@ payouts as (
         on attempts.attempt_id = attempt_events.attempt_id and attempt_events.event_order = 1
 ),
 
+-- Channels pay into, and payouts leave from, the client reserve of the currency.
+reserve_accounts as (
+    select
+        bank_account_id,
+        currency_code
+    from {{ ref('bank_accounts') }}
+    where account_kind = 'client_reserve'
+),
+
 arrival_entries as (
     select
         'arrival:' || arrival_groups.arrival_group_id as bank_journal_entry_id,
@@ -170,20 +179,21 @@ entries as (
 final as (
     select
         {{ payment_date() }} as payment_date,
-        bank_journal_entry_id,
-        {{ reserve_bank_account_id() }} as bank_account_id,
-        entry_kind,
-        match_key,
-        expected_on,
-        channel,
-        arrival_group_id,
-        batch_message_id,
-        attempt_id,
-        statement_id,
-        currency_code,
-        amount_minor
+        entries.bank_journal_entry_id,
+        reserve_accounts.bank_account_id,
+        entries.entry_kind,
+        entries.match_key,
+        entries.expected_on,
+        entries.channel,
+        entries.arrival_group_id,
+        entries.batch_message_id,
+        entries.attempt_id,
+        entries.statement_id,
+        entries.currency_code,
+        entries.amount_minor
     from entries
-    where amount_minor <> 0
+    left join reserve_accounts on entries.currency_code = reserve_accounts.currency_code
+    where entries.amount_minor <> 0
 )
 
 select * from final
