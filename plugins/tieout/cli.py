@@ -23,6 +23,7 @@ from tieout.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tieout import sample
+    from tieout.simulator import SimulationReport
 
 __all__ = ["app", "main"]
 
@@ -139,10 +140,10 @@ def simulate(  # noqa: PLR0917  options of a command
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout import sample
-    from tieout.simulator import list_injections
+    from tieout.simulator import INJECTIONS
 
     if inject and "list" in inject:
-        for name, text in list_injections().items():
+        for name, text in INJECTIONS.items():
             print(f"{name:<28} {text}")
         return
     settings = load_settings()
@@ -151,8 +152,19 @@ def simulate(  # noqa: PLR0917  options of a command
         seed, _day(first), day_count, transactions, merchants, tuple(inject or ())
     )
     report = sample.simulate(settings, options, out)
-    _say(f"wrote {report}")
-    _say(f"next: tieout close {first} --to {options.last}")
+    _say(_simulated(report))
+    where = "" if out is None else f"TIEOUT_INBOX={out} "
+    _say(f"next: {where}tieout close {first} --to {options.last}")
+
+
+def _simulated(report: SimulationReport) -> str:
+    lines = [
+        f"simulated {report.first_date} to {report.last_date}: {report.vouchers:,} vouchers, "
+        f"{report.channel_records:,} channel records, {report.files} files in {report.inbox}; "
+        f"the truth is in {report.truth_dir}",
+        *(f"injected {item.kind}: {item.description}" for item in report.injected),
+    ]
+    return "\n".join(lines)
 
 
 @app.command()
@@ -321,7 +333,7 @@ def sample_week(
     with days.command_owner(settings):
         transform.seed(settings)
         if not sample.has_sample(settings):
-            _say(f"{sample.simulate(settings, options, None)}")
+            _say(_simulated(sample.simulate(settings, options, None)))
         try:
             done = sample.play(settings, _say)
         except TieoutError:
@@ -428,7 +440,7 @@ def bench(
         seed=seed, days=1, transactions=transactions, merchants=merchants
     )
     try:
-        _say(f"{sample.simulate(settings, options, None)}")
+        _say(_simulated(sample.simulate(settings, options, None)))
         with days.command_owner(settings):
             transform.seed(settings)
             runner.run(settings, days.ACCOUNTING_CLOSE, options.first)

@@ -7,8 +7,6 @@ Each takes a `Step` and returns counts. None computes money: landing moves bytes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tieout import database, days, gate, landing, steps, transform
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
@@ -21,24 +19,6 @@ FAILURES_SHOWN = 8
 
 class CloseError(TieoutError):
     """The date cannot be closed with what is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedFile:
-    """A file that was received and not landed, and the first reason."""
-
-    file_name: str
-    channel: str
-    file_kind: str
-    status: str
-    line_number: int | None
-    reason: str
-
-    def __str__(self) -> str:
-        line = f" line {self.line_number}" if self.line_number else ""
-        return (
-            f"{self.channel} {self.file_kind} {self.file_name}{line}: {self.status}: {self.reason}"
-        )
 
 
 def ready(step: Step) -> str | None:
@@ -94,7 +74,7 @@ def complete(step: Step) -> Counts:
             why="the operating window that landed says it is not the first date of the business",
             next_step="close the earlier dates first",
         )
-    refused = refused_files(step, channels=None)
+    refused = landing.problem_files(step.settings, step.day)
     missing = landing.missing_files(step.settings, step.day)
     if refused:
         raise CloseError(
@@ -157,56 +137,6 @@ def release(step: Step) -> Counts:
     """Give the date back."""
     days.release(step.settings, step.kind, step.day, step.owner)
     return {}
-
-
-def refused_files(step: Step, channels: list[str] | None) -> list[RefusedFile]:
-    """Return the files of the date that were not accepted and have no good successor."""
-    with database.connect(step.settings) as connection:
-        rows = connection.execute(
-            """
-            with first_bad_rows as (
-                select distinct on (file_id)
-                    file_id,
-                    line_number,
-                    reason
-                from control.quarantined_rows
-                order by file_id asc, line_number asc, field asc
-            )
-
-            select
-                files.file_name,
-                files.channel,
-                files.file_kind,
-                files.status,
-                first_bad_rows.line_number,
-                coalesce(first_bad_rows.reason, files.reason, 'no reason noted')
-            from control.channel_files as files
-            left join first_bad_rows on files.file_id = first_bad_rows.file_id
-            where files.accounting_date = %(day)s
-                and (%(channels)s::text[] is null or files.channel = any(%(channels)s))
-                and (
-                    files.status = 'conflict'
-                    or (
-                        files.status in ('quarantined', 'refused')
-                        and not exists (
-                            select 1
-                            from control.channel_files as successors
-                            where successors.channel = files.channel
-                                and successors.file_kind = files.file_kind
-                                and successors.accounting_date = files.accounting_date
-                                and successors.status = 'landed'
-                                and (
-                                    files.channel <> 'bank'
-                                    or successors.file_name = files.file_name
-                                )
-                        )
-                    )
-                )
-            order by files.channel, files.file_kind, files.file_name, files.file_id
-            """,
-            {"day": step.day, "channels": channels},
-        ).fetchall()
-    return [RefusedFile(*row) for row in rows]
 
 
 def _file_count(step: Step) -> int:

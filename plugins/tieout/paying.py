@@ -66,7 +66,8 @@ def land_bank(step: Step) -> Counts:
         closing.CloseError: a statement of P was not accepted.
     """
     report = landing.land(step.settings, through_date=step.day, channels=["bank"])
-    refused = closing.refused_files(step, channels=["bank"])
+    problems = landing.problem_files(step.settings, step.day)
+    refused = [file for file in problems if file.channel == "bank"]
     if refused:
         raise closing.CloseError(
             what=f"{step.day} is not paid: {len(refused)} bank files were not accepted",

@@ -10,13 +10,24 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 from tieout import days, outcomes, runner
 from tieout.errors import TieoutError
 from tieout.settings import Settings
-from tieout.simulator import bank, bank_answers
+from tieout.simulator import SimulationReport, bank
+from tieout.simulator import simulate as simulate_files
 
-__all__ = ["Event", "SampleOptions", "clock_order", "has_sample", "note_sample", "play"]
+__all__ = [
+    "Event",
+    "SampleOptions",
+    "bank_morning",
+    "clock_order",
+    "has_sample",
+    "note_sample",
+    "play",
+    "simulate",
+]
 
 ANSWERS = "bank_answers"
 
@@ -44,6 +55,31 @@ class Event:
 
     kind: str
     day: date
+
+
+def simulate(settings: Settings, options: SampleOptions, out: str | None) -> SimulationReport:
+    """Write the week's files into ``out`` (default: the inbox), the truth beside it, and note it.
+
+    Raises:
+        TieoutError: the options make no sense, or another simulation lives there.
+    """
+    if out is None:
+        target, truth_dir = settings.inbox_url.removeprefix("file://"), settings.truth_dir
+    else:
+        target, truth_dir = out, Path(out).absolute().parent / "truth"
+    report = simulate_files(
+        target,
+        options.seed,
+        options.first,
+        options.days,
+        options.transactions,
+        options.merchants,
+        options.inject,
+        truth_dir,
+    )
+    if out is None:
+        note_sample(settings, options)
+    return report
 
 
 def note_sample(settings: Settings, options: SampleOptions) -> None:
@@ -110,8 +146,9 @@ def play(settings: Settings, say: Callable[[str], None]) -> int:
 def _play_event(settings: Settings, event: Event, say: Callable[[str], None]) -> int:
     """Run one event; return 1 when it did something."""
     if event.kind == ANSWERS:
-        report = bank_answers.answer(settings, event.day)
-        say(f"{event.day:%a %d %b}  the bank answers: {report}")
+        from tieout.simulator import bank_answers  # noqa: PLC0415  needs the payouts' tables
+
+        say(f"{event.day:%a %d %b}  the bank answers: {bank_answers.answer(settings, event.day)}")
         return 0
     label = LABELS[event.kind]
     if event.kind == days.ACCOUNTING_CLOSE and stands(settings, event.day):
