@@ -1,7 +1,7 @@
 """A simulated acquirer: platform, channels and bank write their own files, in the real formats.
 
-``simulate`` plays the days; ``INJECTIONS`` names the faults it can put in; ``tieout.simulator.bank`` is
-the bank that sends statements as the days go by.
+``simulate`` plays the days; ``INJECTIONS`` names the faults it can put in;
+``tieout.simulator.bank`` is the bank that sends statements as the days go by.
 """
 
 from tieout.simulator.engine import SimulationReport, simulate

@@ -78,9 +78,7 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         files={path: zip_members(day, detail, summary)},
         records=records.select("event_no").with_columns(
             channel_file=pl.lit(path),
-            channel_line=pl.int_range(
-                FIRST_DATA_LINE, pl.len() + FIRST_DATA_LINE, dtype=pl.Int64
-            ),
+            channel_line=pl.int_range(FIRST_DATA_LINE, pl.len() + FIRST_DATA_LINE, dtype=pl.Int64),
         ),
         net_amount_minor=int(amounts.sum()) + int(fees.sum()),
     )
@@ -103,7 +101,7 @@ def _rows(world: World, money: pl.DataFrame) -> list[str]:
     terminals = [terminal for m in world.merchants for terminal in m.terminal_ids]
     accounts = [m.account_id for m in world.merchants]
     names = [f"测试门店{m.index + 1:06d}" for m in world.merchants]
-    columns = [
+    columns: list[pl.Expr | pl.Series] = [
         pl.col("channel_order_id") + tab,
         pl.col("merchant_order_id") + tab,
         pl.when(pl.col("type") == PURCHASE).then(pl.lit("交易\t")).otherwise(pl.lit("退款\t")),

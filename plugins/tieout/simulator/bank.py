@@ -1,9 +1,9 @@
 """The simulated client-reserve bank: its own books, and the camt.053 statements it sends.
 
-The bank's state is one JSON file beside the truth. Statements are sent in order and each opens with the
-closing balance of the one sent before, so the chain of balances never breaks, whether payouts happen in
-between, late or never. A statement is written once and never rewritten. No clock is read: creation times
-follow from the statement's date and number.
+The bank's state is one JSON file beside the truth. Statements are sent in order and each opens
+with the closing balance of the one sent before, so the chain of balances never breaks, whether
+payouts happen in between, late or never. A statement is written once and never rewritten. No
+clock is read: creation times follow from the statement's date and number.
 
 Format: camt.053.001.08 (ISO 20022 BankToCustomerStatementV08).
 """
@@ -124,7 +124,7 @@ def deliver(inbox: Path | str, truth_dir: Path, through: date) -> list[str]:
             continue
         lines = [_line_from_json(line) for line in plan["lines"]]
         shift = int(plan["opening_shift_minor"])
-        written.append(_send(inbox, state, day, lines, reference=None, opening_shift_minor=shift))
+        written.append(_send(inbox, state, day, lines, opening_shift_minor=shift))
     if written:
         _save(truth_dir, state)
     return written
@@ -148,7 +148,7 @@ def write_statement(
     for sent in state["sent"]:
         if reference is not None and sent["reference"] == reference:
             return str(sent["path"])
-    path = _send(inbox, state, max(on, _last_sent_date(state)), lines, reference, 0)
+    path = _send(inbox, state, max(on, _last_sent_date(state)), lines, reference=reference)
     _save(truth_dir, state)
     return path
 
@@ -202,8 +202,9 @@ def _send(
     state: dict[str, Any],
     day: date,
     lines: Sequence[BankLine],
-    reference: str | None,
-    opening_shift_minor: int,
+    *,
+    reference: str | None = None,
+    opening_shift_minor: int = 0,
 ) -> str:
     """Write the next statement of ``day`` and note it in ``state`` (the caller saves it)."""
     sequence_number = 1 + sum(

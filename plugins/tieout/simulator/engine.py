@@ -105,7 +105,7 @@ def arrival_date(channel: str, accounting_date: date) -> date:
     return workdays.next_working_day(accounting_date)
 
 
-def simulate(
+def simulate(  # noqa: PLR0917 - what a simulation is made of
     out: Path | str,
     seed: int,
     first_date: date,
@@ -165,7 +165,15 @@ def simulate(
     fault_date = first_date + timedelta(days=min(1, days - 1))
     for number in range(days):
         day = open_day(world, number, days, first_date + timedelta(days=number))
-        _play_day(day, transactions, progress, out, truth_dir, kinds, fault_date)
+        _play_day(
+            day,
+            transactions,
+            progress,
+            out=out,
+            truth_dir=truth_dir,
+            kinds=kinds,
+            fault_date=fault_date,
+        )
         if on_day is not None:
             on_day(day.accounting_date)
     arrivals = tuple(
@@ -224,6 +232,7 @@ def _play_day(
     day: Day,
     transactions: int,
     progress: _Progress,
+    *,
     out: Path | str,
     truth_dir: Path,
     kinds: Sequence[str],
@@ -261,7 +270,7 @@ def _play_day(
     }
     for channel in channels.values():
         files.update(channel.files)
-    _write_truth(world, day, events, booked, channels, truth_dir)
+    _write_truth(world, day, events, booked, channels, truth_dir=truth_dir)
     _inject(files, kinds, fault_date, day, progress)
     store = open_store(out)
     for path, content in files.items():
@@ -270,9 +279,7 @@ def _play_day(
     for name, channel in channels.items():
         key = (name, arrival_date(name, day.accounting_date))
         progress.arrivals[key] = progress.arrivals.get(key, 0) + channel.net_amount_minor
-    progress.pending = events.filter(
-        pl.max_horizontal("platform_day", "channel_day") > day.day
-    )
+    progress.pending = events.filter(pl.max_horizontal("platform_day", "channel_day") > day.day)
     progress.history = next_history(day, history, booked)
     progress.files += len(files)
     progress.vouchers += booked.height
@@ -351,6 +358,7 @@ def _write_truth(
     events: pl.DataFrame,
     booked: pl.DataFrame,
     channels: dict[str, UnionpayDay | WalletDay],
+    *,
     truth_dir: Path,
 ) -> None:
     """Write the truth of the date."""
@@ -376,9 +384,7 @@ def _write_truth(
         "catch_up_voucher_ids": truth.catch_up_voucher_ids(booked),
         "adjustments": truth.adjustment_truth(world.merchants, adjusted, vouchers),
         "scenes_closed_by_adjustment": len(closed),
-        "net_amounts_minor": {
-            name: channel.net_amount_minor for name, channel in channels.items()
-        },
+        "net_amounts_minor": {name: channel.net_amount_minor for name, channel in channels.items()},
         "arrival_dates": {
             name: arrival_date(name, day.accounting_date).isoformat() for name in channels
         },
@@ -398,7 +404,12 @@ def _inject(
     payment_date = workdays.next_working_day(fault_date)
     for kind in kinds:
         done = inject_into_files(
-            kind, files, fault_date, day.accounting_date, payment_date, account
+            kind,
+            files,
+            fault_date,
+            day.accounting_date,
+            payment_date=payment_date,
+            payee_account=account,
         )
         if done is not None:
             progress.injected.append(done)

@@ -1,11 +1,12 @@
 """What really happened on a day: every transaction once, with who saw it and when.
 
-An event knows on which accounting date the platform books it (``platform_day``) and in which of its
-channel's files it stands (``channel_day``), both as day numbers from 0, −1 for never. From these alone
-follow the platform's and the channels' files and the truth of reconciliation: nothing is compared.
+An event knows on which accounting date the platform books it (``platform_day``) and in which of
+its channel's files it stands (``channel_day``), both as day numbers from 0, −1 for never. From
+these alone follow the platform's and the channels' files and the truth of reconciliation: nothing
+is compared.
 
-Times are seconds since 1970-01-01 00:00 on the clock of Asia/Shanghai. Amounts are fen, signed from the
-merchant's side.
+Times are seconds since 1970-01-01 00:00 on the clock of Asia/Shanghai. Amounts are fen, signed
+from the merchant's side.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Day:
-    """One accounting date being played: its number, its midnight, its dice and its event numbers."""
+    """One accounting date being played: its number, its midnight, its dice, its event numbers."""
 
     world: World
     day: int
@@ -113,7 +114,8 @@ class Day:
     next_event_no: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.next_event_no = self.day * EVENTS_PER_DAY
+        # From 1: a trace number of zeros means "none" in UnionPay's files.
+        self.next_event_no = self.day * EVENTS_PER_DAY + 1
 
     @property
     def midnight(self) -> int:
@@ -183,13 +185,15 @@ def _times(day: Day, count: int) -> np.ndarray[Any, Any]:
     weights = np.array(_HOUR_WEIGHTS, dtype=np.float64)
     hours = day.random.choice(len(weights), size=count, p=weights / weights.sum())
     seconds = day.random.integers(0, _HOUR, size=count)
-    return day.midnight + np.minimum(hours * _HOUR + seconds, _LAST_SECOND)
+    times: np.ndarray[Any, Any] = day.midnight + np.minimum(hours * _HOUR + seconds, _LAST_SECOND)
+    return times
 
 
 def _amounts(day: Day, count: int) -> np.ndarray[Any, Any]:
     """Return amounts of 1.00 to 20,000.00 CNY, most of them small."""
-    drawn = np.exp(day.random.normal(np.log(8_000.0), 1.3, size=count))
-    return np.clip(np.rint(drawn), 100, 2_000_000).astype(np.int64)
+    drawn: np.ndarray[Any, Any] = np.exp(day.random.normal(np.log(8_000.0), 1.3, size=count))
+    amounts: np.ndarray[Any, Any] = np.clip(np.rint(drawn), 100, 2_000_000).astype(np.int64)
+    return amounts
 
 
 def _parties(day: Day, channels: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -345,7 +349,7 @@ def _balance_inquiries(day: Day, count: int) -> pl.DataFrame:
 
 
 def _returns_of_today(day: Day, count: int, purchases: pl.DataFrame) -> pl.DataFrame:
-    """Return voids, reversals and refunds of the day's own purchases, each purchase at most once."""
+    """Return voids, reversals and refunds of the day's own purchases, each at most once."""
     candidates = purchases.filter(
         (pl.col("channel_time") >= day.midnight) & (pl.col("channel_time") < day.at(20, 0))
     )
@@ -472,7 +476,9 @@ def next_history(day: Day, history: pl.DataFrame, booked: pl.DataFrame) -> pl.Da
     return (
         pl.concat([plain.select(HISTORY_COLUMNS), history.select(HISTORY_COLUMNS)])
         .filter(~pl.col("event_no").is_in(reversed_today["original_no"].implode()))
-        .join(refunds, left_on="event_no", right_on="original_no", how="left", maintain_order="left")
+        .join(
+            refunds, left_on="event_no", right_on="original_no", how="left", maintain_order="left"
+        )
         .with_columns(refunded=pl.col("refunded") + pl.col("refunded_today").fill_null(0))
         .filter(pl.col("refunded") < pl.col("platform_amount"))
         .select(HISTORY_COLUMNS)

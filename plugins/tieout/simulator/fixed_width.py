@@ -70,10 +70,6 @@ class Records:
         place = {value: index for index, value in enumerate(distinct)}
         self.lookup(number, distinct, [-1 if v is None else place[v] for v in values])
 
-    def where(self, mask: Any) -> np.ndarray[Any, Any]:
-        """Return the raw bytes of the records where ``mask`` holds (a copy)."""
-        return self._matrix[np.asarray(mask)]
-
     def to_bytes(self) -> bytes:
         """Return the file."""
         return self._matrix.tobytes()

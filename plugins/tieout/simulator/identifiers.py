@@ -1,7 +1,8 @@
 """Test identifiers that are valid by their own check digits and belong to nobody.
 
-Sources: Luhn (ISO/IEC 7812-1) for card numbers; ISO 7064 MOD 11,10 for the 12-digit CNAPS bank number
-(reproduced on 64 of 64 real codes, see docs/formats); UnionPay's published test card prefixes.
+Sources: Luhn (ISO/IEC 7812-1) for card numbers; ISO 7064 MOD 11,10 for the 12-digit CNAPS bank
+number (reproduced on 64 of 64 real codes, see docs/formats); UnionPay's published test card
+prefixes.
 """
 
 from __future__ import annotations

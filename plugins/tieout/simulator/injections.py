@@ -19,7 +19,7 @@ INJECTIONS: dict[str, str] = {
     "missing_file": "WeChat's trade bill of the date is not delivered",
     "truncated_file": "UnionPay's transaction file ends in the middle of a record",
     "wrong_control_total": "the summary line of WeChat's bill is one fen off its rows",
-    "doubled_file": "WeChat's rows come a second time, in other bytes, under another name",
+    "doubled_file": "UnionPay's records come a second time, in other bytes, under another name",
     "unknown_code": "a UnionPay record has a processing code nobody knows",
     "bad_encoding": "a row of WeChat's bill is not UTF-8",
     "corrupt_archive": "Alipay's ZIP is cut off",
@@ -80,7 +80,13 @@ def check_kinds(kinds: list[str]) -> None:
 
 
 def inject_into_files(
-    kind: str, files: Files, fault_date: date, day: date, payment_date: date, payee_account: str
+    kind: str,
+    files: Files,
+    fault_date: date,
+    day: date,
+    *,
+    payment_date: date,
+    payee_account: str,
 ) -> Injected | None:
     """Change the files of ``day`` in place; return what was done on the fault's date.
 
@@ -98,14 +104,14 @@ def inject_into_files(
             files[path], lambda rows: [row for row in rows if row["account_id"] != payee_account]
         )
         if day == fault_date:
-            return _injected(kind, fault_date, payment_date, "platform", path, "none")
+            return _injected(kind, (fault_date, payment_date), "platform", path, "none")
         return None
     if day != fault_date or kind not in _FILE_FAULTS:
         return None
     channel, path_of, change, fails = _FILE_FAULTS[kind]
     path = path_of(day)
     change(files, path, day)
-    return _injected(kind, fault_date, payment_date, channel, path, fails)
+    return _injected(kind, (fault_date, payment_date), channel, path, fails)
 
 
 def inject_into_bank(
@@ -125,7 +131,7 @@ def inject_into_bank(
         for index, (day, lines, _) in enumerate(plan):
             if day == arrivals["wechat"] + timedelta(days=1) or index == len(plan) - 1:
                 plan[index] = (day, lines, 10_000)
-                done = _injected(kind, fault_date, payment_date, "bank", None, "gate")
+                done = _injected(kind, (fault_date, payment_date), "bank", None, "gate")
                 return replace(done, amount_minor=10_000)
     channel = {"missing_bank_line": "unionpay", "bank_line_wrong_reference": "unionpay"}.get(kind)
     channel = "alipay" if kind == "bank_short_one_fen" else channel
@@ -147,7 +153,7 @@ def inject_into_bank(
         }[kind]
         plan[index] = (day, [*lines[:place], *changed, *lines[place + 1 :]], shift)
         off = -1 if kind == "bank_short_one_fen" else -line.amount_minor
-        done = _injected(kind, fault_date, payment_date, channel, None, "gate")
+        done = _injected(kind, (fault_date, payment_date), channel, None, "gate")
         return replace(done, amount_minor=off)
     return None
 
@@ -158,9 +164,10 @@ def missing_payee_account(account_ids: list[str]) -> str:
 
 
 def _injected(
-    kind: str, fault_date: date, payment_date: date, channel: str, path: str | None, fails: str
+    kind: str, dates: tuple[date, date], channel: str, path: str | None, fails: str
 ) -> Injected:
-    return Injected(kind, INJECTIONS[kind], fault_date, payment_date, channel, path, fails)
+    """Return the note of a fault; ``dates`` are its accounting date and its payment date."""
+    return Injected(kind, INJECTIONS[kind], *dates, channel, path, fails)
 
 
 def _remove(files: Files, path: str, _day: date) -> None:
@@ -184,10 +191,9 @@ def _wrong_total(files: Files, path: str, _day: date) -> None:
     files[path] = head + b"\r\n" + ",`".join(totals).encode("utf-8") + b"\r\n"
 
 
-def _double(files: Files, path: str, day: date) -> None:
-    """Send the rows again for another of our own merchant numbers: no BOM, LF line ends."""
-    again = files[path].removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    files[wechat_files.bill_path(day, merchant_id="1900000110")] = again
+def _double(files: Files, path: str, _day: date) -> None:
+    """Send the records again under the format's older name, with LF line ends."""
+    files[path.removesuffix("N")] = files[path].replace(b"\r\n", b"\n")
 
 
 def _unknown_code(files: Files, path: str, _day: date) -> None:
@@ -295,7 +301,7 @@ _FILE_FAULTS: dict[str, _Fault] = {
     "missing_file": ("wechat", wechat_files.bill_path, _remove, "close"),
     "truncated_file": ("unionpay", unionpay_files.acomn_name, _truncate, "close"),
     "wrong_control_total": ("wechat", wechat_files.bill_path, _wrong_total, "close"),
-    "doubled_file": ("wechat", wechat_files.bill_path, _double, "close"),
+    "doubled_file": ("unionpay", unionpay_files.acomn_name, _double, "close"),
     "unknown_code": ("unionpay", unionpay_files.acomn_name, _unknown_code, "close"),
     "bad_encoding": ("wechat", wechat_files.bill_path, _bad_encoding, "close"),
     "corrupt_archive": ("alipay", alipay_files.bill_path, _cut_archive, "close"),

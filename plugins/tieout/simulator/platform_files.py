@@ -1,4 +1,4 @@
-"""The platform's CSV files (docs/formats/platform.md): columns and order from platform_schema.json."""
+"""The platform's CSV files (docs/formats/platform.md), columns as in platform_schema.json."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def number_vouchers(accounting_date: date, booked: pl.DataFrame) -> pl.DataFrame
     stamp = f"{accounting_date:%Y%m%d}"
     ordered = booked.sort("platform_time", "event_no").with_row_index("row", offset=1)
     return ordered.with_columns(
-        voucher_id=pl.concat_str(
-            [pl.lit(f"V{stamp}"), pl.col("row").cast(pl.String).str.zfill(8)]
-        ),
+        voucher_id=pl.concat_str([pl.lit(f"V{stamp}"), pl.col("row").cast(pl.String).str.zfill(8)]),
         platform_line=pl.col("row").cast(pl.Int64) + 1,
     ).drop("row")
 

@@ -1,8 +1,8 @@
 """The exceptions of ordinary life, played on fixed days so that every seed has all of them.
 
-Each scene is one or a few events with its expected outcome, said here by construction: a late record, a
-lost one, an amount mismatch, a duplicate, and days later the adjustment that closes it. A scene's
-amounts and parties are drawn; when it happens is not.
+Each scene is one or a few events with its expected outcome, said here by construction: a late
+record, a lost one, an amount mismatch, a duplicate, and days later the adjustment that closes it.
+A scene's amounts and parties are drawn; when it happens is not.
 """
 
 from __future__ import annotations
@@ -358,6 +358,7 @@ def _record(
     code: str,
     amount_minor: int,
     sign: int,
+    *,
     disposition: str,
     scene: str,
     original: dict[str, Any] | None = None,
@@ -401,7 +402,7 @@ def _old_overage(day: Day) -> list[Adjustment]:
     """An overage of the time before go-live is given back: nothing open to close."""
     if day.day != 3:
         return []
-    before = {
+    before: dict[str, Any] = {
         "merchant": CALM_MERCHANT,
         "terminal": 0,
         "card": 0,
@@ -410,14 +411,18 @@ def _old_overage(day: Day) -> list[Adjustment]:
         "original_day": -37,
         "original_amount_minor": 4_321,
     }
-    return [_record(day, "E32", 4_321, -1, "suspended", "overage_before_go_live", **before)]
+    return [
+        _record(
+            day, "E32", 4_321, -1, disposition="suspended", scene="overage_before_go_live", **before
+        )
+    ]
 
 
 def _fee_records(day: Day) -> list[Adjustment]:
     """Fee collections for us and fee payments by us, sent by ourselves to other members."""
     return [
-        _record(day, "E20", 500 + 10 * day.day, 1, "fee", "fee_collection"),
-        _record(day, "E30", 1_200 + 7 * day.day, -1, "fee", "fee_payment"),
+        _record(day, "E20", 500 + 10 * day.day, 1, disposition="fee", scene="fee_collection"),
+        _record(day, "E30", 1_200 + 7 * day.day, -1, disposition="fee", scene="fee_payment"),
     ]
 
 
@@ -425,20 +430,31 @@ def _chargeback(day: Day, original: dict[str, Any]) -> Adjustment:
     """The issuer takes an old purchase back; the merchant is charged."""
     amount = int(original["platform_amount"])
     return _record(
-        day, "E23", amount, -1, "charged", "chargeback", original=original, reason_code="4515"
+        day,
+        "E23",
+        amount,
+        -1,
+        disposition="charged",
+        scene="chargeback",
+        original=original,
+        reason_code="4515",
     )
 
 
 def _retrieval_request(day: Day, original: dict[str, Any]) -> Adjustment:
     """The issuer asks for the slip of an old purchase; no money moves."""
     amount = int(original["platform_amount"])
-    return _record(day, "E04", amount, 0, "no_funds", "retrieval_request", original=original)
+    return _record(
+        day, "E04", amount, 0, disposition="no_funds", scene="retrieval_request", original=original
+    )
 
 
 def _manual_refund(day: Day, original: dict[str, Any]) -> tuple[Adjustment, pl.DataFrame]:
     """A refund filed by hand: in the adjustment file, with a voucher outside the pool."""
     amount = int(original["platform_amount"])
-    record = _record(day, "E74", amount, -1, "charged", "manual_refund", original=original)
+    record = _record(
+        day, "E74", amount, -1, disposition="charged", scene="manual_refund", original=original
+    )
     voucher = _event(
         day,
         UNIONPAY,

@@ -1,4 +1,4 @@
-"""Vectorised texts of events: ids, times and amounts as the platform and the channels print them."""
+"""Vectorised texts of events: ids, times and amounts as both sides print them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pick(values: Any, indices: pl.Series) -> pl.Series:
 def compact_dates(first_date: date, numbers: pl.Series) -> pl.Series:
     """Return YYYYMMDD of the day each event number belongs to (see EVENTS_PER_DAY)."""
     offsets = numbers // EVENTS_PER_DAY
-    last = int(offsets.max() or 0)  # type: ignore[call-overload]
+    last = max(offsets.to_list(), default=0)
     days = [f"{first_date + timedelta(days=offset):%Y%m%d}" for offset in range(last + 1)]
     return pick(days, offsets)
 
@@ -92,8 +92,6 @@ def with_references(first_date: date, events: pl.DataFrame) -> pl.DataFrame:
         .then(pl.concat_str([pl.lit("50300000"), "key_date", pl.lit("0000"), "key"]))
         .when(is_alipay & gives_back)
         .then(pl.concat_str([pl.lit("RF"), "key_date", "key"])),
-        merchant_order_id=pl.concat_str(
-            [pl.lit("M"), "order_date", pl.col("order").str.slice(4)]
-        ),
+        merchant_order_id=pl.concat_str([pl.lit("M"), "order_date", pl.col("order").str.slice(4)]),
     )
     return pl.concat([events, references], how="horizontal")

@@ -1,8 +1,9 @@
 """UnionPay's files: ACOMN (transactions), AERRN (adjustments), ALFEE (brand fees).
 
-Layouts as in docs/formats (500, 545 and 460 bytes, GBK, CRLF, no header, no trailer). Costs follow the
-public tariff: issuer debit 0.35 % with a cap of 13 CNY, credit 0.45 %, network 0.0325 % a side with a cap
-of 3.25 CNY, each rounded half up to the fen; what a purchase paid is given back on its reverse.
+Layouts as in docs/formats (500, 545 and 460 bytes, GBK, CRLF, no header, no trailer). Costs
+follow the public tariff: issuer debit 0.35 % with a cap of 13 CNY, credit 0.45 %, network 0.0325
+% a side with a cap of 3.25 CNY, each rounded half up to the fen; what a purchase paid is given
+back on its reverse.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import polars as pl
 
 from tieout.simulator.events import (
     BALANCE_INQUIRY,
+    EVENTS_PER_DAY,
     PRE_AUTHORISATION,
     PREAUTH_COMPLETION,
     PURCHASE,
@@ -26,7 +28,7 @@ from tieout.simulator.events import (
 )
 from tieout.simulator.fixed_width import Records
 from tieout.simulator.scenes import Adjustment
-from tieout.simulator.texts import TRACE_NUMBERS, padded, timestamps
+from tieout.simulator.texts import TRACE_NUMBERS, compact_dates, padded, timestamps
 from tieout.simulator.world import (
     ACQUIRING_INSTITUTION_ID,
     FORWARDING_INSTITUTION_ID,
@@ -122,9 +124,7 @@ def write_day(
     money = costs["money"].to_numpy()
     cost = costs["payable"] - costs["receivable"] + costs["network"]
     adjusted = sum(
-        item.funds_effect_minor
-        + item.interchange_receivable_minor
-        - item.interchange_payable_minor
+        item.funds_effect_minor + item.interchange_receivable_minor - item.interchange_payable_minor
         for item in ordered
     )
     lines = records.select("event_no").with_columns(
@@ -152,9 +152,7 @@ def _costs(world: World, records: pl.DataFrame) -> pl.DataFrame:
     debit = np.minimum((size * 35 + 5_000) // 10_000, 1_300)
     credit = (size * 45 + 5_000) // 10_000
     foreign = (size * 110 + 5_000) // 10_000
-    interchange = np.where(
-        regions == "foreign", foreign, np.where(kinds == "debit", debit, credit)
-    )
+    interchange = np.where(regions == "foreign", foreign, np.where(kinds == "debit", debit, credit))
     network = np.minimum((size * 325 + 500_000) // 1_000_000, 325)
     return pl.DataFrame(
         {
@@ -170,7 +168,9 @@ def _costs(world: World, records: pl.DataFrame) -> pl.DataFrame:
 
 def _message_table(place: int) -> list[str]:
     """Return one part (message type, processing code, condition code) by transaction type."""
-    return [_MESSAGE_TYPES.get(kind, ("", "", ""))[place] for kind in range(len(_MESSAGE_TYPES) + 1)]
+    return [
+        _MESSAGE_TYPES.get(kind, ("", "", ""))[place] for kind in range(len(_MESSAGE_TYPES) + 1)
+    ]
 
 
 def _moments(seconds: pl.Series) -> list[int]:
@@ -237,18 +237,16 @@ def _foreign(world: World) -> list[int]:
 
 def _retrieval_references(world: World, key_numbers: pl.Series) -> Any:
     """Return the 12-digit retrieval reference numbers: yymmdd of the key's day, trace number."""
-    last = int(key_numbers.max() or 0) // 10_000_000  # type: ignore[call-overload]
+    keys = key_numbers.to_numpy()
+    last = int(keys.max(initial=0)) // EVENTS_PER_DAY
     days = [
         int(f"{world.first_date + timedelta(days=offset):%y%m%d}") for offset in range(last + 1)
     ]
-    keys = key_numbers.to_numpy()
-    return np.array(days)[keys // 10_000_000] * TRACE_NUMBERS + keys % TRACE_NUMBERS
+    return np.array(days)[keys // EVENTS_PER_DAY] * TRACE_NUMBERS + keys % TRACE_NUMBERS
 
 
 def _merchant_orders(world: World, order_numbers: pl.Series) -> list[str]:
     """Return the merchant's order numbers, as the platform prints them."""
-    from tieout.simulator.texts import compact_dates  # noqa: PLC0415
-
     texts = pl.DataFrame(
         {"day": compact_dates(world.first_date, order_numbers), "order": padded(order_numbers, 9)}
     )
@@ -270,7 +268,9 @@ def _alfee(world: World, records: pl.DataFrame) -> tuple[bytes, int]:
     fees = np.where(amounts >= 0, size, -size)
     out = Records(rows.height, ALFEE_BYTES, fields(_ALFEE_WIDTHS))
     out.text(2, "1")
-    out.lookup(3, ["01", "02"], np.array([int(kind == "credit") for kind in world.card_kinds])[serials])
+    out.lookup(
+        3, ["01", "02"], np.array([int(kind == "credit") for kind in world.card_kinds])[serials]
+    )
     out.text(4, "03")
     out.text(5, "4")
     out.lookup(6, ["0", "1"], np.array(_foreign(world))[serials])

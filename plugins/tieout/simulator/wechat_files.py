@@ -1,7 +1,7 @@
 """WeChat Pay's trade bill (交易账单), form ALL: 27 columns, backticks, UTF-8 with BOM, CRLF.
 
-Fees are a rate a merchant agreed with WeChat (0.2 % to 0.6 %), rounded half up to the fen, printed with
-five decimals: positive on payments, negative on refunds.
+Fees are a rate a merchant agreed with WeChat (0.2 % to 0.6 %), rounded half up to the fen,
+printed with five decimals: positive on payments, negative on refunds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The fixed part of the simulated acquirer: merchants, contracts, fee rates, payees and cards.
 
-Everything follows from the seed, the number of merchants and the first date; a date's files are full
-snapshots of it.
+Everything follows from the seed, the number of merchants and the first date; a date's files are
+full snapshots of it.
 """
 
 from __future__ import annotations
@@ -131,9 +131,7 @@ class World:
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
-def build_world(
-    seed: int, first_date: date, days: int, transactions: int, merchants: int
-) -> World:
+def build_world(seed: int, first_date: date, days: int, transactions: int, merchants: int) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
     count = max(merchants, MINIMUM_MERCHANTS)
