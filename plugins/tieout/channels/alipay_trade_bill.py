@@ -419,7 +419,7 @@ def _control_totals(footer: Sequence[str], frame: pl.DataFrame) -> tuple[Control
 
 def _declared(totals: Sequence[ControlTotal], name: str) -> int | None:
     """Return what the footer states of payments and refunds together."""
-    stated = [total.declared or 0 for total in totals if total.name.endswith(name)]
+    stated = [total.declared or 0 for total in totals if total.name.endswith(f" {name}")]
     return sum(stated) if stated else None
 
 
