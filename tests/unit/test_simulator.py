@@ -1,0 +1,368 @@
+"""The simulator's files: deterministic, in the real formats, with every kind of ordinary life."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import xmlschema
+from lxml import etree
+
+from tieout.errors import TieoutError
+from tieout.simulator import INJECTIONS, bank, simulate
+from tieout.simulator.bank import BankLine, BankLineDetail
+from tieout.simulator.identifiers import (
+    card_number,
+    cnaps_check_digit,
+    is_luhn_valid,
+    merchant_codes,
+)
+
+FIRST_DATE = date(2026, 9, 24)
+SCHEMA = Path("/work/shared/samples/schemas/camt.053.001.08.xsd")
+PLATFORM_SCHEMA = Path(__file__).parents[2] / "plugins/tieout/channels/platform_schema.json"
+OUTCOMES = {
+    "matched",
+    "system_in_doubt",
+    "system_one_sided",
+    "system_resolved",
+    "channel_in_doubt",
+    "channel_one_sided",
+    "channel_resolved",
+}
+
+
+def make(folder: Path, seed: int = 7, days: int = 7, inject: tuple[str, ...] = ()) -> Path:
+    """Simulate a small week into ``folder``; return it."""
+    simulate(folder / "inbox", seed, FIRST_DATE, days, 90, 9, inject, folder / "truth")
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the digest of every file by its path in ``folder``."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def results(folder: Path) -> pl.DataFrame:
+    """Return the truth of all dates."""
+    parts = [
+        pl.read_csv(path, infer_schema=False).with_columns(accounting_date=pl.lit(path.parent.name))
+        for path in sorted((folder / "truth").glob("*/results.csv"))
+    ]
+    return pl.concat(parts)
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One simulated week."""
+    return make(tmp_path_factory.mktemp("week"))
+
+
+def test_the_same_arguments_give_the_same_bytes(week: Path, tmp_path: Path) -> None:
+    first = digests(week)
+    assert len(first) > 90
+    assert digests(make(tmp_path / "again")) == first
+    other = digests(make(tmp_path / "other", seed=8))
+    assert other["inbox/unionpay/20260924/IND26092401ACOMN"] != (
+        first["inbox/unionpay/20260924/IND26092401ACOMN"]
+    )
+
+
+def test_a_date_does_not_depend_on_how_many_follow(week: Path, tmp_path: Path) -> None:
+    short = digests(make(tmp_path, days=3))
+    of_first_two = [
+        path for path in short if re.match(r"inbox/(unionpay|wechat|alipay)/2026092[45]", path)
+    ]
+    assert len(of_first_two) == 10
+    assert {path: short[path] for path in of_first_two} == {
+        path: digests(week)[path] for path in of_first_two
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_seed_has_all_seven_outcomes_and_breaks(seed: int, tmp_path: Path) -> None:
+    simulate(tmp_path / "inbox", seed, FIRST_DATE, 4, 1, 1, [], tmp_path / "truth")
+    truth = results(tmp_path)
+    assert set(truth["outcome"]) == OUTCOMES
+    reasons = set(truth["break_reason"].drop_nulls())
+    assert reasons == {"amount_mismatch", "duplicate"}
+    for side in ("system_one_sided", "channel_one_sided"):
+        duplicated = (pl.col("outcome") == side) & (pl.col("break_reason") == "duplicate")
+        assert truth.filter(duplicated).height, f"no duplicate on the side of {side}"
+
+
+def test_every_channel_is_open_in_both_directions(week: Path) -> None:
+    truth = results(week)
+    for channel in ("unionpay", "wechat", "alipay"):
+        seen = set(truth.filter(pl.col("channel") == channel)["outcome"])
+        assert {"matched", "system_in_doubt", "channel_in_doubt", "channel_one_sided"} <= seen
+
+
+def test_the_week_has_its_adjustments_and_catch_ups(week: Path) -> None:
+    days = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((week / "truth").glob("*/day.json"))
+    ]
+    assert len(days) == 7
+    codes = Counter(item["adjustment_code"] for day in days for item in day["adjustments"])
+    assert set(codes) == {"E04", "E20", "E22", "E23", "E30", "E32", "E74"}
+    dispositions = {item["disposition"] for day in days for item in day["adjustments"]}
+    assert dispositions == {"applied", "charged", "suspended", "no_funds", "fee"}
+    assert all(day["catch_up_voucher_ids"] for day in days)
+
+
+@pytest.mark.parametrize(("suffix", "width"), [("ACOMN", 500), ("AERRN", 545), ("ALFEE", 460)])
+def test_unionpay_records_have_the_format_s_width(week: Path, suffix: str, width: int) -> None:
+    files = sorted((week / "inbox/unionpay").glob(f"*/*{suffix}"))
+    assert len(files) == 7
+    records = [line for path in files for line in path.read_bytes().split(b"\r\n")[:-1]]
+    assert records
+    assert {len(record) for record in records} == {width}
+
+
+def test_wechat_rows_and_summary_agree(week: Path) -> None:
+    files = sorted((week / "inbox/wechat").glob("*/*.csv"))
+    assert len(files) == 7
+    for path in files:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = [line.removeprefix("`").split(",`") for line in lines[1:-2]]
+        assert rows
+        assert {len(row) for row in rows} == {27}
+        summary = lines[-1].removeprefix("`").split(",`")
+        # 应结订单金额, 退款金额, 充值券退款金额, 手续费, 订单金额, 申请退款金额
+        totals = [fen(row_sum(rows, place)) for place in (13, 17, 18, 23, 25, 26)]
+        assert [int(summary[0]), *map(fen, summary[1:])] == [len(rows), *totals]
+        assert any(row[9] == "REFUND" and row[22].startswith("-") for row in rows)
+
+
+def fen(yuan: str) -> int:
+    """Return yuan with two or more decimals in fen."""
+    whole, cents = yuan.lstrip("-").split(".")
+    assert set(cents[2:]) <= {"0"}
+    return (-1 if yuan.startswith("-") else 1) * (int(whole) * 100 + int(cents[:2]))
+
+
+def row_sum(rows: list[list[str]], place: int) -> str:
+    """Return the sum of a column (from 1), printed in yuan."""
+    total = sum(fen(row[place - 1]) for row in rows)
+    return f"{'-' if total < 0 else ''}{abs(total) // 100}.{abs(total) % 100:02d}"
+
+
+def test_alipay_archives_are_as_alipay_makes_them(week: Path) -> None:
+    files = sorted((week / "inbox/alipay").glob("*/*.zip"))
+    assert len(files) == 7
+    for path in files:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename.encode("cp437").decode("gbk") for member in members]
+            assert all(not member.flag_bits & 0x800 for member in members)
+            detail = next(m for m, name in zip(members, names, strict=True) if "汇总" not in name)
+            lines = archive.read(detail).decode("gb18030").split("\r\n")
+        rows = [line.split(",") for line in lines if line[:4].isdigit()]
+        assert rows
+        assert {len(row) for row in rows} == {25}
+        assert {row[2].strip() for row in rows} == {"交易", "退款"}
+        paid = sum(fen(row[12]) for row in rows if row[2].strip() == "交易")
+        stated = re.search(r"#交易合计：(\d+)笔，商家实收共([\d.]+)元", "\n".join(lines))
+        assert stated is not None
+        assert fen(stated[2]) == paid
+
+
+def test_platform_files_follow_the_schema(week: Path) -> None:
+    kinds = json.loads(PLATFORM_SCHEMA.read_text(encoding="utf-8"))["file_kinds"]
+    for kind, definition in kinds.items():
+        files = sorted((week / "inbox/platform").glob(f"*/{kind}_*.csv"))
+        assert len(files) == (1 if kind == "opening_balances" else 7)
+        for path in files:
+            *lines, trailer = path.read_text(encoding="utf-8").splitlines()
+            rows = list(csv.DictReader(lines))
+            assert list(csv.reader(io.StringIO(lines[0])))[0] == [
+                column["name"] for column in definition["columns"]
+            ]
+            check_rows(rows, definition["columns"])
+            control = definition["control_total_column"]
+            total = "" if control is None else sum(int(row[control]) for row in rows)
+            assert trailer == f"#rows={len(rows)};amount_minor_sum={total}"
+
+
+def check_rows(rows: list[dict[str, str]], columns: list[dict[str, Any]]) -> None:
+    """Assert required values, allowed values and patterns."""
+    for column in columns:
+        values = [row[column["name"]] for row in rows]
+        present = [value for value in values if value]
+        if column["required"]:
+            assert len(present) == len(values), column["name"]
+        if "allowed" in column:
+            assert set(present) <= set(column["allowed"]), column["name"]
+        if "pattern" in column:
+            assert all(re.search(column["pattern"], value) for value in present), column["name"]
+
+
+def test_refunds_never_exceed_their_original(week: Path) -> None:
+    rows = [
+        row
+        for path in sorted((week / "inbox/platform").glob("*/source_vouchers_*.csv"))
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()[:-1])
+    ]
+    vouchers = {row["voucher_id"]: row for row in rows}
+    assert len(vouchers) == len(rows)
+    refunds = [row for row in rows if row["transaction_type"] == "refund"]
+    assert any(int(row["original_refunded_before_minor"]) > 0 for row in refunds)
+    given_back: Counter[str] = Counter()
+    for row in refunds:
+        original = vouchers[row["original_voucher_id"]]
+        assert original["amount_minor"] == row["original_amount_minor"]
+        assert original["transaction_at"] == row["original_transaction_at"]
+        assert original["account_id"] == row["account_id"]
+        assert original["channel_order_id"] == row["channel_order_id"]
+        assert int(row["original_refunded_before_minor"]) == given_back[original["voucher_id"]]
+        given_back[original["voucher_id"]] -= int(row["amount_minor"])
+    assert all(
+        given <= int(vouchers[voucher]["amount_minor"]) for voucher, given in given_back.items()
+    )
+
+
+def test_card_numbers_stand_only_in_unionpay_s_files(week: Path) -> None:
+    cards = set()
+    for path in sorted((week / "inbox/unionpay").glob("*/*ACOMN")):
+        cards |= {line[42:61].strip() for line in path.read_text("gbk").splitlines()}
+    assert len(cards) > 50
+    assert all(is_luhn_valid(card) for card in cards)
+    for path in sorted(week.rglob("*")):
+        if path.is_file() and "unionpay" not in path.parts and path.suffix != ".zip":
+            text = path.read_text("utf-8")
+            assert not any(card in text for card in cards), path
+
+
+def statements(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return (name, opening, closing, sum of entries) of each statement in the order sent."""
+    found = []
+    for path in sorted((folder / "inbox/bank").glob("*/camt053_*.xml")):
+        root = etree.parse(path).getroot()
+        ns = {"c": bank.NAMESPACE}
+        opening, closing = (signed(balance) for balance in root.findall(".//c:Bal", ns))
+        entries = sum(signed(entry) for entry in root.findall(".//c:Ntry", ns))
+        found.append((path.name, opening, closing, entries))
+    return found
+
+
+def signed(element: Any) -> int:
+    """Return an element's amount in fen, credits positive."""
+    ns = {"c": bank.NAMESPACE}
+    amount = fen(element.findtext("c:Amt", namespaces=ns))
+    return amount if element.findtext("c:CdtDbtInd", namespaces=ns) == "CRDT" else -amount
+
+
+def test_the_bank_sends_statements_in_a_chain_whenever_it_is_asked(tmp_path: Path) -> None:
+    make(tmp_path)
+    inbox, truth = tmp_path / "inbox", tmp_path / "truth"
+    sent = statements(tmp_path)
+    assert [name[-14:-6] for name, *_ in sent] == ["20260925", "20260926", "20260927", "20260928"]
+    payout = BankLine(
+        -300,
+        "代付",
+        "PAYOUT M1",
+        (BankLineDetail(-100, "E1", "甲"), BankLineDetail(-200, "E2", "乙")),
+        batch_message_id="M1",
+    )
+    first = bank.write_statement(inbox, truth, date(2026, 9, 28), [payout], reference="M1")
+    assert first.endswith("20260928_2.xml")
+    assert bank.write_statement(inbox, truth, date(2026, 9, 28), [payout], reference="M1") == first
+    bank.deliver(inbox, truth, date(2026, 10, 8))
+    # Answered late: booked on the last date that was sent.
+    late = bank.write_statement(inbox, truth, date(2026, 9, 29), [payout], reference="M2")
+    assert late.endswith("20261008_2.xml")
+    assert bank.deliver(inbox, truth, date(2026, 10, 8)) == []
+    chain = statements(tmp_path)
+    assert len(chain) == 10
+    assert all(opening + entries == closing for _, opening, closing, entries in chain)
+    assert all(after[1] == before[2] for before, after in zip(chain, chain[1:], strict=False))
+    assert bank.closing_balance(truth) == chain[-1][2]
+    opening = json.loads((truth / "bank/state.json").read_text())["opening_balance_minor"]
+    assert chain[0][1] == opening
+    # The same simulation again leaves the bank's statements as they are.
+    before = digests(inbox)
+    make(tmp_path)
+    assert digests(inbox) == before
+
+
+@pytest.mark.skipif(not SCHEMA.exists(), reason="the ISO schema is not on this machine")
+def test_statements_are_valid_against_the_iso_schema(tmp_path: Path) -> None:
+    make(tmp_path)
+    inbox, truth = tmp_path / "inbox", tmp_path / "truth"
+    bank.write_statement(
+        inbox,
+        truth,
+        date(2026, 9, 28),
+        [
+            BankLine(-5, "代付", "PAYOUT M&1", (BankLineDetail(-5, "E1", "<甲>"),), "M&1"),
+            BankLine(5, "退票", "RETURN", (BankLineDetail(5, "E1", "甲", None, "AC04"),), None, True),
+            BankLine(-7, "中国银联股份有限公司", "UPSETTLE 20260928"),
+        ],
+    )
+    schema = xmlschema.XMLSchema(str(SCHEMA))
+    files = sorted((inbox / "bank").glob("*/camt053_*.xml"))
+    assert len(files) == 5
+    for path in files:
+        schema.validate(str(path))
+
+
+def test_another_simulation_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, days=2)
+    with pytest.raises(TieoutError, match="another simulation"):
+        make(tmp_path, seed=9, days=2)
+
+
+@pytest.mark.parametrize("kind", sorted(INJECTIONS))
+def test_an_injection_changes_its_date_and_says_what_must_follow(
+    kind: str, tmp_path: Path
+) -> None:
+    clean = make(tmp_path / "clean", days=3)
+    faulty = make(tmp_path / "faulty", days=3, inject=(kind,))
+    for folder in (clean, faulty):
+        bank.deliver(folder / "inbox", folder / "truth", date(2026, 9, 28))
+    noted = json.loads((faulty / "truth/injections.json").read_text(encoding="utf-8"))
+    assert [item["kind"] for item in noted] == [kind]
+    assert noted[0]["accounting_date"] == "2026-09-25"
+    assert noted[0]["fails"] in {"close", "close_or_gate", "gate", "none"}
+    changed = set(digests(clean / "inbox").items()) ^ set(digests(faulty / "inbox").items())
+    paths = {path for path, _ in changed}
+    assert paths
+    if kind == "missing_payee":
+        assert {path.split("/")[0] for path in paths} == {"platform"}
+    elif noted[0]["fails"] == "gate":
+        assert {path.split("/")[0] for path in paths} == {"bank"}
+    else:
+        assert all("/20260925/" in path for path in paths)
+    # What the acquirer really did is the same.
+    assert results(clean).equals(results(faulty))
+
+
+def test_an_unknown_injection_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TieoutError, match="unknown injection 'nothing'"):
+        make(tmp_path, inject=("nothing",))
+
+
+def test_identifiers_are_valid_and_harmless() -> None:
+    # The numbers of three banks' head offices, as published, and UnionPay's public test card.
+    for code in ("102100099996", "104100000004", "105100000017"):
+        assert cnaps_check_digit(code[:-1]) == code[-1]
+    assert card_number("6216261", 19, 1) == "6216261000000000018"
+    codes = merchant_codes()
+    drawn = [next(codes)[0] for _ in range(200)]
+    assert len(set(drawn)) == 200
+    assert not any(is_luhn_valid(code) for code in drawn)
