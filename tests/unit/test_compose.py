@@ -1,0 +1,349 @@
+"""The production-like stack, as far as it can be checked without a container engine.
+
+Every reference must lead somewhere: services, volumes, secrets, build targets, copied files,
+variables, Airflow's options and commands. The image's install step is run, with exactly the files it copies.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.fernet import Fernet
+
+from tieout import secrets
+from tieout.settings import load_settings
+
+PROJECT = load_settings({}).project_dir
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+COMPOSE_TEXT = (PROJECT / "docker-compose.yml").read_text()
+DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+AIRFLOW_SERVICES = sorted(
+    name for name, service in SERVICES.items() if "AIRFLOW_HOME" in service.get("environment", {})
+)
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order, continuation lines joined, comments left out."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
+    return [
+        (line.split(None, 1)[0], " ".join(line.split()[1:]))
+        for line in text.splitlines()
+        if line.strip()
+    ]
+
+
+def stage(name: str) -> list[tuple[str, str]]:
+    """The instructions of one build stage."""
+    found: list[tuple[str, str]] = []
+    inside = False
+    for word, rest in instructions():
+        if word == "FROM":
+            inside = rest.endswith(f" AS {name}")
+        if inside:
+            found.append((word, rest))
+    return found
+
+
+def copies(name: str) -> list[tuple[list[str], str]]:
+    """(sources, target) of every COPY of a stage."""
+    return [(rest.split()[:-1], rest.split()[-1]) for word, rest in stage(name) if word == "COPY"]
+
+
+def volume_uses() -> Iterator[tuple[str, str, str]]:
+    """(service, volume, target) of every mount."""
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", []):
+            if isinstance(mount, dict):
+                yield name, mount["source"], mount["target"]
+            else:
+                source, target = mount.split(":")[:2]
+                yield name, source, target
+
+
+def test_the_stack_has_its_parts() -> None:
+    assert set(SERVICES) == {
+        "postgres",
+        "tieout-migrate",
+        "airflow-migrate",
+        "api-server",
+        "scheduler",
+        "dag-processor",
+        "triggerer",
+        "sftp",
+        "docs",
+    }
+    assert len(AIRFLOW_SERVICES) == 6
+
+
+def test_every_service_knows_where_its_image_comes_from_and_which_version() -> None:
+    images = [service["image"] for service in SERVICES.values()]
+    images += [rest.split(" AS ")[0] for word, rest in instructions() if word == "FROM"]
+    assert len(images) > len(SERVICES)
+    for image in images:
+        assert re.fullmatch(r"[a-z-]+:\d+\.\d+(\.\d+)?(-[a-z]+)*", image), image
+
+
+def test_every_build_leads_to_a_stage() -> None:
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    assert len(built) == 7
+    for build in built:
+        assert (PROJECT / build["context"] / build["dockerfile"]).is_file()
+        assert stage(build["target"]), build
+
+
+def test_every_dependency_is_a_service_that_can_meet_its_condition() -> None:
+    conditions = {"service_healthy", "service_completed_successfully"}
+    seen = 0
+    for name, service in SERVICES.items():
+        for needed, how in service.get("depends_on", {}).items():
+            seen += 1
+            assert needed in SERVICES, (name, needed)
+            assert how["condition"] in conditions
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[needed], (name, needed)
+            else:
+                assert SERVICES[needed]["restart"].startswith("on-failure"), (name, needed)
+    assert seen >= 9
+
+
+def test_dependencies_do_not_go_in_a_circle() -> None:
+    done: set[str] = set()
+    while len(done) < len(SERVICES):
+        ready = {
+            name for name, service in SERVICES.items() if set(service.get("depends_on", {})) <= done
+        }
+        assert ready > done, f"a circle among {set(SERVICES) - done}"
+        done = ready
+
+
+def test_every_volume_and_secret_is_declared_and_used() -> None:
+    used = {volume for _, volume, _ in volume_uses()}
+    assert used == set(COMPOSE["volumes"])
+    secrets_used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
+    assert secrets_used == set(COMPOSE["secrets"])
+
+
+def test_inbox_outbox_and_docs_are_the_same_volumes_on_both_sides() -> None:
+    where = {(service, volume): target for service, volume, target in volume_uses()}
+    environment = SERVICES["scheduler"]["environment"]
+    assert environment["TIEOUT_INBOX"] == "file://" + where["scheduler", "inbox"]
+    assert environment["TIEOUT_OUTBOX"] == "file://" + where["scheduler", "outbox"]
+    assert where["sftp", "inbox"].startswith("/srv/drop/")
+    assert "ChrootDirectory /srv/drop" in (PROJECT / "docker/sftp/sshd_config").read_text()
+    home = environment["TIEOUT_HOME"]
+    assert where["scheduler", "home"] == home
+    assert where["scheduler", "docs"] == str(load_settings({"TIEOUT_HOME": home}).docs_dir)
+    assert where["docs", "docs"]
+
+
+def test_only_the_drop_is_reachable_from_other_machines() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(ports) == {"api-server", "docs", "sftp"}
+    for name, published in ports.items():
+        for port in published:
+            assert name == "sftp" or port.startswith("127.0.0.1:"), (name, port)
+
+
+def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path) -> None:
+    wanted = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
+    assert len(wanted) >= 7
+    assert all(
+        rest == ":?run bin/compose-env}" for rest in re.findall(r"\$\{\w+([^}]*\})", COMPOSE_TEXT)
+    )
+    file = tmp_path / "compose.env"
+    run = [str(PROJECT / "bin/compose-env"), str(file)]
+    subprocess.run(run, check=True, env={**os.environ, "HOME": str(tmp_path)})
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    values = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert set(values) == wanted
+    # The keys are ones the programs take, and never the same twice.
+    Fernet(values["TIEOUT_DATA_KEY"])
+    Fernet(values["TIEOUT_AIRFLOW_FERNET_KEY"])
+    assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == secrets.MINIMUM_KEY_BYTES
+    assert re.fullmatch(r"[0-9a-f]{48}", values["TIEOUT_PG_PASSWORD"])
+    assert len(set(values.values())) == len(values)
+    # A second run would make the stack's data unreadable.
+    again = subprocess.run(run, check=False, capture_output=True, text=True)
+    assert again.returncode != 0
+    assert "stays" in again.stderr
+    assert file.read_text().startswith("TIEOUT_PG_PASSWORD=" + values["TIEOUT_PG_PASSWORD"])
+
+
+def test_no_secret_stands_in_the_files() -> None:
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|SECRET|_KEY$|_URL$|CONN$", name) and "http" not in value:
+                assert "${" in value, name
+
+
+def test_every_tieout_variable_is_one_the_program_reads() -> None:
+    names = {
+        name
+        for service in AIRFLOW_SERVICES
+        for name in SERVICES[service]["environment"]
+        if name.startswith("TIEOUT_")
+    }
+    assert len(names) >= 6
+    source = "".join(
+        (PROJECT / "plugins/tieout" / file).read_text() for file in ("settings.py", "secrets.py")
+    )
+    assert {name for name in names if f'"{name}"' not in source} == set()
+
+
+def test_both_programs_use_one_database_server() -> None:
+    environment = SERVICES["scheduler"]["environment"]
+    url = environment["TIEOUT_DATABASE_URL"]
+    assert "@postgres:5432/" in url
+    # Airflow's own database is what `tieout.database.airflow_url` makes and asks.
+    expected = "postgresql+psycopg2://" + url.partition("://")[2] + "_airflow"
+    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == expected
+
+
+def test_every_airflow_option_exists() -> None:
+    package = importlib.util.find_spec("airflow")  # an import would make ~/airflow
+    assert package is not None
+    assert package.origin is not None
+    templates = Path(package.origin).parent / "config_templates" / "config.yml"
+    known = yaml.safe_load(templates.read_text())
+    names = {
+        name
+        for service in AIRFLOW_SERVICES
+        for name in SERVICES[service]["environment"]
+        if name.startswith("AIRFLOW__")
+    }
+    assert len(names) >= 15
+    for name in names:
+        _, section, option = name.lower().split("__")
+        assert option in known[section]["options"], name
+
+
+def test_every_airflow_command_exists(tmp_path: Path) -> None:
+    commands = [SERVICES[service]["command"] for service in AIRFLOW_SERVICES]
+    commands = [command for command in commands if command[0] == "airflow"]
+    checks = [
+        service["healthcheck"]["test"][1:]
+        for service in SERVICES.values()
+        if service.get("healthcheck", {}).get("test", ["", ""])[1] == "airflow"
+    ]
+    assert (len(commands), len(checks)) == (5, 3)
+    # One Airflow process for all: each command line is parsed, none is run.
+    script = (
+        "import sys, json; from airflow.cli import cli_parser; parser = cli_parser.get_parser();"
+        "[parser.parse_args(words[1:]) for words in json.loads(sys.argv[1])]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(commands + checks)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+def test_the_migration_command_is_a_module() -> None:
+    command = SERVICES["tieout-migrate"]["command"]
+    assert command[:2] == ["python", "-m"]
+    assert (PROJECT / "plugins" / Path(*command[2].split(".")) / "__main__.py").is_file()
+
+
+# --- the image ----------------------------------------------------------------------------------
+
+
+def test_what_is_copied_is_there_and_is_sent_to_the_engine() -> None:
+    allowed = {
+        line[1:]
+        for line in (PROJECT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    sources = [
+        source for name in ("tieout", "sftp") for group, _ in copies(name) for source in group
+    ]
+    assert len(sources) >= 10
+    for source in sources:
+        assert (PROJECT / source).exists(), source
+        assert source in allowed or source.split("/")[0] in allowed, source
+    assert {path for path in allowed if not (PROJECT / path).exists()} == set()
+
+
+def test_the_image_and_the_makefile_install_with_the_same_script() -> None:
+    runs = [rest for word, rest in stage("tieout") if word == "RUN"]
+    assert runs[0] == "bin/install"
+    assert not any(re.search(r"\b(pip|uv|apt-get)\b", run) for run in runs)
+    makefile = (PROJECT / "Makefile").read_text()
+    setup = re.search(r"^setup:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert setup is not None
+    assert setup[1].split() == ["@bin/install", "$(VENV)"]
+    assert re.search(r"^VENV := \.venv$", makefile, re.MULTILINE)
+    for target in ("close", "test", "ui", "docs", "lint", "bench"):
+        assert re.search(rf"^{target}: setup ", makefile, re.MULTILINE), target
+
+
+def test_the_image_installs_with_what_it_copies(tmp_path: Path) -> None:
+    """Run the image's step in a folder that holds exactly what was copied before it."""
+    image = tmp_path / "opt" / "tieout"
+    image.mkdir(parents=True)
+    for word, rest in stage("tieout"):
+        if (word, rest) == ("RUN", "bin/install"):
+            break
+        if word != "COPY":
+            continue
+        *sources, target = rest.split()
+        for source in sources:
+            origin = PROJECT / source
+            goal = image / target / origin.name if target == "./" else image / target
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            if origin.is_dir():
+                shutil.copytree(origin, goal, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(origin, goal)
+    else:
+        pytest.fail("the image does not run bin/install")
+    environment = {**os.environ, "PYTHON": sys.executable}
+    try:
+        for _ in range(2):
+            subprocess.run(["bin/install"], cwd=image, env=environment, check=True, timeout=500)
+        code = "import tieout, alembic, psycopg; print(tieout.__file__)"
+        done = subprocess.run(
+            [".venv/bin/python", "-c", code], cwd=image, check=True, capture_output=True, text=True
+        )
+        assert Path(done.stdout.strip()) == image / "plugins" / "tieout" / "__init__.py"
+        assert (image / ".venv/bin/tieout").is_file()
+        assert (image / ".venv/bin/airflow").is_file()
+    finally:
+        shutil.rmtree(image)
+
+
+def test_without_a_suitable_python_the_installation_says_what_to_do(tmp_path: Path) -> None:
+    fake = tmp_path / "python3"
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    for name in ("dirname", "cat", "cksum", "rm"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    done = subprocess.run(
+        [str(PROJECT / "bin/install"), str(tmp_path / "venv")],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "no Python 3.11, 3.12 or 3.13" in done.stderr
+    assert "apt-get install python3" in done.stderr
+    assert not (tmp_path / "venv").exists()
