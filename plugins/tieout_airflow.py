@@ -22,7 +22,7 @@ app = FastAPI(title="Tieout documents", docs_url=None, redoc_url=None, openapi_u
 
 @app.get("/docs/{name}/{path:path}")
 def document(name: str, path: str, user: GetUserDep) -> FileResponse:
-    """Return a file of the dbt docs or the Data Docs; 401 without a login, 404 where there is none."""
+    """Return a file of the documents; 401 without a login, 404 where there is none."""
     if user is None or name not in FOLDERS:
         raise HTTPException(status_code=404)
     root = (load_settings().docs_dir / FOLDERS[name]).resolve()

@@ -576,6 +576,9 @@ def _is_alive(
         return row is None or not row[0]
     url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
     with psycopg.connect(url) as airflow:
+        table = airflow.execute("select to_regclass('public.dag_run')").fetchone()
+        if table is None or table[0] is None:
+            return False
         row = airflow.execute(
             "select state from dag_run where dag_id = %s and run_id = %s", [kind, owner]
         ).fetchone()

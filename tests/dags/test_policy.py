@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
 def test_the_steps_follow_one_another(dag_bag: Any, dag_id: str, order: list[str]) -> None:
     dag = dag_bag.dags[dag_id]
     assert sorted(task.task_id for task in dag.tasks) == sorted(order)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, f"{before} >> {after}"
     assert dag.get_task("claim").is_setup
     assert dag.get_task("release").is_teardown
