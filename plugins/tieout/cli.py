@@ -178,14 +178,9 @@ def land(
 
     settings = _home()
     report = landing.land(settings, paths=paths or None)
-    refused = 0
-    for file in report.files:
-        if file.status not in {"landed", "known"}:
-            refused += 1
-            print(f"{file.status:<12} {file.file_name}: {file.reason}")
     counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     _say(f"landed from {settings.inbox_url}: {counted}")
-    if refused:
+    if report.problems:
         _stop("next: ask for corrected files; the bad rows are in control.quarantined_rows", 1)
     _say("next: tieout close DATE")
 
