@@ -38,6 +38,7 @@ lint: setup ## Check style, types and YAML of the whole project
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
+	$(BIN)/python bin/check-sql
 
 format: setup ## Rewrite the Python files in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

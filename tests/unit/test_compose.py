@@ -1,7 +1,8 @@
 """The production-like stack, as far as it can be checked without a container engine.
 
 Every reference must lead somewhere: services, volumes, secrets, build targets, copied files,
-variables, Airflow's options and commands. The image's install step is run, with exactly the files it copies.
+variables, Airflow's options and commands. The image's install step is run, with exactly the files
+it copies.
 """
 
 from __future__ import annotations

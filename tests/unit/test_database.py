@@ -187,6 +187,20 @@ def test_a_killed_server_that_nobody_reaps_does_not_block_the_next(new_home: Set
         parent.communicate()
 
 
+def test_a_server_that_nobody_reaps_is_stopped_all_the_same(new_home: Settings) -> None:
+    parent = run_starter(new_home, 120)
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline().startswith("postgresql://")
+        began = time.monotonic()
+        assert database.stop_server(new_home)
+        assert time.monotonic() - began < 20
+        assert not database.is_running(new_home)
+    finally:
+        parent.kill()
+        parent.communicate()
+
+
 def test_a_pid_file_that_names_a_stranger_does_not_block(new_home: Settings) -> None:
     """After a reboot the number may belong to any process: here, to this test."""
     database.ensure_server(new_home)
