@@ -1,0 +1,68 @@
+-- No check of the gate (闸门检查) can be left out unnoticed: each has at least one row for the payment date, and
+-- each expected arrival group has its row in both checks of its money.
+{{ config(tags=['payment']) }}
+
+with wanted_checks as (
+    select
+        check_name,
+        'any' as subject
+    from (
+        values
+        ('files_complete_and_totals_agree'),
+        ('accounting_dates_closed'),
+        ('no_unposted_source_voucher'),
+        ('trial_balance_zero'),
+        ('suspense_rollforward_exact'),
+        ('statement_rollforward_exact'),
+        ('adjustments_tie'),
+        ('statements_sum_to_clearing_records'),
+        ('clearing_records_sum_to_entries'),
+        ('payable_statement_has_payee'),
+        ('no_account_paid_twice'),
+        ('balance_equation_zero'),
+        ('channel_receivable_zero'),
+        ('equation_covers_clearing'),
+        ('late_arrivals_explained'),
+        ('bank_statement_continuity'),
+        ('no_unclassified_bank_line'),
+        ('reserve_covers_payouts'),
+        ('open_system_suspense_within_limit')
+    ) as names (check_name)
+),
+
+wanted_groups as (
+    select
+        checks.check_name,
+        arrival_groups.arrival_group_id as subject
+    from {{ ref('int_calendar__arrival_groups') }} as arrival_groups
+    cross join (
+        values
+        ('balance_equation_zero'),
+        ('channel_receivable_zero')
+    ) as checks (check_name)
+    where arrival_groups.arrival_date > {{ previous_payment_date() }}
+        and arrival_groups.arrival_date <= {{ payment_date() }}
+),
+
+wanted as (
+    select * from wanted_checks
+    union
+    select * from wanted_groups
+),
+
+gate_checks as (
+    select
+        check_name,
+        subject
+    from {{ ref('gate_checks') }}
+    where payment_date = {{ payment_date() }}
+)
+
+select
+    wanted.check_name,
+    wanted.subject
+from wanted
+left join gate_checks
+    on wanted.check_name = gate_checks.check_name
+    and wanted.subject in ('any', gate_checks.subject)
+where gate_checks.check_name is null

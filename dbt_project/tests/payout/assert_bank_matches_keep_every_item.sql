@@ -1,0 +1,65 @@
+-- Every line the bank wrote since the payment date before, and every entry of the bank journal (银行日记账), stands
+-- in exactly one match of the date: matching neither loses nor doubles an item.
+{{ config(tags=['payment', 'outcomes']) }}
+
+with items as (
+    select
+        'bank' as side,
+        file_id || ':' || line_number as item_id,
+        amount_minor
+    from {{ ref('int_bank__classified_lines') }}
+    where statement_date > {{ previous_payment_date() }} and statement_date <= {{ payment_date() }}
+    union all
+    select
+        'journal' as side,
+        bank_journal_entry_id as item_id,
+        amount_minor
+    from {{ ref('bank_journal') }}
+    where payment_date = {{ payment_date() }}
+),
+
+match_lines as (
+    select
+        side,
+        item_id,
+        count(*) as line_count,
+        sum(amount_minor) as amount_minor
+    from {{ ref('bank_match_lines') }}
+    where payment_date = {{ payment_date() }}
+    group by side, item_id
+),
+
+matches as (
+    select
+        coalesce(sum(bank_amount_minor), 0) as bank_amount_minor,
+        coalesce(sum(journal_amount_minor), 0) as journal_amount_minor
+    from {{ ref('bank_matches') }}
+    where payment_date = {{ payment_date() }}
+),
+
+match_line_totals as (
+    select
+        coalesce(sum(amount_minor) filter (where side = 'bank'), 0) as bank_amount_minor,
+        coalesce(sum(amount_minor) filter (where side = 'journal'), 0) as journal_amount_minor
+    from match_lines
+)
+
+select
+    items.side,
+    items.item_id,
+    items.amount_minor,
+    match_lines.amount_minor as matched_amount_minor
+from items
+left join match_lines on items.side = match_lines.side and items.item_id = match_lines.item_id
+where match_lines.line_count is distinct from 1
+    or match_lines.amount_minor is distinct from items.amount_minor
+union all
+select
+    'all' as side,
+    'sum of the matches' as item_id,
+    match_line_totals.bank_amount_minor + match_line_totals.journal_amount_minor as amount_minor,
+    matches.bank_amount_minor + matches.journal_amount_minor as matched_amount_minor
+from matches
+cross join match_line_totals
+where matches.bank_amount_minor <> match_line_totals.bank_amount_minor
+    or matches.journal_amount_minor <> match_line_totals.journal_amount_minor
