@@ -69,20 +69,25 @@ EQUATION_TERMS: Final[tuple[tuple[str, int, str], ...]] = (
 """The terms of the balance equation with their sign in the residual (left side minus right side)."""
 
 REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
-    "files_complete",
-    "control_totals_agree",
-    "source_vouchers_posted",
-    "trial_balance_zero",
-    "suspense_rollforward_exact",
-    "statement_rollforward_exact",
+    "accounting_dates_closed",
     "adjustments_tie",
-    "statements_sum_to_clearing",
-    "payable_statements_have_payee",
-    "no_account_paid_twice",
+    "balance_equation_zero",
+    "bank_statement_continuity",
     "channel_receivable_zero",
-    "suspense_within_limit",
+    "clearing_records_sum_to_entries",
+    "equation_covers_clearing",
+    "files_complete_and_totals_agree",
+    "late_arrivals_explained",
+    "no_account_paid_twice",
+    "no_unclassified_bank_line",
+    "no_unposted_source_voucher",
+    "open_system_suspense_within_limit",
+    "payable_statement_has_payee",
     "reserve_covers_payouts",
-    "statement_count",
+    "statement_rollforward_exact",
+    "statements_sum_to_clearing_records",
+    "suspense_rollforward_exact",
+    "trial_balance_zero",
 )
 """Checks that must have at least one row for a payment date. A check that is not there did not hold."""
 
@@ -376,41 +381,6 @@ where
     and batch.holds is distinct from true
 """,
         ),
-        Rule(
-            name="statements_are_there",
-            english="The payment date has settlement statements, or an explicit zero, and as many as counted",
-            chinese="付款日有结算单，或明确为零，且份数与计数一致",
-            query="""
-with statements as (
-    select count(*) as statement_count
-    from settlement.settlement_statements as statements
-    where statements.payment_date = <<date>>
-),
-
-counted as (
-    select
-        count(*) as row_count,
-        min(batch.measured) as measured
-    from {batch} as batch
-    where
-        batch.payment_date = <<date>>
-        and batch.check_name = 'statement_count'
-)
-
-select
-    'all' as subject,
-    'statement_count' as term,
-    null::text as amount_minor,
-    null::text as currency_code,
-    statements.statement_count || ' statements stand, '
-    || coalesce(counted.measured, 'nothing') || ' counted' as detail
-from statements
-cross join counted
-where
-    counted.row_count <> 1
-    or counted.measured is distinct from statements.statement_count::text
-""",
-        ),
     ),
 )
 
@@ -418,6 +388,39 @@ GATE_STATEMENTS: Final = Suite(
     name="gate_statements",
     asset="settlement_statements",
     rules=(
+        Rule(
+            name="statements_are_there",
+            english="The payment date has settlement statements, or nothing was cleared on its dates",
+            chinese="付款日有结算单，否则其会计日期没有任何清算记录",
+            query=f"""
+with {_PAID_DATES.lstrip()},
+
+    cleared as (
+        select
+            records.currency_code,
+            count(*) as record_count,
+            sum(records.transaction_amount_minor) as amount_minor
+        from clearing.clearing_records as records
+        where records.accounting_date in (select paid_dates.accounting_date from paid_dates)
+        group by records.currency_code
+    )
+
+select
+    'settlement ' || cleared.currency_code as subject,
+    'statements' as term,
+    cleared.amount_minor::text as amount_minor,
+    cleared.currency_code,
+    cleared.record_count || ' clearing records, and no statement of the currency' as detail
+from cleared
+where not exists (
+    select 1
+    from {{batch}} as statements
+    where
+        statements.payment_date = <<date>>
+        and statements.currency_code = cleared.currency_code
+)
+""",
+        ),
         Rule(
             name="statements_roll",
             english="Every statement carries forward exactly what it does not pay, and pays nothing below zero",

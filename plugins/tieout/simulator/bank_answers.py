@@ -1,0 +1,234 @@
+"""The simulated bank's answers: it reads our payment files, reports on them, and books the debits.
+
+For each payment file of a payment date: a status report (pain.002.001.10) in the inbox, and an evening
+statement with one debit for the batch, the payments below it. A file is answered once, whatever its name;
+nothing is read from a clock.
+
+``truth/bank/answers.json`` may name end-to-end ids the bank treats otherwise (tests and drills write it;
+the sample week has none):
+
+    {"reject": {"20260928-A000001-T1-CNY-1": "AC01"},
+     "silent": ["20260928-A000002-T1-CNY-1"],
+     "return": {"20260928-A000003-T1-CNY-1": "AC04"}}
+
+A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is paid
+and comes back the same evening.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from lxml import etree
+
+from tieout.payouts import pain001
+from tieout.payouts.amounts import decimal_text
+from tieout.settings import Settings
+from tieout.simulator import bank
+from tieout.simulator.store import open_store
+from tieout.workdays import next_working_day
+
+NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
+ANSWERED_TIME_OF_DAY: Final = "16:00:00+08:00"
+PAYER_NAME: Final = "示例支付有限公司"
+_PAYMENT_FILE: Final = re.compile(r"pain001_(.+)\.xml")
+
+
+@dataclass(frozen=True)
+class AnswersReport:
+    """What the simulated bank did for one payment date."""
+
+    payment_date: date
+    files_answered: int
+    files_known: int
+    settled_count: int
+    settled_amount_minor: int
+    rejected_count: int
+    delivered: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Treatment:
+    """Payments the bank does not simply pay, by end-to-end id."""
+
+    rejects: dict[str, str]
+    silent: frozenset[str]
+    returns: dict[str, str]
+
+
+def answer(settings: Settings, payment_date: date) -> AnswersReport:
+    """Answer every payment file of ``payment_date``, then send the mornings up to the next one.
+
+    In a home without a simulated bank nothing happens.
+
+    Raises:
+        TieoutError: a payment file is not what the bank can read; it answers none of that file.
+    """
+    truth_dir = settings.truth_dir
+    if not bank.exists(truth_dir):
+        return AnswersReport(payment_date, 0, 0, 0, 0, 0, ())
+    treatment = _treatment(settings)
+    answered = known = settled = settled_minor = rejected = 0
+    for path in _payment_files(settings, payment_date):
+        content = open_store(settings.outbox_url).read(path)
+        batch = pain001.read(content, path)
+        report_path = f"bank/{payment_date:%Y%m%d}/pain002_{batch.message_id}.xml"
+        if open_store(settings.inbox_url).exists(report_path):
+            known += 1
+            continue
+        paid = [
+            payment
+            for payment in batch.payments
+            if payment.end_to_end_id not in treatment.rejects
+            and payment.end_to_end_id not in treatment.silent
+        ]
+        _book(settings, payment_date, batch, paid, treatment)
+        # The report is written last: it marks the file as answered.
+        report = status_report(batch, payment_date, treatment.rejects, treatment.silent)
+        open_store(settings.inbox_url).write(report_path, report)
+        answered += 1
+        settled += len(paid)
+        settled_minor += sum(payment.amount_minor for payment in paid)
+        rejected += sum(payment.end_to_end_id in treatment.rejects for payment in batch.payments)
+    delivered = bank.deliver(settings.inbox_url, truth_dir, next_working_day(payment_date))
+    return AnswersReport(
+        payment_date=payment_date,
+        files_answered=answered,
+        files_known=known,
+        settled_count=settled,
+        settled_amount_minor=settled_minor,
+        rejected_count=rejected,
+        delivered=tuple(delivered),
+    )
+
+
+def status_report(
+    batch: pain001.ReadBatch,
+    answered_on: date,
+    rejects: dict[str, str],
+    silent: frozenset[str] = frozenset(),
+) -> bytes:
+    """Return the pain.002.001.10 for a payment file: its group accepted, each payment on its own."""
+    document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
+    report = _add(document, "CstmrPmtStsRpt")
+    header = _add(report, "GrpHdr")
+    _add(header, "MsgId", f"SR-{batch.message_id}")
+    _add(header, "CreDtTm", f"{answered_on.isoformat()}T{ANSWERED_TIME_OF_DAY}")
+    group = _add(report, "OrgnlGrpInfAndSts")
+    _add(group, "OrgnlMsgId", batch.message_id)
+    _add(group, "OrgnlMsgNmId", pain001.MESSAGE_NAME)
+    _add(group, "OrgnlNbOfTxs", str(batch.payment_count))
+    _add(group, "OrgnlCtrlSum", decimal_text(batch.control_sum_minor, batch.currency_code))
+    reported = [payment for payment in batch.payments if payment.end_to_end_id not in silent]
+    rejected_count = sum(payment.end_to_end_id in rejects for payment in batch.payments)
+    # PART says nothing of payments without a line of their own; ACCP would accept the silent ones.
+    _add(
+        group, "GrpSts", "PART" if rejected_count or len(reported) < batch.payment_count else "ACCP"
+    )
+    if not reported:
+        return _bytes(document)
+    information = _add(report, "OrgnlPmtInfAndSts")
+    _add(information, "OrgnlPmtInfId", batch.payment_information_id)
+    for payment in reported:
+        line = _add(information, "TxInfAndSts")
+        _add(line, "OrgnlInstrId", payment.end_to_end_id)
+        _add(line, "OrgnlEndToEndId", payment.end_to_end_id)
+        reason_code = rejects.get(payment.end_to_end_id)
+        _add(line, "TxSts", "RJCT" if reason_code else "ACSC")
+        if reason_code:
+            reason = _add(line, "StsRsnInf")
+            _add(_add(reason, "Rsn"), "Cd", reason_code)
+        amount = _add(
+            _add(_add(line, "OrgnlTxRef"), "Amt"),
+            "InstdAmt",
+            decimal_text(payment.amount_minor, payment.currency_code),
+        )
+        amount.set("Ccy", payment.currency_code)
+    return _bytes(document)
+
+
+def _book(
+    settings: Settings,
+    payment_date: date,
+    batch: pain001.ReadBatch,
+    paid: list[pain001.ReadPayment],
+    treatment: _Treatment,
+) -> None:
+    """Book one debit for the batch, and what comes back; each once, by its reference."""
+    if paid:
+        debit = bank.BankLine(
+            amount_minor=-sum(payment.amount_minor for payment in paid),
+            counterparty_name=PAYER_NAME,
+            remittance_text=f"PAYOUT {batch.message_id}",
+            details=tuple(
+                bank.BankLineDetail(
+                    amount_minor=-payment.amount_minor,
+                    end_to_end_id=payment.end_to_end_id,
+                    counterparty_name=payment.account_name,
+                    remittance_text=f"PAYOUT {batch.message_id}",
+                )
+                for payment in paid
+            ),
+            batch_message_id=batch.message_id,
+        )
+        bank.write_statement(
+            settings.inbox_url, settings.truth_dir, payment_date, [debit], batch.message_id
+        )
+    returned = [payment for payment in paid if payment.end_to_end_id in treatment.returns]
+    if returned:
+        lines = [
+            bank.BankLine(
+                amount_minor=payment.amount_minor,
+                counterparty_name=payment.account_name,
+                remittance_text=f"RETURN {payment.end_to_end_id}",
+                details=(
+                    bank.BankLineDetail(
+                        amount_minor=payment.amount_minor,
+                        end_to_end_id=payment.end_to_end_id,
+                        counterparty_name=payment.account_name,
+                        remittance_text=f"RETURN {payment.end_to_end_id}",
+                        return_reason_code=treatment.returns[payment.end_to_end_id],
+                    ),
+                ),
+                is_return=True,
+            )
+            for payment in returned
+        ]
+        reference = f"{batch.message_id}/returns"
+        bank.write_statement(settings.inbox_url, settings.truth_dir, payment_date, lines, reference)
+
+
+def _treatment(settings: Settings) -> _Treatment:
+    path = settings.truth_dir / "bank" / "answers.json"
+    stated = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return _Treatment(
+        rejects=dict(stated.get("reject", {})),
+        silent=frozenset(stated.get("silent", [])),
+        returns=dict(stated.get("return", {})),
+    )
+
+
+def _payment_files(settings: Settings, payment_date: date) -> list[str]:
+    store = open_store(settings.outbox_url)
+    folder = f"payouts/{payment_date:%Y%m%d}"
+    try:
+        found = store.filesystem.ls(f"{store.root}/{folder}", detail=False)
+    except FileNotFoundError:
+        return []
+    names = sorted(str(path).rsplit("/", 1)[-1] for path in found)
+    return [f"{folder}/{name}" for name in names if _PAYMENT_FILE.fullmatch(name)]
+
+
+def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
+    element = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
+    element.text = text
+    return element
+
+
+def _bytes(document: etree._Element) -> bytes:
+    etree.indent(document, space="  ")
+    return bytes(etree.tostring(document, xml_declaration=True, encoding="UTF-8")) + b"\n"

@@ -1,0 +1,473 @@
+"""From a decision to paid: nothing is paid without a gate, nothing twice, nothing forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+
+import psycopg
+import pytest
+from lxml import etree
+
+import payment_world
+from payment_world import ACCOUNT_NAMES, ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World
+from tieout import payouts
+from tieout.errors import TieoutError
+from tieout.payouts import pain001, pain002, states, submission
+from tieout.simulator import bank, bank_answers
+
+FIRST = f"{payment_world.statement_id(1)}-1"
+TOTAL_MINOR = sum(PAYOUTS_MINOR)
+
+
+def decide(world: World, outcome: str = "passed") -> None:
+    """Store a decision on the statements as they are (the gate itself is tested elsewhere)."""
+    world.execute(
+        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+        " statements_covered, payout_amount_minor, decided_by) values (%s, %s,"
+        " gate.statement_fingerprint(%s), 3, %s, 'test')",
+        (PAYMENT_DATE, outcome, PAYMENT_DATE, TOTAL_MINOR),
+    )
+
+
+@pytest.fixture
+def submitted(world: World) -> World:
+    """A world whose payments lie in the outbox."""
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    payouts.submit(world.settings, PAYMENT_DATE)
+    return world
+
+
+def history(world: World, end_to_end_id: str = FIRST) -> list[str]:
+    """Return the states an attempt went through."""
+    return [
+        row[0]
+        for row in world.rows(
+            "select status from payout.attempt_events where attempt_id = %s order by event_no",
+            (f"A-{end_to_end_id}",),
+        )
+    ]
+
+
+def message_of(world: World) -> pain001.ReadBatch:
+    """Return the only payment file as the bank reads it."""
+    ((name, content),) = world.files("payouts").items()
+    return pain001.read(content, name)
+
+
+def report(world: World, name: str, change: Callable[[bytes], bytes] = bytes, **ids: str) -> None:
+    """Put a status report of the bank into the inbox; ``ids`` are rejected with their code."""
+    content = bank_answers.status_report(message_of(world), PAYMENT_DATE, dict(ids))
+    folder = world.inbox / "bank" / f"{PAYMENT_DATE:%Y%m%d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"pain002_{name}.xml").write_bytes(change(content))
+
+
+def bank_line(world: World, amount_minor: int, day: date, **columns: object) -> None:
+    """Land one bank line with one detail about the first payment."""
+    file_id = payment_world.file_row(
+        world, "bank", "camt053", day, file_name=f"camt053_{day}_{columns}"
+    )
+    line = {
+        "file_id": file_id,
+        "line_number": 1,
+        "accounting_date": day,
+        "statement_id": "S1",
+        "bank_account_id": "6600100200300400",
+        "statement_date": day,
+        "booking_date": day,
+        "currency_code": "CNY",
+        "amount_minor": amount_minor,
+        "is_reversal": False,
+        "is_return": False,
+        "detail_count": 1,
+        **columns,
+    }
+    payment_world.partition(world, "bank_statement_lines", day)
+    payment_world.partition(world, "bank_statement_line_details", day)
+    world.execute(
+        f"insert into raw.bank_statement_lines ({', '.join(line)})"
+        f" values ({', '.join(['%s'] * len(line))})",
+        list(line.values()),
+    )
+    world.execute(
+        "insert into raw.bank_statement_line_details (file_id, line_number, accounting_date,"
+        " detail_number, amount_minor, end_to_end_id) values (%s, 1, %s, 1, %s, %s)",
+        (file_id, day, amount_minor, FIRST),
+    )
+
+
+# --- the gate stands before the money -------------------------------------------------------------
+
+
+def test_a_date_without_a_decision_is_not_instructed(world: World) -> None:
+    with pytest.raises(TieoutError, match="the gate has not decided"):
+        payouts.instruct(world.settings, PAYMENT_DATE)
+
+
+def test_a_date_that_failed_is_not_instructed(world: World) -> None:
+    decide(world)
+    decide(world, "failed")
+    with pytest.raises(TieoutError, match="failed"):
+        payouts.instruct(world.settings, PAYMENT_DATE)
+    assert world.value("select count(*) from payout.instructions") == 0
+
+
+def test_changed_statements_are_refused_by_the_database(world: World) -> None:
+    decide(world)
+    world.execute(
+        "update settlement.settlement_statements set payout_amount_minor = 101,"
+        " carried_forward_amount_minor = -1 where statement_id = %s",
+        (payment_world.statement_id(2),),
+    )
+    with pytest.raises(TieoutError, match="not those the gate decided on"):
+        payouts.instruct(world.settings, PAYMENT_DATE)
+    assert world.value("select count(*) from payout.instructions") == 0
+
+
+def test_an_instruction_by_hand_is_refused_by_the_database(world: World) -> None:
+    decide(world, "failed")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="may not be paid"):
+        world.execute(
+            "insert into payout.instructions (instruction_id, statement_id, payment_date,"
+            " account_id, payee_id, payee_version, currency_code, amount_minor, decision_id)"
+            " values ('I-' || %(id)s, %(id)s, %(day)s, 'A000001', 'P000001', 1, 'CNY', 123456,"
+            " (select max(decision_id) from control.gate_decisions))",
+            {"id": payment_world.statement_id(1), "day": PAYMENT_DATE},
+        )
+
+
+def test_a_statement_changed_after_instruction_is_noticed(submitted: World) -> None:
+    submitted.execute(
+        "update settlement.settlement_statements set payout_amount_minor = 101"
+        " where statement_id = %s",
+        (payment_world.statement_id(2),),
+    )
+    decide(submitted)
+    with pytest.raises(TieoutError, match="differ from their statements"):
+        payouts.instruct(submitted.settings, PAYMENT_DATE)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_instructions_are_the_payable_statements_once(world: World) -> None:
+    decide(world)
+    first = payouts.instruct(world.settings, PAYMENT_DATE)
+    assert (first.created_count, first.instruction_count) == (3, 3)
+    assert first.amounts_minor == (("CNY", TOTAL_MINOR),)
+    second = payouts.instruct(world.settings, PAYMENT_DATE)
+    assert (second.created_count, second.instruction_count) == (0, 3)
+
+
+def test_a_payment_file_pays_the_instructions(submitted: World) -> None:
+    batch = message_of(submitted)
+    assert batch.message_id == "PO20260928-001-A1"
+    assert batch.debtor_account_id == "6600100200300400"
+    assert [payment.amount_minor for payment in batch.payments] == list(PAYOUTS_MINOR)
+    assert [payment.account_number for payment in batch.payments] == list(ACCOUNT_NUMBERS)
+    assert [payment.account_name for payment in batch.payments] == list(ACCOUNT_NAMES)
+    assert history(submitted) == ["created", "submitted"]
+
+
+def test_a_second_run_writes_the_same_bytes_and_pays_nothing_twice(submitted: World) -> None:
+    before = submitted.files("")
+    assert len(before) == 2
+    again = payouts.submit(submitted.settings, PAYMENT_DATE)
+    assert again.attempts_created == 0
+    assert [file.is_new for file in again.files] == [False]
+    assert submitted.files("") == before
+    assert submitted.value("select count(*) from payout.attempts") == 3
+    assert submitted.value("select count(*) from payout.attempt_events") == 6
+
+
+def test_a_crash_between_file_and_event_is_harmless(world: World) -> None:
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(submission, "_verify", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            payouts.submit(world.settings, PAYMENT_DATE)
+    left = world.files("payouts")
+    assert len(left) == 1
+    assert history(world) == ["created"]
+    payouts.submit(world.settings, PAYMENT_DATE)
+    assert world.files("payouts") == left
+    assert history(world) == ["created", "submitted"]
+
+
+def _crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_another_file_of_the_same_name_is_not_replaced(world: World) -> None:
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    path = world.outbox / submission.file_path(PAYMENT_DATE, "PO20260928-001-A1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"something else")
+    with pytest.raises(TieoutError, match="other content"):
+        payouts.submit(world.settings, PAYMENT_DATE)
+    assert path.read_bytes() == b"something else"
+    assert history(world) == ["created"]
+
+
+def test_a_file_the_bank_fetched_is_not_written_again(submitted: World) -> None:
+    for path in (submitted.outbox / "payouts").rglob("*.xml"):
+        path.unlink()
+    payouts.submit(submitted.settings, PAYMENT_DATE)
+    assert submitted.files("payouts") == {}
+
+
+def test_a_second_attempt_while_one_is_live_is_refused_by_the_database(submitted: World) -> None:
+    with pytest.raises(psycopg.errors.RestrictViolation, match="may still pay"):
+        submitted.execute(
+            "insert into payout.attempts values ('A-x', %s, 2, 'x', 'PO20260928-002-A2', %s)",
+            (f"I-{payment_world.statement_id(1)}", PAYMENT_DATE),
+        )
+
+
+def test_more_payments_than_a_file_takes_make_more_files(world: World) -> None:
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pain001, "PAYMENTS_PER_FILE_MAX", 2)
+        report = payouts.submit(world.settings, PAYMENT_DATE)
+    assert [file.payment_count for file in report.files] == [2, 1]
+    assert sorted(world.files("payouts")) == [
+        "pain001_PO20260928-001-A1.xml",
+        "pain001_PO20260928-002-A1.xml",
+    ]
+
+
+def test_the_statements_file_is_masked_and_bilingual(submitted: World) -> None:
+    ((name, content),) = submitted.files("statements").items()
+    assert name == "settlement_statements_20260928.csv"
+    text = content.decode("utf-8-sig")
+    lines = text.split("\r\n")
+    assert len(lines) == 4 + 2
+    assert "payout_amount 出款金额" in lines[0]
+    assert "1234.56" in lines[1]
+    for number in ACCOUNT_NUMBERS:
+        assert number not in text
+        assert number[-4:] in text
+
+
+def test_account_numbers_are_clear_in_the_payment_file_only(submitted: World) -> None:
+    tables = submitted.rows(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_schema in ('payout', 'control', 'raw') and table_type = 'BASE TABLE'"
+    )
+    assert len(tables) > 10
+    for (table,) in tables:
+        dump = str(submitted.rows(f"select * from {table}"))
+        for secret in (*ACCOUNT_NUMBERS, *ACCOUNT_NAMES):
+            assert secret not in dump, table
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_the_bank_settles_and_rejects(submitted: World) -> None:
+    report(submitted, "one", **{FIRST: "AC01"})
+    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE)
+    assert outcome.problems == ()
+    assert outcome.states == (("failed", 1), ("paid", 2))
+    assert history(submitted) == ["created", "submitted", "failed"]
+    assert (
+        submitted.value("select reason_code from payout.attempt_events where status = 'failed'")
+        == "AC01"
+    )
+    again = payouts.apply_reports(submitted.settings)
+    assert (again.files_new, again.files_known, again.events) == (0, 1, ())
+
+
+def test_a_group_rejection_rejects_all(submitted: World) -> None:
+    def only_group(content: bytes) -> bytes:
+        root = etree.fromstring(content.replace(b">ACCP<", b">RJCT<"))
+        for information in root.findall(".//{*}OrgnlPmtInfAndSts"):
+            information.getparent().remove(information)
+        return bytes(etree.tostring(root))
+
+    report(submitted, "group", only_group)
+    assert payouts.apply_reports(submitted.settings).states == (("failed", 3),)
+
+
+def test_acceptance_is_not_payment(submitted: World) -> None:
+    report(submitted, "accepted", lambda content: content.replace(b">ACSC<", b">ACSP<"))
+    assert payouts.apply_reports(submitted.settings).states == (("accepted", 3),)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        (b">ACSC<", b">ABCD<", "'ABCD' is not a known code"),
+        (b">ACCP<", b">WHAT<", "'WHAT' is not a known code"),
+        (b"<OrgnlNbOfTxs>3<", b"<OrgnlNbOfTxs>4<", "4 payments, it had 3"),
+        (b"pain.002.001.10", b"pain.008.001.10", "not a pain.002"),
+        (b"<OrgnlMsgId>PO20260928-001-A1<", b"<OrgnlMsgId>OTHER<", "never sent"),
+    ],
+)
+def test_a_report_that_is_not_understood_changes_nothing(
+    submitted: World, before: bytes, after: bytes, word: str
+) -> None:
+    report(submitted, "odd", lambda content: content.replace(before, after))
+    outcome = payouts.apply_reports(submitted.settings)
+    assert len(outcome.problems) == 1
+    assert word in outcome.problems[0]
+    assert history(submitted) == ["created", "submitted"]
+    # It stays a problem until a person has dealt with it.
+    assert len(payouts.apply_reports(submitted.settings).problems) == 1
+
+
+def test_an_unknown_payment_is_listed_and_the_others_count(submitted: World) -> None:
+    report(submitted, "alien", lambda content: content.replace(FIRST.encode(), b"ALIEN"))
+    outcome = payouts.apply_reports(submitted.settings)
+    assert "payment ALIEN is not in message" in outcome.problems[0]
+    assert dict(outcome.states)["paid"] == 2
+
+
+def test_a_report_of_another_amount_makes_the_payment_unknown(submitted: World) -> None:
+    report(submitted, "amount", lambda content: content.replace(b">1234.56<", b">1234.55<"))
+    outcome = payouts.apply_reports(submitted.settings)
+    assert "123455" in outcome.problems[0]
+    assert history(submitted) == ["created", "submitted", "unknown"]
+
+
+def test_a_rejection_after_payment_is_told_and_kept_out(submitted: World) -> None:
+    report(submitted, "one")
+    report(submitted, "two", **{FIRST: "AC04"})
+    outcome = payouts.apply_reports(submitted.settings)
+    assert "reports failed for an attempt that is paid" in outcome.problems[0]
+    assert history(submitted) == ["created", "submitted", "paid"]
+
+
+def test_a_payment_after_a_rejection_is_history(submitted: World) -> None:
+    report(submitted, "a", **{FIRST: "AC01"})
+    report(submitted, "b")
+    payouts.apply_reports(submitted.settings)
+    assert history(submitted) == ["created", "submitted", "failed", "paid"]
+    with pytest.raises(psycopg.errors.RestrictViolation, match="may still pay"):
+        submitted.execute(
+            "insert into payout.attempts values ('A-x', %s, 2, 'x', 'PO20260928-002-A2', %s)",
+            (f"I-{payment_world.statement_id(1)}", PAYMENT_DATE),
+        )
+
+
+def test_a_missing_answer_is_unknown_and_is_resolved_by_the_statement(submitted: World) -> None:
+    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_are_due=True)
+    assert dict(outcome.states) == {"unknown": 3}
+    assert len(outcome.problems) == 3
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 1, "unknown": 2}
+
+
+def test_a_return_follows_its_payment(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    bank_line(submitted, PAYOUTS_MINOR[0], date(2026, 9, 29), is_return=True)
+    outcome = payouts.apply_reports(submitted.settings)
+    assert outcome.problems == ()
+    assert history(submitted) == ["created", "submitted", "paid", "returned"]
+    assert payouts.apply_reports(submitted.settings).events == ()
+
+
+def test_a_return_without_a_payment_is_told(submitted: World) -> None:
+    bank_line(submitted, PAYOUTS_MINOR[0], PAYMENT_DATE, is_return=True)
+    outcome = payouts.apply_reports(submitted.settings)
+    assert "with no debit seen" in outcome.problems[0]
+    assert history(submitted) == ["created", "submitted"]
+
+
+def test_a_debit_of_another_amount_is_told(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0] - 1, PAYMENT_DATE)
+    outcome = payouts.apply_reports(submitted.settings)
+    assert "-1234.57 CNY booked, -1234.56 CNY expected" in outcome.problems[0]
+    assert history(submitted) == ["created", "submitted"]
+
+
+def test_lines_of_a_file_that_did_not_land_do_not_count(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    submitted.execute(
+        "update control.channel_files set status = 'superseded' where file_kind = 'camt053'"
+    )
+    payouts.apply_reports(submitted.settings)
+    assert history(submitted) == ["created", "submitted"]
+
+
+def test_the_database_knows_the_same_transitions(world: World) -> None:
+    stored = {
+        (None if before == "none" else before, after)
+        for before, after in world.rows(
+            "select from_status, to_status from payout.attempt_transitions"
+        )
+    }
+    table = {(before, after) for before, afters in states.TRANSITIONS.items() for after in afters}
+    assert stored == table
+
+
+# --- the simulated bank ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def banked(submitted: World) -> World:
+    """A submitted world beside which a simulated bank keeps its books."""
+    arrival = bank.BankLine(20_000_000, "中国银联股份有限公司", "UPSETTLE 20260928")
+    planned = [(PAYMENT_DATE, [arrival], 0), (date(2026, 9, 29), [arrival], 0)]
+    bank.open_books(submitted.settings.truth_dir, "test", 0, planned)
+    return submitted
+
+
+def test_the_bank_answers_once(banked: World) -> None:
+    first = bank_answers.answer(banked.settings, PAYMENT_DATE)
+    assert (first.files_answered, first.settled_count) == (1, 3)
+    assert first.settled_amount_minor == TOTAL_MINOR
+    folder = banked.inbox / "bank" / "20260928"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        "camt053_6600100200300400_20260928_1.xml",
+        "camt053_6600100200300400_20260928_2.xml",
+        "pain002_PO20260928-001-A1.xml",
+    ]
+    assert first.delivered == ("bank/20260929/camt053_6600100200300400_20260929_1.xml",)
+    before = {path: path.read_bytes() for path in banked.inbox.rglob("*.xml")}
+    again = bank_answers.answer(banked.settings, PAYMENT_DATE)
+    assert (again.files_answered, again.files_known) == (0, 1)
+    assert {path: path.read_bytes() for path in banked.inbox.rglob("*.xml")} == before
+    balance = bank.closing_balance(banked.settings.truth_dir)
+    assert balance == 2 * 20_000_000 - TOTAL_MINOR
+
+
+def test_the_answers_come_back_as_paid(banked: World) -> None:
+    bank_answers.answer(banked.settings, PAYMENT_DATE)
+    outcome = payouts.apply_reports(banked.settings, PAYMENT_DATE)
+    assert outcome.problems == ()
+    assert outcome.states == (("paid", 3),)
+
+
+def test_the_bank_can_reject_keep_silent_and_return(banked: World) -> None:
+    second, third = (f"{payment_world.statement_id(number)}-1" for number in (2, 3))
+    (banked.settings.truth_dir / "bank" / "answers.json").write_text(
+        json.dumps({"reject": {FIRST: "AC01"}, "silent": [second], "return": {third: "AC04"}})
+    )
+    report = bank_answers.answer(banked.settings, PAYMENT_DATE)
+    assert (report.settled_count, report.rejected_count) == (1, 1)
+    outcome = payouts.apply_reports(banked.settings, answers_are_due=True)
+    assert dict(outcome.states) == {"failed": 1, "unknown": 1, "paid": 1}
+    assert len(list((banked.inbox / "bank" / "20260928").glob("camt053_*"))) == 3
+    balance = bank.closing_balance(banked.settings.truth_dir)
+    assert balance == 2 * 20_000_000
+
+
+def test_a_home_without_a_simulated_bank_is_left_alone(submitted: World) -> None:
+    assert bank_answers.answer(submitted.settings, PAYMENT_DATE).files_answered == 0
+    assert not (submitted.inbox / "bank").exists()
+
+
+@pytest.mark.parametrize("code", sorted(pain002.TRANSACTION_STATES))
+def test_every_status_code_has_a_meaning_of_its_own(code: str) -> None:
+    state = pain002.TRANSACTION_STATES[code]
+    assert state is None or state in states.STATES
+    assert (state == "paid") == (code in {"ACSC", "ACCC"})
+    assert (state == "failed") == (code == "RJCT")
