@@ -184,52 +184,47 @@ chart_of_accounts as (
 ),
 
 -- One row an event: debit_account/debit_subledger and credit_account/credit_subledger for a positive amount.
-transaction_events as (
+voucher_events as (
     select
-        'transaction' as event_type,
-        'TX:' || clearing_entries.entry_id as posting_id,
+        event_kinds.event_type,
+        event_kinds.posting_prefix || clearing_entries.entry_id as posting_id,
         accounting_vouchers.accounting_voucher_id as voucher_id,
         clearing_entries.source_id,
         clearing_entries.channel,
         clearing_entries.settlement_mode,
         clearing_entries.currency_code,
-        clearing_entries.transaction_amount_minor as amount_minor,
-        'channel_receivable' as debit_account,
-        clearing_entries.arrival_group_id as debit_subledger_id,
-        'merchant_payable' as credit_account,
-        clearing_entries.account_id as credit_subledger_id,
-        accounting_vouchers.is_catch_up,
-        cast(null as text) as file_id,
-        cast(null as integer) as line_number
-    from clearing_entries
-    inner join accounting_vouchers
-        on clearing_entries.source_id = accounting_vouchers.source_voucher_id
-    where clearing_entries.clearing_session_type = 'transaction'
-),
-
-fee_events as (
-    select
-        'merchant_fee' as event_type,
-        'FEE:' || clearing_entries.entry_id as posting_id,
-        accounting_vouchers.accounting_voucher_id as voucher_id,
-        clearing_entries.source_id,
-        clearing_entries.channel,
-        clearing_entries.settlement_mode,
-        clearing_entries.currency_code,
-        clearing_entries.fee_amount_minor as amount_minor,
         case
+            when event_kinds.event_type = 'transaction' then clearing_entries.transaction_amount_minor
+            else clearing_entries.fee_amount_minor
+        end as amount_minor,
+        case
+            when event_kinds.event_type = 'transaction' then 'channel_receivable'
             when clearing_entries.settlement_mode = 'net' then 'merchant_payable'
             else 'merchant_fee_receivable'
         end as debit_account,
-        clearing_entries.account_id as debit_subledger_id,
-        'fee_income' as credit_account,
-        clearing_entries.channel as credit_subledger_id,
+        case
+            when event_kinds.event_type = 'transaction' then clearing_entries.arrival_group_id
+            else clearing_entries.account_id
+        end as debit_subledger_id,
+        case
+            when event_kinds.event_type = 'transaction' then 'merchant_payable'
+            else 'fee_income'
+        end as credit_account,
+        case
+            when event_kinds.event_type = 'transaction' then clearing_entries.account_id
+            else clearing_entries.channel
+        end as credit_subledger_id,
         accounting_vouchers.is_catch_up,
         cast(null as text) as file_id,
         cast(null as integer) as line_number
     from clearing_entries
     inner join accounting_vouchers
         on clearing_entries.source_id = accounting_vouchers.source_voucher_id
+    cross join (
+        select 'transaction' as event_type, 'TX:' as posting_prefix
+        union all
+        select 'merchant_fee' as event_type, 'FEE:' as posting_prefix
+    ) as event_kinds
     where clearing_entries.clearing_session_type = 'transaction'
 ),
 
@@ -602,9 +597,7 @@ advance_events as (
 ),
 
 events as (
-    select * from transaction_events
-    union all
-    select * from fee_events
+    select * from voucher_events
     union all
     select * from channel_term_events
     union all
@@ -630,40 +623,34 @@ booked_events as (
 
 sides as (
     select
-        posting_id || ':D' as entry_id,
-        voucher_id,
-        event_type,
-        source_id,
-        channel,
-        settlement_mode,
-        currency_code,
-        case when amount_minor > 0 then debit_account else credit_account end as ledger_account,
-        case when amount_minor > 0 then debit_subledger_id else credit_subledger_id end
-            as subledger_id,
-        'debit' as direction,
-        abs(amount_minor) as amount_minor,
-        is_catch_up,
-        file_id,
-        line_number
+        booked_events.posting_id || ':' || posting_sides.side_code as entry_id,
+        booked_events.voucher_id,
+        booked_events.event_type,
+        booked_events.source_id,
+        booked_events.channel,
+        booked_events.settlement_mode,
+        booked_events.currency_code,
+        case
+            when posting_sides.takes_debit_account = (booked_events.amount_minor > 0)
+                then booked_events.debit_account
+            else booked_events.credit_account
+        end as ledger_account,
+        case
+            when posting_sides.takes_debit_account = (booked_events.amount_minor > 0)
+                then booked_events.debit_subledger_id
+            else booked_events.credit_subledger_id
+        end as subledger_id,
+        posting_sides.direction,
+        abs(booked_events.amount_minor) as amount_minor,
+        booked_events.is_catch_up,
+        booked_events.file_id,
+        booked_events.line_number
     from booked_events
-    union all
-    select
-        posting_id || ':C' as entry_id,
-        voucher_id,
-        event_type,
-        source_id,
-        channel,
-        settlement_mode,
-        currency_code,
-        case when amount_minor > 0 then credit_account else debit_account end as ledger_account,
-        case when amount_minor > 0 then credit_subledger_id else debit_subledger_id end
-            as subledger_id,
-        'credit' as direction,
-        abs(amount_minor) as amount_minor,
-        is_catch_up,
-        file_id,
-        line_number
-    from booked_events
+    cross join (
+        select 'D' as side_code, 'debit' as direction, true as takes_debit_account
+        union all
+        select 'C' as side_code, 'credit' as direction, false as takes_debit_account
+    ) as posting_sides
     union all
     -- Opening balances at go-live come one side a row; the trial balance proves that they balance.
     select

@@ -1,8 +1,7 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
-with pool as (
+with system_pool as (
     select
-        side,
         source_id,
         suspense_item_id,
         channel,
@@ -13,6 +12,32 @@ with pool as (
         match_rule,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
+    where side = 'system'
+),
+
+channel_pool as (
+    select
+        source_id,
+        suspense_item_id,
+        amount_minor,
+        opened_on
+    from {{ ref('int_reconciliation__pool') }}
+    where side = 'channel'
+),
+
+pool_today as (
+    select
+        side,
+        source_id,
+        suspense_item_id,
+        channel,
+        currency_code,
+        amount_minor,
+        transaction_type,
+        transaction_at,
+        match_rule
+    from {{ ref('int_reconciliation__pool') }}
+    where not is_open_item
 ),
 
 pairs as (
@@ -68,8 +93,8 @@ paired_results as (
         end as suspense_item_id,
         cast(null as text) as linked_item_id
     from pairs
-    inner join pool as system_pool on pairs.system_item_id = system_pool.suspense_item_id
-    inner join pool as channel_pool on pairs.channel_item_id = channel_pool.suspense_item_id
+    inner join system_pool on pairs.system_item_id = system_pool.suspense_item_id
+    inner join channel_pool on pairs.channel_item_id = channel_pool.suspense_item_id
     where pairs.pair_kind in ('matched', 'system_resolved', 'channel_resolved')
 ),
 
@@ -91,19 +116,19 @@ opened_items as (
 
 opened as (
     select
-        pool.side,
-        pool.source_id,
-        pool.suspense_item_id,
-        pool.channel,
-        pool.currency_code,
-        pool.amount_minor,
-        pool.transaction_type,
-        pool.transaction_at,
-        pool.match_rule,
+        pool_today.side,
+        pool_today.source_id,
+        pool_today.suspense_item_id,
+        pool_today.channel,
+        pool_today.currency_code,
+        pool_today.amount_minor,
+        pool_today.transaction_type,
+        pool_today.transaction_at,
+        pool_today.match_rule,
         opened_items.linked_item_id,
         opened_items.break_reason
     from opened_items
-    inner join pool on opened_items.suspense_item_id = pool.suspense_item_id
+    inner join pool_today on opened_items.suspense_item_id = pool_today.suspense_item_id
 ),
 
 judged as (

@@ -18,7 +18,7 @@ with results as (
     where accounting_date = {{ accounting_date() }} and outcome is distinct from 'matched'
 ),
 
-pool as (
+pool_before as (
     select
         side,
         source_id,
@@ -33,9 +33,29 @@ pool as (
         account_id,
         match_key,
         match_rule,
-        is_open_item,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
+    where is_open_item
+),
+
+pool_today as (
+    select
+        side,
+        source_id,
+        suspense_item_id,
+        channel,
+        currency_code,
+        amount_minor,
+        transaction_type,
+        transaction_at,
+        file_id,
+        line_number,
+        account_id,
+        match_key,
+        match_rule,
+        opened_on
+    from {{ ref('int_reconciliation__pool') }}
+    where not is_open_item
 ),
 
 adjusted_items as (
@@ -67,20 +87,20 @@ items_before as (
 
 carried as (
     select
-        pool.side,
-        pool.source_id,
-        pool.suspense_item_id,
-        pool.channel,
-        pool.currency_code,
-        pool.amount_minor,
-        pool.transaction_type,
-        pool.transaction_at,
-        pool.file_id,
-        pool.line_number,
-        pool.account_id,
-        pool.match_key,
-        pool.match_rule,
-        pool.opened_on,
+        pool_before.side,
+        pool_before.source_id,
+        pool_before.suspense_item_id,
+        pool_before.channel,
+        pool_before.currency_code,
+        pool_before.amount_minor,
+        pool_before.transaction_type,
+        pool_before.transaction_at,
+        pool_before.file_id,
+        pool_before.line_number,
+        pool_before.account_id,
+        pool_before.match_key,
+        pool_before.match_rule,
+        pool_before.opened_on,
         items_before.break_reason,
         items_before.linked_item_id,
         items_before.in_doubt_until,
@@ -96,36 +116,35 @@ carried as (
             when adjusted_items.suspense_item_id is not null then 'adjustment'
         end as resolution_method,
         case
-            when results.suspense_item_id is not null and pool.side = 'system'
+            when results.suspense_item_id is not null and pool_before.side = 'system'
                 then results.channel_record_id
             when results.suspense_item_id is not null then results.system_transaction_id
             else adjusted_items.adjustment_id
         end as resolved_by_id
-    from pool
-    inner join items_before on pool.suspense_item_id = items_before.suspense_item_id
+    from pool_before
+    inner join items_before on pool_before.suspense_item_id = items_before.suspense_item_id
     left join results
-        on pool.suspense_item_id = results.suspense_item_id
+        on pool_before.suspense_item_id = results.suspense_item_id
         and results.outcome in ('system_resolved', 'channel_resolved')
-    left join adjusted_items on pool.suspense_item_id = adjusted_items.suspense_item_id
-    where pool.is_open_item
+    left join adjusted_items on pool_before.suspense_item_id = adjusted_items.suspense_item_id
 ),
 
 opened as (
     select
-        pool.side,
-        pool.source_id,
-        pool.suspense_item_id,
-        pool.channel,
-        pool.currency_code,
-        pool.amount_minor,
-        pool.transaction_type,
-        pool.transaction_at,
-        pool.file_id,
-        pool.line_number,
-        pool.account_id,
-        pool.match_key,
-        pool.match_rule,
-        pool.opened_on,
+        pool_today.side,
+        pool_today.source_id,
+        pool_today.suspense_item_id,
+        pool_today.channel,
+        pool_today.currency_code,
+        pool_today.amount_minor,
+        pool_today.transaction_type,
+        pool_today.transaction_at,
+        pool_today.file_id,
+        pool_today.line_number,
+        pool_today.account_id,
+        pool_today.match_key,
+        pool_today.match_rule,
+        pool_today.opened_on,
         results.break_reason,
         substr(results.linked_result_id, 3) as linked_item_id,
         case
@@ -138,14 +157,13 @@ opened as (
         end as status,
         cast(null as text) as resolution_method,
         cast(null as text) as resolved_by_id
-    from pool
+    from pool_today
     inner join results
-        on pool.suspense_item_id = results.suspense_item_id
+        on pool_today.suspense_item_id = results.suspense_item_id
         and results.outcome in (
             'system_in_doubt', 'channel_in_doubt', 'system_one_sided', 'channel_one_sided'
         )
-    inner join channels on pool.channel = channels.channel
-    where not pool.is_open_item
+    inner join channels on pool_today.channel = channels.channel
 ),
 
 items as (
