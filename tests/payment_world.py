@@ -1,8 +1,9 @@
 """A small, hand-written payment date in a real database: what the gate and the payouts stand on.
 
-The tables that the program migrates come from its migrations. Those that dbt builds are created here
-with the columns of the contract, so that each test can break one row of them. One template database is
-built per session; every test gets a copy of its own, because payout tables are append-only.
+The tables that the program migrates come from its migrations. Those that dbt builds are created
+here with the columns of the contract, so that each test can break one row of them. One template
+database is built per session; every test gets a copy of its own, because payout tables are
+append-only.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ create table reference.bank_accounts (
     currency_code text
 );
 insert into reference.bank_accounts values
-('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行', 'CNY');
+('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行',
+    'CNY');
 
 create table reference.expected_files (channel text, file_kind text, calendar text);
 insert into reference.expected_files values
@@ -403,8 +405,8 @@ def fill_close(world: World) -> None:
             " where file_kind = 'source_vouchers' and accounting_date = %s",
             (day,),
         )
-        voucher(world, file_id, day, 2, f"V{day:%d}", "purchase", "success")
-        voucher(world, file_id, day, 3, f"V{day:%d}-failed", "purchase", "failed")
+        voucher(world, file_id, day, 2, name=f"V{day:%d}", kind="purchase", status="success")
+        voucher(world, file_id, day, 3, name=f"V{day:%d}-failed", kind="purchase", status="failed")
         world.execute(
             "insert into ledger.accounting_vouchers values (%s, %s, %s, 100)",
             (day, f"AV{day:%d}", f"V{day:%d}"),
@@ -416,12 +418,13 @@ def fill_close(world: World) -> None:
 
 
 def voucher(
-    world: World, file_id: str, day: date, line: int, name: str, kind: str, status: str
+    world: World, file_id: str, day: date, line: int, *, name: str, kind: str, status: str
 ) -> None:
     """Add one source voucher."""
     world.execute(
-        "insert into raw.platform_source_vouchers (file_id, line_number, accounting_date, voucher_id,"
-        " transaction_at, transaction_type, transaction_status, merchant_id, account_id, channel,"
+        "insert into raw.platform_source_vouchers (file_id, line_number, accounting_date,"
+        " voucher_id, transaction_at, transaction_type, transaction_status, merchant_id,"
+        " account_id, channel,"
         " currency_code, amount_minor, card_kind, card_region, is_late_order)"
         " values (%s, %s, %s, %s, %s, %s, %s, 'M1', 'A000001', 'unionpay', 'CNY', 100, 'debit',"
         " 'domestic', false)",

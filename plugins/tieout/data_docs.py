@@ -121,7 +121,8 @@ def index_page(found: tuple[Validation, ...]) -> str:
 </head>
 <body>
 <h1>Validations · 校验结果</h1>
-<p>What was checked at each boundary: landing (落地), close (日终), gate (付款闸门). Newest first.</p>
+<p>What was checked at each boundary, newest first: landing (落地), close (日终),
+gate (付款闸门).</p>
 <table>
 <thead><tr><th>Run 批次</th><th>Suite 规则集</th><th>Result 结果</th>
 <th>Held 成立</th><th>At 时间</th></tr></thead>

@@ -1,4 +1,4 @@
-"""The expectation suites, one per boundary: landing, close, gate. Plain data, reviewable as it stands.
+"""The expectation suites, for three boundaries: landing, close, gate. Plain data, to be reviewed.
 
 Every rule is a query for one date that returns a row for each thing that is wrong, so a rule passes
 by returning nothing. Missing data must fail: every suite has rules that return a row when nothing
@@ -37,8 +37,8 @@ class Rule:
         """Return the query for one date; the literal comes from a date object, never from text."""
         query = self.query.replace("<<date>>", f"date '{day:%Y-%m-%d}'").strip()
         if not re.search(r"\bjoin\b", query):
-            # Great Expectations gives the table an alias of its own in a query without a join, and none
-            # in one with a join: here it becomes the inner alias.
+            # Great Expectations gives the table an alias of its own in a query without a join, and
+            # none in one with a join: here it becomes the inner alias.
             query = query.replace("{batch} as", "(select * from {batch}) as")
         return query
 
@@ -66,7 +66,7 @@ EQUATION_TERMS: Final[tuple[tuple[str, int, str], ...]] = (
     ("merchant_fee", -1, "商户手续费"),
     ("clearing", -1, "清算金额"),
 )
-"""The terms of the balance equation with their sign in the residual (left side minus right side)."""
+"""The terms of the balance equation with their sign in the residual (left side minus right)."""
 
 REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "accounting_dates_closed",
@@ -89,7 +89,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "suspense_rollforward_exact",
     "trial_balance_zero",
 )
-"""Checks that must have at least one row for a payment date. A check that is not there did not hold."""
+"""Checks that need a row for the payment date. A check that is not there did not hold."""
 
 
 def _each_term(template: str, separator: str) -> str:
@@ -150,7 +150,9 @@ _PAID_DATES: Final = """
             arrivals.arrival_date
         from arrivals
         inner join reference.calendar_days as payments
-            on payments.calendar_date = greatest(arrivals.arrival_date, arrivals.accounting_date + 1)
+            on
+                payments.calendar_date
+                = greatest(arrivals.arrival_date, arrivals.accounting_date + 1)
         where payments.working_day_on_or_after = <<date>>
     )"""
 
@@ -171,8 +173,8 @@ GATE_EQUATION: Final = Suite(
     rules=(
         Rule(
             name="every_arrival_group_is_there",
-            english="Every accounting date this payment date pays stands in one arrival group of each"
-            " channel and currency, and there is at least one such date",
+            english="Every accounting date this payment date pays stands in one arrival group of"
+            " each channel and currency, and there is at least one such date",
             chinese="本付款日支付的每个会计日期，在每个渠道和币种下都恰有一个到账组，且至少有一个会计日期",
             query=f"""
 with {_PAID_DATES.lstrip()},
@@ -215,7 +217,8 @@ select
     'arrival_group' as term,
     null::text as amount_minor,
     null::text as currency_code,
-    'no accounting date is paid on it: no landed operating window, no channel or no calendar' as detail
+    'no accounting date is paid on it: no landed operating window, no channel or no calendar'
+    as detail
 where not exists (select 1 from paid_dates)
 """,
         ),
@@ -281,7 +284,8 @@ where equation.residual_minor is distinct from ({_SUM_OF_TERMS})
         ),
         Rule(
             name="bank_arrival_is_there",
-            english="Money that is expected has a line on the bank's statement, not after the payment date",
+            english="Money that is expected has a line on the bank's statement, not after the"
+            " payment date",
             chinese="应到账的资金在银行对账单上有流水，且不晚于付款日",
             query=f"""
 with {_EQUATION_OF_DATE.lstrip()}
@@ -390,7 +394,8 @@ GATE_STATEMENTS: Final = Suite(
     rules=(
         Rule(
             name="statements_are_there",
-            english="The payment date has settlement statements, or nothing was cleared on its dates",
+            english="The payment date has settlement statements, or nothing was cleared on its"
+            " dates",
             chinese="付款日有结算单，否则其会计日期没有任何清算记录",
             query=f"""
 with {_PAID_DATES.lstrip()},
@@ -423,7 +428,8 @@ where not exists (
         ),
         Rule(
             name="statements_roll",
-            english="Every statement carries forward exactly what it does not pay, and pays nothing below zero",
+            english="Every statement carries forward exactly what it does not pay, and pays"
+            " nothing below zero",
             chinese="每份结算单未付部分恰好结转，且出款金额不为负",
             query="""
 select
@@ -446,7 +452,8 @@ where
             - statements.payout_amount_minor
         ) is distinct from statements.carried_forward_amount_minor
         or statements.payout_amount_minor < 0
-        or (statements.payable_status = 'payable') is distinct from (statements.payout_amount_minor > 0)
+        or (statements.payable_status = 'payable')
+        is distinct from (statements.payout_amount_minor > 0)
         or (statements.payable_status = 'payable' and statements.payee_id is null)
     )
 """,
@@ -460,8 +467,8 @@ LANDING: Final = Suite(
     rules=(
         Rule(
             name="every_expected_file_is_landed",
-            english="Every file the platform and the channels owe for the accounting date is landed,"
-            " and at least one is owed",
+            english="Every file the platform and the channels owe for the accounting date is"
+            " landed, and at least one is owed",
             chinese="平台和各渠道本会计日期应到的文件均已落地，且至少应有一个文件",
             query="""
 with first_date as (
@@ -486,7 +493,7 @@ expected as (
             expected_files.calendar = 'first_accounting_date'
             and first_date.accounting_date = <<date>>
         )
-        -- A calendar nobody knows is not "never": it makes the file expected, and the list is mended.
+        -- A calendar nobody knows is not "never": the file is expected until the list is mended.
         or expected_files.calendar not in ('every_day', 'first_accounting_date')
 )
 
@@ -496,7 +503,9 @@ select
     null::text as amount_minor,
     null::text as currency_code,
     'not landed' || coalesce('; ' || (
-        select min(others.file_name || ' is ' || others.status || ': ' || coalesce(others.reason, ''))
+        select min(
+            others.file_name || ' is ' || others.status || ': ' || coalesce(others.reason, '')
+        )
         from control.channel_files as others
         where
             others.channel = expected.channel
@@ -534,8 +543,8 @@ select
     (batch.counted_total_minor - batch.declared_total_minor)::text as amount_minor,
     null::text as currency_code,
     'declared ' || coalesce(batch.declared_row_count::text, 'no') || ' rows, landed '
-    || coalesce(batch.row_count::text, 'none') || '; totals ' || coalesce(batch.totals_status, 'unknown')
-    as detail
+    || coalesce(batch.row_count::text, 'none') || '; totals '
+    || coalesce(batch.totals_status, 'unknown') as detail
 from {batch} as batch
 where
     batch.accounting_date = <<date>>
@@ -552,7 +561,8 @@ where
         ),
         Rule(
             name="no_file_is_waiting_for_a_person",
-            english="No file of the date is quarantined or in conflict without a good one in its place",
+            english="No file of the date is quarantined or in conflict without a good one in its"
+            " place",
             chinese="本日期没有被隔离或冲突而尚无正确文件替代的文件",
             query="""
 select
@@ -591,8 +601,8 @@ CLOSE: Final = Suite(
     rules=(
         Rule(
             name="trial_balance_is_zero",
-            english="Debits equal credits, and closing balances add up to zero, per currency; every account"
-            " of the chart is there",
+            english="Debits equal credits, and closing balances add up to zero, per currency;"
+            " every account of the chart is there",
             chinese="按币种借贷相等，期末余额合计为零；每个会计科目都在",
             query="""
 with balances as (
@@ -644,9 +654,10 @@ where not exists (select 1 from balances)
         ),
         Rule(
             name="suspense_rolls_forward",
-            english="Opening + opened − resolved − adjusted − written off = closing, by count and amount, for"
-            " both sides of every channel; opening is the closing of the date before",
-            chinese="每个渠道双方：期初 + 新增 − 抹平 − 差错处理 − 核销 = 期末（笔数与金额）；期初等于前一日期末",
+            english="Opening + opened − resolved − adjusted − written off = closing, by count and"
+            " amount, for both sides of every channel; opening is the closing of the date before",
+            chinese="每个渠道双方：期初 + 新增 − 抹平 − 差错处理 − 核销 = 期末（笔数与金额）；"
+            "期初等于前一日期末",
             query="""
 with rolls as (
     select rollforward.*
@@ -724,8 +735,8 @@ where not exists (
         ),
         Rule(
             name="every_source_voucher_is_posted",
-            english="Every successful source voucher that clears has an accounting voucher, and every"
-            " accounting voucher a journal entry",
+            english="Every successful source voucher that clears has an accounting voucher, and"
+            " every accounting voucher a journal entry",
             chinese="每笔参与清算的成功原始凭证都有记账凭证，每张记账凭证都有分录",
             query="""
 with cleared_types as (
@@ -779,7 +790,8 @@ select
     'source_vouchers' as term,
     sum(unposted.amount_minor)::text as amount_minor,
     unposted.currency_code,
-    count(*) || ' source vouchers are not posted, the first is ' || min(unposted.voucher_id) as detail
+    count(*) || ' source vouchers are not posted, the first is ' || min(unposted.voucher_id)
+    as detail
 from unposted
 group by unposted.channel, unposted.currency_code
 union all

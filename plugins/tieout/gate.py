@@ -1,4 +1,4 @@
-"""The gate: Great Expectations decides whether a payment date may be paid, and the answer is stored.
+"""The gate: Great Expectations decides whether a payment date may be paid; the answer is stored.
 
 `decide` validates the gate's tables of a payment date and stores what came out in
 ``control.gate_decisions`` with a fingerprint of the statements it covers; the database pays nothing
@@ -107,7 +107,7 @@ def landing_checkpoint(settings: Settings, accounting_date: date) -> CheckpointR
 
 
 def close_checkpoint(settings: Settings, accounting_date: date) -> CheckpointResult:
-    """Check a closed accounting date: its files, trial balance, suspense roll-forward and vouchers."""
+    """Check a closed accounting date: files, trial balance, suspense roll-forward, vouchers."""
     return _run_checkpoint(settings, f"close_{accounting_date}", CLOSE_SUITES, accounting_date)
 
 
@@ -455,7 +455,7 @@ def _failure(suite: Suite, rule: str, row: Mapping[str, Any]) -> Failure:
 
 
 def _exception_text(information: Any) -> str:
-    """Return the first line of what went wrong inside the library; it names tables, never values."""
+    """Return the first line of what went wrong inside the library; it names tables, no values."""
     messages = []
     for value in [information, *(information.values() if isinstance(information, Mapping) else [])]:
         if isinstance(value, Mapping) and value.get("exception_message"):

@@ -1,4 +1,4 @@
-"""Every suite with a good and bad fixtures: the good one passes, each bad one fails and says where."""
+"""Every suite with a good and bad fixtures: the good passes, each bad one fails and says where."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Bad:
 
 EQUATION = "update gate.balance_equation set {change} where channel = 'unionpay'"
 DAY = ACCOUNTING_DATES[1].isoformat()
-FILE = f"update control.channel_files set {{change}} where accounting_date = '{DAY}' and channel = 'unionpay'"
+FILE = (
+    "update control.channel_files set {change}"
+    f" where accounting_date = '{DAY}' and channel = 'unionpay'"
+)
 BAD: tuple[Bad, ...] = (
     Bad(
         "gate",
@@ -45,7 +48,8 @@ BAD: tuple[Bad, ...] = (
         "gate",
         "bank_arrival_is_there",
         EQUATION.format(
-            change="bank_arrival_amount_minor = 0, actual_arrival_date = null, residual_minor = -35811"
+            change="bank_arrival_amount_minor = 0, actual_arrival_date = null,"
+            " residual_minor = -35811"
         ),
         (
             "unionpay arrival 2026-09-28 CNY: bank_arrival 358.11 CNY",
@@ -79,7 +83,8 @@ BAD: tuple[Bad, ...] = (
     Bad(
         "gate",
         "every_arrival_group_is_there",
-        "delete from gate.balance_equation where channel = 'wechat' and arrival_date = '2026-09-26'",
+        "delete from gate.balance_equation"
+        " where channel = 'wechat' and arrival_date = '2026-09-26'",
         ("wechat arrival 2026-09-26 CNY: arrival_group", "2026-09-25 stands in 0 rows"),
     ),
     Bad(
@@ -200,7 +205,8 @@ BAD: tuple[Bad, ...] = (
         "no_file_is_waiting_for_a_person",
         "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
         " channel, file_kind, accounting_date, status, reason) values (repeat('a', 16), 'second',"
-        f" 'file:///x', repeat('a', 64), 1, 'unionpay', 'acomn', '{DAY}', 'conflict', 'other bytes')",
+        f" 'file:///x', repeat('a', 64), 1, 'unionpay', 'acomn', '{DAY}', 'conflict',"
+        " 'other bytes')",
         ("second: file (conflict: other bytes)",),
     ),
     Bad(
@@ -349,7 +355,8 @@ def test_every_rule_has_a_bad_fixture_of_its_own_boundary() -> None:
 def test_every_rule_speaks_both_languages_and_stands_on_its_table() -> None:
     for suite in ALL_SUITES:
         for rule in suite.rules:
-            assert rule.english and any("一" <= letter <= "鿿" for letter in rule.chinese)
+            assert rule.english
+            assert any("一" <= letter <= "鿿" for letter in rule.chinese)
             assert "{batch}" in rule.query
             assert "<<date>>" in rule.query
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,7 @@ def test_the_table_is_the_ruling() -> None:
 @given(st.lists(REPORTS, max_size=12))
 def test_every_history_follows_the_table(reports: list[State]) -> None:
     history = _run(reports)
-    for before, after in zip(history, history[1:], strict=False):
+    for before, after in itertools.pairwise(history):
         assert may_follow(before, after)
 
 

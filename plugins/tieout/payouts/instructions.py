@@ -20,7 +20,7 @@ from tieout.settings import Settings
 
 @dataclass(frozen=True)
 class InstructReport:
-    """What ``instruct`` did: rows added now, rows of the date in all, and their sum per currency."""
+    """What ``instruct`` did: rows added now, rows of the date, and their sum per currency."""
 
     payment_date: date
     created_count: int
@@ -174,6 +174,8 @@ def _changed(payment_date: date, rows: list[tuple[object, ...]]) -> TieoutError:
     return TieoutError(
         what=f"{len(rows)} payout instructions of {payment_date} differ from their statements",
         where="payout.instructions",
-        why=f"statement {first[0]}: instructed {first[1]}, stated {first[2]} minor units {first[3]}",
+        why=(
+            f"statement {first[0]}: instructed {first[1]}, stated {first[2]} minor units {first[3]}"
+        ),
         next_step="do not pay; find out who rebuilt the statements of a date that was being paid",
     )

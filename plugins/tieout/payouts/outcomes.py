@@ -66,7 +66,8 @@ class OutcomeReport:
     def __str__(self) -> str:
         """Say it in one line for people."""
         states = ", ".join(f"{count} {state}" for state, count in self.states) or "no payouts"
-        text = f"{self.payment_date or 'all payment dates'}: {self.files_new} new status reports; {states}"
+        dates = self.payment_date or "all payment dates"
+        text = f"{dates}: {self.files_new} new status reports; {states}"
         return f"{text}; {len(self.problems)} problems" if self.problems else text
 
 
@@ -309,7 +310,9 @@ def _apply_file(
         report = pain002.read(content, url)
     except TieoutError as error:
         found.problems.append(f"{file.name}: {error.why}")
-        _register(connection, file, url, content, None, "quarantined", error.why)
+        _register(
+            connection, file, url, content, report=None, status="quarantined", reason=error.why
+        )
         return
     attempts = _attempts(
         connection, "attempts.batch_message_id = %(value)s", report.original_message_id
@@ -325,17 +328,18 @@ def _apply_file(
     if stated is not None and stated != len(attempts):
         why = f"it says the order had {stated} payments, it had {len(attempts)}"
         found.problems.append(f"{file.name}: {why}")
-        _register(connection, file, url, content, report, "quarantined", why)
+        _register(connection, file, url, content, report=report, status="quarantined", reason=why)
         return
-    _register(connection, file, url, content, report, "landed", None)
+    _register(connection, file, url, content, report=report, status="landed")
     found.files_new += 1
-    _apply_report(connection, report, attempts, file, sha256[:16], found)
+    _apply_report(connection, report, attempts, file=file, file_id=sha256[:16], found=found)
 
 
 def _apply_report(
     connection: psycopg.Connection[Any],
     report: pain002.StatusReport,
     attempts: Sequence[_Attempt],
+    *,
     file: _ReportFile,
     file_id: str,
     found: _Found,
@@ -451,9 +455,10 @@ def _register(
     file: _ReportFile,
     url: str,
     content: bytes,
+    *,
     report: pain002.StatusReport | None,
     status: str,
-    reason: str | None,
+    reason: str | None = None,
 ) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     declared = report.original_payment_count if report is not None else None

@@ -1,4 +1,4 @@
-"""The payment file pain.001.001.09 (customer credit transfer initiation): write it and read it back.
+"""The payment file pain.001.001.09 (customer credit transfer initiation): write it, read it back.
 
 Elements and their order are those of the public schema of ISO 20022 (``docs/formats``). The same
 batch gives the same bytes: nothing in a file depends on the clock or on the order of a query.
@@ -38,7 +38,7 @@ class Debtor:
 
 @dataclass(frozen=True)
 class Payment:
-    """One credit transfer. ``account_number`` and ``account_name`` are clear text: never log or store."""
+    """One credit transfer. Account number and name are clear text: never logged, never stored."""
 
     end_to_end_id: str
     amount_minor: int

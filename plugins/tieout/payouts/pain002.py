@@ -46,7 +46,7 @@ GROUP_STATES: Final[Mapping[str, State | None]] = {
     "ACSC": "accepted",
     "RJCT": "failed",
 }
-"""What a group's or a payment information's status means for payments that have no line of their own."""
+"""What a group's or payment information's status means for payments without a line of their own."""
 
 
 @dataclass(frozen=True)

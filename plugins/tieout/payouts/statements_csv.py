@@ -99,7 +99,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> str | None:
-    """Write the statements of ``payment_date`` to the outbox; return the file's URL, None without rows."""
+    """Write the statements of ``payment_date`` to the outbox; return the URL, None without rows."""
     rows = connection.execute(_STATEMENTS, {"payment_date": payment_date}).fetchall()
     if not rows:
         return None

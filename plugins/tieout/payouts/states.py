@@ -49,6 +49,9 @@ def may_follow(current: State | None, new: State) -> bool:
     return new in TRANSITIONS[current]
 
 
+_ACCEPTED_AFTER_REJECTION: Final = "the bank reports accepted after it had reported a rejection"
+
+
 @dataclass(frozen=True)
 class Step:
     """What one report does to one attempt.
@@ -64,14 +67,11 @@ class Step:
 def step(current: State | None, reported: State) -> Step:
     """Decide what a report ``reported`` does to an attempt that is ``current``.
 
-    A repetition, and an older report that arrives late, change nothing. A report that contradicts a
-    state which is not final makes the attempt ``unknown``; one that contradicts a final state is
-    only told to people, because money that left is not undone by a message.
+    A repetition, and an older report that arrives late, change nothing. A report that contradicts
+    what is known is only told to people: money that left is not undone by a message.
     """
-    if current == reported:
-        return Step(None)
-    if may_follow(current, reported):
-        return Step(reported)
+    if current == reported or may_follow(current, reported):
+        return Step(None if current == reported else reported)
     if current is None or current == "created":
         return Step(None, f"the bank reports {reported} for an attempt that was never submitted")
     if reported in ("accepted", "submitted", "created", "unknown"):

@@ -26,7 +26,7 @@ class Store:
         return file_system, str(root).rstrip("/")
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Return the file names directly in ``folder``, sorted; empty where the folder is missing."""
+        """Return the file names directly in ``folder``, sorted; empty where it is missing."""
         file_system, root = self._open()
         file_system.invalidate_cache()
         try:
@@ -87,8 +87,8 @@ class Store:
                 where=self.path_url(path),
                 why=(
                     f"sha256 {hashlib.sha256(present).hexdigest()[:16]} there,"
-                    f" {hashlib.sha256(content).hexdigest()[:16]} now; a file that may have been sent"
-                    " is never replaced"
+                    f" {hashlib.sha256(content).hexdigest()[:16]} now; a file that may have"
+                    " been sent is never replaced"
                 ),
                 next_step="find out which of the two the bank has, then remove the other by hand",
             )

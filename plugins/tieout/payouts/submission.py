@@ -281,7 +281,7 @@ def append_event(
     business_date: date,
     source_file_id: str | None,
 ) -> None:
-    """Append ``(attempt_id, status, reason_code, detail)`` events; the trigger checks each of them."""
+    """Append ``(attempt_id, status, reason_code, detail)`` events; the trigger checks each."""
     with connection.cursor() as cursor:
         cursor.executemany(
             INSERT_EVENT,
@@ -406,8 +406,8 @@ def _verify(outbox: Store, path: str, members: Sequence[_Attempt]) -> None:
     if instructed != found:
         raise _wrong_file(
             url,
-            f"instructed {len(instructed)} payments of {sum(row[1] for row in instructed)} minor units,"
-            f" written {written.payment_count} of {written.control_sum_minor}",
+            f"instructed {len(instructed)} payments of {sum(row[1] for row in instructed)},"
+            f" in minor units; written {written.payment_count} of {written.control_sum_minor}",
         )
 
 
@@ -422,7 +422,7 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
         raise TieoutError(
             what=f"statement {attempt.statement_id} has no payee to pay",
             where="raw.platform_payees",
-            why=f"payee {attempt.payee_id} version {attempt.payee_version} is in no landed snapshot",
+            why=f"no landed snapshot has payee {attempt.payee_id} version {attempt.payee_version}",
             next_step="land the platform's payees file of the date, then run the payment again",
         )
     return pain001.Payment(

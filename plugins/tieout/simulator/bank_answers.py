@@ -1,18 +1,18 @@
 """The simulated bank's answers: it reads our payment files, reports on them, and books the debits.
 
-For each payment file of a payment date: a status report (pain.002.001.10) in the inbox, and an evening
-statement with one debit for the batch, the payments below it. A file is answered once, whatever its name;
-nothing is read from a clock.
+For each payment file of a payment date: a status report (pain.002.001.10) in the inbox, and an
+evening statement with one debit for the batch, the payments below it. A file is answered once,
+whatever its name; nothing is read from a clock.
 
-``truth/bank/answers.json`` may name end-to-end ids the bank treats otherwise (tests and drills write it;
-the sample week has none):
+``truth/bank/answers.json`` may name end-to-end ids the bank treats otherwise (tests and drills
+write it; the sample week has none):
 
     {"reject": {"20260928-A000001-T1-CNY-1": "AC01"},
      "silent": ["20260928-A000002-T1-CNY-1"],
      "return": {"20260928-A000003-T1-CNY-1": "AC04"}}
 
-A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is paid
-and comes back the same evening.
+A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is
+paid and comes back the same evening.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def status_report(
     rejects: dict[str, str],
     silent: frozenset[str] = frozenset(),
 ) -> bytes:
-    """Return the pain.002.001.10 for a payment file: its group accepted, each payment on its own."""
+    """Return the pain.002.001.10 for a payment file: the group, then each payment on its own."""
     document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
     report = _add(document, "CstmrPmtStsRpt")
     header = _add(report, "GrpHdr")

@@ -1,0 +1,267 @@
+"""Decisions of the gate: stored once, standing while nothing changes, released by two people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import payment_world
+from payment_world import PAYMENT_DATE, World
+from tieout import data_docs, gate, payouts
+from tieout.errors import TieoutError
+from tieout.expectation_suites import Suite
+
+SHORT = "update gate.balance_equation set residual_minor = -1, bank_arrival_amount_minor = 35810"
+
+
+class Finding:
+    """What the checkpoint finds, where a test does not need the library to run."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.failures: tuple[gate.Failure, ...] = ()
+        self.between: list[Any] = []
+        patch.setattr(gate, "_run_checkpoint", self.run)
+
+    def run(
+        self, _settings: object, name: str, suites: Sequence[Suite], day: date
+    ) -> gate.CheckpointResult:
+        for action in self.between:
+            action()
+        count = sum(len(suite.rules) for suite in suites)
+        return gate.CheckpointResult(name, day, count, self.failures)
+
+
+@pytest.fixture
+def finding(monkeypatch: pytest.MonkeyPatch) -> Finding:
+    """A checkpoint that finds what the test says."""
+    return Finding(monkeypatch)
+
+
+def failure(detail: str = "off by one") -> gate.Failure:
+    return gate.Failure("gate_equation", "residual_is_zero", "x", "residual", "-1", "CNY", detail)
+
+
+def decisions(world: World) -> list[tuple[Any, ...]]:
+    return world.rows(
+        "select outcome, statements_covered, payout_amount_minor, fingerprint"
+        " from control.gate_decisions order by decision_id"
+    )
+
+
+def test_a_passed_decision_covers_the_payable_statements(world: World, finding: Finding) -> None:
+    decision = gate.decide(world.settings, PAYMENT_DATE)
+    assert decision.passed
+    assert decision.is_new
+    ((outcome, covered, amount, fingerprint),) = decisions(world)
+    assert (outcome, covered, amount) == ("passed", 3, sum(payment_world.PAYOUTS_MINOR))
+    assert re.fullmatch(r"[0-9a-f]{64}", fingerprint)
+
+
+@pytest.mark.parametrize("failures", [(), (failure(),)])
+def test_the_same_finding_twice_is_one_decision(
+    world: World, finding: Finding, failures: tuple[gate.Failure, ...]
+) -> None:
+    finding.failures = failures
+    first = gate.decide(world.settings, PAYMENT_DATE)
+    second = gate.decide(world.settings, PAYMENT_DATE)
+    assert second.decision_id == first.decision_id
+    assert not second.is_new
+    assert second.failures == failures
+    assert len(decisions(world)) == 1
+
+
+def test_another_finding_is_another_decision(world: World, finding: Finding) -> None:
+    finding.failures = (failure(),)
+    gate.decide(world.settings, PAYMENT_DATE)
+    finding.failures = (failure("off by two"),)
+    gate.decide(world.settings, PAYMENT_DATE)
+    finding.failures = ()
+    assert gate.decide(world.settings, PAYMENT_DATE).passed
+    finding.failures = (failure(),)
+    assert not gate.decide(world.settings, PAYMENT_DATE).passed
+    assert [row[0] for row in decisions(world)] == ["failed", "failed", "passed", "failed"]
+    with pytest.raises(TieoutError, match="may not be paid"):
+        payouts.instruct(world.settings, PAYMENT_DATE)
+
+
+def change_a_payout(world: World) -> None:
+    world.execute(
+        "update settlement.settlement_statements set payout_amount_minor = payout_amount_minor - 1,"
+        " carried_forward_amount_minor = 1 where statement_id = %s",
+        (payment_world.statement_id(1),),
+    )
+
+
+def test_changed_statements_are_decided_on_anew(world: World, finding: Finding) -> None:
+    first = gate.decide(world.settings, PAYMENT_DATE)
+    change_a_payout(world)
+    second = gate.decide(world.settings, PAYMENT_DATE)
+    assert second.is_new
+    assert second.fingerprint != first.fingerprint
+    assert second.payout_amount_minor == first.payout_amount_minor - 1
+
+
+def test_statements_that_change_during_the_check_do_not_pass(
+    world: World, finding: Finding
+) -> None:
+    finding.between = [lambda: change_a_payout(world)]
+    decision = gate.decide(world.settings, PAYMENT_DATE)
+    assert decision.outcome == "failed"
+    assert "changed while they were checked" in str(decision.failures[0])
+
+
+def test_a_run_that_checked_nothing_does_not_pass() -> None:
+    assert not gate.CheckpointResult("gate", PAYMENT_DATE, 0, ()).passed
+
+
+# --- release --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failed(world: World, finding: Finding) -> World:
+    """A world whose gate failed."""
+    finding.failures = (failure(),)
+    gate.decide(world.settings, PAYMENT_DATE)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason", "word"),
+    [
+        ("li", "li", "late line", "two different people"),
+        ("li", " LI ", "late line", "two different people"),
+        ("li", "", "late line", "two different people"),
+        ("li", "wang", "  ", "no reason"),
+    ],
+)
+def test_a_release_needs_two_people_and_a_reason(
+    failed: World, first: str, second: str, reason: str, word: str
+) -> None:
+    with pytest.raises(TieoutError, match=word):
+        gate.release(failed.settings, PAYMENT_DATE, first, second, reason)
+    assert len(decisions(failed)) == 1
+
+
+def test_the_database_refuses_a_release_by_one_person(failed: World) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="two_people"):
+        failed.execute(
+            "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+            " statements_covered, payout_amount_minor, decided_by, released_by_first,"
+            " released_by_second, release_reason)"
+            " values (%s, 'released', 'x', 0, 0, 'li', 'li', 'Li ', 'because')",
+            (PAYMENT_DATE,),
+        )
+
+
+def test_a_released_date_pays_and_keeps_what_failed(failed: World) -> None:
+    decision = gate.release(failed.settings, PAYMENT_DATE, "li", "wang", "line comes tomorrow")
+    assert decision.outcome == "released"
+    assert decision.failures == (failure(),)
+    row = failed.rows(
+        "select released_by_first, released_by_second, release_reason"
+        " from control.gate_decisions where outcome = 'released'"
+    )
+    assert row == [("li", "wang", "line comes tomorrow")]
+    assert payouts.instruct(failed.settings, PAYMENT_DATE).created_count == 3
+    # The gate run again finds the same: the release stands.
+    assert gate.decide(failed.settings, PAYMENT_DATE).decision_id == decision.decision_id
+
+
+def test_a_release_falls_when_something_else_fails(failed: World, finding: Finding) -> None:
+    gate.release(failed.settings, PAYMENT_DATE, "li", "wang", "line comes tomorrow")
+    finding.failures = (failure(), failure("and another"))
+    assert gate.decide(failed.settings, PAYMENT_DATE).outcome == "failed"
+
+
+def test_only_a_failed_gate_is_released(world: World, finding: Finding) -> None:
+    with pytest.raises(TieoutError, match="missing"):
+        gate.release(world.settings, PAYMENT_DATE, "li", "wang", "why not")
+    gate.decide(world.settings, PAYMENT_DATE)
+    with pytest.raises(TieoutError, match="passed"):
+        gate.release(world.settings, PAYMENT_DATE, "li", "wang", "why not")
+
+
+def test_changed_statements_are_not_released(failed: World) -> None:
+    change_a_payout(failed)
+    with pytest.raises(TieoutError, match="changed since the gate failed"):
+        gate.release(failed.settings, PAYMENT_DATE, "li", "wang", "line comes tomorrow")
+
+
+# --- Data Docs ------------------------------------------------------------------------------------
+
+REMOTE = re.compile(r"""(?:src|href|action|data|url\(|@import)\s*=?\s*["'(]?\s*(?:https?:)?//""")
+
+
+def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
+    repository = {
+        path: path.read_bytes()
+        for path in (world.settings.project_dir / "expectations").rglob("*")
+        if path.is_file()
+    }
+    assert gate.decide(world.settings, PAYMENT_DATE).passed
+    world.execute(SHORT + " where channel = 'unionpay'")
+    assert not gate.decide(world.settings, PAYMENT_DATE).passed
+    pages = sorted(data_docs.folder(world.settings).rglob("*.html"))
+    assert len(pages) >= 1 + 6
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert not REMOTE.search(text), page
+        assert "<script" not in text, page
+    index = (data_docs.folder(world.settings) / "index.html").read_text(encoding="utf-8")
+    assert index.count("<tr>") == 1 + 6
+    assert "failed 未通过" in index
+    assert "passed 通过" in index
+    linked = re.findall(r'<a href="([^"]+)">gate_2026-09-28</a>', index)
+    assert len(linked) == 6
+    shown = [data_docs.folder(world.settings) / link for link in linked]
+    assert any("每个到账组的平衡差额为零" in page.read_text(encoding="utf-8") for page in shown)
+    assert any("-1" in page.read_text(encoding="utf-8") for page in shown)
+    unchanged = {
+        path: path.read_bytes()
+        for path in (world.settings.project_dir / "expectations").rglob("*")
+        if path.is_file()
+    }
+    assert unchanged == repository
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        "<script>fetch('https://x.example')</script>",
+        '<link rel="stylesheet" href="https://cdn.example/x.css">',
+        "<link href=//cdn.example/x.css rel=stylesheet>",
+        '<img alt="logo" src="https://x.example/logo.png?t=1">',
+        '<style>@import url("https://x.example/a.css"); p { background: url(//x/y.png) }</style>',
+        '<iframe src="https://x.example"></iframe>',
+        '<a class="b" href="https://x.example/?utm_source=datadocs">news</a>',
+    ],
+)
+def test_remote_content_is_stripped(remote: str) -> None:
+    page = f"<html><head></head><body><p>kept</p>{remote}</body></html>"
+    assert REMOTE.search(page) or "fetch" in page
+    stripped = data_docs.strip_remote(page)
+    assert not REMOTE.search(stripped)
+    assert "x.example" not in stripped
+    assert "<p>kept</p>" in stripped
+
+
+def test_secrets_are_not_in_the_results(world: World) -> None:
+    gate.decide(world.settings, PAYMENT_DATE)
+    password = (world.settings.external_database_url or "").split("@")[0].rsplit(":", 1)[-1]
+    assert len(password) > 8
+    written = [
+        path
+        for folder in (world.settings.gx_dir, world.settings.docs_dir)
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    ]
+    assert written
+    for path in written:
+        assert password not in path.read_text(encoding="utf-8", errors="replace"), path
