@@ -1,5 +1,6 @@
 -- The platform's accounting voucher (记账凭证) books what its source voucher (原始凭证) says: same account,
--- currency and amount, and every accounting voucher has a source voucher of the date that clears.
+-- currency and amount, and every accounting voucher has a source voucher of the date. A manual refund
+-- (手工退货) does not clear with the transactions: it is booked from the channel's adjustment record.
 {{ config(tags=['close']) }}
 
 with accounting_vouchers as (
@@ -17,6 +18,13 @@ platform_vouchers as (
         source_voucher_id
     from {{ ref('stg_platform__accounting_vouchers') }}
     where accounting_date = {{ accounting_date() }}
+),
+
+manual_refunds as (
+    select voucher_id
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+        and transaction_type = 'manual_refund'
 )
 
 select
@@ -33,4 +41,7 @@ select
 from platform_vouchers
 left join accounting_vouchers
     on platform_vouchers.source_voucher_id = accounting_vouchers.source_voucher_id
+left join manual_refunds
+    on platform_vouchers.source_voucher_id = manual_refunds.voucher_id
 where accounting_vouchers.source_voucher_id is null
+    and manual_refunds.voucher_id is null
