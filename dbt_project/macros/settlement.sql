@@ -18,8 +18,8 @@
 {%- endmacro %}
 
 {#
-    The latest delivered snapshot of a full-snapshot file that the payment may know: of an accounting
-    date before it. The lower bound keeps the look-up to a month of partitions.
+    The latest delivered snapshot of a full-snapshot file that the payment may know: of an
+    accounting date before it. The lower bound keeps the look-up to a month of partitions.
 #}
 {% macro latest_snapshot_before_payment(relation) -%}
     (

@@ -1,10 +1,11 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    The balance equation (平衡校验), one row for every arrival group that this payment date expects, zeros
-    and missing arrivals included. Each term is read from its own source and from no other: the bank's
-    statement, the reconciliation results, the channel's files, the ledger's fee entries, the clearing
-    entries. Money of a group nobody expects gets a row as well (is_expected false) and fails the gate.
+    The balance equation (平衡校验), one row for every arrival group that this payment date expects,
+    zeros and missing arrivals included. Each term is read from its own source and from no
+    other: the bank's statement, the reconciliation results, the channel's files, the ledger's
+    fee entries, the clearing entries. Money of a group nobody expects gets a row as well
+    (is_expected false) and fails the gate.
 -#}
 with arrival_groups as (
     select
@@ -92,7 +93,8 @@ expected_dates as (
         arrival_date,
         arrival_group_id
     from arrival_groups
-    where arrival_date > {{ previous_payment_date() }} and arrival_date <= {{ payment_date() }}
+    where arrival_date > {{ previous_payment_date() }}
+        and arrival_date <= {{ payment_date() }}
 ),
 
 expected_groups as (

@@ -1,8 +1,8 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    Everything the gate looks at, one row a check and subject. A check that finds nothing to look at still
-    writes a row, so that a missing row is a failure and never a success.
+    Everything the gate looks at, one row a check and subject. A check that finds nothing to
+    look at still writes a row, so that a missing row is a failure and never a success.
 -#}
 with input_checks as (
     select check_name, subject, holds, detail, measured, expected

@@ -1,9 +1,9 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    Gate checks on the bank's side: unbroken statements, no line nobody knows, money enough for the payouts.
-    They read what the bank had said by the gate; the evening statement of the payment date itself must not
-    change them, so that paying twice gives the same rows.
+    Gate checks on the bank's side: unbroken statements, no line nobody knows, money enough for
+    the payouts. They read what the bank had said by the gate; the evening statement of the
+    payment date itself must not change them, so that paying twice gives the same rows.
 -#}
 with statements as (
     select
@@ -119,7 +119,8 @@ continuity_checks as (
             and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
         ) = 0 as holds,
         case
-            when count(*) filter (where is_in_window) = 0 then 'no statement since the payment date before (无对账单)'
+            when count(*) filter (where is_in_window) = 0
+                then 'no statement since the payment date before (无对账单)'
             else coalesce(
                 string_agg(
                     to_char(statement_date, 'YYYY-MM-DD') || ' no. ' || sequence_number
@@ -199,7 +200,8 @@ unknown_line_checks as (
     from unknown_lines
 ),
 
--- The balance before today's payouts were debited: today's own debits and returns are taken out again.
+-- The balance before today's payouts were debited: today's own debits and returns are taken out
+-- again.
 latest_statements as (
     select
         bank_account_id,

@@ -1,8 +1,9 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    Gate checks on the money that arrived: the balance equation of each expected arrival group, the channel
-    receivable of the ledger computed apart from it, and what no group of this payment date explains.
+    Gate checks on the money that arrived: the balance equation of each expected arrival group,
+    the channel receivable of the ledger computed apart from it, and what no group of this
+    payment date explains.
 -#}
 with arrival_groups as (
     select
@@ -12,7 +13,8 @@ with arrival_groups as (
         arrival_date,
         arrival_group_id
     from {{ ref('int_calendar__arrival_groups') }}
-    where arrival_date > {{ previous_payment_date() }} and arrival_date <= {{ payment_date() }}
+    where arrival_date > {{ previous_payment_date() }}
+        and arrival_date <= {{ payment_date() }}
 ),
 
 equation as (
@@ -159,7 +161,8 @@ cleared_totals as (
     group by arrival_groups.arrival_group_id
 ),
 
--- A residual is the sum of four differences, each with its own place to look; so the check can say where.
+-- A residual is the sum of four differences, each with its own place to look; so the check can
+-- say where.
 differences as (
     select
         expected_groups.arrival_group_id,

@@ -4,13 +4,15 @@
 with arrival_groups as (
     select distinct accounting_date
     from {{ ref('int_calendar__arrival_groups') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 arrival_dates as (
     select distinct arrival_date
     from {{ ref('int_calendar__arrival_groups') }}
-    where arrival_date > {{ previous_payment_date() }} and arrival_date <= {{ payment_date() }}
+    where arrival_date > {{ previous_payment_date() }}
+        and arrival_date <= {{ payment_date() }}
 ),
 
 expected_files as (
@@ -39,7 +41,8 @@ channel_files as (
         declared_total_minor,
         counted_total_minor
     from {{ source('control', 'channel_files') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date <= {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date <= {{ payment_date() }}
 ),
 
 accounting_days as (
@@ -64,7 +67,8 @@ source_vouchers as (
         original_voucher_id,
         amount_minor
     from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 transaction_postings as (

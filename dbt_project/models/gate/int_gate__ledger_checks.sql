@@ -7,7 +7,8 @@ with arrival_groups as (
         currency_code,
         accounting_date
     from {{ ref('int_calendar__arrival_groups') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 trial_balance as (
@@ -18,7 +19,8 @@ trial_balance as (
         credit_amount_minor,
         closing_amount_minor
     from {{ ref('trial_balance') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 suspense_rollforward as (
@@ -75,7 +77,8 @@ channel_terms as (
         currency_code,
         adjustments_taken_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 channel_adjustments as (
@@ -88,7 +91,8 @@ channel_adjustments as (
         applied_amount_minor,
         suspended_amount_minor
     from {{ ref('channel_adjustments') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 clearing_entries as (
@@ -103,7 +107,8 @@ clearing_entries as (
         fee_amount_minor,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 clearing_records as (
@@ -118,7 +123,8 @@ clearing_records as (
         fee_amount_minor,
         clearing_amount_minor
     from {{ ref('clearing_records') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 expected_currencies as (

@@ -1,6 +1,6 @@
 {{ config(materialized='ephemeral') }}
 
-{#- Gate checks on the statements: what was carried, what they sum to, whom they pay, and only once. -#}
+{#- Gate checks on the statements: what they carry, what they sum to, whom they pay, and once. -#}
 with arrival_groups as (
     select distinct currency_code
     from {{ ref('int_calendar__arrival_groups') }}
@@ -78,7 +78,8 @@ clearing_records as (
         transaction_count,
         clearing_amount_minor
     from {{ ref('clearing_records') }}
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 payees as (
@@ -198,7 +199,8 @@ carry_checks as (
     group by arrival_groups.currency_code
 ),
 
--- Without the statements of the payment date before, nothing would be carried and nothing would differ.
+-- Without the statements of the payment date before, nothing would be carried and nothing would
+-- differ.
 unstated_before as (
     select clearing_entries_before.entry_id
     from clearing_entries_before
@@ -395,7 +397,8 @@ lines_in_window as (
         entry_id,
         count(*) as line_count
     from statement_lines
-    where accounting_date >= {{ previous_payment_date() }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
     group by accounting_date, entry_id
     having count(*) > 1
 ),

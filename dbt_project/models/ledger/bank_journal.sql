@@ -1,9 +1,12 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']) }}
+{{ config(
+    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']
+) }}
 
 {#-
-    Our own book of the reserve account (银行日记账): what we expect the bank to show. Posted from the
-    channels' files and from payout attempts, never from the statement it is compared with. One entry an
-    arrival group and one an attempt; a group whose files net to nothing has none, nor has the bank.
+    Our own book of the reserve account (银行日记账): what we expect the bank to show. Posted from
+    the channels' files and from payout attempts, never from the statement it is compared with.
+    One entry an arrival group and one an attempt; a group whose files net to nothing has none,
+    nor has the bank.
 -#}
 with arrival_groups as (
     select
@@ -13,7 +16,8 @@ with arrival_groups as (
         arrival_date,
         arrival_group_id
     from {{ ref('int_calendar__arrival_groups') }}
-    where arrival_date > {{ previous_payment_date() }} and arrival_date <= {{ payment_date() }}
+    where arrival_date > {{ previous_payment_date() }}
+        and arrival_date <= {{ payment_date() }}
 ),
 
 channel_terms as (
@@ -129,7 +133,8 @@ payout_entries as (
         and status in ('submitted', 'accepted', 'paid', 'unknown', 'returned')
 ),
 
--- Booked on an earlier date as under way, and the bank refused it since: the expectation is taken back.
+-- Booked on an earlier date as under way, and the bank refused it since: the expectation is taken
+-- back.
 failed_entries as (
     select
         'payout_failed:' || attempt_id as bank_journal_entry_id,

@@ -1,8 +1,11 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']) }}
+{{ config(
+    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']
+) }}
 
 {#-
-    Where the payout of each payable statement of the payment date stands (代付状态). The last attempt's latest
-    event is the status, unless any attempt is paid: a bank that first refused and then paid has paid.
+    Where the payout of each payable statement of the payment date stands (代付状态). The last
+    attempt's latest event is the status, unless any attempt is paid: a bank that first refused
+    and then paid has paid.
 -#}
 with settlement_statements as (
     select

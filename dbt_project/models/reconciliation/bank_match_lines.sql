@@ -1,9 +1,12 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']) }}
+{{ config(
+    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']
+) }}
 
 {#-
-    Which lines of the bank's statement and which entries of the bank journal (银行日记账) belong together,
-    one row an item: paired on the arrival group, the payout batch or the returned payout's end-to-end id,
-    never on the amount. What one side lacks stays open and is offered again on the next payment date.
+    Which lines of the bank's statement and which entries of the bank journal (银行日记账) belong
+    together, one row an item: paired on the arrival group, the payout batch or the returned
+    payout's end-to-end id, never on the amount. What one side lacks stays open and is offered
+    again on the next payment date.
 -#}
 with bank_lines as (
     select
@@ -20,7 +23,8 @@ with bank_lines as (
         end_to_end_id,
         batch_message_id
     from {{ ref('int_bank__classified_lines') }}
-    where statement_date > {{ previous_payment_date() }} and statement_date <= {{ payment_date() }}
+    where statement_date > {{ previous_payment_date() }}
+        and statement_date <= {{ payment_date() }}
 ),
 
 line_details as (

@@ -1,8 +1,11 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']) }}
+{{ config(
+    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']
+) }}
 
 {#-
-    The bank's statement against the bank journal (账实核对), one row a match. The variance is what the bank
-    shows minus what we had booked, receipts positive: more is an overage, less a shortage.
+    The bank's statement against the bank journal (账实核对), one row a match. The variance is what
+    the bank shows minus what we had booked, receipts positive: more is an overage, less a
+    shortage.
 -#}
 with match_lines as (
     select

@@ -1,9 +1,10 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    The advances (垫款) that this payment date nets, each once in its life: an advance is netted on the
-    first payment date after the accounting date whose file first told of it. So a late one is not lost,
-    and whether the file lists all advances or only the day's makes no difference.
+    The advances (垫款) that this payment date nets, each once in its life: an advance is netted
+    on the first payment date after the accounting date whose file first told of it. So a late
+    one is not lost, and whether the file lists all advances or only the day's makes no
+    difference.
 -#}
 with delivered_advances as (
     select

@@ -1,9 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    Fees billed apart (收支两条线) to gross merchants: the bill of each fee period as it stands on the payment
-    date. Yesterday's bill plus the fees of the entries settled today; the bill is closed by the first
-    payment date after its month has ended. It is never taken from a payout.
+    Fees billed apart (收支两条线) to gross merchants: the bill of each fee period as it stands on
+    the payment date. Yesterday's bill plus the fees of the entries settled today; the bill is
+    closed by the first payment date after its month has ended. It is never taken from a payout.
 -#}
 with clearing_entries as (
     select

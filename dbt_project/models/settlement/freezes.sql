@@ -1,8 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    The register of freezes (冻结登记簿) as of the payment date: every freeze of the latest snapshot, in
-    force or not. A freeze changes what is available, never what is booked, and may exceed the balance.
+    The register of freezes (冻结登记簿) as of the payment date: every freeze of the latest snapshot,
+    in force or not. A freeze changes what is available, never what is booked, and may exceed
+    the balance.
 -#}
 with delivered_freezes as (
     select

@@ -1,9 +1,10 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    What each account is paid on the payment date, and why (结算单). A row exists for every account,
-    settlement session and currency with any component that is not zero: a date without activity still
-    carries its balance. Everything the arithmetic needs stands in the row, and CHECKs repeat it.
+    What each account is paid on the payment date, and why (结算单). A row exists for every
+    account, settlement session and currency with any component that is not zero: a date without
+    activity still carries its balance. Everything the arithmetic needs stands in the row, and
+    CHECKs repeat it.
 -#}
 with clearing_entries as (
     select

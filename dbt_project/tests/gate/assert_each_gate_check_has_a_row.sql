@@ -1,5 +1,5 @@
--- No check of the gate (闸门检查) can be left out unnoticed: each has at least one row for the payment date, and
--- each expected arrival group has its row in both checks of its money.
+-- No check of the gate (闸门检查) can be left out unnoticed: each has at least one row for the
+-- payment date, and each expected arrival group has its row in both checks of its money.
 {{ config(tags=['payment']) }}
 
 with wanted_checks as (

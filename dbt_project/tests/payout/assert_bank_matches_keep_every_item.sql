@@ -1,5 +1,5 @@
--- Every line the bank wrote since the payment date before, and every entry of the bank journal (银行日记账), stands
--- in exactly one match of the date: matching neither loses nor doubles an item.
+-- Every line the bank wrote since the payment date before, and every entry of the bank journal
+-- (银行日记账), stands in exactly one match of the date: matching neither loses nor doubles an item.
 {{ config(tags=['payment', 'outcomes']) }}
 
 with items as (
@@ -8,7 +8,8 @@ with items as (
         file_id || ':' || line_number as item_id,
         amount_minor
     from {{ ref('int_bank__classified_lines') }}
-    where statement_date > {{ previous_payment_date() }} and statement_date <= {{ payment_date() }}
+    where statement_date > {{ previous_payment_date() }}
+        and statement_date <= {{ payment_date() }}
     union all
     select
         'journal' as side,

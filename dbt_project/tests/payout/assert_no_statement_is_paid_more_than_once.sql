@@ -1,5 +1,5 @@
--- Whatever the bank answered and however often we tried, a statement is paid once (代付不重复): what is paid and
--- not returned is never more than the statement's payout.
+-- Whatever the bank answered and however often we tried, a statement is paid once (代付不重复): what
+-- is paid and not returned is never more than the statement's payout.
 {{ config(tags=['payment', 'outcomes']) }}
 
 select

@@ -1,5 +1,5 @@
--- Every clearing entry that is paid on this date stands in exactly one statement (结算单明细), and in none of
--- another date: the proof that nothing is paid twice or lost.
+-- Every clearing entry that is paid on this date stands in exactly one statement (结算单明细), and in
+-- none of another date: the proof that nothing is paid twice or lost.
 {{ config(tags=['payment']) }}
 
 with clearing_entries as (

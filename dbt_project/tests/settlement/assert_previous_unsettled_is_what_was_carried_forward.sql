@@ -1,5 +1,6 @@
--- The carry-forward chain (结转): what the statements of the payment date before carried, and what go-live opened
--- with, is what these statements start from; no balance appears or is lost between two payment dates.
+-- The carry-forward chain (结转): what the statements of the payment date before carried, and what
+-- go-live opened with, is what these statements start from; no balance appears or is lost between
+-- two payment dates.
 {{ config(tags=['payment']) }}
 
 with settlement_statements as (

@@ -1,5 +1,5 @@
--- A payout is a list that sums to the cent: settlement plus adjustments of a statement (结算单) are the sum of its
--- lines, and its counts are their number.
+-- A payout is a list that sums to the cent: settlement plus adjustments of a statement (结算单) are
+-- the sum of its lines, and its counts are their number.
 {{ config(tags=['payment']) }}
 
 with settlement_statements as (
