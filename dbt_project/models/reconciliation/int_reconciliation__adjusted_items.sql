@@ -100,7 +100,10 @@ targets as (
         single.opened_on,
         single.amount_minor - linked.amount_minor as needed_effect_minor
     from open_items as single
-    inner join open_items as linked on single.linked_item_id = linked.suspense_item_id
+    inner join open_items as linked
+        on single.linked_item_id = linked.suspense_item_id
+        -- The difference of two currencies is no amount.
+        and single.currency_code = linked.currency_code
     where single.side = 'system' and linked.side = 'channel'
 ),
 
