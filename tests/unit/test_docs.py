@@ -681,18 +681,21 @@ def test_error_texts_lead_to_documents_that_exist() -> None:
 
 
 def test_runbooks_quote_words_the_program_says() -> None:
+    folder = DOCS_DIR / "runbooks"
     program = "\n".join(
         text_of(path)
-        for folder in ("plugins", "dbt_project")
+        for source in ("plugins", "dbt_project")
         for pattern in ("*.py", "*.sql")
-        for path in (PROJECT_DIR / folder).rglob(pattern)
+        for path in (PROJECT_DIR / source).rglob(pattern)
     )
-    quoted = (
-        "files are missing", "files were not accepted", "could not be computed",
-        "checks do not hold", "does not hold", "were not understood", "is running",
-        "this run does not hold the date", "Migrate the table", "breaks its contract",
-    )  # fmt: skip
-    runbooks = "\n".join(text_of(path) for path in (DOCS_DIR / "runbooks").glob("*.md"))
-    for words in quoted:
-        assert words in runbooks, words
-        assert words in program, words
+    rows = table_after(text_of(folder / "README.md"), "of the installation concerned.")
+    assert len(rows) == len(list(folder.glob("*.md"))) - 1
+    quoted_count = 0
+    for alert, link in rows:
+        page = " ".join(text_of(folder / LINK.findall(link)[0]).split())
+        for quoted in re.findall(r'"([^"]+)"', alert):
+            quoted_count += 1
+            for words in (part.strip() for part in quoted.split("…") if part.strip()):
+                assert words in program, (link, words)
+                assert words in page, (link, words)
+    assert quoted_count > 8
