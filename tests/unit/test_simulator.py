@@ -10,6 +10,8 @@ import re
 import zipfile
 from collections import Counter
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +79,9 @@ def test_the_same_arguments_give_the_same_bytes(week: Path, tmp_path: Path) -> N
     assert len(first) > 90
     assert digests(make(tmp_path / "again")) == first
     other = digests(make(tmp_path / "other", seed=8))
-    assert other["inbox/unionpay/20260924/IND26092401ACOMN"] != (
-        first["inbox/unionpay/20260924/IND26092401ACOMN"]
+    assert (
+        other["inbox/unionpay/20260924/IND26092401ACOMN"]
+        != (first["inbox/unionpay/20260924/IND26092401ACOMN"])
     )
 
 
@@ -121,7 +124,7 @@ def test_the_week_has_its_adjustments_and_catch_ups(week: Path) -> None:
     codes = Counter(item["adjustment_code"] for day in days for item in day["adjustments"])
     assert set(codes) == {"E04", "E20", "E22", "E23", "E30", "E32", "E74"}
     dispositions = {item["disposition"] for day in days for item in day["adjustments"]}
-    assert dispositions == {"applied", "charged", "suspended", "no_funds", "fee"}
+    assert dispositions == {"applied_to_open_item", "charged", "suspended", "no_funds", "fee"}
     assert all(day["catch_up_voucher_ids"] for day in days)
 
 
@@ -190,7 +193,7 @@ def test_platform_files_follow_the_schema(week: Path) -> None:
         for path in files:
             *lines, trailer = path.read_text(encoding="utf-8").splitlines()
             rows = list(csv.DictReader(lines))
-            assert list(csv.reader(io.StringIO(lines[0])))[0] == [
+            assert next(csv.reader(io.StringIO(lines[0]))) == [
                 column["name"] for column in definition["columns"]
             ]
             check_rows(rows, definition["columns"])
@@ -210,6 +213,54 @@ def check_rows(rows: list[dict[str, str]], columns: list[dict[str, Any]]) -> Non
             assert set(present) <= set(column["allowed"]), column["name"]
         if "pattern" in column:
             assert all(re.search(column["pattern"], value) for value in present), column["name"]
+
+
+def test_the_contract_page_says_what_the_schema_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats/platform.md").read_text(encoding="utf-8")
+    kinds = json.loads(PLATFORM_SCHEMA.read_text(encoding="utf-8"))["file_kinds"]
+    assert len(kinds) == 9
+    for kind, definition in kinds.items():
+        section = page.split(f"\n## {kind}\n")[1].split("\n## ")[0]
+        cells = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+        written = [(row[0].strip("| `"), row[1]) for row in cells]
+        assert written == [(column["name"], column["type"]) for column in definition["columns"]]
+        for row, column in zip(cells, definition["columns"], strict=True):
+            if "required_when" in column:
+                assert row[2].startswith("for "), column["name"]
+            else:
+                assert row[2] == ("yes" if column["required"] else "no"), column["name"]
+            assert all(f"`{value}`" in row[3] for value in column.get("allowed", []))
+
+
+def half_up(amount: int, rate: Decimal) -> int:
+    """Return a share of an amount, rounded half up to the fen."""
+    return int((amount * rate).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def test_costs_follow_the_public_tariff(week: Path) -> None:
+    lines = [
+        line
+        for path in sorted((week / "inbox/unionpay").glob("*/*ACOMN"))
+        for line in path.read_text("gbk").splitlines()
+    ]
+    seen = Counter[str]()
+    for line in lines:
+        amount, receivable, payable = int(line[62:74]), int(line[192:204]), int(line[205:217])
+        network = int(line[219:230]) * (1 if line[218] == "D" else -1)
+        kind = line[101:105] + line[106:108]
+        if kind in {"010003", "020030"}:
+            assert (receivable, payable, network) == (0, 0, 0 if kind == "010003" else 10)
+            continue
+        debit = line[42:48] == "621626"
+        # Basis points: foreign 110, debit 35 with a cap of 13 CNY, credit 45; half up.
+        rate = 110 if line[264] == "1" else 35 if debit else 45
+        interchange = half_up(amount, Decimal(rate) / 10_000)
+        interchange = min(interchange, 1_300) if debit else interchange
+        half = min(half_up(amount, Decimal("0.000325")), 325)
+        expected = (0, interchange, half) if kind == "020000" else (interchange, 0, -half)
+        assert (receivable, payable, network) == expected
+        seen[kind] += 1
+    assert set(seen) == {"020000", "022020", "020020", "042000"}
 
 
 def test_refunds_never_exceed_their_original(week: Path) -> None:
@@ -290,7 +341,7 @@ def test_the_bank_sends_statements_in_a_chain_whenever_it_is_asked(tmp_path: Pat
     chain = statements(tmp_path)
     assert len(chain) == 10
     assert all(opening + entries == closing for _, opening, closing, entries in chain)
-    assert all(after[1] == before[2] for before, after in zip(chain, chain[1:], strict=False))
+    assert all(after[1] == before[2] for before, after in pairwise(chain))
     assert bank.closing_balance(truth) == chain[-1][2]
     opening = json.loads((truth / "bank/state.json").read_text())["opening_balance_minor"]
     assert chain[0][1] == opening
@@ -310,7 +361,9 @@ def test_statements_are_valid_against_the_iso_schema(tmp_path: Path) -> None:
         date(2026, 9, 28),
         [
             BankLine(-5, "代付", "PAYOUT M&1", (BankLineDetail(-5, "E1", "<甲>"),), "M&1"),
-            BankLine(5, "退票", "RETURN", (BankLineDetail(5, "E1", "甲", None, "AC04"),), None, True),
+            BankLine(
+                5, "退票", "RETURN", (BankLineDetail(5, "E1", "甲", None, "AC04"),), None, True
+            ),
             BankLine(-7, "中国银联股份有限公司", "UPSETTLE 20260928"),
         ],
     )
@@ -328,9 +381,7 @@ def test_another_simulation_into_the_same_folder_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", sorted(INJECTIONS))
-def test_an_injection_changes_its_date_and_says_what_must_follow(
-    kind: str, tmp_path: Path
-) -> None:
+def test_an_injection_changes_its_date_and_says_what_must_follow(kind: str, tmp_path: Path) -> None:
     clean = make(tmp_path / "clean", days=3)
     faulty = make(tmp_path / "faulty", days=3, inject=(kind,))
     for folder in (clean, faulty):
@@ -343,7 +394,7 @@ def test_an_injection_changes_its_date_and_says_what_must_follow(
     paths = {path for path, _ in changed}
     assert paths
     if kind == "missing_payee":
-        assert {path.split("/")[0] for path in paths} == {"platform"}
+        assert paths == {f"platform/{day}/payees_{day}.csv" for day in ("20260925", "20260926")}
     elif noted[0]["fails"] == "gate":
         assert {path.split("/")[0] for path in paths} == {"bank"}
     else:

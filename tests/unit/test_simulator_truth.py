@@ -1,8 +1,8 @@
 """The simulator's truth against the rules themselves, in plain Python, from the files alone.
 
 The simulator states each outcome by construction. Here the files are read back and reconciled by
-domain.md §5 and rulings 1 to 3, and the balance equation is added up per arrival group: two ways to the
-same answer. Neither uses Tieout's SQL or its parsers.
+domain.md §5 and rulings 1 to 3, and the balance equation is added up per arrival group: two ways
+to the same answer. Neither uses Tieout's SQL or its parsers.
 """
 
 from __future__ import annotations
@@ -281,9 +281,7 @@ def brand_fees(inbox: Path, day: date) -> int:
 def test_truth_and_equation_follow_from_the_files(
     seed: int, transactions: int, tmp_path: Path
 ) -> None:
-    simulate(
-        tmp_path / "inbox", seed, FIRST_DATE, DAYS, transactions, 9, [], tmp_path / "truth"
-    )
+    simulate(tmp_path / "inbox", seed, FIRST_DATE, DAYS, transactions, 9, [], tmp_path / "truth")
     inbox = tmp_path / "inbox"
     bank.deliver(inbox, tmp_path / "truth", date(2026, 10, 8))
     groups = json.loads((tmp_path / "truth/arrivals.json").read_text(encoding="utf-8"))

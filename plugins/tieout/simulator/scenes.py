@@ -39,7 +39,8 @@ class Adjustment:
     """One record of the channel's adjustment file (AERRN), and what Tieout has to make of it.
 
     ``funds_effect_minor`` is signed from our cash side; the original's fields are None where the
-    record refers to none. ``disposition``: applied, charged, suspended, no_funds or fee.
+    record refers to none. ``disposition``: applied_to_open_item, charged, suspended, no_funds,
+    fee.
     """
 
     code: str
@@ -344,7 +345,7 @@ class AdjustmentDesk:
                     code,
                     amount,
                     sign,
-                    disposition="applied",
+                    disposition="applied_to_open_item",
                     scene=scene["scene"],
                     original=scene,
                     closes_event_nos=(scene["event_no"],),
