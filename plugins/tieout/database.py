@@ -128,8 +128,10 @@ def ensure_server(settings: Settings) -> str:
         pid = _postmaster_pid(settings.pg_dir / "data")
         if server is not None and pid is not None:
             _wait_ready(settings.pg_dir, pid, None)
-            return server.url(DATABASE)
-        return _start(settings.pg_dir).url(DATABASE)
+        else:
+            server = _start(settings.pg_dir)
+        _create_own_databases(settings.pg_dir, server)
+        return server.url(DATABASE)
 
 
 def is_running(settings: Settings) -> bool:
@@ -259,7 +261,6 @@ def _start(pg_dir: Path) -> ServerFile:
         except _TryAgainError:
             time.sleep(0.2 * (attempt + 1))
             continue
-        _create_databases(server.url("postgres"), [DATABASE, AIRFLOW_DATABASE])
         return server
     raise _not_started(pg_dir, "it gave up five times")
 
@@ -451,6 +452,17 @@ def _data_arguments(data_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"/proc/self/fd/{descriptor}", {"cwd": "/", "pass_fds": (descriptor,)}
     finally:
         os.close(descriptor)
+
+
+def _create_own_databases(pg_dir: Path, server: ServerFile) -> None:
+    """Make the two databases once; a process that died in between leaves no mark, so it is redone.
+
+    The mark spares every later call a connection.
+    """
+    mark = pg_dir / "databases"
+    if not mark.exists():
+        _create_databases(server.url("postgres"), [DATABASE, AIRFLOW_DATABASE])
+        mark.write_text(f"{DATABASE} {AIRFLOW_DATABASE}\n")
 
 
 def _create_databases(admin_url: str, names: list[str]) -> None:

@@ -64,6 +64,9 @@ def test_start_stop_and_restart_keep_data_and_address(new_home: Settings) -> Non
     assert database.stop_server(new_home)
     assert not database.stop_server(new_home)
     assert not database.is_running(new_home)
+    log = (new_home.pg_dir / "server.log").read_text()
+    assert "received fast shutdown request" in log
+    assert log.rstrip().endswith("database system is shut down")
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
     assert database.ensure_server(new_home) == url
@@ -261,6 +264,15 @@ def test_an_interrupted_first_start_is_made_good(new_home: Settings) -> None:
     (half / "PG_VERSION").write_text("18\n")
     database.ensure_server(new_home)
     assert not half.exists()
+
+
+def test_a_first_start_that_died_before_its_databases_is_made_good(new_home: Settings) -> None:
+    """The server is up, the process that started it is gone: the next call completes its work."""
+    new_home.ensure_dirs()
+    database._start(new_home.pg_dir)
+    assert database.is_running(new_home)
+    write_row(new_home)
+    assert read_row(new_home) == 42
 
 
 def test_a_named_server_that_is_not_there_is_an_error_not_another_one(
