@@ -25,6 +25,9 @@ from tieout.payouts.store import Store
 from tieout.payouts.submission import append_event
 from tieout.settings import Settings
 
+LOOKBACK_DAYS: Final = 35
+"""How far back a run without a payment date looks; returns of payouts come within days."""
+
 _REPORT_NAME: Final = re.compile(r"pain002_.+\.xml")
 _DATE_FOLDER: Final = re.compile(r"[0-9]{8}")
 
@@ -90,14 +93,6 @@ class _ReportFile:
 
 
 _ATTEMPTS = """
-    with latest_events as (
-        select distinct on (events.attempt_id)
-            events.attempt_id,
-            events.status
-        from payout.attempt_events as events
-        order by events.attempt_id asc, events.event_no desc
-    )
-
     select
         attempts.attempt_id,
         attempts.end_to_end_id,
@@ -109,8 +104,14 @@ _ATTEMPTS = """
     from payout.attempts as attempts
     inner join payout.instructions as instructions
         on attempts.instruction_id = instructions.instruction_id
-    left join latest_events
-        on attempts.attempt_id = latest_events.attempt_id
+    left join lateral (
+        select events.status
+        from payout.attempt_events as events
+        where events.attempt_id = attempts.attempt_id
+        order by events.event_no desc
+        limit 1
+    ) as latest_events
+        on true
     where {condition}
     order by attempts.attempt_id
 """
@@ -153,7 +154,9 @@ _REGISTER = """
     on conflict (file_id) do nothing
 """
 
-# A payout's own line: a detail of a batch booking, or an entry that stands for one payment.
+# A payout's own line: a detail of a batch booking, or an entry that stands for one payment. Lines
+# are looked at again for LOOKBACK_DAYS: a file that lands late is booked on the next open date, so
+# no line is older than that when it is new, and the cost does not grow with the years.
 _BANK_LINES = """
     with landed_lines as (
         select
@@ -169,7 +172,13 @@ _BANK_LINES = """
         from raw.bank_statement_lines as lines
         inner join control.channel_files as files
             on lines.file_id = files.file_id
-        where files.status = 'landed'
+        where
+            files.status = 'landed'
+            and lines.accounting_date >= (
+                select max(newest.booked_on) - %(lookback_days)s
+                from control.channel_files as newest
+                where newest.channel = 'bank' and newest.status = 'landed'
+            )
     ),
 
     payments as (
@@ -247,10 +256,11 @@ def apply_reports(
     """Apply the bank's status reports and statement lines to the attempts.
 
     Args:
-        settings: the installation. payment_date: only payouts of this date; None takes every date.
+        settings: the installation.
+        payment_date: only payouts of this date; None takes all, and counts the last
+            ``LOOKBACK_DAYS`` days.
         answers_are_due: the bank's time to answer is over, so a submitted attempt without any
-        report
-            becomes ``unknown``: it is queried, and never sent again before it is resolved.
+            report becomes ``unknown``: it is queried, and never sent again before it is resolved.
 
     One transaction a file; a file that was applied is never applied again.
     """
@@ -398,12 +408,13 @@ def _apply_bank_lines(
     connection: psycopg.Connection[Any], payment_date: date | None, found: _Found
 ) -> None:
     """Take the bank's statement as the final word: a debit is paid, a return is returned."""
-    rows = connection.execute(_BANK_LINES, {"payment_date": payment_date}).fetchall()
-    if not rows:
-        return
+    rows = connection.execute(
+        _BANK_LINES, {"payment_date": payment_date, "lookback_days": LOOKBACK_DAYS}
+    ).fetchall()
+    named = sorted({row[3] for row in rows})
     attempts = {
         attempt.end_to_end_id: attempt
-        for attempt in _attempts(connection, *_date_condition(payment_date))
+        for attempt in _attempts(connection, "attempts.end_to_end_id = any(%(value)s)", named)
     }
     states: dict[str, State | None] = {key: value.state for key, value in attempts.items()}
     for file_id, line_number, booked_on, identifier, amount, currency, reason, is_return in rows:
@@ -482,8 +493,14 @@ def _register(
     )
 
 
-def _date_condition(payment_date: date | None) -> tuple[str, date | None]:
-    return "%(value)s::date is null or instructions.payment_date = %(value)s", payment_date
+def _date_condition(payment_date: date | None) -> tuple[str, object]:
+    if payment_date is not None:
+        return "instructions.payment_date = %(value)s", payment_date
+    return (
+        "instructions.payment_date"
+        " >= (select max(payment_date) - %(value)s from payout.instructions)",
+        LOOKBACK_DAYS,
+    )
 
 
 def _attempts(

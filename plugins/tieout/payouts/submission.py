@@ -168,14 +168,6 @@ _ATTEMPTS = """
         where
             files.status = 'landed'
             and payees.accounting_date < %(payment_date)s
-    ),
-
-    latest_events as (
-        select distinct on (events.attempt_id)
-            events.attempt_id,
-            events.status
-        from payout.attempt_events as events
-        order by events.attempt_id asc, events.event_no desc
     )
 
     select
@@ -195,8 +187,14 @@ _ATTEMPTS = """
     from payout.attempts as attempts
     inner join payout.instructions as instructions
         on attempts.instruction_id = instructions.instruction_id
-    left join latest_events
-        on attempts.attempt_id = latest_events.attempt_id
+    left join lateral (
+        select events.status
+        from payout.attempt_events as events
+        where events.attempt_id = attempts.attempt_id
+        order by events.event_no desc
+        limit 1
+    ) as latest_events
+        on true
     left join snapshots
         on
             instructions.payee_id = snapshots.payee_id
