@@ -124,8 +124,7 @@ def instruct(settings: Settings, payment_date: date) -> InstructReport:
 
     Raises:
         TieoutError: the latest decision did not pass, the statements changed since, or an
-        instruction
-            no longer equals its statement.
+            instruction no longer equals its statement.
     """
     parameters: dict[str, object] = {"payment_date": payment_date}
     with connect(settings) as connection, connection.transaction():

@@ -101,8 +101,7 @@ def write(batch: Batch) -> bytes:
 
     Raises:
         TieoutError: no payment, too many, a wrong currency, an amount not above zero, an end-to-end
-        id
-            used twice, or a text longer than the schema allows.
+            id used twice, or a text longer than the schema allows.
     """
     _check(batch)
     control_sum = decimal_text(
@@ -145,7 +144,7 @@ def read(content: bytes, source: str) -> ReadBatch:
 
     Raises:
         TieoutError: not this format, more than one payment information, or totals that do not
-        agree.
+            agree.
     """
     root = parse_xml(content, source)
     if root.tag != f"{{{NAMESPACE}}}Document":

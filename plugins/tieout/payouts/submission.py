@@ -226,8 +226,7 @@ def submit(settings: Settings, payment_date: date) -> SubmitReport:
 
     Raises:
         TieoutError: a payee is missing, a file in the outbox holds other bytes, or a written file
-        does
-            not read back as the instructions.
+            does not read back as the instructions.
     """
     outbox = Store(settings.outbox_url)
     with connect(settings) as connection:
