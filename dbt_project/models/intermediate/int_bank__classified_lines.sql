@@ -1,6 +1,7 @@
 {#-
     Bank lines with the channel and arrival group they belong to: by counterparty and reference rules,
-    never by amount. A line no rule names is `unclassified` and waits in bank suspense.
+    never by amount. A line no rule names is `unclassified` and waits in bank suspense; so does one whose
+    reference names a date that is in no calendar (one bad text must not stop every close).
 -#}
 with statement_lines as (
     select
@@ -31,19 +32,20 @@ bank_line_rules as (
     from {{ ref('bank_line_rules') }}
 ),
 
+calendar_days as (
+    select
+        calendar_date,
+        to_char(calendar_date, 'YYYYMMDD') as reference_text
+    from {{ ref('calendar_days') }}
+),
+
 ruled as (
     select
         statement_lines.file_id,
         statement_lines.line_number,
         bank_line_rules.line_kind,
         bank_line_rules.channel,
-        case
-            when bank_line_rules.line_kind = 'channel_arrival'
-                then to_date(
-                    substring(statement_lines.remittance_text, bank_line_rules.reference_pattern),
-                    'YYYYMMDD'
-                )
-        end as group_arrival_date,
+        calendar_days.calendar_date as group_arrival_date,
         row_number() over (
             partition by statement_lines.file_id, statement_lines.line_number
             order by bank_line_rules.rule_no
@@ -55,6 +57,13 @@ ruled as (
             or statement_lines.counterparty_name ~ bank_line_rules.counterparty_pattern
         )
         and statement_lines.remittance_text ~ bank_line_rules.reference_pattern
+    left join calendar_days
+        on bank_line_rules.line_kind = 'channel_arrival'
+        and substring(statement_lines.remittance_text, bank_line_rules.reference_pattern)
+        = calendar_days.reference_text
+    where
+        bank_line_rules.line_kind is distinct from 'channel_arrival'
+        or calendar_days.calendar_date is not null
 ),
 
 final as (
