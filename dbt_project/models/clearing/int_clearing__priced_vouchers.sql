@@ -34,6 +34,15 @@ with source_vouchers as (
     where accounting_date = {{ accounting_date() }}
 ),
 
+-- A reversal follows its original within minutes, perhaps over the cutoff.
+failed_vouchers as (
+    select voucher_id
+    from {{ ref('stg_platform__source_vouchers') }}
+    where
+        accounting_date between {{ accounting_date() }} - 1 and {{ accounting_date() }}
+        and transaction_status is distinct from 'success'
+),
+
 transaction_types as (
     select
         transaction_type,
@@ -76,12 +85,6 @@ fee_rates as (
     where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0
 ),
 
-failed_vouchers as (
-    select voucher_id
-    from source_vouchers
-    where transaction_status is distinct from 'success'
-),
-
 cleared_vouchers as (
     select
         source_vouchers.*,
@@ -118,6 +121,7 @@ cleared_vouchers as (
 combinations as (
     select distinct
         merchant_id,
+        account_id,
         channel,
         priced_type,
         card_kind,
@@ -129,6 +133,7 @@ combinations as (
 priced_combinations as (
     select
         combinations.merchant_id,
+        combinations.account_id,
         combinations.channel,
         combinations.priced_type,
         combinations.card_kind,
@@ -143,9 +148,14 @@ priced_combinations as (
         fee_rates.cap_fee_minor,
         row_number() over (
             partition by
-                combinations.merchant_id, combinations.channel, combinations.priced_type,
-                combinations.card_kind, combinations.card_region, combinations.priced_on
-            order by fee_rates.priority, fee_rates.fee_rule_id, contracts.contract_id
+                combinations.merchant_id, combinations.account_id, combinations.channel,
+                combinations.priced_type, combinations.card_kind, combinations.card_region,
+                combinations.priced_on
+            -- The contract of the voucher's own account; another one of the merchant only where the
+            -- account changed between the sale and its refund.
+            order by
+                contracts.account_id is distinct from combinations.account_id,
+                fee_rates.priority, fee_rates.fee_rule_id, contracts.contract_id
         ) as rule_order
     from combinations
     inner join contracts
@@ -183,19 +193,25 @@ with_original_fee as (
         priced_combinations.refund_fee_policy,
         priced_combinations.fee_rule_id,
         current_contracts.settlement_mode,
-        least(
-            greatest(
-                round(
-                    abs(cleared_vouchers.priced_amount_minor) * priced_combinations.fee_rate
-                    + coalesce(priced_combinations.fixed_fee_minor, 0)
-                ),
-                coalesce(priced_combinations.minimum_fee_minor, 0)
-            ),
-            priced_combinations.cap_fee_minor
-        ) as full_fee_minor
+        -- greatest() skips NULLs: without an amount there is no fee, not the least fee.
+        case
+            when cleared_vouchers.priced_amount_minor is not null
+                then least(
+                    greatest(
+                        round(
+                            abs(cleared_vouchers.priced_amount_minor)
+                            * priced_combinations.fee_rate
+                            + coalesce(priced_combinations.fixed_fee_minor, 0)
+                        ),
+                        coalesce(priced_combinations.minimum_fee_minor, 0)
+                    ),
+                    priced_combinations.cap_fee_minor
+                )
+        end as full_fee_minor
     from cleared_vouchers
     left join priced_combinations
         on cleared_vouchers.merchant_id = priced_combinations.merchant_id
+        and cleared_vouchers.account_id = priced_combinations.account_id
         and cleared_vouchers.channel = priced_combinations.channel
         and cleared_vouchers.priced_type = priced_combinations.priced_type
         and cleared_vouchers.card_kind is not distinct from priced_combinations.card_kind

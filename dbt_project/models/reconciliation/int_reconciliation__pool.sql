@@ -23,9 +23,18 @@ with source_vouchers as (
         trace_number,
         transmission_time,
         channel_order_id,
-        refund_order_id
+        refund_order_id,
+        original_voucher_id
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date = {{ accounting_date() }} and transaction_status = 'success'
+),
+
+failed_vouchers as (
+    select voucher_id
+    from {{ ref('stg_platform__source_vouchers') }}
+    where
+        accounting_date between {{ accounting_date() }} - 1 and {{ accounting_date() }}
+        and transaction_status is distinct from 'success'
 ),
 
 channel_records as (
@@ -109,6 +118,12 @@ keyed as (
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
     left join match_rules on source_vouchers.channel = match_rules.channel
+    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool it would be
+    -- suspense, or a pair, that clearing does not know, and the balance equation would not close.
+    left join failed_vouchers
+        on source_vouchers.transaction_type = 'reversal'
+        and source_vouchers.original_voucher_id = failed_vouchers.voucher_id
+    where failed_vouchers.voucher_id is null
     union all
     select
         'channel' as side,
