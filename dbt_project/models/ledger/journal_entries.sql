@@ -133,14 +133,26 @@ instructions as (
     from {{ source('payout', 'instructions') }}
 ),
 
+-- An attempt has the merchant's money while it is under way or paid; failed and returned give it back.
+-- What is booked is the change: an attempt that failed before it was submitted books nothing, one that was
+-- paid after it failed is booked again.
 attempt_events as (
     select
         attempt_id,
         event_no,
         status,
-        business_date
+        business_date,
+        status in ('submitted', 'accepted', 'unknown', 'paid') as is_under_way,
+        lag(status in ('submitted', 'accepted', 'unknown', 'paid'), 1, false) over (
+            partition by attempt_id
+            order by event_no
+        ) as was_under_way
     from {{ source('payout', 'attempt_events') }}
-    where business_date = {{ accounting_date() }} and status in ('submitted', 'failed')
+    where attempt_id in (
+        select today.attempt_id
+        from {{ source('payout', 'attempt_events') }} as today
+        where today.business_date = {{ accounting_date() }}
+    )
 ),
 
 settled_statements as (
@@ -156,14 +168,27 @@ settled_statements as (
         and (statements.advance_amount_minor <> 0 or statements.advance_fee_amount_minor <> 0)
 ),
 
+-- An advance is booked on the date whose file first tells of it, also when that is late: from then on a
+-- statement nets it. What was advanced before go-live stands in the opening balances.
 advances as (
     select
-        advance_id,
-        account_id,
-        currency_code,
-        amount_minor
-    from {{ ref('stg_platform__advances') }}
-    where snapshot_date = {{ accounting_date() }} and advanced_on = {{ accounting_date() }}
+        delivered.advance_id,
+        delivered.account_id,
+        delivered.currency_code,
+        delivered.amount_minor
+    from {{ ref('stg_platform__advances') }} as delivered
+    where
+        delivered.snapshot_date = {{ accounting_date() }}
+        and delivered.for_accounting_date >= (
+            select min(accounting_days.accounting_date)
+            from {{ source('control', 'accounting_days') }} as accounting_days
+        )
+        and delivered.advance_id not in (
+            select earlier.advance_id
+            from {{ ref('stg_platform__advances') }} as earlier
+            where earlier.snapshot_date >= {{ accounting_date() }} - 31
+                and earlier.snapshot_date < {{ accounting_date() }}
+        )
 ),
 
 opening_balances as (
@@ -265,7 +290,8 @@ channel_term_events as (
         cast(null as text) as file_id,
         cast(null as integer) as line_number
     from channel_term_amounts
-    inner join arrival_groups
+    -- Here and below: without an arrival group the sub-ledger is NULL, which the contract refuses.
+    left join arrival_groups
         on channel_term_amounts.channel = arrival_groups.channel
         and channel_term_amounts.currency_code = arrival_groups.currency_code
 ),
@@ -314,7 +340,7 @@ suspense_events as (
         cast(null as text) as file_id,
         cast(null as integer) as line_number
     from suspense_results
-    inner join arrival_groups
+    left join arrival_groups
         on suspense_results.channel = arrival_groups.channel
         and suspense_results.currency_code = arrival_groups.currency_code
 ),
@@ -347,7 +373,7 @@ adjustment_events as (
         adjustment_accounts.file_id,
         adjustment_accounts.line_number
     from adjustment_accounts
-    inner join arrival_groups
+    left join arrival_groups
         on adjustment_accounts.channel = arrival_groups.channel
         and adjustment_accounts.currency_code = arrival_groups.currency_code
     union all
@@ -518,15 +544,14 @@ bank_events as (
 
 payout_events as (
     select
-        case when attempt_events.status = 'submitted' then 'payout_submitted' else 'payout_failed' end
-            as event_type,
+        'payout_' || attempt_events.status as event_type,
         'PAY:' || attempt_events.attempt_id || ':' || attempt_events.event_no as posting_id,
         'PAY-' || attempt_events.attempt_id as voucher_id,
         instructions.statement_id as source_id,
         cast(null as text) as channel,
         cast(null as text) as settlement_mode,
         instructions.currency_code,
-        case when attempt_events.status = 'submitted' then 1 else -1 end * instructions.amount_minor
+        case when attempt_events.is_under_way then 1 else -1 end * instructions.amount_minor
             as amount_minor,
         'merchant_payable' as debit_account,
         instructions.account_id as debit_subledger_id,
@@ -538,6 +563,9 @@ payout_events as (
     from attempt_events
     inner join attempts on attempt_events.attempt_id = attempts.attempt_id
     inner join instructions on attempts.instruction_id = instructions.instruction_id
+    where
+        attempt_events.business_date = {{ accounting_date() }}
+        and attempt_events.is_under_way is distinct from attempt_events.was_under_way
 ),
 
 advance_events as (
