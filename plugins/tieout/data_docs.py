@@ -22,18 +22,28 @@ _REMOTE: Final = r"""(?:https?:)?//"""
 
 _SCRIPTS = re.compile(r"<script\b.*?</script\s*>", re.IGNORECASE | re.DOTALL)
 _REMOTE_TAGS = re.compile(
-    rf"""<(?:link|img|iframe|source|embed|object|video|audio)\b[^>]*?(?:href|src|data)\s*=\s*["']?\s*"""
+    rf"""<(?:img|iframe|source|embed|object|video|audio)\b[^>]*?(?:href|src|data)\s*=\s*["']?\s*"""
     rf"""{_REMOTE}[^>]*>""",
     re.IGNORECASE,
 )
 _STYLE_IMPORTS = re.compile(rf"""@import\s+(?:url\()?["']?{_REMOTE}[^;]*;""", re.IGNORECASE)
 _STYLE_URLS = re.compile(rf"""url\(\s*["']?{_REMOTE}[^)]*\)""", re.IGNORECASE)
 _LINKS = re.compile(rf"""(<a\b[^>]*?)\shref\s*=\s*["']{_REMOTE}[^"']*["']""", re.IGNORECASE)
+# Styles are in the page itself; the links that are left are icons, at a path that does not exist.
+_LINK_TAGS = re.compile(r"<link\b[^>]*>", re.IGNORECASE)
+# What only works with the scripts that are gone, and an advertisement.
+_FOOTERS = re.compile(r"<footer\b.*?</footer\s*>", re.IGNORECASE | re.DOTALL)
+# The suites live in Python, so no page of a suite exists: its name stays, the link goes.
+_SUITE_LINKS = re.compile(r"""(<a\b[^>]*?)\shref\s*=\s*["'][./]*/expectations/[^"']*["']""")
 _STYLE: Final = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1f24; background: #fff; }
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { border: 1px solid #c8ccd1; padding: .3rem .6rem; text-align: left; vertical-align: top; }
-.collapse { display: block !important; }
+.collapse { display: block !important; } .sticky, button[data-toggle] { display: none; }
+.row > div:first-child:has(.sticky) { display: none; }
+i.fa-check-circle::before { content: "✓ 成立"; color: #1a6b1a; white-space: nowrap; }
+i.fa-times::before { content: "✗ 不成立"; color: #a40000; white-space: nowrap; }
+i.fa-exclamation-triangle::before { content: "! 未执行"; color: #a40000; white-space: nowrap; }
 .failed { color: #a40000; } .passed { color: #1a6b1a; }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6e6; background: #16181c; } th, td { border-color: #444; }
@@ -75,10 +85,11 @@ def finish(settings: Settings) -> None:
 
 def strip_remote(text: str) -> str:
     """Return a page that loads nothing: no scripts, and no style, font or image from elsewhere."""
-    for pattern in (_SCRIPTS, _REMOTE_TAGS, _STYLE_IMPORTS):
+    for pattern in (_SCRIPTS, _LINK_TAGS, _REMOTE_TAGS, _STYLE_IMPORTS, _FOOTERS):
         text = pattern.sub("", text)
     text = _STYLE_URLS.sub("none", text)
     text = _LINKS.sub(r"\1", text)
+    text = _SUITE_LINKS.sub(r"\1", text)
     head = f"{_DONE}\n{_STYLE}\n</head>"
     return text.replace("</head>", head, 1) if "</head>" in text else f"{_DONE}\n{_STYLE}\n{text}"
 

@@ -213,6 +213,8 @@ def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
         text = page.read_text(encoding="utf-8")
         assert not REMOTE.search(text), page
         assert "<script" not in text, page
+        for link in re.findall(r'href="([^"#]+)"', text):
+            assert (page.parent / link).exists(), (page, link)
     index = (data_docs.folder(world.settings) / "index.html").read_text(encoding="utf-8")
     assert index.count("<tr>") == 1 + 6
     assert "failed 未通过" in index

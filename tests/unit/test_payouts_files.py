@@ -10,8 +10,9 @@ import pytest
 from lxml import etree
 
 from tieout.errors import TieoutError
-from tieout.payouts import pain001
+from tieout.payouts import pain001, pain002
 from tieout.payouts.amounts import decimal_text, minor_units
+from tieout.simulator import bank_answers
 
 SCHEMA = Path("/work/shared/samples/schemas/pain.001.001.09.xsd")
 DEBTOR = pain001.Debtor(
@@ -121,3 +122,92 @@ def test_amounts_go_both_ways(amount_minor: int, currency_code: str, text: str) 
 def test_an_unreadable_amount_raises(text: str, currency_code: str) -> None:
     with pytest.raises(TieoutError):
         minor_units(text, currency_code)
+
+
+# The order in which the public schema's sequences want what we write (pain.001.001.09). It holds
+# where the schema itself is not at hand, and says which rule a change would break.
+SEQUENCES = {
+    "GrpHdr": ["MsgId", "CreDtTm", "NbOfTxs", "CtrlSum", "InitgPty"],
+    "PmtInf": [
+        "PmtInfId",
+        "PmtMtd",
+        "BtchBookg",
+        "NbOfTxs",
+        "CtrlSum",
+        "ReqdExctnDt",
+        "Dbtr",
+        "DbtrAcct",
+        "DbtrAgt",
+        "ChrgBr",
+        "CdtTrfTxInf",
+        "CdtTrfTxInf",
+    ],
+    "CdtTrfTxInf": ["PmtId", "Amt", "CdtrAgt", "Cdtr", "CdtrAcct", "RmtInf"],
+    "PmtId": ["InstrId", "EndToEndId"],
+    "DbtrAcct": ["Id", "Ccy"],
+    "FinInstnId": ["ClrSysMmbId", "Nm"],
+    "ClrSysMmbId": ["ClrSysId", "MmbId"],
+}
+
+
+def test_elements_stand_in_the_order_of_the_schema() -> None:
+    root = etree.fromstring(pain001.write(BATCH))
+    found = {name: root.findall(f".//{{*}}{name}") for name in SEQUENCES}
+    assert all(found.values())
+    for name, elements in found.items():
+        for element in elements:
+            assert [etree.QName(child).localname for child in element] == SEQUENCES[name]
+
+
+@pytest.mark.skipif(not SCHEMA.exists(), reason="the public schema is not on this machine")
+@pytest.mark.parametrize("rejects", [{}, {"20260928-A000001-T1-CNY-1": "AC01"}])
+@pytest.mark.parametrize("silent", [frozenset(), frozenset({"20260928-A000002-T1-CNY-1"})])
+def test_the_simulated_answers_are_valid_against_the_public_schema(
+    rejects: dict[str, str], silent: frozenset[str]
+) -> None:
+    schema = etree.XMLSchema(etree.parse(str(SCHEMA.with_name("pain.002.001.10.xsd"))))
+    batch = pain001.read(pain001.write(BATCH), "file")
+    report = bank_answers.status_report(batch, date(2026, 9, 28), rejects, silent)
+    schema.assertValid(etree.fromstring(report))
+
+
+REAL_REPORTS = Path("/work/shared/samples/pain002")
+
+
+@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+@pytest.mark.parametrize(
+    ("name", "original", "group", "reason"),
+    [
+        ("moov__pain002-epo_p_0_0_0_2018031510491259.xml", "MsgId-001", "accepted", None),
+        ("moov__pain002-epo_p_0_0_0_2018032614401842.xml", "MsgId-005", "failed", "AM10"),
+        (
+            "moov__pain002-chdd-cor1_p_ch2909000000250094239_1110097483_0_2018031317221082.xml",
+            "MsgId-CHDD-Musterfile",
+            "accepted",
+            None,
+        ),
+    ],
+)
+def test_real_reports_on_a_whole_file_read(
+    name: str, original: str, group: str, reason: str | None
+) -> None:
+    report = pain002.read((REAL_REPORTS / name).read_bytes(), name)
+    assert report.original_message_id == original
+    assert (report.group_state, report.group_reason_code) == (group, reason)
+    assert report.transactions == ()
+
+
+@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+def test_a_real_report_on_single_payments_reads() -> None:
+    name = "moov__pain002-epo_p_ch2909000000250094239_1109800799_0_2018032612092784.xml"
+    report = pain002.read((REAL_REPORTS / name).read_bytes(), name)
+    assert [(line.state, line.reason_code) for line in report.transactions] == [("failed", "AC01")]
+
+
+@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+@pytest.mark.parametrize(
+    "name", ["moov__invalid_pain_v11.xml", "oca__test-sepa-pain-unpaid-invalid.xml"]
+)
+def test_a_real_report_that_is_broken_does_not_read(name: str) -> None:
+    with pytest.raises(TieoutError, match=r"not a pain\.002"):
+        pain002.read((REAL_REPORTS / name).read_bytes(), name)

@@ -18,7 +18,8 @@ from tieout.payouts.amounts import minor_units
 from tieout.payouts.pain001 import parse_xml
 from tieout.payouts.states import State
 
-_NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:pain\.002\.001\.[0-9]{2}")
+# National variants add to the name: http://…/pain.002.001.03.ch.02.xsd (Switzerland).
+_NAMESPACE = re.compile(r"(?:.*[:/])?pain\.002\.001\.[0-9]{2}(?:\..+)?")
 
 TRANSACTION_STATES: Final[Mapping[str, State | None]] = {
     "ACSC": "paid",
