@@ -356,10 +356,10 @@ def test_the_fingerprint_is_of_all_that_is_paid(change: str, guarded: Connection
 
 def test_the_fingerprint_has_a_known_value(guarded: Connection) -> None:
     """Decisions stored before an upgrade must still be those of their statements."""
+    add_statement(guarded, f"{STATEMENT}-2", 5)
     row = guarded.execute("select gate.statement_fingerprint(%s)", [PAYMENT_DATE]).fetchone()
-    text = f"{STATEMENT}|1000|CNY|P1|1"
-    expected = hashlib.sha256(text.encode()).hexdigest()
-    assert row == (expected,)
+    text = f"{STATEMENT}|1000|CNY|P1|1\n{STATEMENT}-2|5|CNY|P1|1"
+    assert row == (hashlib.sha256(text.encode()).hexdigest(),)
 
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_rows(guarded: Connection) -> None:
