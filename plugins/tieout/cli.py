@@ -277,7 +277,10 @@ def bank_answers(
     settings = _home()
     day = _day(payment_date)
     report = simulated.answer(settings, day)
-    _say(f"the simulated bank: {report}")
+    _say(
+        f"the simulated bank answered {report.files_answered} payment files of {day}: "
+        f"{report.settled_count} paid, {report.rejected_count} rejected"
+    )
     _say(f"next: tieout outcomes {day}")
 
 

@@ -7,7 +7,7 @@ Each takes a `Step` and returns counts. None computes money: landing moves bytes
 
 from __future__ import annotations
 
-from tieout import database, days, gate, landing, steps, transform
+from tieout import database, days, steps, transform
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
@@ -27,6 +27,8 @@ def ready(step: Step) -> str | None:
     Raises:
         NothingToDo: T is sealed, or outside the operating window.
     """
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
     database.migrate(step.settings)
     state = days.day_state(step.settings, step.day)
     if state.state == "sealed":
@@ -55,6 +57,8 @@ def claim(step: Step) -> Counts:
 
 def land(step: Step) -> Counts:
     """Land what has arrived for the dates up to T."""
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
     report = landing.land(step.settings, through_date=step.day)
     return {name: int(count) for name, count in report.counts.items()}
 
@@ -66,6 +70,8 @@ def complete(step: Step) -> Counts:
         CloseError: names each file: channel, kind, line, reason.
         DateNotReadyError: the date before is not closed.
     """
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
     reason = days.missing_close(step.settings, step.day)
     if reason is not None:
         raise days.DateNotReadyError(
@@ -111,6 +117,8 @@ def check(step: Step) -> Counts:
     Raises:
         CloseError: names what does not hold, and by how much.
     """
+    from tieout import gate  # noqa: PLC0415  Great Expectations is heavy
+
     result = gate.close_checkpoint(step.settings, step.day)
     if not result.passed:
         shown = [str(failure) for failure in result.failures[:FAILURES_SHOWN]]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from tieout import database, days, landing, payouts, steps, transform
+from tieout import database, days, steps, transform
 from tieout.errors import TieoutError
-from tieout.payouts.store import Store
 from tieout.settings import Settings
 from tieout.steps import Counts, Step
 
@@ -42,6 +41,8 @@ def claim(step: Step) -> Counts:
 
 def land(step: Step) -> Counts:
     """Land the bank's statements up to the date: debits and returns."""
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
     report = landing.land(step.settings, through_date=step.day, channels=["bank"])
     return {name: int(count) for name, count in report.counts.items()}
 
@@ -52,6 +53,8 @@ def apply(step: Step) -> Counts:
     Raises:
         OutcomeError: a report contradicts what is known, or names an unknown payment or code.
     """
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     report = payouts.apply_reports(step.settings)
     if report.problems:
@@ -140,6 +143,8 @@ def changed_dates(step: Step) -> list[date]:
 
 def is_read(settings: Settings, payment_date: date) -> bool:
     """Say whether every bank file of the date was read and every payout has come to an end."""
+    from tieout.payouts.store import Store  # noqa: PLC0415  XML libraries are heavy
+
     names = set(Store(settings.inbox_url).names(f"bank/{payment_date:%Y%m%d}"))
     with database.connect(settings) as connection:
         table = connection.execute("select to_regclass('payout.payout_status')").fetchone()

@@ -5,8 +5,7 @@ ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, a
 
 from __future__ import annotations
 
-from tieout import closing, database, days, landing, payouts, steps, transform, workdays
-from tieout import gate as gate_module
+from tieout import closing, database, days, steps, transform, workdays
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
@@ -65,6 +64,8 @@ def land_bank(step: Step) -> Counts:
     Raises:
         closing.CloseError: a statement of P was not accepted.
     """
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
     report = landing.land(step.settings, through_date=step.day, channels=["bank"])
     problems = landing.problem_files(step.settings, step.day)
     refused = [file for file in problems if file.channel == "bank"]
@@ -91,6 +92,8 @@ def gate(step: Step) -> Counts:
     Raises:
         GateFailedError: names the channel, the term or check, and how much.
     """
+    from tieout import gate as gate_module  # noqa: PLC0415  Great Expectations is heavy
+
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     decision = gate_module.decide(step.settings, step.day)
     if decision.outcome not in {"passed", "released"}:
@@ -108,6 +111,8 @@ def gate(step: Step) -> Counts:
 
 def instruct(step: Step) -> Counts:
     """Write one instruction for each payable statement; the database checks the gate's decision."""
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     report = payouts.instruct(step.settings, step.day)
     return {"rows": report.instruction_count, "new_instructions": report.created_count}
@@ -115,6 +120,8 @@ def instruct(step: Step) -> Counts:
 
 def submit(step: Step) -> Counts:
     """Write the payment files into the outbox, then seal the dates they pay."""
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     report = payouts.submit(step.settings, step.day)
     sealed = days.seal(step.settings, step.day, step.owner)

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tieout import days, outcomes, runner
 from tieout.errors import TieoutError
 from tieout.settings import Settings
-from tieout.simulator import SimulationReport, bank
-from tieout.simulator import simulate as simulate_files
+
+if TYPE_CHECKING:
+    from tieout.simulator import SimulationReport
 
 __all__ = [
     "Event",
@@ -63,6 +65,9 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
     Raises:
         TieoutError: the options make no sense, or another simulation lives there.
     """
+    # The simulator brings numpy and Polars along; no other command needs them.
+    from tieout.simulator import simulate as simulate_files  # noqa: PLC0415
+
     if out is None:
         target, truth_dir = settings.inbox_url.removeprefix("file://"), settings.truth_dir
     else:
@@ -148,7 +153,12 @@ def _play_event(settings: Settings, event: Event, say: Callable[[str], None]) ->
     if event.kind == ANSWERS:
         from tieout.simulator import bank_answers  # noqa: PLC0415  needs the payouts' tables
 
-        say(f"{event.day:%a %d %b}  the bank answers: {bank_answers.answer(settings, event.day)}")
+        report = bank_answers.answer(settings, event.day)
+        if report.files_answered:
+            say(
+                f"{event.day:%a %d %b}  the bank 银行 answers {report.files_answered} payment "
+                f"files: {report.settled_count} paid, {report.rejected_count} rejected"
+            )
         return 0
     label = LABELS[event.kind]
     if event.kind == days.ACCOUNTING_CLOSE and stands(settings, event.day):
@@ -186,6 +196,10 @@ def bank_morning(settings: Settings, day: date) -> list[str]:
 
     Does nothing in a home without a simulated bank: there the bank's files come from the bank.
     """
+    if not settings.truth_dir.is_dir():
+        return []
+    from tieout.simulator import bank  # noqa: PLC0415  brings numpy and Polars along
+
     if not bank.exists(settings.truth_dir):
         return []
     return bank.deliver(settings.inbox_url, settings.truth_dir, day)

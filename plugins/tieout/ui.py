@@ -29,7 +29,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "dag-processor": ("dag-processor",),
 }
 DAGS = (days.ACCOUNTING_CLOSE, days.SETTLEMENT_PAYOUT, days.PAYOUT_OUTCOMES)
-READY_SECONDS_MAX = 120
+READY_SECONDS_MAX = 300
 STOP_SECONDS_MAX = 15
 
 

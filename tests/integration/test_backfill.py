@@ -1,0 +1,170 @@
+"""`airflow backfill create` over the sample week, on a running scheduler in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tieout import airflow_home, database
+from tieout.settings import Settings, load_settings
+
+from .conftest import tieout
+from .test_end_to_end import query, true_results
+
+pytestmark = pytest.mark.timeout(1800)
+
+DATES = [f"2026-09-{number}" for number in range(24, 31)]
+READY_SECONDS_MAX = 300
+BACKFILL_SECONDS_MAX = 1200
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home with the week's files, and `tieout ui` (api-server, scheduler, dag-processor) on it."""
+    home = tmp_path_factory.mktemp("backfill")
+    settings = load_settings({"TIEOUT_HOME": str(home)})
+    log = home / "ui.log"
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
+        assert done.returncode == 0, done.stderr
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tieout.cli", "ui"],
+                env={**os.environ, "TIEOUT_HOME": str(home)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for(lambda: "login" in log.read_text(), READY_SECONDS_MAX, log)
+        yield settings
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0, log.read_text()
+            assert not airflow_processes(settings), "nothing of Airflow is left behind"
+        database.stop_server(settings)
+
+
+def wait_for(condition: Any, seconds_max: float, log: Path) -> None:
+    deadline = time.monotonic() + seconds_max
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(1)
+
+
+def airflow_processes(settings: Settings) -> list[str]:
+    """Return the processes that name this home in their environment and are Airflow's."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"AIRFLOW_HOME={settings.airflow_dir}".encode() in environment and b"airflow" in command:
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def airflow_rows(settings: Settings, text: str) -> list[tuple[Any, ...]]:
+    url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
+    with psycopg.connect(url) as connection:
+        return connection.execute(text).fetchall()
+
+
+def states(settings: Settings) -> dict[str, str]:
+    rows = query(settings, "select accounting_date, state from control.accounting_days")
+    return {str(day): state for day, state in rows}
+
+
+def failed_runs(settings: Settings) -> list[tuple[Any, ...]]:
+    return airflow_rows(settings, "select dag_id, run_id from dag_run where state = 'failed'")
+
+
+def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "airflow", "backfill", "create"],
+            *["--dag-id", "accounting_close"],
+            *["--from-date", "2026-09-24T02:00:00", "--to-date", "2026-09-30T02:00:00"],
+            *["--max-active-runs", "1"],
+        ],
+        env={**os.environ, **airflow_home.environment(running)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    deadline = time.monotonic() + BACKFILL_SECONDS_MAX
+    while set(states(running).values()) != {"closed"} or len(states(running)) < len(DATES):
+        assert not failed_runs(running), list((running.logs_dir / "failures").glob("*"))
+        assert time.monotonic() < deadline, states(running)
+        time.sleep(2)
+    rows = query(
+        running,
+        "select accounting_date, closed_run_id, close_count from control.accounting_days "
+        "order by closed_at",
+    )
+    assert [str(row[0]) for row in rows] == DATES, "each date was closed after the one before"
+    assert all(row[1].startswith("backfill__") for row in rows)
+    assert [row[2] for row in rows] == [1] * len(DATES)
+
+
+def test_the_result_is_the_simulator_s_truth(running: Settings) -> None:
+    count = query(running, "select count(*) from reconciliation.reconciliation_results")
+    assert count[0][0] == len(true_results(running))
+
+
+def test_runs_outside_the_week_are_skipped_not_failed(running: Settings) -> None:
+    """The schedule starts "yesterday" by the clock at once; this home has no files for it."""
+    rows = airflow_rows(
+        running,
+        "select dag_id, run_id, state from dag_run where run_id like 'scheduled__%'",
+    )
+    assert {row[0] for row in rows} >= {"accounting_close", "settlement_payout"}
+    assert {row[2] for row in rows} == {"success"}
+    skipped = airflow_rows(
+        running,
+        "select count(*) from task_instance where run_id like 'scheduled__%' "
+        "and task_id = 'build' and state = 'skipped'",
+    )
+    assert skipped[0][0] >= 1
+
+
+def test_a_command_goes_through_the_scheduler_and_replaces_the_date(running: Settings) -> None:
+    results = "select * from reconciliation.reconciliation_results order by 1, 2, 3"
+    before = query(running, results)
+    done = tieout(running.home, "close", "2026-09-30")
+    assert done.returncode == 0, done.stderr
+    assert "through the scheduler" in done.stderr
+    assert query(running, results) == before
+    rows = query(
+        running,
+        "select close_count, state from control.accounting_days "
+        "where accounting_date = '2026-09-30'",
+    )
+    assert rows == [(2, "closed")]
+    assert query(running, "select * from control.date_leases") == []
+    runs = airflow_rows(
+        running,
+        "select count(*) from dag_run where dag_id = 'accounting_close' "
+        "and logical_date = '2026-09-30T02:00:00+00:00'",
+    )
+    assert runs == [(1,)], "every way of starting a date shares one run"
+
+
+def test_a_second_scheduler_is_refused(running: Settings) -> None:
+    done = tieout(running.home, "ui")
+    assert done.returncode == 1
+    assert "running already" in done.stderr
