@@ -20,6 +20,8 @@ from tieout.channels.model import BadRow, Findings
 __all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
+PRINTABLE = bytes(range(BLANK, 0x7F))
+_FOREIGN_TO_MARK = bytes(byte if byte in PRINTABLE else ord("?") for byte in range(256))
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
@@ -71,9 +73,13 @@ class FixedWidthFile:
         return int(self.records.shape[0])
 
     @cached_property
+    def _joined(self) -> bytes:
+        return self.records.tobytes()
+
+    @cached_property
     def _record_column(self) -> pl.Series:
-        length = self.layout.length_bytes
-        joined = self.records.tobytes()
+        # Foreign bytes are findings already; here they must not break the fields beside them.
+        length, joined = self.layout.length_bytes, self._joined.translate(_FOREIGN_TO_MARK)
         rows = [joined[start : start + length] for start in range(0, len(joined), length)]
         return pl.Series("record", rows, dtype=pl.Binary)
 
@@ -83,23 +89,32 @@ class FixedWidthFile:
         return self.records[:, offset : offset + self.layout.widths[name]]
 
     def texts(self, names: Sequence[str]) -> pl.DataFrame:
-        """Return ASCII fields as text without padding; all blanks are NULL.
-
-        A field with bytes that are no ASCII is NULL too; `check_form` has reported it.
-        """
+        """Return ASCII fields as text without padding; all blanks are NULL."""
         if not len(self):
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         widths, offsets = self.layout.widths, self.layout.offsets
         fields = [
             pl.col("record")
             .bin.slice(offsets[name], widths[name])
-            .cast(pl.String, strict=False)
+            .cast(pl.String)
             .str.strip_chars(" ")
             .replace("", None)
             .alias(name)
             for name in names
         ]
         return pl.DataFrame([self._record_column]).select(fields)
+
+    def gbk_text(self, name: str) -> pl.Series:
+        """Return a field that may hold Chinese; all blanks, and what is no GBK, are NULL."""
+        texts = self.texts([name])[name]
+        foreign = np.flatnonzero(~_everywhere(self.field_bytes(name) <= 0x7E))
+        if not len(foreign):
+            return texts
+        values = texts.to_list()
+        for position in foreign.tolist():
+            content = self.field_bytes(name)[position].tobytes()
+            values[position] = content.decode("gb18030", errors="ignore").strip() or None
+        return pl.Series(name, values, dtype=pl.String)
 
     def numbers(self, name: str, *, blank_is_zero: bool = False) -> IntArray:
         """Return an unsigned field as integers; anything but digits is flagged and becomes 0."""
@@ -129,6 +144,9 @@ class FixedWidthFile:
         self.findings.flag(
             shifted, "", "misaligned", "a separator between fields is not where it has to be"
         )
+        # The whole of a usual file is printable ASCII: one pass over it says so.
+        if not self._joined.translate(None, PRINTABLE):
+            return
         ascii_columns = np.ones(layout.length_bytes, dtype=bool)
         for name in layout.gbk_fields:
             start = layout.offsets[name]

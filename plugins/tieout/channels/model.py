@@ -96,8 +96,7 @@ class ParsedFile:
     """A file's rows and everything that speaks against them.
 
     `frames` maps a raw table's name to its rows: the columns of that table without `file_id` and
-    `accounting_date`, which landing adds. Where `bad_rows` is not empty the frames are incomplete
-    and nothing of them may be landed.
+    `accounting_date`, which landing adds. A file with bad rows has no frames: nothing of it lands.
     """
 
     frames: Mapping[str, pl.DataFrame]
@@ -108,6 +107,11 @@ class ParsedFile:
     declared_total_minor: int | None = None
     counted_total_minor: int | None = None
     bad_rows: tuple[BadRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Drop the rows of a bad file."""
+        if self.bad_rows:
+            object.__setattr__(self, "frames", {})
 
     @property
     def totals_status(self) -> TotalsStatus:

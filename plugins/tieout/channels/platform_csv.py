@@ -38,7 +38,9 @@ SCHEMA_PATH = Path(__file__).with_name("platform_schema.json")
 # The platform's accounting day ends at 23:00 Beijing time.
 CUTOFF = time(23, 0)
 
-_QUOTED = r'"(?:[^"]|"")*"'
+# A quoted value begins where a value begins; what it is replaced by has to end where one ends.
+_QUOTED = r'(^|,)"(?:[^"]|"")*"'
+_PLACEHOLDER = "\x01"
 _TIMESTAMP = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
     r"(?:Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -119,9 +121,9 @@ def _split_trailer(text: str) -> tuple[list[str], re.Match[str]]:
 def _malformed_lines(body: list[str], columns: Sequence[Column]) -> list[BadRow]:
     """Return findings about lines that are not one record of the header's number of values."""
     line = pl.Series("line", body)
-    unquoted = line.str.replace_all(_QUOTED, "")
+    unquoted = line.str.replace_all(_QUOTED, f"${{1}}{_PLACEHOLDER}")
     commas = unquoted.str.count_matches(",", literal=True)
-    stray = unquoted.str.contains('"', literal=True)
+    stray = unquoted.str.contains(f'"|{_PLACEHOLDER}[^,]')
     header_commas = commas[0]
     is_sensitive = any(column.get("sensitive") for column in columns)
     findings = Findings(
@@ -303,8 +305,10 @@ def _check_rows(
             f"the file's name says {accounting_date}",
         )
     if "effective_from" in typed.columns:
-        backwards = (typed["effective_to"] < typed["effective_from"]).fill_null(False)
-        findings.flag(backwards, "effective_to", "wrong_date", "it lies before effective_from")
+        backwards = (typed["effective_to"] <= typed["effective_from"]).fill_null(False)
+        findings.flag(
+            backwards, "effective_to", "wrong_date", "it does not lie after effective_from"
+        )
     if file_kind == "source_vouchers":
         _check_source_vouchers(typed, accounting_date, findings)
     if file_kind == "operating_window":

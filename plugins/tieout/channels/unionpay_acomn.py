@@ -112,7 +112,7 @@ def _order_numbers(file: FixedWidthFile) -> pl.Series:
     """Return the order numbers; the form of 34 fields has none."""
     if "order_number" not in file.layout.widths:
         return pl.Series("order_number", [None] * len(file), dtype=pl.String)
-    return file.texts(["order_number"])["order_number"]
+    return file.gbk_text("order_number")
 
 
 def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:

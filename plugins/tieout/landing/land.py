@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from tieout import database
-from tieout.channels.model import ParsedFile
+from tieout.channels.model import ParsedFile, file_problem
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, manifest
 from tieout.landing.copying import copy_frames, lock_for_transaction
@@ -93,6 +93,20 @@ def _land_one(
     if known is not None and known.status != "quarantined":
         return _known_outcome(arrived, known)
     parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+    try:
+        return _land_parsed(connection, settings, arrived, parsed)
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        # The database's own checks are the last net. Its message may quote the row: only the name
+        # of what was violated is kept.
+        return _land_parsed(connection, settings, arrived, _refused_by_database(error))
+
+
+def _land_parsed(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+) -> FileOutcome:
     with connection.transaction():
         lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
         known = manifest.known_file(connection, arrived.file_id)
@@ -103,6 +117,13 @@ def _land_one(
         if landed:
             return _conflict(connection, settings, arrived, landed[0])
         return store(connection, settings, arrived, parsed, others=others)
+
+
+def _refused_by_database(error: psycopg.Error) -> ParsedFile:
+    names = (error.diag.table_name, error.diag.constraint_name or error.diag.column_name)
+    violated = ".".join(name for name in names if name) or type(error).__name__
+    problem = file_problem("database_check", f"a row does not fit the table: {violated}")
+    return ParsedFile({}, 0, None, bad_rows=(problem,))
 
 
 def store(

@@ -1,0 +1,658 @@
+"""Landing into a real PostgreSQL: whole files, once, or nothing of them."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import psycopg
+import pytest
+
+import channel_files as make
+from tieout import database, landing, secrets
+from tieout.channels.registry import expected_name
+from tieout.landing import expected
+from tieout.landing.archive import archive_path
+from tieout.settings import PROJECT_DIR, Settings, load_settings
+
+DAY = make.DAY
+ACOMN = "IND26092401ACOMN"
+CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
+
+
+@pytest.fixture(scope="module")
+def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database of this module's own on the session's server: landing commits."""
+    admin = database.ensure_server(settings)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("create database landing")
+    url = admin.rpartition("/")[0] + "/landing"
+    home = str(tmp_path_factory.mktemp("migrated"))
+    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
+    yield url
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("drop database landing with (force)")
+
+
+@pytest.fixture
+def place(own_database: str, tmp_path: Path) -> Settings:
+    """A home with an empty inbox and empty tables."""
+    given = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_DATABASE_URL": own_database}
+    settings = load_settings(given)
+    settings.ensure_dirs()
+    with psycopg.connect(own_database, autocommit=True) as connection:
+        tables = connection.execute(
+            "select oid::regclass::text from pg_class "
+            "where relkind in ('r', 'p') and not relispartition "
+            "and (relnamespace = 'raw'::regnamespace or oid = any(%s::regclass[]))",
+            [["control.channel_files", "control.quarantined_rows", "control.accounting_days"]],
+        ).fetchall()
+        assert len(tables) > 10
+        connection.execute(f"truncate {', '.join(name for (name,) in tables)} cascade")
+    return settings
+
+
+def put(settings: Settings, name: str, content: bytes, folder: str = "x") -> Path:
+    """Write a file into the inbox."""
+    path = settings.home / "inbox" / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def query(settings: Settings, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return a query's rows."""
+    with database.connect(settings) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def count(settings: Settings, table: str) -> int:
+    """Return how many rows of landed files a raw table has."""
+    statement = (
+        f"select count(*) from raw.{table} as r inner join control.channel_files as f "
+        "on r.file_id = f.file_id where f.status = 'landed'"
+    )
+    return int(query(settings, statement)[0][0])
+
+
+def statuses(report: landing.LandingReport) -> dict[str, str]:
+    """Return each file's status by name."""
+    return {file.file_name: file.status for file in report.files}
+
+
+def whole_day(day: date = DAY) -> Mapping[str, bytes]:
+    """Return a file of every kind a first accounting date owes, and a bank statement."""
+    iso, compact = day.isoformat(), f"{day:%Y%m%d}"
+    voucher = {
+        **make.VOUCHER,
+        "accounting_date": iso,
+        "transaction_at": f"{iso}T10:00:00+08:00",
+    }
+    booked = {
+        "accounting_voucher_id": "B1",
+        "accounting_date": iso,
+        "source_voucher_id": "V1",
+        "account_id": "A000001",
+        "currency_code": "CNY",
+        "amount_minor": "10000",
+        "booked_at": f"{iso}T10:00:01+08:00",
+    }
+    balance = {"subledger_id": "x", "currency_code": "CNY"}
+    platform: dict[str, list[dict[str, str]]] = {
+        "source_vouchers": [voucher],
+        "accounting_vouchers": [booked],
+        "contracts": [],
+        "fee_rates": [],
+        "payees": [make.PAYEE],
+        "advances": [],
+        "freezes": [],
+        "operating_window": [{"first_accounting_date": "2026-09-24"}],
+        "opening_balances": [
+            {**balance, "ledger_account": "a", "balance_minor": "5"},
+            {**balance, "ledger_account": "b", "balance_minor": "-5"},
+        ],
+    }
+    time = {"transmission_time": f"{day:%m%d}162152"}
+    wechat = {**make.WECHAT_PAYMENT, "交易时间": f"{iso} 10:00:00"}
+    alipay = {**make.ALIPAY_PAYMENT, "完成时间": f"{iso} 10:00:05"}
+    return {
+        **{
+            f"{kind}_{compact}.csv": make.platform_file(kind, rows)
+            for kind, rows in platform.items()
+        },
+        f"IND{day:%y%m%d}01ACOMN": make.acomn(**time) * 2,
+        f"IND{day:%y%m%d}99AERRN": b"",
+        f"IND{day:%y%m%d}99ALFEE": make.alfee(**time),
+        f"1900000109All{iso}.csv": make.wechat_bill([wechat]),
+        f"{make.PID}0156_{compact}.zip": make.alipay_zip(
+            make.alipay_detail([alipay], day=day), day=day
+        ),
+        f"camt053_{make.BANK_ACCOUNT}_{compact}_1.xml": make.camt053(day=day),
+    }
+
+
+# --- what lands -----------------------------------------------------------------------------------
+
+
+def test_a_whole_day_lands_and_nothing_is_missing(place: Settings) -> None:
+    assert {str(file)[:20] for file in landing.missing_files(place, DAY)} >= {
+        "unionpay acomn of 20"
+    }
+    for name, content in whole_day().items():
+        put(place, name, content)
+    report = landing.land(place)
+    assert set(statuses(report).values()) == {"landed"}
+    assert report.counts["landed"] == 15
+    assert not report.problems
+    assert landing.missing_files(place, DAY) == ()
+    assert landing.problem_files(place, DAY) == ()
+    assert count(place, "unionpay_acomn") == 2
+    assert count(place, "platform_payees") == 1
+    assert count(place, "bank_statement_line_details") == 1
+    rows = query(place, "select accounting_date, amount_minor, card_token from raw.unionpay_acomn")
+    token = secrets.pan_token([make.CARD], settings=place)[0]
+    assert rows == [(DAY, 10000, token)] * 2
+    (payee,) = query(place, "select account_number_ciphertext from raw.platform_payees")
+    assert secrets.decrypt(payee[0], settings=place) == make.ACCOUNT_NUMBER
+    totals = query(
+        place,
+        "select totals_status, declared_row_count, declared_total_minor, counted_total_minor, "
+        "control_totals from control.channel_files where file_kind = 'source_vouchers'",
+    )
+    assert totals[0][:4] == ("agree", 1, 10000, 10000)
+    assert totals[0][4][0] == {"name": "rows", "declared": 1, "counted": 1}
+
+
+def test_instants_are_beijing_time_in_utc(place: Settings) -> None:
+    put(place, ACOMN, make.acomn())
+    put(place, "1900000109All2026-09-24.csv", make.wechat_bill())
+    landing.land(place)
+    statement = "select to_char({} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') from raw.{}"
+    assert query(place, statement.format("transmitted_at", "unionpay_acomn")) == [
+        ("2026-09-24 08:21:52",)
+    ]
+    assert query(place, statement.format("transaction_at", "wechat_trade_bill"))[0] == (
+        "2026-09-24 02:00:00",
+    )
+
+
+def test_each_date_has_a_partition_with_the_parents_key(place: Settings) -> None:
+    for day in (DAY, DAY + timedelta(days=1)):
+        for name, content in whole_day(day).items():
+            put(place, name, content)
+    landing.land(place)
+    partitions = query(
+        place,
+        "select inhrelid::regclass::text from pg_inherits "
+        "where inhparent = 'raw.unionpay_acomn'::regclass order by 1",
+    )
+    assert [name for (name,) in partitions] == [
+        "raw.unionpay_acomn_p20260924",
+        "raw.unionpay_acomn_p20260925",
+    ]
+    keys = query(
+        place,
+        "select count(*) from pg_index where indisprimary and indisvalid "
+        "and indrelid::regclass::text like 'raw.unionpay_acomn_p202609%%'",
+    )
+    assert keys == [(2,)]
+
+
+# --- once -----------------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_twice_are_one_file(place: Settings) -> None:
+    put(place, ACOMN, make.acomn())
+    first = landing.land(place)
+    put(place, ACOMN, make.acomn(), folder="again")
+    put(place, "IND26092401ACOM", make.acomn())
+    again = landing.land(place)
+    assert first.counts == {"files": 1, "landed": 1, "rows": 1}
+    assert again.counts == {"files": 3, "already_landed": 3, "rows": 0}
+    assert count(place, "unionpay_acomn") == 1
+    assert len(query(place, "select * from control.channel_files")) == 1
+
+
+def test_equal_bytes_of_two_dates_are_two_files(place: Settings) -> None:
+    snapshot = make.platform_file("contracts", [])
+    for compact, short in (("20260924", "260924"), ("20260925", "260925")):
+        put(place, f"contracts_{compact}.csv", snapshot)
+        put(place, f"IND{short}99ALFEE", b"")
+    assert landing.land(place).counts["landed"] == 4
+    rows = query(
+        place, "select count(distinct file_id), count(distinct sha256) from control.channel_files"
+    )
+    assert rows == [(4, 2)]
+
+
+def test_other_bytes_for_the_same_place_are_a_conflict(place: Settings) -> None:
+    path = put(place, ACOMN, make.acomn())
+    landing.land(place)
+    other = make.acomn(amount="000000099900")
+    path.write_bytes(other)
+    for _ in range(2):  # it stays one, however often it is looked at
+        report = landing.land(place)
+        (problem,) = report.problems
+        assert problem.status == "conflict"
+        assert "other bytes" in (problem.reason or "")
+    assert query(place, "select amount_minor from raw.unionpay_acomn") == [(10000,)]
+    assert [file.file_id for file in landing.problem_files(place, DAY)] == [problem.file_id]
+    assert landing.missing_files(place, DAY)  # others, not this one
+    assert "acomn" not in {file.file_kind for file in landing.missing_files(place, DAY)}
+    (sha256,) = query(place, "select sha256 from control.channel_files where status = 'conflict'")[
+        0
+    ]
+    kept = archive_path(place, sha256)
+    assert kept.read_bytes() == other
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+def test_the_same_rows_in_other_bytes_are_a_conflict_too(place: Settings) -> None:
+    put(place, ACOMN, make.acomn())
+    landing.land(place)
+    put(place, ACOMN, make.acomn().replace(b"\r\n", b"\n"))
+    assert [file.status for file in landing.land(place).problems] == ["conflict"]
+    assert count(place, "unionpay_acomn") == 1
+
+
+def test_two_statements_of_a_day_are_no_conflict(place: Settings) -> None:
+    put(place, f"{CAMT}_1.xml", make.camt053())
+    put(place, f"{CAMT}_2.xml", make.camt053(opening="2500.00", sequence=2))
+    assert landing.land(place).counts["landed"] == 2
+    assert count(place, "bank_statements") == 2
+
+
+# --- or nothing -----------------------------------------------------------------------------------
+
+BAD_FILES = {
+    "cut off": (ACOMN, make.acomn() + make.acomn()[:99], 2, "wrong_length"),
+    "unknown code": (ACOMN, make.acomn() + make.acomn(processing_code="990000"), 2, "unknown_code"),
+    "card number": (ACOMN, make.acomn(card_number=make.CARD[:12]), 1, "not_a_card_number"),
+    "wrong date": (
+        ACOMN,
+        make.acomn(transmission_time="0821162152"),
+        1,
+        "implausible_date",
+    ),
+    "wrong encoding": (
+        "1900000109All2026-09-24.csv",
+        make.wechat_bill().replace("茶".encode(), "茶".encode("gb18030")),
+        2,
+        "wrong_encoding",
+    ),
+    "wrong sign": (
+        "source_vouchers_20260924.csv",
+        make.platform_file("source_vouchers", [{**make.VOUCHER, "amount_minor": "-10000"}]),
+        2,
+        "wrong_sign",
+    ),
+    "another day's": (
+        "source_vouchers_20260925.csv",
+        make.platform_file("source_vouchers", [make.VOUCHER]),
+        2,
+        "wrong_date",
+    ),
+    "entities": (
+        f"{CAMT}_1.xml",
+        make.camt053(prologue="<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>"),
+        0,
+        "unsafe_xml",
+    ),
+    "bomb": (
+        f"{make.PID}0156_20260924.zip",
+        make.zipped({"x_业务明细.csv": b"0" * 9_000_000}),
+        0,
+        "unsafe_zip",
+    ),
+    "another account": (
+        f"{CAMT}_1.xml",
+        make.camt053(account="1234567890"),
+        0,
+        "wrong_name",
+    ),
+    "database's own check": (
+        "fee_rates_20260924.csv",
+        make.platform_file(
+            "fee_rates",
+            [
+                {
+                    "fee_rule_id": "R1",
+                    "contract_id": "C1",
+                    "tier_from_minor": "0",
+                    "fee_rate": "1.5",
+                    "fixed_fee_minor": "0",
+                    "minimum_fee_minor": "0",
+                    "effective_from": "2026-01-01",
+                    "priority": "1",
+                }
+            ],
+        ),
+        0,
+        "database_check",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BAD_FILES))
+def test_a_bad_file_is_set_aside_whole(place: Settings, kind: str) -> None:
+    name, content, line_number, reason_code = BAD_FILES[kind]
+    put(place, name, content)
+    report = landing.land(place)
+    (problem,) = report.problems
+    assert problem.status == "quarantined"
+    assert reason_code in (problem.reason or "")
+    assert (line_number, reason_code) in query(
+        place, "select line_number, reason_code from control.quarantined_rows"
+    )
+    for (table,) in query(place, "select relname from pg_class where relkind = 'p'"):
+        assert query(place, f"select count(*) from raw.{table}") == [(0,)], table
+    sha256 = query(place, "select sha256 from control.channel_files")[0][0]
+    assert archive_path(place, sha256).read_bytes() == content
+    day = problem.accounting_date
+    assert day is not None
+    assert [file.file_id for file in landing.problem_files(place, day)] == [problem.file_id]
+    assert_no_number(place)
+
+
+def test_wrong_totals_set_a_file_aside_and_say_which(place: Settings) -> None:
+    put(place, "1900000109All2026-09-24.csv", make.wechat_bill(手续费总金额="0.43"))
+    (problem,) = landing.land(place).problems
+    assert problem.reason == "total 手续费总金额 says 43, counted 42"
+    assert query(place, "select status, totals_status from control.channel_files") == [
+        ("quarantined", "disagree")
+    ]
+    assert count(place, "wechat_trade_bill") == 0
+
+
+def test_a_corrected_file_takes_the_place_of_a_bad_one(place: Settings) -> None:
+    path = put(place, ACOMN, make.acomn(processing_code="990000"))
+    (bad,) = landing.land(place).problems
+    assert landing.land(place).problems == (bad,)  # still there, still said, once in the tables
+    assert query(place, "select count(*) from control.quarantined_rows") == [(1,)]
+    path.write_bytes(make.acomn())
+    assert landing.land(place).problems == ()
+    assert landing.problem_files(place, DAY) == ()
+    entries = query(place, "select status, supersedes from control.channel_files order by status")
+    assert entries == [("landed", bad.file_id), ("superseded", None)]
+    # The bad bytes, should they come again, change nothing.
+    path.write_bytes(make.acomn(processing_code="990000"))
+    assert landing.land(place).counts["superseded"] == 1
+    assert count(place, "unionpay_acomn") == 1
+
+
+def assert_no_number(settings: Settings) -> None:
+    """Assert that no text of the database holds a number or name that names a person."""
+    tables = query(
+        settings,
+        "select oid::regclass::text from pg_class where relkind in ('r', 'p') "
+        "and relnamespace in ('raw'::regnamespace, 'control'::regnamespace)",
+    )
+    assert len(tables) > 20
+    for (table,) in tables:
+        text = str(query(settings, f"select coalesce(string_agg(t::text, ' '), '') from {table} t"))
+        for secret in (make.CARD, make.PAYER, make.ACCOUNT_NUMBER, make.ACCOUNT_NAME):
+            assert secret not in text, table
+
+
+def test_no_number_reaches_database_reports_or_output(
+    place: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in whole_day().items():
+        put(place, name, content)
+    bad = {
+        "IND26092501ACOMN": make.acomn(processing_code="990000", transmission_time="0925100000"),
+        "IND26092601ACOMN": make.acomn()[:400],
+        "IND26092701ACOMN": make.acomn(card_number="62162610000000000X").replace(
+            b"62162610000000000X", make.CARD.encode()[:18]
+        )[1:],
+        "payees_20260925.csv": make.platform_file("payees", [{**make.PAYEE, "bank_code": "1"}]),
+        "payees_20260926.csv": make.platform_file("payees", [make.PAYEE]).replace(
+            b",CNY", b",,CNY"
+        ),
+        "1900000109All2026-09-25.csv": make.wechat_bill(),
+        "source_vouchers_20260925.csv": make.platform_file(
+            "source_vouchers", [{**make.VOUCHER, "card_token": make.CARD}]
+        ),
+    }
+    for name, content in bad.items():
+        put(place, name, content)
+    report = landing.land(place)
+    assert len(report.problems) == len(bad)
+    assert_no_number(place)
+    captured = capsys.readouterr()
+    shown = f"{report} {captured.out} {captured.err}"
+    assert "quarantined" in captured.err
+    for secret in (make.CARD, make.CARD[:18], make.PAYER, make.ACCOUNT_NUMBER, make.ACCOUNT_NAME):
+        assert secret not in shown
+        text = query(
+            place, "select coalesce(string_agg(q::text, ' '), '') from control.quarantined_rows q"
+        )
+        assert secret not in str(text)
+
+
+# --- which files ----------------------------------------------------------------------------------
+
+
+def test_only_what_is_asked_for_is_touched(place: Settings) -> None:
+    for day in (DAY, DAY + timedelta(days=1)):
+        for name, content in whole_day(day).items():
+            put(place, name, content)
+    window = landing.land(place, through_date=DAY, kinds=["operating_window"])
+    assert list(statuses(window)) == ["operating_window_20260924.csv"]
+    bank = landing.land(place, through_date=DAY, channels=["bank"])
+    assert list(statuses(bank)) == [f"{CAMT}_1.xml"]
+    rest = landing.land(place, through_date=DAY)
+    assert rest.counts["landed"] == 13
+    assert query(place, "select max(accounting_date) from control.channel_files") == [(DAY,)]
+
+
+def test_unknown_names_are_reported_and_unfinished_files_left_alone(place: Settings) -> None:
+    for name in ("readme.txt", "IND26092401ACOMN.bak", ".IND26092401ACOMN", "x.csv.part"):
+        put(place, name, make.acomn())
+    put(place, "pain002_M1.xml", b"<x/>")
+    report = landing.land(place)
+    assert statuses(report) == {
+        "readme.txt": "unrecognised",
+        "IND26092401ACOMN.bak": "unrecognised",
+    }
+    assert not report.problems
+    assert len(report.unrecognised) == 2
+
+
+def test_files_and_folders_can_be_named(place: Settings, tmp_path: Path) -> None:
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    (apart / ACOMN).write_bytes(make.acomn())
+    (apart / "IND26092499ALFEE").write_bytes(b"")
+    one = landing.land(place, paths=[str(apart / ACOMN)])
+    assert statuses(one) == {ACOMN: "landed"}
+    assert landing.land(place, paths=[str(apart)]).counts["landed"] == 1
+    with pytest.raises(landing.LandingError, match="cannot be read"):
+        landing.land(place, paths=[str(apart / "nothing")])
+
+
+def test_any_fsspec_store_is_an_inbox(place: Settings) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/inbox/unionpay/20260924/" + ACOMN, make.acomn())
+    try:
+        report = landing.land(replace(place, inbox_url="memory://bucket/inbox"))
+    finally:
+        store.rm("/bucket", recursive=True)
+    assert statuses(report) == {ACOMN: "landed"}
+    url = query(place, "select file_url from control.channel_files")[0][0]
+    assert url.startswith("memory://")
+
+
+def test_an_inbox_that_is_not_there_is_an_error_not_an_empty_one(place: Settings) -> None:
+    with pytest.raises(landing.LandingError) as caught:
+        landing.land(replace(place, inbox_url="file:///nowhere/at/all"))
+    assert "TIEOUT_INBOX" in caught.value.next_step
+
+
+# --- dates that are closed ------------------------------------------------------------------------
+
+
+def test_a_banks_file_is_booked_on_the_next_open_date(place: Settings) -> None:
+    with database.connect(place) as connection:
+        for offset, state in enumerate(("closed", "sealed", "open")):
+            connection.execute(
+                "insert into control.accounting_days (accounting_date, state) values (%s, %s)",
+                [DAY + timedelta(days=offset), state],
+            )
+    put(place, f"{CAMT}_1.xml", make.camt053())
+    landing.land(place)
+    booked = DAY + timedelta(days=2)
+    assert query(place, "select accounting_date, booked_on from control.channel_files") == [
+        (DAY, booked)
+    ]
+    assert query(place, "select accounting_date, statement_date from raw.bank_statement_lines") == [
+        (booked, DAY)
+    ]
+
+
+def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
+    with database.connect(place) as connection:
+        connection.execute(
+            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
+            [DAY],
+        )
+    put(place, ACOMN, make.acomn())
+    (problem,) = landing.land(place).problems
+    assert problem.status == "refused"
+    assert "sealed" in (problem.reason or "")
+    assert count(place, "unionpay_acomn") == 0
+
+
+# --- decisions of people --------------------------------------------------------------------------
+
+
+def conflict(place: Settings) -> str:
+    """Land one file and put another in its way; return the other's id."""
+    path = put(place, ACOMN, make.acomn())
+    landing.land(place)
+    path.write_bytes(make.acomn(amount="000000000500"))
+    return landing.land(place).problems[0].file_id
+
+
+def test_a_conflicting_file_can_take_the_place(place: Settings) -> None:
+    file_id = conflict(place)
+    outcome = landing.accept_instead(place, file_id, decided_by="Li", reason="UnionPay resent it")
+    assert outcome.status == "landed"
+    statement = (
+        "select amount_minor from raw.unionpay_acomn as r inner join control.channel_files as f "
+        "on r.file_id = f.file_id where f.status = 'landed'"
+    )
+    assert query(place, statement) == [(500,)]
+    assert landing.problem_files(place, DAY) == ()
+    reasons = query(place, "select reason from control.channel_files where status = 'superseded'")
+    assert "Li" in reasons[0][0]
+
+
+def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Settings) -> None:
+    path = put(place, ACOMN, make.acomn())
+    landing.land(place)
+    path.write_bytes(make.acomn(processing_code="990000"))
+    file_id = landing.land(place).problems[0].file_id
+    with pytest.raises(landing.LandingError, match="left as it is"):
+        landing.accept_instead(place, file_id, decided_by="Li", reason="try")
+    assert count(place, "unionpay_acomn") == 1
+    assert query(place, "select status from control.channel_files order by 1") == [
+        ("conflict",),
+        ("landed",),
+    ]
+
+
+def test_a_conflicting_file_can_be_set_aside(place: Settings) -> None:
+    file_id = conflict(place)
+    with pytest.raises(landing.LandingError, match="a name and a reason"):
+        landing.dismiss(place, file_id, decided_by=" ", reason="x")
+    landing.dismiss(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
+    assert landing.problem_files(place, DAY) == ()
+    with pytest.raises(landing.LandingError, match="left as it is"):
+        landing.dismiss(place, file_id, decided_by="Li", reason="again")
+    with pytest.raises(landing.LandingError, match="no file"):
+        landing.dismiss(place, "0" * 16, decided_by="Li", reason="x")
+
+
+# --- at once --------------------------------------------------------------------------------------
+
+
+def test_landings_that_race_land_each_file_once(place: Settings) -> None:
+    for name, content in whole_day().items():
+        put(place, name, content)
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(landing.land, [place] * 4))
+    assert sum(report.counts.get("landed", 0) for report in reports) == 15
+    assert not any(report.problems for report in reports)
+    assert count(place, "unionpay_acomn") == 2
+    assert count(place, "bank_statement_lines") == 1
+
+
+def test_of_two_files_that_race_for_one_place_one_lands(place: Settings, tmp_path: Path) -> None:
+    for number in range(4):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / ACOMN).write_bytes(make.acomn(trace_number=f"{number:06}"))
+        (folder / f"{CAMT}_{number + 1}.xml").write_bytes(make.camt053(sequence=number + 1))
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(
+            pool.map(lambda n: landing.land(place, paths=[str(tmp_path / str(n))]), range(4))
+        )
+    found = sorted(statuses(report)[ACOMN] for report in reports)
+    assert found == ["conflict", "conflict", "conflict", "landed"]
+    assert count(place, "unionpay_acomn") == 1
+    # Four statements made one new partition between them.
+    assert count(place, "bank_statements") == 4
+
+
+# --- what is owed ---------------------------------------------------------------------------------
+
+
+def test_missing_files_are_named(place: Settings) -> None:
+    for name, content in whole_day().items():
+        if not name.endswith("ALFEE") and not name.startswith("opening"):
+            put(place, name, content)
+    landing.land(place)
+    assert [str(file) for file in landing.missing_files(place, DAY)] == [
+        "platform opening_balances of 2026-09-24 (platform/20260924/opening_balances_20260924.csv)",
+        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE)",
+    ]
+
+
+def test_opening_balances_are_owed_on_the_first_date_only(place: Settings) -> None:
+    later = DAY + timedelta(days=1)
+    for name, content in whole_day(later).items():
+        if not name.startswith("opening"):
+            put(place, name, content)
+    landing.land(place)
+    assert landing.missing_files(place, later) == ()
+
+
+def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
+    settings = load_settings({"TIEOUT_HOME": "/nonexistent"})
+    files = expected.expected_files(settings)
+    assert len(files) == 14
+    for file in files:
+        assert expected_name(file.channel, file.file_kind, DAY), file
+    with (PROJECT_DIR / expected.EXPECTED_FILES).open(encoding="utf-8") as stream:
+        assert next(csv.reader(stream)) == ["channel", "file_kind", "calendar"]
+
+
+@pytest.mark.parametrize("rows", ["", "unionpay,acomn,sometimes\n"])
+def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
+    tmp_path: Path, rows: str
+) -> None:
+    path = tmp_path / expected.EXPECTED_FILES
+    path.parent.mkdir(parents=True)
+    path.write_text("channel,file_kind,calendar\n" + rows)
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
+    with pytest.raises(landing.LandingError, match="expected files"):
+        expected.expected_files(settings)
