@@ -50,6 +50,17 @@ class AnswersReport:
     rejected_count: int
     delivered: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Say it in one line for people."""
+        if not self.files_answered:
+            return f"{self.payment_date}: nothing new to answer ({self.files_known} files known)"
+        settled = decimal_text(self.settled_amount_minor, bank.CURRENCY_CODE)
+        return (
+            f"{self.payment_date}: {self.files_answered} payment files answered,"
+            f" {self.settled_count} payments settled ({settled} {bank.CURRENCY_CODE}),"
+            f" {self.rejected_count} rejected"
+        )
+
 
 @dataclass(frozen=True)
 class _Treatment:
