@@ -375,9 +375,10 @@ def test_statements_are_valid_against_the_iso_schema(tmp_path: Path) -> None:
 
 
 def test_another_simulation_into_the_same_folder_is_refused(tmp_path: Path) -> None:
-    make(tmp_path, days=2)
+    before = digests(make(tmp_path, days=2))
     with pytest.raises(TieoutError, match="another simulation"):
         make(tmp_path, seed=9, days=2)
+    assert digests(tmp_path) == before
 
 
 @pytest.mark.parametrize("kind", sorted(INJECTIONS))
