@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ BACKFILL_SECONDS_MAX = 1200
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A home with the week's files, and `tieout ui` (api-server, scheduler, dag-processor) on it."""
+    """A home with the week's files, and `tieout ui` running on it."""
     home = tmp_path_factory.mktemp("backfill")
     settings = load_settings({"TIEOUT_HOME": str(home)})
     log = home / "ui.log"
@@ -168,3 +171,29 @@ def test_a_second_scheduler_is_refused(running: Settings) -> None:
     done = tieout(running.home, "ui")
     assert done.returncode == 1
     assert "running already" in done.stderr
+
+
+def test_documents_are_shown_to_those_logged_in_only(running: Settings) -> None:
+    login = airflow_home.login(running)
+    page = running.docs_dir / "dbt" / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("<h1>tables</h1>")
+    address = f"{login.url}/tieout/docs/dbt/"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address, timeout=30)
+    assert refused.value.code == 401
+    body = json.dumps({"username": login.user_name, "password": login.password}).encode()
+    asked = urllib.request.Request(
+        f"{login.url}/auth/token", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        token = json.load(answer)["access_token"]
+    headers = {"Cookie": f"_token={token}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(address, headers=headers), timeout=30
+    ) as answer:
+        assert answer.read() == b"<h1>tables</h1>"
+    outside = urllib.request.Request(f"{address}..%2f..%2fsecrets/airflow.json", headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        urllib.request.urlopen(outside, timeout=30)
+    assert missing.value.code == 404
