@@ -36,7 +36,6 @@ from tieout.simulator.injections import (
     check_kinds,
     inject_into_bank,
     inject_into_files,
-    missing_payee_account,
 )
 from tieout.simulator.scenes import AdjustmentDesk, scene_events
 from tieout.simulator.store import open_store
@@ -400,7 +399,6 @@ def _inject(
     progress: _Progress,
 ) -> None:
     """Put the asked-for faults into the day's files."""
-    account = missing_payee_account([m.account_id for m in day.world.merchants])
     payment_date = workdays.next_working_day(fault_date)
     for kind in kinds:
         done = inject_into_files(
@@ -409,7 +407,6 @@ def _inject(
             fault_date,
             day.accounting_date,
             payment_date=payment_date,
-            payee_account=account,
         )
         if done is not None:
             progress.injected.append(done)

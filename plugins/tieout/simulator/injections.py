@@ -13,7 +13,6 @@ from tieout.errors import TieoutError
 from tieout.simulator import alipay_files, unionpay_files, wechat_files
 from tieout.simulator.bank import BankLine
 from tieout.simulator.platform_files import file_path, trailer
-from tieout.simulator.world import CALM_MERCHANT
 
 INJECTIONS: dict[str, str] = {
     "missing_file": "WeChat's trade bill of the date is not delivered",
@@ -29,7 +28,6 @@ INJECTIONS: dict[str, str] = {
     "duplicate_voucher_id": "two vouchers of the platform have one id",
     "wrong_trailer": "the trailer of the platform's vouchers counts one row too many",
     "unknown_merchant": "a transaction belongs to a merchant without a contract",
-    "missing_payee": "a merchant has no payee from the date on (its statement is withheld)",
     "missing_bank_line": "the bank's statement lacks UnionPay's arrival",
     "bank_short_one_fen": "Alipay's arrival is one fen short",
     "bank_line_wrong_reference": "the text of UnionPay's arrival names no settlement date",
@@ -41,7 +39,7 @@ INJECTIONS: dict[str, str] = {
 class Injected:
     """One injected fault and what must follow from it.
 
-    ``fails``: close, close_or_gate, gate, or none (the fault is reported, nothing stops).
+    ``fails``: close, close_or_gate or gate.
     ``amount_minor``: by how much the named term is off, where it is an amount.
     """
 
@@ -86,7 +84,6 @@ def inject_into_files(
     day: date,
     *,
     payment_date: date,
-    payee_account: str,
 ) -> Injected | None:
     """Change the files of ``day`` in place; return what was done on the fault's date.
 
@@ -94,18 +91,9 @@ def inject_into_files(
         kind: One of INJECTIONS.
         files: The day's files by inbox path.
         fault_date: Accounting date the fault belongs to.
-        day: Accounting date of ``files``; only a missing payee reaches beyond the fault's date.
+        day: Accounting date of ``files``; another date than the fault's is left as it is.
         payment_date: Payment date of the fault's date.
-        payee_account: Account whose payee goes missing.
     """
-    if kind == "missing_payee" and day >= fault_date:
-        path = file_path("payees", day)
-        files[path] = _edit_rows(
-            files[path], lambda rows: [row for row in rows if row["account_id"] != payee_account]
-        )
-        if day == fault_date:
-            return _injected(kind, (fault_date, payment_date), "platform", path, "none")
-        return None
     if day != fault_date or kind not in _FILE_FAULTS:
         return None
     channel, path_of, change, fails = _FILE_FAULTS[kind]
@@ -156,11 +144,6 @@ def inject_into_bank(
         done = _injected(kind, (fault_date, payment_date), channel, None, "gate")
         return replace(done, amount_minor=off)
     return None
-
-
-def missing_payee_account(account_ids: list[str]) -> str:
-    """Return the account whose payee goes missing."""
-    return account_ids[CALM_MERCHANT]
 
 
 def _injected(
