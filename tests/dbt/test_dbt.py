@@ -1,0 +1,469 @@
+"""The dbt project on a real database: its unit tests pass, and no data test of the close is empty.
+
+Unit tests stand beside the models (``unit_tests:`` in each .yml). Here they are run, each model of the
+close is shown to have one, and every singular test of ``dbt_project/tests/close`` is shown to go red on
+rows that break what it protects.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tieout import database, transform, workdays
+from tieout.settings import PROJECT_DIR, Settings
+
+pytestmark = pytest.mark.slow
+
+DATES = {
+    "TIEOUT_ACCOUNTING_DATE": "2026-09-25",
+    "TIEOUT_PAYMENT_DATE": "2026-09-28",
+    "TIEOUT_PREVIOUS_PAYMENT_DATE": "2026-09-24",
+}
+BROKEN_DATE = date(2026, 9, 2)
+DATE_WITHOUT_ROWS = date(2026, 9, 3)
+CLOSE_TESTS = PROJECT_DIR / "dbt_project" / "tests" / "close"
+SEED = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / "calendar_days.csv"
+# A view that only puts three views under one another has nothing to test.
+WITHOUT_LOGIC = {"int_channels__records"}
+
+
+# --- unit tests ---------------------------------------------------------------------------------
+
+
+def test_unit_tests_pass(built: Settings) -> None:
+    report = transform.run_dbt(built, ["test", "--select", "test_type:unit"], DATES)
+    results = json.loads((built.dbt_dir / "target" / "run_results.json").read_text())["results"]
+    unit_tests = [found for found in results if found["unique_id"].startswith("unit_test.")]
+    assert len(unit_tests) >= 25, "hardly any unit test ran"
+    assert [str(failure) for failure in report.failures] == []
+    assert {found["status"] for found in unit_tests} == {"pass"}
+
+
+def test_each_model_of_the_close_has_a_unit_test(built: Settings) -> None:
+    manifest = json.loads((built.dbt_dir / "target" / "manifest.json").read_text())
+    models = {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and ("close" in node["tags"] or node["name"].startswith("int_"))
+        and node["config"]["materialized"] != "ephemeral"
+    }
+    tested = {test["model"] for test in manifest["unit_tests"].values()}
+    assert len(models) >= 15
+    assert models - tested - WITHOUT_LOGIC == set()
+
+
+# --- the singular tests of the close ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Break:
+    """Rows that break an invariant, and what the test has to say of it (parts of one row)."""
+
+    says: Sequence[str]
+    rows: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
+    accounting_date: date = BROKEN_DATE
+
+
+def _voucher(voucher_id: str, **values: object) -> dict[str, object]:
+    known = {"transaction_type": "purchase", "transaction_status": "success", "channel": "wechat"}
+    return {"voucher_id": voucher_id, "currency_code": "CNY", **known, **values}
+
+
+def _priced(voucher_id: str, **values: object) -> dict[str, object]:
+    known = {"contract_id": "C", "fee_rule_id": "F", "settlement_mode": "net"}
+    return {"voucher_id": voucher_id, **known, "fee_amount_minor": 1, **values}
+
+
+def _result(result_id: str, voucher_id: str, **values: object) -> dict[str, object]:
+    return {
+        "result_id": result_id,
+        "system_transaction_id": voucher_id,
+        "system_amount_minor": 1,
+        "outcome": "system_in_doubt",
+        "opened_on": BROKEN_DATE,
+        **values,
+    }
+
+
+def _trial_balance(account: str, currency: str, **values: int) -> dict[str, object]:
+    return {"ledger_account": account, "currency_code": currency, **values}
+
+
+BREAKS: dict[str, list[Break]] = {
+    "assert_accounting_vouchers_agree_with_source_vouchers": [
+        Break(
+            ["accounting_voucher_id=B1", "differ"],
+            {
+                "ledger.accounting_vouchers": [
+                    {"accounting_voucher_id": "B1", "source_voucher_id": "V1"}
+                ]
+            },
+        ),
+        Break(
+            ["accounting_voucher_id=B2", "no source voucher"],
+            {
+                "raw.platform_accounting_vouchers": [
+                    {
+                        "accounting_voucher_id": "B2",
+                        "source_voucher_id": "V2",
+                        "currency_code": "CNY",
+                    }
+                ]
+            },
+        ),
+    ],
+    "assert_clearing_records_sum_to_entries": [
+        Break(
+            ["currency_code=CNY", "entries_minor=None", "records_minor=100"],
+            {
+                "clearing.clearing_records": [
+                    {
+                        "currency_code": "CNY",
+                        "transaction_count": 1,
+                        "transaction_amount_minor": 100,
+                        "clearing_amount_minor": 100,
+                    }
+                ]
+            },
+        ),
+        Break(
+            ["currency_code=USD", "entries_minor=50", "records_minor=None"],
+            {
+                "clearing.clearing_entries": [
+                    {
+                        "entry_id": "T:V1",
+                        "clearing_session_type": "adjustment",
+                        "currency_code": "USD",
+                        "settlement_mode": "net",
+                        "transaction_amount_minor": 50,
+                        "clearing_amount_minor": 50,
+                        "arrival_date": BROKEN_DATE,
+                        "payment_date": date(2026, 9, 4),
+                    }
+                ]
+            },
+        ),
+    ],
+    "assert_codes_are_known": [
+        Break(
+            ["record_id=V3", "code_kind=channel", "code=newpay"],
+            {"raw.platform_source_vouchers": [_voucher("V3", channel="newpay")]},
+        ),
+        Break(
+            ["record_id=V4", "code_kind=transaction_type", "code=gift"],
+            {"raw.platform_source_vouchers": [_voucher("V4", transaction_type="gift")]},
+        ),
+        Break(
+            [":9", "code_kind=transaction_type", "code=lottery"],
+            {
+                "raw.unionpay_acomn": [
+                    {"line_number": 9, "transaction_type": "lottery", "currency_code": "CNY"}
+                ]
+            },
+        ),
+        Break(
+            [":8", "code_kind=adjustment_type", "code=apology"],
+            {
+                "raw.unionpay_aerrn": [
+                    {"line_number": 8, "adjustment_type": "apology", "currency_code": "CNY"}
+                ]
+            },
+        ),
+    ],
+    "assert_each_cleared_voucher_is_priced": [
+        Break(
+            ["voucher_id=P1", "no contract with a fee rule"],
+            {"intermediate.int_clearing__priced_vouchers": [_priced("P1", contract_id=None)]},
+        ),
+        Break(
+            ["voucher_id=P2", "no contract of this account"],
+            {"intermediate.int_clearing__priced_vouchers": [_priced("P2", settlement_mode=None)]},
+        ),
+        Break(
+            ["voucher_id=P3", "no fee"],
+            {"intermediate.int_clearing__priced_vouchers": [_priced("P3", fee_amount_minor=None)]},
+        ),
+    ],
+    "assert_each_record_is_reconciled_once": [
+        Break(
+            ["source_id=V5", "record_count=1", "result_count=0"],
+            {
+                "intermediate.int_reconciliation__pool": [
+                    {"side": "system", "source_id": "V5", "is_open_item": False}
+                ]
+            },
+        ),
+        Break(
+            ["source_id=V6", "record_count=0", "result_count=1"],
+            {"reconciliation.reconciliation_results": [_result("O:1", "V6")]},
+        ),
+        Break(
+            ["source_id=V7", "record_count=1", "result_count=2"],
+            {
+                "intermediate.int_reconciliation__pool": [
+                    {"side": "system", "source_id": "V7", "is_open_item": False}
+                ],
+                "reconciliation.reconciliation_results": [
+                    _result("O:2", "V7"),
+                    _result("O:3", "V7", outcome="system_one_sided"),
+                ],
+            },
+        ),
+    ],
+    "assert_postings_are_in_the_chart": [
+        Break(
+            ["entry_id=E1", "ledger_account=unheard_of"],
+            {
+                "ledger.journal_entries": [
+                    {
+                        "entry_id": "E1",
+                        "ledger_account": "unheard_of",
+                        "direction": "debit",
+                        "amount_minor": 1,
+                    }
+                ]
+            },
+        ),
+    ],
+    "assert_source_voucher_ids_are_unique": [
+        Break(
+            ["voucher_id=V8", "voucher_count=2", "first_line=1", "last_line=2"],
+            {
+                "raw.platform_source_vouchers": [
+                    _voucher("V8", line_number=1),
+                    _voucher("V8", line_number=2),
+                ]
+            },
+        ),
+    ],
+    "assert_suspense_ledger_equals_open_items": [
+        Break(
+            ["ledger_account=system_suspense", "open_items_minor=7", "ledger_minor=0"],
+            {
+                "reconciliation.suspense_rollforward": [
+                    {
+                        "channel": "wechat",
+                        "side": "system",
+                        "currency_code": "CNY",
+                        "opened_amount_minor": 7,
+                        "closing_amount_minor": 7,
+                    }
+                ]
+            },
+        ),
+        Break(
+            ["ledger_account=channel_suspense", "open_items_minor=0", "ledger_minor=-9"],
+            {
+                "ledger.account_balances": [
+                    {
+                        "ledger_account": "channel_suspense",
+                        "subledger_id": "alipay",
+                        "currency_code": "CNY",
+                        "credit_amount_minor": 9,
+                        "closing_amount_minor": -9,
+                    }
+                ]
+            },
+        ),
+    ],
+    "assert_trial_balance_is_zero": [
+        Break(
+            ["currency_code=USD", "debit_amount_minor=1", "credit_amount_minor=0"],
+            {
+                "ledger.trial_balance": [
+                    _trial_balance("fee_income", "USD", debit_amount_minor=1, closing_amount_minor=1)
+                ]
+            },
+        ),
+        Break(
+            ["currency_code=EUR", "debit_amount_minor=0", "closing_amount_minor=5"],
+            {
+                "ledger.trial_balance": [
+                    _trial_balance(
+                        "fee_income", "EUR", opening_amount_minor=5, closing_amount_minor=5
+                    )
+                ]
+            },
+        ),
+        Break(["currency_code=none"], accounting_date=DATE_WITHOUT_ROWS),
+    ],
+    "assert_vouchers_are_cleared_once": [
+        Break(
+            ["voucher_id=P9", "row_count=2"],
+            {"intermediate.int_clearing__priced_vouchers": [_priced("P9"), _priced("P9")]},
+        ),
+    ],
+}
+CASES = [
+    pytest.param(name, broken, id=f"{name.removeprefix('assert_')}-{number}")
+    for name, breaks in BREAKS.items()
+    for number, broken in enumerate(breaks)
+]
+
+
+class Breaker:
+    """Puts rows into tables of the database, filling in what they must have."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.line_number = 100
+
+    def insert(self, table: str, day: date, row: Mapping[str, object]) -> None:
+        """Insert one row of a date, with something in each NOT NULL column it does not name."""
+        schema, name = table.split(".")
+        values = {**self._required(table), "accounting_date": day, **row}
+        if schema == "raw":
+            self.line_number += 1
+            provenance = {"file_id": self._file(name, day), "line_number": self.line_number}
+            values = {**values, **provenance, **row}
+        columns = self._columns(table)
+        values = {column: value for column, value in values.items() if column in columns}
+        if schema != "intermediate":
+            self.connection.execute(
+                f"create table if not exists {schema}.{name}_{day:%Y%m%d} partition of {table}"
+                f" for values in ('{day}')"
+            )
+        self.connection.execute(
+            sql.SQL("insert into {} ({}) values ({})").format(
+                sql.Identifier(schema, name),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            list(values.values()),
+        )
+
+    def _columns(self, table: str) -> dict[str, tuple[str, bool]]:
+        rows = self.connection.execute(
+            "select attname, atttypid::regtype::text, attnotnull from pg_attribute"
+            " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+            [table],
+        ).fetchall()
+        return {name: (type_name, not_null) for name, type_name, not_null in rows}
+
+    def _required(self, table: str) -> dict[str, object]:
+        plain = {"text": "x", "boolean": False, "date": BROKEN_DATE, "numeric": 0}
+        return {
+            name: plain.get(type_name, f"{BROKEN_DATE}" if "time" in type_name else 0)
+            for name, (type_name, not_null) in self._columns(table).items()
+            if not_null
+        }
+
+    def _file(self, name: str, day: date) -> str:
+        """Return a landed file of the table's kind and date."""
+        channel, kind = name.split("_", 1)
+        digest = sha256(f"{name}{day}".encode()).hexdigest()
+        self.connection.execute(
+            "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
+            " channel, file_kind, accounting_date, booked_on, row_count, totals_status, status)"
+            " values (left(%(hash)s, 16), %(kind)s, 'file:///x', %(hash)s, 1, %(channel)s, %(kind)s,"
+            " %(day)s, %(day)s, 1, 'none_in_format', 'landed') on conflict do nothing",
+            {"hash": digest, "channel": channel, "kind": kind, "day": day},
+        )
+        return digest[:16]
+
+
+@pytest.fixture(scope="module")
+def found_rows(built: Settings) -> dict[date, dict[str, tuple[str, ...]]]:
+    """Every close test run on a date on which all invariants are broken, and on one without rows."""
+    with database.connect(built) as connection:
+        breaker = Breaker(connection)
+        for day in (BROKEN_DATE, DATE_WITHOUT_ROWS):
+            connection.execute(
+                "insert into control.accounting_days (accounting_date, state) values (%s, 'open')"
+                " on conflict do nothing",
+                [day],
+            )
+        for broken in (broken for breaks in BREAKS.values() for broken in breaks):
+            for table, rows in broken.rows.items():
+                for row in rows:
+                    breaker.insert(table, broken.accounting_date, row)
+    found = {}
+    for day in (BROKEN_DATE, DATE_WITHOUT_ROWS):
+        report = transform.run_dbt(
+            built,
+            ["test", "--select", "path:tests/close"],
+            {**DATES, "TIEOUT_ACCOUNTING_DATE": day.isoformat()},
+        )
+        found[day] = {failure.name: failure.rows for failure in report.failures}
+    with database.connect(built) as connection:
+        connection.execute("truncate intermediate.int_clearing__priced_vouchers")
+        connection.execute("truncate intermediate.int_reconciliation__pool")
+    return found
+
+
+def test_each_singular_test_has_a_broken_case() -> None:
+    tests = {path.stem for path in CLOSE_TESTS.glob("*.sql")}
+    assert len(tests) >= 10
+    assert tests == set(BREAKS), "a data test that nobody has seen fail proves nothing"
+
+
+@pytest.mark.parametrize(("name", "broken"), CASES)
+def test_singular_test_goes_red(
+    found_rows: dict[date, dict[str, tuple[str, ...]]], name: str, broken: Break
+) -> None:
+    rows = found_rows[broken.accounting_date].get(name, ())
+    assert any(all(part in row for part in broken.says) for row in rows), (
+        f"{name} did not say {broken.says}; it said {rows}"
+    )
+
+
+def test_singular_tests_are_green_on_a_date_that_holds(
+    built: Settings, found_rows: dict[date, dict[str, tuple[str, ...]]]
+) -> None:
+    """The empty date was built with its tests; the date without rows breaks the trial balance only."""
+    assert set(found_rows[DATE_WITHOUT_ROWS]) <= {
+        "assert_trial_balance_is_zero",
+        # Tables rebuilt each close hold the broken rows, whatever the date.
+        "assert_each_cleared_voucher_is_priced",
+        "assert_each_record_is_reconciled_once",
+        "assert_vouchers_are_cleared_once",
+    }
+
+
+# --- reference data -----------------------------------------------------------------------------
+
+
+def test_calendar_seed_is_the_calendar_of_the_program() -> None:
+    with SEED.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == workdays.SEED_COLUMNS
+    assert len(rows) == 730
+    expected = workdays.calendar_rows(workdays.FIRST_SEED_DATE, workdays.LAST_SEED_DATE)
+    assert [tuple(row) for row in rows] == expected
+
+
+def test_calendar_seed_knows_the_sample_week(built: Settings) -> None:
+    with database.connect(built) as connection:
+        rows = connection.execute(
+            "select calendar_date::text, is_working_day, next_working_day::text"
+            " from reference.calendar_days"
+            " where calendar_date between '2026-09-24' and '2026-10-01' order by calendar_date"
+        ).fetchall()
+    assert rows == [
+        ("2026-09-24", True, "2026-09-28"),
+        ("2026-09-25", False, "2026-09-28"),
+        ("2026-09-26", False, "2026-09-28"),
+        ("2026-09-27", False, "2026-09-28"),
+        ("2026-09-28", True, "2026-09-29"),
+        ("2026-09-29", True, "2026-09-30"),
+        ("2026-09-30", True, "2026-10-08"),
+        ("2026-10-01", False, "2026-10-08"),
+    ]
+
+
+def test_seed_file_is_where_the_tests_look(tmp_path: Path) -> None:
+    written = workdays.write_seed(tmp_path / "calendar_days.csv")
+    assert written == 730
+    assert (tmp_path / "calendar_days.csv").read_bytes() == SEED.read_bytes()
