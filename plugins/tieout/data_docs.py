@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from tieout.settings import Settings
 
 INDEX_NAME: Final = "index.html"
+BUSINESS_TIME_ZONE: Final = ZoneInfo("Asia/Shanghai")
 _DONE: Final = "<!-- tieout: no remote content -->"
 _REMOTE: Final = r"""(?:https?:)?//"""
 
@@ -63,6 +67,7 @@ class Validation:
     held_count: int
     expectation_count: int
     page: str
+    broken: tuple[str, ...]
 
 
 def folder(settings: Settings) -> Path:
@@ -78,9 +83,16 @@ def finish(settings: Settings) -> None:
             continue
         text = page.read_text(encoding="utf-8")
         if _DONE not in text:
-            page.write_text(strip_remote(text), encoding="utf-8")
+            _write(page, strip_remote(text))
     site.mkdir(parents=True, exist_ok=True)
-    (site / INDEX_NAME).write_text(index_page(validations(settings)), encoding="utf-8")
+    _write(site / INDEX_NAME, index_page(validations(settings)))
+
+
+def _write(page: Path, text: str) -> None:
+    """Write a page whole: another task may be writing, and a person reading, the same one."""
+    partial = page.with_name(f".{page.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(page)
 
 
 def strip_remote(text: str) -> str:
@@ -112,6 +124,11 @@ def validations(settings: Settings) -> tuple[Validation, ...]:
                 held_count=int(content["statistics"]["successful_expectations"]),
                 expectation_count=int(content["statistics"]["evaluated_expectations"]),
                 page=page.relative_to(site).as_posix() if page.exists() else "",
+                broken=tuple(
+                    str(result["expectation_config"].get("description", "?"))
+                    for result in content["results"]
+                    if not result["success"]
+                ),
             )
         )
     return tuple(
@@ -136,7 +153,7 @@ def index_page(found: tuple[Validation, ...]) -> str:
 gate (付款闸门).</p>
 <table>
 <thead><tr><th>Run 批次</th><th>Suite 规则集</th><th>Result 结果</th>
-<th>Held 成立</th><th>At 时间</th></tr></thead>
+<th>Held 成立</th><th>Does not hold 不成立</th><th>At 时间</th></tr></thead>
 <tbody>
 {rows}
 </tbody>
@@ -149,11 +166,13 @@ gate (付款闸门).</p>
 def _row(validation: Validation) -> str:
     word = "passed 通过" if validation.passed else "failed 未通过"
     kind = "passed" if validation.passed else "failed"
+    run_at = datetime.fromisoformat(validation.run_at).astimezone(BUSINESS_TIME_ZONE)
     name = html.escape(validation.run_name)
     link = f'<a href="{html.escape(validation.page)}">{name}</a>' if validation.page else name
     return (
         f"<tr><td>{link}</td><td>{html.escape(validation.suite)}</td>"
         f'<td class="{kind}">{word}</td>'
         f"<td>{validation.held_count} / {validation.expectation_count}</td>"
-        f"<td>{html.escape(validation.run_at)}</td></tr>"
+        f"<td>{'<br>'.join(html.escape(text) for text in validation.broken)}</td>"
+        f"<td>{run_at:%Y-%m-%d %H:%M}</td></tr>"
     )

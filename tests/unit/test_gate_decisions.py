@@ -218,6 +218,7 @@ def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
     index = (data_docs.folder(world.settings) / "index.html").read_text(encoding="utf-8")
     assert index.count("<tr>") == 1 + 6
     assert "failed 未通过" in index
+    assert "The residual of every arrival group is zero" in index
     assert "passed 通过" in index
     linked = re.findall(r'<a href="([^"]+)">gate_2026-09-28</a>', index)
     assert len(linked) == 6
