@@ -78,6 +78,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "equation_covers_clearing",
     "files_complete_and_totals_agree",
     "late_arrivals_explained",
+    "merchant_payable_ties",
     "no_account_paid_twice",
     "no_unclassified_bank_line",
     "no_unposted_source_voucher",

@@ -6,6 +6,53 @@ with arrival_groups as (
     from {{ ref('int_calendar__arrival_groups') }}
 ),
 
+last_date as (
+    select max(accounting_date) as accounting_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+),
+
+account_balances as (
+    select
+        account_id,
+        currency_code,
+        debit_amount_minor,
+        credit_amount_minor
+    from {{ ref('account_balances') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and ledger_account = 'merchant_payable'
+),
+
+clearing_entries as (
+    select
+        account_id,
+        currency_code,
+        clearing_amount_minor
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+),
+
+advances_settled as (
+    select
+        account_id,
+        currency_code,
+        advance_amount_minor
+    from {{ ref('settlement_statements') }}
+    where payment_date >= {{ previous_payment_date() }} and payment_date < {{ payment_date() }}
+),
+
+all_instructions as (
+    select
+        instruction_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ source('payout', 'instructions') }}
+),
+
 statements as (
     select
         statement_id,
@@ -39,6 +86,7 @@ statements_before as (
 
 opening_balances as (
     select
+        ledger_account,
         subledger_id as account_id,
         currency_code,
         balance_minor
@@ -115,7 +163,8 @@ attempt_events as (
     select
         attempt_id,
         event_no,
-        status
+        status,
+        business_date
     from {{ source('payout', 'attempt_events') }}
 ),
 
@@ -483,8 +532,130 @@ instruction_checks as (
     from wrong_instructions
 ),
 
+-- An attempt under way or paid holds the merchant's money: what it held at the end of the closes
+-- that this payment date pays, less what it held at the end of the close before them.
+attempt_states as (
+    select distinct
+        attempts.instruction_id,
+        attempt_events.attempt_id,
+        last_value(attempt_events.status) over (
+            partition by attempt_events.attempt_id
+            order by attempt_events.event_no
+            rows between unbounded preceding and unbounded following
+        ) in ('submitted', 'accepted', 'unknown', 'paid') as is_holding
+    from attempt_events
+    inner join attempts on attempt_events.attempt_id = attempts.attempt_id
+    cross join last_date
+    where attempt_events.business_date <= last_date.accounting_date
+),
+
+attempt_states_before as (
+    select distinct
+        attempt_id,
+        last_value(status) over (
+            partition by attempt_id
+            order by event_no
+            rows between unbounded preceding and unbounded following
+        ) in ('submitted', 'accepted', 'unknown', 'paid') as was_holding
+    from attempt_events
+    where business_date < {{ previous_payment_date() }}
+),
+
+payable_parts as (
+    select
+        account_id,
+        currency_code,
+        clearing_amount_minor as amount_minor
+    from clearing_entries
+    union all
+    select
+        account_id,
+        currency_code,
+        -advance_amount_minor as amount_minor
+    from advances_settled
+    union all
+    select
+        account_id,
+        currency_code,
+        -balance_minor as amount_minor
+    from opening_balances
+    where ledger_account = 'merchant_payable'
+    union all
+    select
+        all_instructions.account_id,
+        all_instructions.currency_code,
+        case when attempt_states.is_holding then -1 else 1 end * all_instructions.amount_minor
+            as amount_minor
+    from attempt_states
+    inner join all_instructions
+        on attempt_states.instruction_id = all_instructions.instruction_id
+    left join attempt_states_before
+        on attempt_states.attempt_id = attempt_states_before.attempt_id
+    where attempt_states.is_holding is distinct from coalesce(
+        attempt_states_before.was_holding, false
+    )
+),
+
+payable_expected as (
+    select
+        account_id,
+        currency_code,
+        sum(amount_minor) as amount_minor
+    from payable_parts
+    group by account_id, currency_code
+),
+
+payable_booked as (
+    select
+        account_id,
+        currency_code,
+        sum(credit_amount_minor) - sum(debit_amount_minor) as amount_minor
+    from account_balances
+    group by account_id, currency_code
+),
+
+payable_differences as (
+    select
+        coalesce(payable_booked.account_id, payable_expected.account_id) as account_id,
+        coalesce(payable_booked.currency_code, payable_expected.currency_code) as currency_code,
+        coalesce(payable_booked.amount_minor, 0) as booked_amount_minor,
+        coalesce(payable_expected.amount_minor, 0) as expected_amount_minor
+    from payable_booked
+    full join payable_expected
+        on payable_booked.account_id = payable_expected.account_id
+        and payable_booked.currency_code = payable_expected.currency_code
+),
+
+-- Merchant payable = carried + stated and unpaid + cleared and not stated (rulings.md 13), as its
+-- movement since the payment date before: the ledger against clearing, statements and payouts.
+payable_checks as (
+    select
+        'merchant_payable_ties' as check_name,
+        arrival_groups.currency_code as subject,
+        count(*) filter (
+            where payable_differences.booked_amount_minor
+            <> payable_differences.expected_amount_minor
+        ) = 0 as holds,
+        coalesce(
+            'first account: ' || min(payable_differences.account_id) filter (
+                where payable_differences.booked_amount_minor
+                <> payable_differences.expected_amount_minor
+            )
+            || ' (应付商户款与清算、结算、代付不符)',
+            ''
+        ) as detail,
+        cast(coalesce(sum(payable_differences.booked_amount_minor), 0) as text) as measured,
+        cast(coalesce(sum(payable_differences.expected_amount_minor), 0) as text) as expected
+    from arrival_groups
+    left join payable_differences
+        on arrival_groups.currency_code = payable_differences.currency_code
+    group by arrival_groups.currency_code
+),
+
 final as (
     select * from carry_checks
+    union all
+    select * from payable_checks
     union all
     select * from stated_before_checks
     union all

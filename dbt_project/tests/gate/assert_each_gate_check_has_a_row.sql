@@ -15,6 +15,7 @@ with wanted_checks as (
         ('suspense_rollforward_exact'),
         ('statement_rollforward_exact'),
         ('adjustments_tie'),
+        ('merchant_payable_ties'),
         ('statements_sum_to_clearing_records'),
         ('clearing_records_sum_to_entries'),
         ('payable_statement_has_payee'),
