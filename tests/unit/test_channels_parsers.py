@@ -26,7 +26,7 @@ from tieout.channels import (
     wechat_trade_bill,
 )
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import ParsedFile, UnreadableFileError
+from tieout.channels.model import Findings, ParsedFile, UnreadableFileError
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34, AERRN, ALFEE
 from tieout.settings import PROJECT_DIR
@@ -872,6 +872,19 @@ def test_every_platform_kind_can_be_empty_or_says_why_not() -> None:
     for kind in kinds:
         parsed = platform_csv.parse(make.platform_file(kind, []), make.context(), file_kind=kind)
         assert parsed.is_good is (kind != "operating_window"), kind
+
+
+def test_what_proves_nothing_counts_against_a_row() -> None:
+    findings = Findings(range(10, 13))
+    findings.flag(pl.Series([True, None, False]), "field", "code", "reason")
+    assert [row.line_number for row in findings.bad_rows] == [10, 11]
+
+
+def test_a_file_of_garbage_does_not_fill_the_quarantine() -> None:
+    findings = Findings(range(1, 5001))
+    findings.flag(pl.Series([True] * 5000), "field", "code", "reason")
+    assert len(findings.bad_rows) == 1001
+    assert findings.bad_rows[-1].reason == "4000 more rows for the same reason"
 
 
 # --- names ----------------------------------------------------------------------------------------

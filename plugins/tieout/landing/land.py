@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 
@@ -62,14 +62,25 @@ def land(
         elif not file.name.startswith(_OTHERS):
             outcomes.append(_unrecognised(file))
     wanted.sort(key=lambda pair: (pair[0].accounting_date, pair[0].slot, pair[1].url))
+    for outcome in outcomes:
+        say(f"not landed: {outcome}")
     with database.connect(settings, autocommit=True) as connection:
-        for recognised, file in wanted:
-            arrived = manifest.arrived_file(recognised, file.url, file.read())
-            outcomes.append(_land_one(connection, settings, arrived))
-    report = LandingReport(tuple(outcomes))
-    for line in _summary(report):
-        say(line)
-    return report
+        # Files of paid dates need not be read again and again for years.
+        sealed = manifest.sealed_files(connection)
+        for day, files in itertools.groupby(wanted, key=lambda pair: pair[0].accounting_date):
+            of_day = [
+                _outcome(recognised, known.file_id, "already_landed", known.row_count or 0)
+                if (known := sealed.get((file.url, file.size_bytes or -1))) is not None
+                else _land_one(
+                    connection,
+                    settings,
+                    manifest.arrived_file(recognised, file.url, file.read()),
+                )
+                for recognised, file in files
+            ]
+            _say_day(day, of_day)
+            outcomes += of_day
+    return LandingReport(tuple(outcomes))
 
 
 def _is_wanted(
@@ -140,12 +151,12 @@ def store(
         archive.keep(settings, arrived.sha256, arrived.content)
         manifest.write_entry(connection, arrived, parsed, status="quarantined", reason=reason)
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
-        return _outcome(arrived, "quarantined", parsed.row_count, reason)
+        return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
     if _is_sealed(connection, arrived.file):
         reason = f"{arrived.file.accounting_date} is paid and sealed; it takes no more files"
         archive.keep(settings, arrived.sha256, arrived.content)
         manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
-        return _outcome(arrived, "refused", parsed.row_count, reason)
+        return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
     booked_on = manifest.booking_date(connection, arrived.file)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
     manifest.supersede(
@@ -163,7 +174,7 @@ def store(
         booked_on=booked_on,
         supersedes=next((file_id for file_id in replaced if file_id != arrived.file_id), None),
     )
-    return _outcome(arrived, "landed", parsed.row_count)
+    return _outcome(arrived.file, arrived.file_id, "landed", parsed.row_count)
 
 
 def _conflict(
@@ -177,7 +188,7 @@ def _conflict(
     )
     archive.keep(settings, arrived.sha256, arrived.content)
     manifest.write_entry(connection, arrived, None, status="conflict", reason=reason)
-    return _outcome(arrived, "conflict", 0, reason)
+    return _outcome(arrived.file, arrived.file_id, "conflict", 0, reason)
 
 
 def _is_sealed(connection: psycopg.Connection[Any], file: RecognisedFile) -> bool:
@@ -197,11 +208,14 @@ def _is_sealed(connection: psycopg.Connection[Any], file: RecognisedFile) -> boo
 
 
 def _outcome(
-    arrived: manifest.ArrivedFile, status: FileStatus, row_count: int, reason: str | None = None
+    file: RecognisedFile,
+    file_id: str,
+    status: FileStatus,
+    row_count: int,
+    reason: str | None = None,
 ) -> FileOutcome:
-    file = arrived.file
     return FileOutcome(
-        arrived.file_id,
+        file_id,
         file.file_name,
         file.channel,
         file.file_kind,
@@ -222,7 +236,13 @@ _STATUS_OF_KNOWN: dict[str, FileStatus] = {
 
 
 def _known_outcome(arrived: manifest.ArrivedFile, known: manifest.KnownFile) -> FileOutcome:
-    return _outcome(arrived, _STATUS_OF_KNOWN[known.status], known.row_count or 0, known.reason)
+    return _outcome(
+        arrived.file,
+        arrived.file_id,
+        _STATUS_OF_KNOWN[known.status],
+        known.row_count or 0,
+        known.reason,
+    )
 
 
 def _unrecognised(file: FoundFile) -> FileOutcome:
@@ -230,15 +250,10 @@ def _unrecognised(file: FoundFile) -> FileOutcome:
     return FileOutcome("", file.name, None, None, None, "unrecognised", 0, reason)
 
 
-def _summary(report: LandingReport) -> Iterator[str]:
-    """Yield one line a date that got rows, then one a file that needs a person."""
-    landed = [file for file in report.files if file.status == "landed"]
-    files, rows = Counter[date](), Counter[date]()
-    for file in landed:
-        if file.accounting_date is not None:
-            files[file.accounting_date] += 1
-            rows[file.accounting_date] += file.row_count
-    for day in sorted(files):
-        yield f"landed {day}: {files[day]} files, {rows[day]} rows"
-    for file in (*report.problems, *report.unrecognised):
-        yield f"not landed: {file}"
+def _say_day(day: date, files: Sequence[FileOutcome]) -> None:
+    """Say what a date got, if anything, and each file that needs a person."""
+    landed = [file for file in files if file.status == "landed"]
+    if landed:
+        say(f"landed {day}: {len(landed)} files, {sum(file.row_count for file in landed)} rows")
+    for file in LandingReport(tuple(files)).problems:
+        say(f"not landed: {file}")

@@ -23,6 +23,7 @@ __all__ = [
     "known_file",
     "quarantine_rows",
     "reason_of",
+    "sealed_files",
     "supersede",
     "write_entry",
 ]
@@ -73,6 +74,21 @@ def known_file(connection: psycopg.Connection[Any], file_id: str) -> KnownFile |
         [file_id],
     ).fetchone()
     return None if row is None else KnownFile(*row)
+
+
+def sealed_files(connection: psycopg.Connection[Any]) -> dict[tuple[str, int], KnownFile]:
+    """Return the landed files of sealed dates by URL and size: nothing about them can change."""
+    rows = connection.execute(
+        """
+        select file_url, size_bytes, file_id, file_name, files.status, row_count, reason
+        from control.channel_files as files
+        inner join control.accounting_days as days
+            on files.accounting_date = days.accounting_date
+        where days.state = 'sealed'
+            and files.status = 'landed'
+        """
+    ).fetchall()
+    return {(url, size): KnownFile(*known) for url, size, *known in rows}
 
 
 def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> list[KnownFile]:

@@ -23,6 +23,7 @@ class FoundFile:
 
     url: str
     name: str
+    size_bytes: int | None
     _filesystem: Any = field(repr=False, compare=False)
     _path: str = field(repr=False, compare=False)
 
@@ -55,18 +56,19 @@ def _find(url: str) -> Iterator[FoundFile]:
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
         filesystem.invalidate_cache()
-        paths = filesystem.find(root)
+        paths = filesystem.find(root, detail=True)
         is_there = bool(paths) or filesystem.exists(root)
     except Exception as error:
         raise _unreadable(url, error) from error
     if not is_there:
         raise _unreadable(url, FileNotFoundError("there is no such folder or file"))
-    for path in paths:
+    for path, info in paths.items():
         parts = PurePosixPath(path).parts
         below = parts[len(PurePosixPath(root).parts) :] or parts[-1:]
         if any(part.startswith(".") for part in below) or path.endswith(_PARTIAL_SUFFIXES):
             continue
-        yield FoundFile(filesystem.unstrip_protocol(path), parts[-1], filesystem, path)
+        url_of_file = filesystem.unstrip_protocol(path)
+        yield FoundFile(url_of_file, parts[-1], info.get("size"), filesystem, path)
 
 
 def _unreadable(url: str, error: Exception) -> LandingError:
