@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,13 @@ from psycopg.rows import dict_row
 import payment_world
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World
 from tieout import database, gate
-from tieout.expectation_suites import ALL_SUITES, CLOSE_SUITES, GATE_SUITES, LANDING_SUITES
+from tieout.expectation_suites import (
+    ALL_SUITES,
+    CLOSE_SUITES,
+    GATE_SUITES,
+    LANDING_SUITES,
+    REQUIRED_GATE_CHECKS,
+)
 
 
 @dataclass(frozen=True)
@@ -359,6 +366,17 @@ def test_every_rule_speaks_both_languages_and_stands_on_its_table() -> None:
             assert any("一" <= letter <= "鿿" for letter in rule.chinese)
             assert "{batch}" in rule.query
             assert "<<date>>" in rule.query
+
+
+def test_the_required_checks_are_those_the_models_make(pytestconfig: pytest.Config) -> None:
+    models = pytestconfig.rootpath / "dbt_project" / "models" / "gate"
+    made = {
+        name
+        for path in models.glob("*.sql")
+        for name in re.findall(r"'([a-z_]+)' as check_name", path.read_text(encoding="utf-8"))
+    }
+    assert len(made) > 15
+    assert made == set(REQUIRED_GATE_CHECKS)
 
 
 def test_an_empty_database_passes_nothing(world: World) -> None:
