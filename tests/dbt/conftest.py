@@ -19,7 +19,7 @@ EMPTY_DATE = date(2026, 9, 1)
 
 @pytest.fixture(scope="session")
 def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a database in which dbt has built the setup and the close of a date without rows."""
+    """Settings of a database with the setup, and the close of a date without rows, built."""
     parts = urlsplit(database.ensure_server(settings))
     admin = urlunsplit(parts._replace(path="/postgres"))
     with psycopg.connect(admin, autocommit=True) as connection:

@@ -1,8 +1,8 @@
 """The dbt project on a real database: its unit tests pass, and no data test of the close is empty.
 
-Unit tests stand beside the models (``unit_tests:`` in each .yml). Here they are run, each model of the
-close is shown to have one, and every singular test of ``dbt_project/tests/close`` is shown to go red on
-rows that break what it protects.
+Unit tests stand beside the models (``unit_tests:`` in each .yml). Here they are run, each model of
+the close is shown to have one, and every singular test of ``dbt_project/tests/close`` is shown to
+go red on rows that break what it protects.
 """
 
 from __future__ import annotations
@@ -283,7 +283,9 @@ BREAKS: dict[str, list[Break]] = {
             ["currency_code=USD", "debit_amount_minor=1", "credit_amount_minor=0"],
             {
                 "ledger.trial_balance": [
-                    _trial_balance("fee_income", "USD", debit_amount_minor=1, closing_amount_minor=1)
+                    _trial_balance(
+                        "fee_income", "USD", debit_amount_minor=1, closing_amount_minor=1
+                    )
                 ]
             },
         ),
@@ -367,8 +369,8 @@ class Breaker:
         self.connection.execute(
             "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
             " channel, file_kind, accounting_date, booked_on, row_count, totals_status, status)"
-            " values (left(%(hash)s, 16), %(kind)s, 'file:///x', %(hash)s, 1, %(channel)s, %(kind)s,"
-            " %(day)s, %(day)s, 1, 'none_in_format', 'landed') on conflict do nothing",
+            " values (left(%(hash)s, 16), %(kind)s, 'file:///x', %(hash)s, 1, %(channel)s,"
+            " %(kind)s, %(day)s, %(day)s, 1, 'none_in_format', 'landed') on conflict do nothing",
             {"hash": digest, "channel": channel, "kind": kind, "day": day},
         )
         return digest[:16]
@@ -376,7 +378,7 @@ class Breaker:
 
 @pytest.fixture(scope="module")
 def found_rows(built: Settings) -> dict[date, dict[str, tuple[str, ...]]]:
-    """Every close test run on a date on which all invariants are broken, and on one without rows."""
+    """Every close test on a date on which all invariants are broken, and on one without rows."""
     with database.connect(built) as connection:
         breaker = Breaker(connection)
         for day in (BROKEN_DATE, DATE_WITHOUT_ROWS):
@@ -422,7 +424,7 @@ def test_singular_test_goes_red(
 def test_singular_tests_are_green_on_a_date_that_holds(
     built: Settings, found_rows: dict[date, dict[str, tuple[str, ...]]]
 ) -> None:
-    """The empty date was built with its tests; the date without rows breaks the trial balance only."""
+    """The empty date was built with its tests; one without rows breaks the trial balance only."""
     assert set(found_rows[DATE_WITHOUT_ROWS]) <= {
         "assert_trial_balance_is_zero",
         # Tables rebuilt each close hold the broken rows, whatever the date.
