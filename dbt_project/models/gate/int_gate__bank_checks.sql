@@ -47,7 +47,8 @@ instructions as (
         currency_code,
         amount_minor
     from {{ source('payout', 'instructions') }}
-    where payment_date < {{ payment_date() }}
+    -- What is unknown for two months is a person's case by then, not a matter of the reserve.
+    where payment_date >= {{ payment_date() }} - 62 and payment_date < {{ payment_date() }}
 ),
 
 attempts as (

@@ -77,9 +77,12 @@ statements_before as (
     select
         account_id,
         settlement_session_type,
-        settlement_session_no,
         currency_code,
-        carried_forward_amount_minor
+        carried_forward_amount_minor,
+        row_number() over (
+            partition by account_id, settlement_session_type, currency_code
+            order by settlement_session_no desc
+        ) as session_order
     from {{ ref('settlement_statements') }}
     where payment_date = {{ previous_payment_date() }}
 ),
@@ -174,14 +177,8 @@ expected_carries as (
         settlement_session_type,
         currency_code,
         carried_forward_amount_minor as amount_minor
-    from statements_before as statements_of_day
-    where settlement_session_no = (
-        select max(later.settlement_session_no)
-        from statements_before as later
-        where later.account_id = statements_of_day.account_id
-            and later.settlement_session_type = statements_of_day.settlement_session_type
-            and later.currency_code = statements_of_day.currency_code
-    )
+    from statements_before
+    where session_order = 1
     union all
     select
         account_id,
@@ -487,24 +484,24 @@ statement_twice_checks as (
 
 latest_events as (
     select
-        attempt_id,
-        status,
+        attempts.instruction_id,
+        attempt_events.status,
         row_number() over (
-            partition by attempt_id
-            order by event_no desc
+            partition by attempts.attempt_id
+            order by attempt_events.event_no desc
         ) as event_order
-    from attempt_events
+    from instructions
+    inner join attempts on instructions.instruction_id = attempts.instruction_id
+    inner join attempt_events on attempts.attempt_id = attempt_events.attempt_id
 ),
 
 live_attempts as (
     select
-        attempts.instruction_id,
+        instruction_id,
         count(*) as live_count
-    from attempts
-    inner join latest_events
-        on attempts.attempt_id = latest_events.attempt_id and latest_events.event_order = 1
-    where latest_events.status not in ('failed', 'returned')
-    group by attempts.instruction_id
+    from latest_events
+    where event_order = 1 and status not in ('failed', 'returned')
+    group by instruction_id
 ),
 
 -- What was instructed earlier for this payment date must be what its statement still says.
@@ -534,31 +531,38 @@ instruction_checks as (
 
 -- An attempt under way or paid holds the merchant's money: what it held at the end of the closes
 -- that this payment date pays, less what it held at the end of the close before them.
-attempt_states as (
-    select distinct
-        attempts.instruction_id,
-        attempt_events.attempt_id,
-        last_value(attempt_events.status) over (
-            partition by attempt_events.attempt_id
-            order by attempt_events.event_no
-            rows between unbounded preceding and unbounded following
-        ) in ('submitted', 'accepted', 'unknown', 'paid') as is_holding
+moved_attempts as (
+    select distinct attempt_events.attempt_id
     from attempt_events
-    inner join attempts on attempt_events.attempt_id = attempts.attempt_id
-    cross join last_date
-    where attempt_events.business_date <= last_date.accounting_date
+    inner join last_date on attempt_events.business_date <= last_date.accounting_date
+    where attempt_events.business_date >= {{ previous_payment_date() }}
 ),
 
-attempt_states_before as (
-    select distinct
+event_states as (
+    select
+        attempt_events.attempt_id,
+        attempt_events.status in ('submitted', 'accepted', 'unknown', 'paid') as is_holding,
+        attempt_events.business_date >= {{ previous_payment_date() }} as is_in_window,
+        row_number() over (
+            partition by
+                attempt_events.attempt_id,
+                attempt_events.business_date >= {{ previous_payment_date() }}
+            order by attempt_events.event_no desc
+        ) as event_order
+    from moved_attempts
+    inner join attempt_events on moved_attempts.attempt_id = attempt_events.attempt_id
+    inner join last_date on attempt_events.business_date <= last_date.accounting_date
+),
+
+-- The last event of the window against the last one before it.
+attempt_states as (
+    select
         attempt_id,
-        last_value(status) over (
-            partition by attempt_id
-            order by event_no
-            rows between unbounded preceding and unbounded following
-        ) in ('submitted', 'accepted', 'unknown', 'paid') as was_holding
-    from attempt_events
-    where business_date < {{ previous_payment_date() }}
+        bool_or(is_holding) filter (where is_in_window) as is_holding,
+        coalesce(bool_or(is_holding) filter (where not is_in_window), false) as was_holding
+    from event_states
+    where event_order = 1
+    group by attempt_id
 ),
 
 payable_parts as (
@@ -587,13 +591,9 @@ payable_parts as (
         case when attempt_states.is_holding then -1 else 1 end * all_instructions.amount_minor
             as amount_minor
     from attempt_states
-    inner join all_instructions
-        on attempt_states.instruction_id = all_instructions.instruction_id
-    left join attempt_states_before
-        on attempt_states.attempt_id = attempt_states_before.attempt_id
-    where attempt_states.is_holding is distinct from coalesce(
-        attempt_states_before.was_holding, false
-    )
+    inner join attempts on attempt_states.attempt_id = attempts.attempt_id
+    inner join all_instructions on attempts.instruction_id = all_instructions.instruction_id
+    where attempt_states.is_holding <> attempt_states.was_holding
 ),
 
 payable_expected as (

@@ -56,13 +56,33 @@ attempt_events as (
         attempt_id,
         event_no,
         status,
-        business_date,
-        row_number() over (
-            partition by attempt_id
-            order by event_no desc
-        ) as event_order
+        business_date
     from {{ source('payout', 'attempt_events') }}
     where business_date <= {{ payment_date() }}
+),
+
+-- Only what was submitted, or heard of, since the payment date before.
+attempts_of_date as (
+    select attempt_id
+    from attempts
+    where submitted_on > {{ previous_payment_date() }} and submitted_on <= {{ payment_date() }}
+    union
+    select attempt_id
+    from attempt_events
+    where business_date > {{ previous_payment_date() }}
+),
+
+latest_events as (
+    select
+        attempts_of_date.attempt_id,
+        attempt_events.status,
+        attempt_events.business_date,
+        row_number() over (
+            partition by attempts_of_date.attempt_id
+            order by attempt_events.event_no desc
+        ) as event_order
+    from attempts_of_date
+    inner join attempt_events on attempts_of_date.attempt_id = attempt_events.attempt_id
 ),
 
 payouts as (
@@ -74,12 +94,12 @@ payouts as (
         instructions.statement_id,
         instructions.currency_code,
         instructions.amount_minor,
-        attempt_events.status,
-        attempt_events.business_date
-    from attempts
+        latest_events.status,
+        latest_events.business_date
+    from latest_events
+    inner join attempts on latest_events.attempt_id = attempts.attempt_id
     inner join instructions on attempts.instruction_id = instructions.instruction_id
-    inner join attempt_events
-        on attempts.attempt_id = attempt_events.attempt_id and attempt_events.event_order = 1
+    where latest_events.event_order = 1
 ),
 
 -- Channels pay into, and payouts leave from, the client reserve of the currency.

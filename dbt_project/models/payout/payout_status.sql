@@ -31,35 +31,55 @@ attempts as (
         attempt_id,
         instruction_id,
         attempt_no,
-        end_to_end_id,
-        row_number() over (
-            partition by instruction_id
-            order by attempt_no desc
-        ) as attempt_order
+        end_to_end_id
     from {{ source('payout', 'attempts') }}
 ),
 
 attempt_events as (
     select
         attempt_id,
-        status,
-        row_number() over (
-            partition by attempt_id
-            order by event_no desc
-        ) as event_order
+        event_no,
+        status
     from {{ source('payout', 'attempt_events') }}
+),
+
+attempts_of_date as (
+    select
+        attempts.attempt_id,
+        attempts.instruction_id,
+        attempts.attempt_no,
+        attempts.end_to_end_id,
+        row_number() over (
+            partition by attempts.instruction_id
+            order by attempts.attempt_no desc
+        ) as attempt_order
+    from instructions
+    inner join attempts on instructions.instruction_id = attempts.instruction_id
+),
+
+events_of_date as (
+    select
+        attempts_of_date.attempt_id,
+        attempt_events.status,
+        row_number() over (
+            partition by attempts_of_date.attempt_id
+            order by attempt_events.event_no desc
+        ) as event_order
+    from attempts_of_date
+    inner join attempt_events on attempts_of_date.attempt_id = attempt_events.attempt_id
 ),
 
 attempt_states as (
     select
-        attempts.instruction_id,
-        attempts.attempt_no,
-        attempts.end_to_end_id,
-        attempts.attempt_order,
-        coalesce(attempt_events.status, 'created') as status
-    from attempts
-    left join attempt_events
-        on attempts.attempt_id = attempt_events.attempt_id and attempt_events.event_order = 1
+        attempts_of_date.instruction_id,
+        attempts_of_date.attempt_no,
+        attempts_of_date.end_to_end_id,
+        attempts_of_date.attempt_order,
+        coalesce(events_of_date.status, 'created') as status
+    from attempts_of_date
+    left join events_of_date
+        on attempts_of_date.attempt_id = events_of_date.attempt_id
+        and events_of_date.event_order = 1
 ),
 
 instruction_states as (
