@@ -17,9 +17,11 @@ import pytest
 
 import channel_files as make
 from tieout import database, landing, secrets
+from tieout.channels import camt053
 from tieout.channels.registry import expected_name
 from tieout.landing import expected
 from tieout.landing.archive import archive_path
+from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 
 DAY = make.DAY
@@ -627,6 +629,23 @@ def test_of_two_files_that_race_for_one_place_one_lands(place: Settings, tmp_pat
     assert count(place, "unionpay_acomn") == 1
     # Four statements made one new partition between them.
     assert count(place, "bank_statements") == 4
+
+
+def test_of_two_that_need_a_new_partition_the_second_waits(place: Settings) -> None:
+    parsed = camt053.parse(make.camt053(), make.context())
+    with ThreadPoolExecutor(1) as pool, database.connect(place) as first:
+        copy_frames(first, parsed.frames, file_id="a" * 16, accounting_date=DAY)
+
+        def second_copy() -> int:
+            with database.connect(place) as second:
+                return copy_frames(second, parsed.frames, file_id="b" * 16, accounting_date=DAY)
+
+        waiting = pool.submit(second_copy)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=1)
+        first.commit()
+        assert waiting.result(timeout=30) == 3
+    assert query(place, "select count(*) from raw.bank_statements") == [(2,)]
 
 
 # --- what is owed ---------------------------------------------------------------------------------
