@@ -4,9 +4,9 @@
     The parent is made from the enforced contract, `partition by list (<partition_by>)`. A run computes
     its date's rows aside with a CTAS (which plans in parallel, where `insert … select` does not), puts
     on them everything the parent demands (so that attaching needs no second scan), and swaps the
-    partition in. All of it in the model's one transaction: readers see the old date or the new one.
-    No delete, no bloat, the cost does not depend on history, and a re-run gives the same bytes: the
-    rows are stored in the order of the primary key.
+    partition in, or refills it when the date is built again. All of it in the model's one transaction:
+    readers see the old date or the new one. No delete, no bloat, the cost does not depend on history, and
+    a re-run gives the same bytes: the rows are stored in the order of the primary key.
 
     State of the date before is read with `{{ this }}` filtered on that date: only its partition.
 #}
@@ -180,22 +180,33 @@
 {% endmacro %}
 
 
+{#
+    A date built before keeps its partition and gets the new rows: to drop a partition would lock the
+    tables its foreign keys point to, which other models are reading (a deadlock of two models that
+    replace a date). TRUNCATE gives it a new file, so nothing bloats; nobody sees it empty.
+#}
 {% macro dated_partition_swap_sql(parent, child, aside, value) %}
+    {%- set primary_key = dated_partition_primary_key() -%}
     {%- set old = run_query(
         "select c.relispartition from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         ~ " where n.nspname = '" ~ child.schema ~ "' and c.relname = '" ~ child.identifier ~ "'"
     ) -%}
-    {%- if old.rows | length > 0 %}
-    {%- if old.rows[0][0] %}
-    alter table {{ parent }} detach partition {{ child }};
-    {%- endif %}
-    drop table {{ child }};
-    {%- endif %}
+    {%- if old.rows | length > 0 and old.rows[0][0] %}
+    truncate table {{ child }};
+    insert into {{ child }}
+    select * from {{ aside }}
+    {%- if primary_key %}
+    order by {{ primary_key | join(', ') }}
+    {%- endif %};
+    drop table {{ aside }};
+    {%- else %}
+    drop table if exists {{ child }};
     alter table {{ aside }} rename to {{ child.identifier }};
-    {%- if dated_partition_primary_key() %}
+    {%- if primary_key %}
     alter table {{ child }} rename constraint {{ aside.identifier }}_pkey to {{ child.identifier }}_pkey;
     {%- endif %}
     alter table {{ parent }} attach partition {{ child }} for values in ('{{ value }}');
     alter table {{ child }} drop constraint {{ aside.identifier }}_bound;
+    {%- endif %}
     analyze {{ child }}
 {% endmacro %}
