@@ -133,9 +133,9 @@ instructions as (
     from {{ source('payout', 'instructions') }}
 ),
 
--- An attempt has the merchant's money while it is under way or paid; failed and returned give it back.
--- What is booked is the change: an attempt that failed before it was submitted books nothing, one that was
--- paid after it failed is booked again.
+-- An attempt has the merchant's money while it is under way or paid; failed and returned give it
+-- back. What is booked is the change: an attempt that failed before it was submitted books nothing,
+-- one that was paid after it failed is booked again.
 attempt_events as (
     select
         attempt_id,
@@ -168,8 +168,8 @@ settled_statements as (
         and (statements.advance_amount_minor <> 0 or statements.advance_fee_amount_minor <> 0)
 ),
 
--- An advance is booked on the date whose file first tells of it, also when that is late: from then on a
--- statement nets it. What was advanced before go-live stands in the opening balances.
+-- An advance is booked on the date whose file first tells of it, also when that is late: from then
+-- on a statement nets it. What was advanced before go-live stands in the opening balances.
 advances as (
     select
         delivered.advance_id,

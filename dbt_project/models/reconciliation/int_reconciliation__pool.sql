@@ -118,8 +118,8 @@ keyed as (
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
     left join match_rules on source_vouchers.channel = match_rules.channel
-    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool it would be
-    -- suspense, or a pair, that clearing does not know, and the balance equation would not close.
+    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool it
+    -- would be suspense, or a pair, that clearing does not know, and the equation would not close.
     left join failed_vouchers
         on source_vouchers.transaction_type = 'reversal'
         and source_vouchers.original_voucher_id = failed_vouchers.voucher_id
