@@ -1,6 +1,6 @@
 {#
-    What another engine spells in its own way sits behind these dispatched macros, so that the models
-    themselves stay portable (architecture.md, decision 3).
+    What another engine spells in its own way sits behind these dispatched macros, so that the
+    models themselves stay portable (architecture.md, decision 3).
 #}
 {% macro array_of(expression, order_by) -%}
     {{ return(adapter.dispatch('array_of', 'tieout')(expression, order_by)) }}
@@ -18,11 +18,21 @@
 {% macro match_key(side, rule, trace='trace_number', transmission='transmission_time') -%}
     concat_ws(
         '|',
-        case when {{ rule }}.uses_institutions then coalesce({{ side }}.acquiring_institution_id, '') end,
-        case when {{ rule }}.uses_institutions then coalesce({{ side }}.forwarding_institution_id, '') end,
+        case
+            when {{ rule }}.uses_institutions
+                then coalesce({{ side }}.acquiring_institution_id, '')
+        end,
+        case
+            when {{ rule }}.uses_institutions
+                then coalesce({{ side }}.forwarding_institution_id, '')
+        end,
         case when {{ rule }}.uses_trace_number then coalesce({{ side }}.{{ trace }}, '') end,
-        case when {{ rule }}.uses_transmission_time then coalesce({{ side }}.{{ transmission }}, '') end,
-        case when {{ rule }}.uses_channel_order_id then coalesce({{ side }}.channel_order_id, '') end,
+        case
+            when {{ rule }}.uses_transmission_time then coalesce({{ side }}.{{ transmission }}, '')
+        end,
+        case
+            when {{ rule }}.uses_channel_order_id then coalesce({{ side }}.channel_order_id, '')
+        end,
         case when {{ rule }}.uses_refund_order_id then coalesce({{ side }}.refund_order_id, '') end
     )
 {%- endmacro %}

@@ -1,13 +1,14 @@
 {#
-    The open items of the date before stand in the table that this very run builds further down, so that
-    a ref() would be a cycle. The relation is named here once; the first close of a new database finds
-    no table yet and reads an empty one of the same shape.
+    The open items of the date before stand in the table that this very run builds further down,
+    so that a ref() would be a cycle. The relation is named here once; the first close of a new
+    database finds no table yet and reads an empty one of the same shape.
 #}
 {% macro suspense_items_relation() -%}
     {%- set relation = api.Relation.create(
         database=target.database, schema='reconciliation', identifier='suspense_items'
     ) -%}
-    {%- if execute and adapter.get_relation(target.database, 'reconciliation', 'suspense_items') is none -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'reconciliation', 'suspense_items') is none -%}
     (
         select
             cast(null as date) as accounting_date,

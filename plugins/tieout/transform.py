@@ -1,8 +1,9 @@
 """Runs dbt: the models that compute a close, a payment date and its outcomes.
 
-dbt runs inside this process (``dbtRunner``), so that a week of closes imports and parses it once. The
-business date reaches the models through the environment, never through ``--vars``: a changed variable
-would make dbt parse the whole project again for every date (docs/decisions/0004-date-by-environment.md).
+dbt runs inside this process (``dbtRunner``), so that a week of closes imports and parses it once.
+The business date reaches the models through the environment, never through ``--vars``: a changed
+variable would make dbt parse the whole project again for every date
+(docs/decisions/0004-date-by-environment.md).
 One process runs one dbt build at a time.
 """
 
@@ -79,7 +80,7 @@ class BuildReport:
 
 
 def seed(settings: Settings, *, force: bool = False) -> BuildReport:
-    """Load the reference data, create the staging views and every table, unless this home has just these."""
+    """Load the reference data and create views and tables, unless this home has just these."""
     stamp = settings.dbt_dir / "setup.sha256"
     wanted = _setup_fingerprint(settings)
     if not force and stamp.exists() and stamp.read_text() == wanted and _has_reference(settings):
@@ -106,8 +107,8 @@ def build_close(settings: Settings, accounting_date: date) -> BuildReport:
     """Compute the accounting date's partition of every table of the close.
 
     Raises:
-        TieoutError: a model failed or an invariant does not hold; nothing half-built is left, since each
-            table's partition is swapped in whole.
+        TieoutError: a model failed or an invariant does not hold; nothing half-built is left, since
+            each table's partition is swapped in whole.
     """
     with connect(settings) as connection:
         # The partitions point at the date's row; the close itself moves its state.
@@ -162,7 +163,7 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         arguments: dbt's command and its options, without paths.
         dates: environment variables with the business dates of the run.
     """
-    from dbt.cli.main import dbtRunner
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415  dbt takes seconds to import
 
     url = ensure_server(settings)
     project = str(settings.project_dir / "dbt_project")
@@ -236,7 +237,7 @@ def _sample_rows(settings: Settings, compiled_code: str) -> tuple[str, ...]:
     """The first rows a failed test found; a test selects keys and amounts, never card numbers."""
     with connect(settings) as connection:
         # The text is dbt's own compiled test, not input.
-        cursor = connection.execute(f"select * from ({compiled_code}) as found limit {SAMPLE_ROWS}")  # type: ignore[arg-type]
+        cursor = connection.execute(f"select * from ({compiled_code}) as found limit {SAMPLE_ROWS}")
         names = [column.name for column in cursor.description or ()]
         return tuple(
             ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))

@@ -1,8 +1,8 @@
 """Working days of the banks that settle, from the public calendar of Mainland China.
 
-Source: the library ``chinesecalendar`` (years 2004 to the last one the State Council has announced).
-SQL reads the same days from the seed ``calendar_days``, which ``python -m tieout.workdays`` writes; a
-test keeps the two equal. A bank calendar that differs from the public one is changed in the seed.
+Source: the library ``chinesecalendar`` (2004 to the last year the State Council has announced).
+SQL reads the same days from the seed ``calendar_days``, which ``python -m tieout.workdays`` writes;
+a test keeps the two equal. A bank calendar that differs from the public one is changed in the seed.
 """
 
 from __future__ import annotations
@@ -104,4 +104,4 @@ def write_seed(path: Path) -> int:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    print(f"{write_seed(target)} days written to {target}")
+    sys.stdout.write(f"{write_seed(target)} days written to {target}\n")

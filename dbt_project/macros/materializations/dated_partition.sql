@@ -1,12 +1,13 @@
 {#
     dated_partition: one business date of a growing table is one partition, replaced whole.
 
-    The parent is made from the enforced contract, `partition by list (<partition_by>)`. A run computes
-    its date's rows aside with a CTAS (which plans in parallel, where `insert … select` does not), puts
-    on them everything the parent demands (so that attaching needs no second scan), and swaps the
-    partition in, or refills it when the date is built again. All of it in the model's one transaction:
-    readers see the old date or the new one. No delete, no bloat, the cost does not depend on history, and
-    a re-run gives the same bytes: the rows are stored in the order of the primary key.
+    The parent is made from the enforced contract, `partition by list (<partition_by>)`. A run
+    computes its date's rows aside with a CTAS (which plans in parallel, where `insert … select`
+    does not), puts on them everything the parent demands (so that attaching needs no second
+    scan), and swaps the partition in, or refills it when the date is built again. All of it in
+    the model's one transaction: readers see the old date or the new one. No delete, no bloat, the
+    cost does not depend on history, and a re-run gives the same bytes: the rows are stored in the
+    order of the primary key.
 
     State of the date before is read with `{{ this }}` filtered on that date: only its partition.
 #}
@@ -16,13 +17,17 @@
     {%- set parent = this.incorporate(type='table') -%}
     {%- set stamp = value | replace('-', '') -%}
     {%- set child = api.Relation.create(
-        database=this.database, schema=this.schema, identifier=this.identifier ~ '_' ~ stamp, type='table'
+        database=this.database, schema=this.schema, identifier=this.identifier ~ '_' ~ stamp,
+        type='table'
     ) -%}
     {%- set aside = api.Relation.create(
-        database=this.database, schema=this.schema, identifier=this.identifier ~ '_new', type='table'
+        database=this.database, schema=this.schema, identifier=this.identifier ~ '_new',
+        type='table'
     ) -%}
     {%- if not config.get('contract').enforced -%}
-        {{ exceptions.raise_compiler_error(model.name ~ ': dated_partition needs an enforced contract') }}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ': dated_partition needs an enforced contract'
+        ) }}
     {%- endif -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -35,7 +40,7 @@
     {% do run_query(dated_partition_parent_sql(parent, key)) %}
     {% do dated_partition_assert_same_columns(parent) %}
     {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' %}
-    {# Setup: every table exists, empty, before the first date is built (models read each other's state). #}
+    {# Setup: every table exists, empty, before the first date: models read each other's state. #}
     {% call statement('main') -%}
         select 1
     {%- endcall %}
@@ -90,8 +95,9 @@
 
 
 {#
-    The model's columns as the database types them, after checking that they are the contract's: the same
-    names, and types that differ at most among the number types (a sum of bigint is numeric).
+    The model's columns as the database types them, after checking that they are the contract's:
+    the same names, and types that differ at most among the number types (a sum of bigint is
+    numeric).
 #}
 {% macro dated_partition_column_types(sql) %}
     {%- set numbers = ['INTEGER', 'LONGINTEGER', 'DECIMAL'] -%}
@@ -115,15 +121,17 @@
         {%- endif -%}
     {%- endfor -%}
     {%- if problems -%}
-        {{ exceptions.raise_compiler_error(model.name ~ ' breaks its contract: ' ~ (problems | join('; '))) }}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' breaks its contract: ' ~ (problems | join('; '))
+        ) }}
     {%- endif -%}
     {{ return(types) }}
 {% endmacro %}
 
 
 {#
-    A cast to the contract's type that never rounds: a numeric with a fraction becomes NULL where a whole
-    number is wanted, which the column's NOT NULL refuses. Money is whole minor units.
+    A cast to the contract's type that never rounds: a numeric with a fraction becomes NULL where
+    a whole number is wanted, which the column's NOT NULL refuses. Money is whole minor units.
 #}
 {% macro dated_partition_cast(column, found_type) %}
     {%- set whole = column['data_type'] | lower in ('bigint', 'integer') -%}
@@ -154,8 +162,9 @@
 
 
 {#
-    The new partition gets, in one scan, what the parent demands of it: the bound as a CHECK (attach then
-    scans nothing), NOT NULLs, and each CHECK under the parent's own name (attach refuses others).
+    The new partition gets, in one scan, what the parent demands of it: the bound as a CHECK
+    (attach then scans nothing), NOT NULLs, and each CHECK under the parent's own name (attach
+    refuses others).
 #}
 {% macro dated_partition_dress_sql(parent, aside, key, value, primary_key) %}
     {%- set checks = run_query(
@@ -167,7 +176,8 @@
         ~ " and attnum > 0 and attnotnull and not attisdropped order by attnum"
     ) -%}
     alter table {{ aside }}
-        add constraint {{ aside.identifier }}_bound check ({{ key }} is not null and {{ key }} = date '{{ value }}')
+        add constraint {{ aside.identifier }}_bound
+            check ({{ key }} is not null and {{ key }} = date '{{ value }}')
         {%- for row in not_nulls.rows %},
         alter column {{ row[0] }} set not null
         {%- endfor %}
@@ -181,9 +191,9 @@
 
 
 {#
-    A date built before keeps its partition and gets the new rows: to drop a partition would lock the
-    tables its foreign keys point to, which other models are reading (a deadlock of two models that
-    replace a date). TRUNCATE gives it a new file, so nothing bloats; nobody sees it empty.
+    A date built before keeps its partition and gets the new rows: to drop a partition would lock
+    the tables its foreign keys point to, which other models are reading (a deadlock of two models
+    that replace a date). TRUNCATE gives it a new file, so nothing bloats; nobody sees it empty.
 #}
 {% macro dated_partition_swap_sql(parent, child, aside, value) %}
     {%- set primary_key = dated_partition_primary_key() -%}
@@ -203,7 +213,8 @@
     drop table if exists {{ child }};
     alter table {{ aside }} rename to {{ child.identifier }};
     {%- if primary_key %}
-    alter table {{ child }} rename constraint {{ aside.identifier }}_pkey to {{ child.identifier }}_pkey;
+    alter table {{ child }}
+        rename constraint {{ aside.identifier }}_pkey to {{ child.identifier }}_pkey;
     {%- endif %}
     alter table {{ parent }} attach partition {{ child }} for values in ('{{ value }}');
     alter table {{ child }} drop constraint {{ aside.identifier }}_bound;

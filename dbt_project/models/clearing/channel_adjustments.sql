@@ -1,9 +1,10 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    What became of each adjustment record (差错) of T: charged to the merchant, absorbed by us, applied to an
-    open item, or suspended until somebody decides. Taken amounts are + when the channel took money from us.
-    Fees on a record are always absorbed. Fee records (收付费) are another term and stand in channel_terms.
+    What became of each adjustment record (差错) of T: charged to the merchant, absorbed by us,
+    applied to an open item, or suspended until somebody decides. Taken amounts are + when the
+    channel took money from us. Fees on a record are always absorbed. Fee records (收付费) are
+    another term and stand in channel_terms.
 -#}
 with adjustments as (
     select

@@ -1,9 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    What the channel's own files of T say of its money, one row a channel and currency, zeros included. All
-    terms are + when taken from us. Read from the channel's files only: the balance equation compares them
-    with the ledger, so nothing of the platform may enter here.
+    What the channel's own files of T say of its money, one row a channel and currency, zeros
+    included. All terms are + when taken from us. Read from the channel's files only: the balance
+    equation compares them with the ledger, so nothing of the platform may enter here.
 -#}
 with channels as (
     select

@@ -1,8 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Who is owed what for T, record by record: the vouchers of the transaction session and the adjustments
-    charged to merchants. One-sided platform transactions are in it too; the equation adds them back.
+    Who is owed what for T, record by record: the vouchers of the transaction session and the
+    adjustments charged to merchants. One-sided platform transactions are in it too; the equation
+    adds them back.
 -#}
 with priced_vouchers as (
     select

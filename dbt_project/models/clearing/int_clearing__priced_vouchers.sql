@@ -4,13 +4,15 @@
 ) }}
 
 {#-
-    The vouchers of T that enter the transaction clearing session, each with the contract and the fee rule
-    that price it, and its fee. A purchase is priced by the contract in force at its own time; what reverses
-    a purchase by the contract in force at the time of the original, on the original's amount.
+    The vouchers of T that enter the transaction clearing session, each with the contract and the
+    fee rule that price it, and its fee. A purchase is priced by the contract in force at its own
+    time; what reverses a purchase by the contract in force at the time of the original, on the
+    original's amount.
 
-    A refund returns the part of the original's fee that its part of the original's amount is. The parts are
-    taken as differences of the rounded running total (before + this, minus before), so that all refunds of
-    a sale together return exactly its fee, whatever the number of refunds (rulings.md 15).
+    A refund returns the part of the original's fee that its part of the original's amount is. The
+    parts are taken as differences of the rounded running total (before + this, minus before), so
+    that all refunds of a sale together return exactly its fee, whatever the number of refunds
+    (rulings.md 15).
 -#}
 with source_vouchers as (
     select
@@ -80,8 +82,8 @@ fee_rates as (
         effective_to,
         priority
     from {{ ref('stg_platform__fee_rates') }}
-    -- Tiers by the previous month's volume start at zero volume; higher tiers are priced once a month of
-    -- volume exists (docs/decisions).
+    -- Tiers by the previous month's volume start at zero volume; higher tiers are priced once a
+    -- month of volume exists (docs/decisions).
     where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0
 ),
 

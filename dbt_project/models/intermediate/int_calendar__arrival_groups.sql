@@ -1,6 +1,7 @@
 {#-
-    Which accounting dates of a channel arrive together, and when they are paid. The operating window
-    bounds the dates; an acquirer without a last date gets 30 days past its latest delivered date.
+    Which accounting dates of a channel arrive together, and when they are paid. The operating
+    window bounds the dates; an acquirer without a last date gets 30 days past its latest
+    delivered date.
 -#}
 with channels as (
     select

@@ -1,8 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Opening balance + debits − credits = closing balance, per ledger account and sub-ledger. Balances are
-    signed, debit positive. The opening is the closing of T−1; a balance that ended at zero is not carried.
+    Opening balance + debits − credits = closing balance, per ledger account and sub-ledger.
+    Balances are signed, debit positive. The opening is the closing of T−1; a balance that ended
+    at zero is not carried.
 -#}
 with balances_before as (
     select

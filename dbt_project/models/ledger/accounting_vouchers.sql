@@ -1,8 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    The accounting voucher (记账凭证) of every source voucher of T that enters clearing: the platform's own,
-    or a catch-up posting (补记账) where it sent none. Nothing is cleared without one.
+    The accounting voucher (记账凭证) of every source voucher of T that enters clearing: the
+    platform's own, or a catch-up posting (补记账) where it sent none. Nothing is cleared without
+    one.
 -#}
 with priced_vouchers as (
     select

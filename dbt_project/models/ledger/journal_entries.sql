@@ -1,10 +1,11 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Double entry for every event of T. Each event is one posting: an amount, the account it debits and the
-    account it credits; a negative amount swaps the two sides. So an event balances by its form, and what
-    can still be wrong (an event forgotten, booked twice or to the wrong account) is what the control
-    accounts show: the channel receivable of an arrival group ends at zero when its money has come.
+    Double entry for every event of T. Each event is one posting: an amount, the account it debits
+    and the account it credits; a negative amount swaps the two sides. So an event balances by its
+    form, and what can still be wrong (an event forgotten, booked twice or to the wrong account)
+    is what the control accounts show: the channel receivable of an arrival group ends at zero
+    when its money has come.
 -#}
 with clearing_entries as (
     select
@@ -208,7 +209,8 @@ chart_of_accounts as (
     from {{ ref('chart_of_accounts') }}
 ),
 
--- One row an event: debit_account/debit_subledger and credit_account/credit_subledger for a positive amount.
+-- One row an event: debit_account/debit_subledger and credit_account/credit_subledger for a
+-- positive amount.
 voucher_events as (
     select
         event_kinds.event_type,
@@ -219,7 +221,8 @@ voucher_events as (
         clearing_entries.settlement_mode,
         clearing_entries.currency_code,
         case
-            when event_kinds.event_type = 'transaction' then clearing_entries.transaction_amount_minor
+            when event_kinds.event_type = 'transaction'
+                then clearing_entries.transaction_amount_minor
             else clearing_entries.fee_amount_minor
         end as amount_minor,
         case
@@ -260,7 +263,11 @@ channel_term_amounts as (
     select channel, currency_code, 'brand_fee' as term, brand_fee_amount_minor as amount_minor
     from channel_terms
     union all
-    select channel, currency_code, 'fee_collection' as term, fee_collections_amount_minor as amount_minor
+    select
+        channel,
+        currency_code,
+        'fee_collection' as term,
+        fee_collections_amount_minor as amount_minor
     from channel_terms
     union all
     select channel, currency_code, 'recovery_fee' as term, recovery_fee_amount_minor as amount_minor
@@ -303,7 +310,8 @@ suspense_events as (
                 then 'suspense_release'
             else 'suspense_posting'
         end as event_type,
-        'SUS:' || suspense_results.outcome || ':' || suspense_results.suspense_item_id as posting_id,
+        'SUS:' || suspense_results.outcome || ':' || suspense_results.suspense_item_id
+            as posting_id,
         'SUS-' || suspense_results.suspense_item_id as voucher_id,
         suspense_results.suspense_item_id as source_id,
         suspense_results.channel,
@@ -416,8 +424,8 @@ adjustment_events as (
     where absorbed_amount_minor <> 0
 ),
 
--- The item's suspense ends and stands against the adjustment: for a channel item the channel took back what
--- it had paid too much, for a system item it paid what it had not.
+-- The item's suspense ends and stands against the adjustment: for a channel item the channel took
+-- back what it had paid too much, for a system item it paid what it had not.
 adjusted_item_events as (
     select
         'adjustment_applied' as event_type,

@@ -1,7 +1,8 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Every account of the chart has a row every date and currency, so that a missing account shows as missing.
+    Every account of the chart has a row every date and currency, so that a missing account shows
+    as missing.
 -#}
 with chart_of_accounts as (
     select ledger_account

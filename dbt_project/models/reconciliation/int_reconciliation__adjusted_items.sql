@@ -4,10 +4,10 @@
 ) }}
 
 {#-
-    Open items that a channel's adjustment record of T closes: the adjustment names the original record's
-    key, and its money undoes the item exactly. A credit adjustment gives an overage back, a debit
-    adjustment brings a shortage in; of a mismatched pair the adjustment brings the difference, and
-    closes both. One adjustment closes one item or pair, an item is closed once.
+    Open items that a channel's adjustment record of T closes: the adjustment names the original
+    record's key, and its money undoes the item exactly. A credit adjustment gives an overage
+    back, a debit adjustment brings a shortage in; of a mismatched pair the adjustment brings the
+    difference, and closes both. One adjustment closes one item or pair, an item is closed once.
 -#}
 with adjustments as (
     select

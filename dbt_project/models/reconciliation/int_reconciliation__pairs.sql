@@ -5,8 +5,9 @@
 
 {#-
     Who is paired with whom in the close of T, in the order of rulings.md 3: same date exact (key,
-    amount, currency, direction), then the oldest open item exact, then what is left of one key on both
-    sides as a mismatch. What pairs with nothing is `single`. The sign of an amount is its direction.
+    amount, currency, direction), then the oldest open item exact, then what is left of one key on
+    both sides as a mismatch. What pairs with nothing is `single`. The sign of an amount is its
+    direction.
 -#}
 with same_day as (
     select

@@ -4,8 +4,9 @@
 ) }}
 
 {#-
-    Everything that may be paired in the close of T: platform vouchers of T and channel records of T that
-    take part in reconciliation, and the items still open after the close of T−1, each with its key.
+    Everything that may be paired in the close of T: platform vouchers of T and channel records of
+    T that take part in reconciliation, and the items still open after the close of T−1, each with
+    its key.
 -#}
 with source_vouchers as (
     select
@@ -118,8 +119,9 @@ keyed as (
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
     left join match_rules on source_vouchers.channel = match_rules.channel
-    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool it
-    -- would be suspense, or a pair, that clearing does not know, and the equation would not close.
+    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool
+    -- it would be suspense, or a pair, that clearing does not know, and the equation would not
+    -- close.
     left join failed_vouchers
         on source_vouchers.transaction_type = 'reversal'
         and source_vouchers.original_voucher_id = failed_vouchers.voucher_id

@@ -4,9 +4,10 @@
 ) }}
 
 {#-
-    The records of T side by side: equal key, currency and amount, paired by occurrence, so that identical
-    rows are all kept. A full join, which the database can only hash or merge: it stays linear however
-    wrong its row estimates are. A row with one side empty is what T itself does not explain.
+    The records of T side by side: equal key, currency and amount, paired by occurrence, so that
+    identical rows are all kept. A full join, which the database can only hash or merge: it stays
+    linear however wrong its row estimates are. A row with one side empty is what T itself does
+    not explain.
 -#}
 with pool as (
     select

@@ -1,8 +1,8 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Every item that was open at some moment of T, with its state at the end of T: what the close of T−1
-    left open, aged, resolved or adjusted, and what the close of T opened.
+    Every item that was open at some moment of T, with its state at the end of T: what the close
+    of T−1 left open, aged, resolved or adjusted, and what the close of T opened.
 -#}
 with results as (
     select

@@ -1,9 +1,9 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    Opening + opened − resolved − adjusted − written off = closing, by count and amount. The opening is
-    the closing of T−1, the movements come from the results and the adjustments of T, the closing from
-    the items open at the end of T: three sources, and a CHECK that they agree.
+    Opening + opened − resolved − adjusted − written off = closing, by count and amount. The
+    opening is the closing of T−1, the movements come from the results and the adjustments of T,
+    the closing from the items open at the end of T: three sources, and a CHECK that they agree.
 -#}
 with channels as (
     select

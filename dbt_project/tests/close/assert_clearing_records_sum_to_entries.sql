@@ -1,5 +1,6 @@
--- The clearing records (清算清单) are exactly the sum of the clearing entries, and every cleared voucher has an
--- entry: the total of the platform's successful vouchers equals the transaction session.
+-- The clearing records (清算清单) are exactly the sum of the clearing entries, and every cleared
+-- voucher has an entry: the total of the platform's successful vouchers equals the transaction
+-- session.
 {{ config(tags=['close']) }}
 
 with entries as (

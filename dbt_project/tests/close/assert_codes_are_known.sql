@@ -1,5 +1,6 @@
--- Channels, transaction types and adjustment types are joined to reference data. A token that is not there
--- would drop its record out of the close instead of stopping it: unknown codes are never mapped or lost.
+-- Channels, transaction types and adjustment types are joined to reference data. A token that is
+-- not there would drop its record out of the close instead of stopping it: unknown codes are
+-- never mapped or lost.
 {{ config(tags=['close']) }}
 
 with source_vouchers as (

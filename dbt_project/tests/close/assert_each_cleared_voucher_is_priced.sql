@@ -1,5 +1,6 @@
--- Every voucher that clears has a contract in force at its time, a fee rule of that contract, and a settlement
--- mode on the accounting date. A merchant without a contract cannot be cleared, and must not be dropped.
+-- Every voucher that clears has a contract in force at its time, a fee rule of that contract, and
+-- a settlement mode on the accounting date. A merchant without a contract cannot be cleared, and
+-- must not be dropped.
 {{ config(tags=['close']) }}
 
 select

@@ -1,5 +1,6 @@
--- Matched + opened = input, per side: every record of the date stands in exactly one result, and no record is
--- matched twice. A record in none would silently leave the books; one in two would be paid twice.
+-- Matched + opened = input, per side: every record of the date stands in exactly one result, and
+-- no record is matched twice. A record in none would silently leave the books; one in two would
+-- be paid twice.
 {{ config(tags=['close']) }}
 
 with records as (

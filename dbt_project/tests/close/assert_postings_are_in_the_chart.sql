@@ -1,5 +1,5 @@
--- Every entry is booked to an account of the chart (会计科目). A posting to an unknown account would stand in
--- no report.
+-- Every entry is booked to an account of the chart (会计科目). A posting to an unknown account would
+-- stand in no report.
 {{ config(tags=['close']) }}
 
 select

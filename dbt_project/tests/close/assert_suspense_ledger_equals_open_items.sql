@@ -1,5 +1,6 @@
--- The ledger's suspense accounts (挂账) hold exactly the items that are open: system suspense is a debit, channel
--- suspense a credit. Posting and reconciliation come by different ways; a forgotten release shows here.
+-- The ledger's suspense accounts (挂账) hold exactly the items that are open: system suspense is a
+-- debit, channel suspense a credit. Posting and reconciliation come by different ways; a
+-- forgotten release shows here.
 {{ config(tags=['close']) }}
 
 with open_items as (
@@ -37,4 +38,5 @@ full outer join balances
     and open_items.channel = balances.channel
     and open_items.currency_code = balances.currency_code
 where
-    coalesce(open_items.expected_minor, 0) is distinct from coalesce(balances.closing_amount_minor, 0)
+    coalesce(open_items.expected_minor, 0)
+    is distinct from coalesce(balances.closing_amount_minor, 0)

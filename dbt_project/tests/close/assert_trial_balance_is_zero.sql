@@ -1,5 +1,5 @@
--- Debits equal credits, and balances sum to zero, per currency (借贷相等). Also fails when there is no balance
--- at all: an empty table proves nothing.
+-- Debits equal credits, and balances sum to zero, per currency (借贷相等). Also fails when there is
+-- no balance at all: an empty table proves nothing.
 {{ config(tags=['close']) }}
 
 with trial_balance as (

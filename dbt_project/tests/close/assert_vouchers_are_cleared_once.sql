@@ -1,4 +1,5 @@
--- Each voucher that clears has one clearing entry: a contract table with two rows in force would double it.
+-- Each voucher that clears has one clearing entry: a contract table with two rows in force would
+-- double it.
 {{ config(tags=['close']) }}
 
 select

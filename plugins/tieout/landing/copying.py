@@ -75,6 +75,9 @@ def _copy_into_partition(
                 "alter table {table} attach partition {partition} for values in ({date})"
             ).format(**names)
         )
+    # The close may follow at once, long before autovacuum does: without row counts its joins would
+    # be planned for a handful of rows.
+    connection.execute(sql.SQL("analyze {partition}").format(**names))
 
 
 def _copy(
