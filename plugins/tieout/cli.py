@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -398,6 +399,8 @@ def ui() -> None:
     from tieout import ui as services
 
     settings = _home()
+    # A service manager ends us with SIGTERM: the three processes have to end with us then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _say("starting Airflow …")
     with services.serving(settings) as running:
         login = running.login

@@ -52,7 +52,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
     finally:
         if process is not None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # as a service manager stops it
             assert process.wait(60) == 0, log.read_text()
             assert not airflow_processes(settings), "nothing of Airflow is left behind"
         database.stop_server(settings)
