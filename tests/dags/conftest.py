@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 DAG_FILES = sorted((PROJECT / "dags").glob("*.py"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_settings(settings: Settings) -> Iterator[Settings]:
     """The session's home with Airflow's environment; parsing needs no metadata tables."""
     before = dict(os.environ)
@@ -26,7 +26,7 @@ def airflow_settings(settings: Settings) -> Iterator[Settings]:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dag_bag(airflow_settings: Settings) -> Any:
     """Every DAG of the project, parsed as Airflow parses it."""
     from airflow.dag_processing.dagbag import DagBag

@@ -16,13 +16,27 @@ from tieout.settings import Settings, load_settings
 TRANSACTIONS = "300"
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    """The environment of a person who set TIEOUT_HOME and nothing else of ours.
+
+    Fixtures of other folders set TIEOUT_INBOX and Airflow's variables for this process; a command
+    that inherited them would work in another test's home.
+    """
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TIEOUT_", "AIRFLOW_"))
+    }
+    return {**others, "TIEOUT_HOME": str(home)}
+
+
 def tieout(
     home: Path, *arguments: str, timeout_seconds: int = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "tieout.cli", *arguments],
-        env={**os.environ, "TIEOUT_HOME": str(home)},
+        env=environment_of(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

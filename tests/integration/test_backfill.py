@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import pytest
 from tieout import airflow_home, database
 from tieout.settings import Settings, load_settings
 
-from .conftest import tieout
+from .conftest import environment_of, tieout
 from .test_end_to_end import query, true_results
 
 pytestmark = pytest.mark.timeout(1800)
@@ -43,7 +42,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tieout.cli", "ui"],
-                env={**os.environ, "TIEOUT_HOME": str(home)},
+                env=environment_of(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -102,7 +101,7 @@ def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
             *["--from-date", "2026-09-24T02:00:00", "--to-date", "2026-09-30T02:00:00"],
             *["--max-active-runs", "1"],
         ],
-        env={**os.environ, **airflow_home.environment(running)},
+        env={**environment_of(running.home), **airflow_home.environment(running)},
         capture_output=True,
         text=True,
         timeout=180,
