@@ -25,11 +25,40 @@
             cast(null as text) as account_id,
             cast(null as date) as opened_on,
             cast(null as text) as match_key,
-            cast(null as text) as match_rule,
+            cast(null as text) as fallback_key_1,
+            cast(null as text) as fallback_key_2,
             cast(null as text) as suspense_item_id,
             cast(null as text) as linked_item_id
         limit 0
     ) as suspense_items
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for adjustment records that nobody had decided by the close of the date before. #}
+{% macro suspended_adjustments_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='clearing', identifier='suspended_adjustments'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'clearing', 'suspended_adjustments') is none -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as status,
+            cast(null as text) as adjustment_id,
+            cast(null as text) as channel,
+            cast(null as text) as adjustment_type,
+            cast(null as text) as currency_code,
+            cast(null as bigint) as funds_effect_minor,
+            cast(null as bigint) as taken_amount_minor,
+            cast(null as text) as match_key,
+            cast(null as date) as suspended_on,
+            cast(null as text) as file_id,
+            cast(null as integer) as line_number
+        limit 0
+    ) as suspended_adjustments
     {%- else -%}
     {{ relation }}
     {%- endif -%}

@@ -33,12 +33,11 @@ adjustment_types as (
     from {{ ref('adjustment_types') }}
 ),
 
-adjusted_items as (
+applied_adjustments as (
     select
         adjustment_id,
-        min(suspense_item_id) as suspense_item_id
-    from {{ ref('int_reconciliation__adjusted_items') }}
-    group by adjustment_id
+        target_item_id as suspense_item_id
+    from {{ ref('int_reconciliation__applied_adjustments') }}
 ),
 
 contracts as (
@@ -59,12 +58,12 @@ disposed as (
     select
         adjustments.*,
         adjustment_types.reply_days,
-        adjusted_items.suspense_item_id,
+        applied_adjustments.suspense_item_id,
         contracts.contract_id,
         contracts.account_id,
         contracts.settlement_mode,
         case
-            when adjusted_items.suspense_item_id is not null then 'applied_to_open_item'
+            when applied_adjustments.suspense_item_id is not null then 'applied_to_open_item'
             when adjustments.funds_effect_minor = 0 then 'no_funds'
             -- A record about a merchant we do not know cannot be charged to anybody.
             when adjustment_types.default_disposition = 'charged' and contracts.account_id is null
@@ -74,7 +73,7 @@ disposed as (
     from adjustments
     inner join adjustment_types
         on adjustments.adjustment_type = adjustment_types.adjustment_type
-    left join adjusted_items on adjustments.adjustment_id = adjusted_items.adjustment_id
+    left join applied_adjustments on adjustments.adjustment_id = applied_adjustments.adjustment_id
     left join contracts
         on adjustments.merchant_id = contracts.merchant_id and contracts.contract_order = 1
     where adjustment_types.equation_term = 'adjustments'

@@ -5,11 +5,11 @@
     included. All terms are + when taken from us. Read from the channel's files only: the balance
     equation compares them with the ledger, so nothing of the platform may enter here.
 -#}
-with channels as (
+with channel_currencies as (
     select
         channel,
         currency_code
-    from {{ ref('channels') }}
+    from {{ ref('channel_currencies') }}
 ),
 
 channel_records as (
@@ -86,7 +86,7 @@ adjustment_totals as (
 ),
 
 grain as (
-    select channel, currency_code from channels
+    select channel, currency_code from channel_currencies
     union
     select channel, currency_code from record_totals
     union

@@ -37,6 +37,21 @@ channel_adjustments as (
     where accounting_date = {{ accounting_date() }} and disposition = 'charged'
 ),
 
+manual_adjustments as (
+    select
+        action_id,
+        side,
+        channel,
+        currency_code,
+        amount_minor,
+        account_id,
+        merchant_id,
+        contract_id,
+        settlement_mode
+    from {{ ref('int_reconciliation__item_actions') }}
+    where action_kind = 'adjust' and refused_because is null
+),
+
 arrival_groups as (
     select
         channel,
@@ -85,6 +100,27 @@ entries as (
         cast(null as text) as fee_rule_id,
         contract_id
     from channel_adjustments
+    union all
+    -- An open item that people charge to a merchant, or credit: what the platform had booked without
+    -- the channel is taken back, what the channel had paid without the platform is given.
+    select
+        'M:' || action_id as entry_id,
+        'adjustment' as clearing_session_type,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        'manual_adjustment' as transaction_type,
+        'ACT:' || action_id as source_id,
+        case side when 'system' then -amount_minor else amount_minor end
+            as transaction_amount_minor,
+        0 as fee_amount_minor,
+        0 as deducted_fee_amount_minor,
+        settlement_mode,
+        false as is_foreign_card,
+        cast(null as text) as fee_rule_id,
+        contract_id
+    from manual_adjustments
 ),
 
 final as (

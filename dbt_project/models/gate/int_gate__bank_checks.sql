@@ -76,7 +76,7 @@ reserve_accounts as (
 
 channels as (
     select distinct currency_code
-    from {{ ref('channels') }}
+    from {{ ref('channel_currencies') }}
 ),
 
 line_totals as (

@@ -61,13 +61,28 @@ suspense_items as (
         and status in ('in_doubt', 'one_sided')
 ),
 
-channels as (
+-- What people decided to charge to merchants (-) or to credit them (+), with both names.
+items_charged as (
     select
         channel,
         currency_code,
-        suspense_limit_amount_minor,
-        suspense_limit_age_days
-    from {{ ref('channels') }}
+        case side when 'system' then -amount_minor else amount_minor end as amount_minor
+    from {{ ref('suspense_items') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and resolution_method = 'manual_adjustment'
+        and approvers is not null
+),
+
+channels as (
+    select
+        channels.channel,
+        channel_currencies.currency_code,
+        channels.suspense_limit_amount_minor,
+        channels.suspense_limit_age_days
+    from {{ ref('channels') }} as channels
+    inner join {{ ref('channel_currencies') }} as channel_currencies
+        on channels.channel = channel_currencies.channel
 ),
 
 channel_terms as (
@@ -103,6 +118,7 @@ clearing_entries as (
         clearing_session_no,
         channel,
         currency_code,
+        transaction_type,
         transaction_amount_minor,
         fee_amount_minor,
         clearing_amount_minor
@@ -334,6 +350,26 @@ adjustments_cleared as (
         sum(clearing_amount_minor) as cleared_amount_minor
     from clearing_entries
     where clearing_session_type = 'adjustment'
+        and transaction_type is distinct from 'manual_adjustment'
+    group by channel, currency_code
+),
+
+manual_cleared as (
+    select
+        channel,
+        currency_code,
+        sum(clearing_amount_minor) as cleared_amount_minor
+    from clearing_entries
+    where clearing_session_type = 'adjustment' and transaction_type = 'manual_adjustment'
+    group by channel, currency_code
+),
+
+manual_decided as (
+    select
+        channel,
+        currency_code,
+        sum(amount_minor) as decided_amount_minor
+    from items_charged
     group by channel, currency_code
 ),
 
@@ -348,6 +384,10 @@ adjustment_grain as (
     select channel, currency_code from adjustments_disposed
     union
     select channel, currency_code from adjustments_cleared
+    union
+    select channel, currency_code from manual_cleared
+    union
+    select channel, currency_code from manual_decided
 ),
 
 adjustment_amounts as (
@@ -359,7 +399,9 @@ adjustment_amounts as (
         coalesce(adjustments_disposed.absorbed_amount_minor, 0) as absorbed_amount_minor,
         coalesce(adjustments_disposed.applied_amount_minor, 0) as applied_amount_minor,
         coalesce(adjustments_disposed.suspended_amount_minor, 0) as suspended_amount_minor,
-        coalesce(adjustments_cleared.cleared_amount_minor, 0) as cleared_amount_minor
+        coalesce(adjustments_cleared.cleared_amount_minor, 0) as cleared_amount_minor,
+        coalesce(manual_cleared.cleared_amount_minor, 0) as manual_cleared_amount_minor,
+        coalesce(manual_decided.decided_amount_minor, 0) as manual_decided_amount_minor
     from adjustment_grain
     left join adjustments_received
         on adjustment_grain.channel = adjustments_received.channel
@@ -370,6 +412,12 @@ adjustment_amounts as (
     left join adjustments_cleared
         on adjustment_grain.channel = adjustments_cleared.channel
         and adjustment_grain.currency_code = adjustments_cleared.currency_code
+    left join manual_cleared
+        on adjustment_grain.channel = manual_cleared.channel
+        and adjustment_grain.currency_code = manual_cleared.currency_code
+    left join manual_decided
+        on adjustment_grain.channel = manual_decided.channel
+        and adjustment_grain.currency_code = manual_decided.currency_code
 ),
 
 adjustment_checks as (
@@ -379,13 +427,15 @@ adjustment_checks as (
         coalesce(
             charged_amount_minor + absorbed_amount_minor + applied_amount_minor
             + suspended_amount_minor = taken_amount_minor
-            and charged_amount_minor + cleared_amount_minor = 0,
+            and charged_amount_minor + cleared_amount_minor = 0
+            and manual_cleared_amount_minor = manual_decided_amount_minor,
             false
         ) as holds,
         'charged ' || charged_amount_minor || ', absorbed ' || absorbed_amount_minor
         || ', applied to open items ' || applied_amount_minor || ', suspended '
         || suspended_amount_minor || '; cleared to merchants ' || cleared_amount_minor
-        || ' (商户承担, 我方承担, 抵销挂账, 待定; 清算)' as detail,
+        || '; by people ' || manual_cleared_amount_minor || ' of ' || manual_decided_amount_minor
+        || ' (商户承担, 我方承担, 抵销挂账, 待定; 清算; 人工调整)' as detail,
         cast(
             charged_amount_minor + absorbed_amount_minor + applied_amount_minor
             + suspended_amount_minor as text

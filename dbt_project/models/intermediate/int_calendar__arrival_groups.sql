@@ -5,11 +5,13 @@
 -#}
 with channels as (
     select
-        channel,
-        currency_code,
-        arrival_calendar,
-        arrival_lag_days
-    from {{ ref('channels') }}
+        channels.channel,
+        channel_currencies.currency_code,
+        channels.arrival_calendar,
+        channels.arrival_lag_days
+    from {{ ref('channels') }} as channels
+    inner join {{ ref('channel_currencies') }} as channel_currencies
+        on channels.channel = channel_currencies.channel
 ),
 
 calendar_days as (

@@ -59,6 +59,23 @@ channel_adjustments as (
     where accounting_date = {{ accounting_date() }}
 ),
 
+applied_adjustments as (
+    select
+        adjustment_id,
+        target_item_id,
+        channel,
+        currency_code,
+        funds_effect_minor,
+        case
+            when taken_amount_minor >= 0 then 'adjustments_receivable'
+            else 'adjustments_payable'
+        end as adjustment_account,
+        is_last,
+        file_id,
+        line_number
+    from {{ ref('int_reconciliation__applied_adjustments') }}
+),
+
 adjusted_items as (
     select
         adjustment_id,
@@ -68,6 +85,22 @@ adjusted_items as (
         currency_code,
         amount_minor
     from {{ ref('int_reconciliation__adjusted_items') }}
+),
+
+item_actions as (
+    select
+        action_id,
+        action_kind,
+        suspense_item_id,
+        side,
+        channel,
+        currency_code,
+        amount_minor,
+        account_id,
+        settlement_mode
+    from {{ ref('int_reconciliation__item_actions') }}
+    -- Two items that cancel each other have one balance together: nothing to book.
+    where refused_because is null and action_kind in ('adjust', 'write_off')
 ),
 
 suspense_results as (
@@ -424,8 +457,9 @@ adjustment_events as (
     where absorbed_amount_minor <> 0
 ),
 
--- The item's suspense ends and stands against the adjustment: for a channel item the channel took
--- back what it had paid too much, for a system item it paid what it had not.
+-- The item's suspense ends and stands against the adjustment that completed it: for a channel item
+-- the channel took back what it had paid too much, for a system item it paid what it had not. What
+-- earlier adjustments of the same target hold in the other account is brought there.
 adjusted_item_events as (
     select
         'adjustment_applied' as event_type,
@@ -439,20 +473,76 @@ adjusted_item_events as (
         adjusted_items.amount_minor,
         case
             when adjusted_items.side = 'channel' then 'channel_suspense'
-            else adjustment_accounts.adjustment_account
+            else applied_adjustments.adjustment_account
         end as debit_account,
         adjusted_items.channel as debit_subledger_id,
         case
-            when adjusted_items.side = 'channel' then adjustment_accounts.adjustment_account
+            when adjusted_items.side = 'channel' then applied_adjustments.adjustment_account
             else 'system_suspense'
         end as credit_account,
         adjusted_items.channel as credit_subledger_id,
         false as is_catch_up,
-        adjustment_accounts.file_id,
-        adjustment_accounts.line_number
+        applied_adjustments.file_id,
+        applied_adjustments.line_number
     from adjusted_items
-    inner join adjustment_accounts
-        on adjusted_items.adjustment_id = adjustment_accounts.adjustment_id
+    inner join applied_adjustments
+        on adjusted_items.adjustment_id = applied_adjustments.adjustment_id
+    union all
+    select
+        'adjustment_applied' as event_type,
+        'ADJ:' || earlier.adjustment_id || ':joined' as posting_id,
+        'ADJ-' || earlier.adjustment_id as voucher_id,
+        earlier.adjustment_id as source_id,
+        earlier.channel,
+        cast(null as text) as settlement_mode,
+        earlier.currency_code,
+        earlier.funds_effect_minor as amount_minor,
+        earlier.adjustment_account as debit_account,
+        earlier.channel as debit_subledger_id,
+        completing.adjustment_account as credit_account,
+        earlier.channel as credit_subledger_id,
+        false as is_catch_up,
+        earlier.file_id,
+        earlier.line_number
+    from applied_adjustments as earlier
+    inner join applied_adjustments as completing
+        on earlier.target_item_id = completing.target_item_id and completing.is_last
+    where earlier.adjustment_account <> completing.adjustment_account
+),
+
+-- What people decided: an item is charged or credited to a merchant, or written off.
+item_action_events as (
+    select
+        case action_kind when 'adjust' then 'manual_adjustment' else 'write_off' end as event_type,
+        'ACT:' || action_id || ':' || suspense_item_id as posting_id,
+        'ACT-' || action_id as voucher_id,
+        'ACT:' || action_id as source_id,
+        channel,
+        settlement_mode,
+        currency_code,
+        amount_minor,
+        case
+            when side = 'channel' then 'channel_suspense'
+            when action_kind = 'adjust' then 'merchant_payable'
+            else 'write_offs'
+        end as debit_account,
+        case
+            when side = 'channel' or action_kind <> 'adjust' then channel
+            else account_id
+        end as debit_subledger_id,
+        case
+            when side = 'system' then 'system_suspense'
+            when action_kind = 'adjust' then 'merchant_payable'
+            else 'write_offs'
+        end as credit_account,
+        case
+            when side = 'system' or action_kind <> 'adjust' then channel
+            else account_id
+        end as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from item_actions
 ),
 
 known_payout_details as (
@@ -642,6 +732,8 @@ events as (
     select * from adjustment_events
     union all
     select * from adjusted_item_events
+    union all
+    select * from item_action_events
     union all
     select * from bank_events
     union all

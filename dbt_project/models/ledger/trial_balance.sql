@@ -22,7 +22,7 @@ account_balances as (
 ),
 
 currencies as (
-    select currency_code from {{ ref('channels') }}
+    select currency_code from {{ ref('channel_currencies') }}
     union
     select currency_code from account_balances
 ),

@@ -4,11 +4,12 @@
 ) }}
 
 {#-
-    Who is paired with whom in the close of T, in the order of rulings.md 3: same date exact (key,
-    amount, currency, direction), then the oldest open item exact, then what is left of one key on
-    both sides as a mismatch. What pairs with nothing is `single`. The sign of an amount is its
-    direction.
+    Who is paired with whom in the close of T (docs/reconciliation.md 2): same date exact by the
+    primary key, then the oldest open item exact, then both by the fallback keys, then what is left
+    of one key on both sides as a mismatch, at last a mismatch with an item open from before. What
+    pairs with nothing is `single`. The sign of an amount is its direction.
 -#}
+{%- set steps = pairing_steps() %}
 with same_day as (
     select
         channel,
@@ -30,89 +31,71 @@ pool as (
         file_id,
         line_number,
         match_key,
+        fallback_key_1,
+        fallback_key_2,
         is_open_item,
-        opened_on
+        opened_on,
+        linked_item_id
     from {{ ref('int_reconciliation__pool') }}
 ),
 
-left_over as (
+match_rules as (
+    select
+        channel,
+        rule_no,
+        match_rule
+    from {{ ref('match_rules') }}
+),
+
+-- What the pairs of one date leave over, and everything open from before.
+left_over_ids as (
+    select coalesce(system_item_id, channel_item_id) as suspense_item_id
+    from same_day
+    where system_item_id is null or channel_item_id is null
+    union all
+    select suspense_item_id
+    from pool
+    where is_open_item or match_key is null
+),
+
+remaining_0 as (
     select
         pool.side,
         pool.suspense_item_id,
         pool.channel,
-        pool.match_key,
         pool.currency_code,
         pool.amount_minor,
+        pool.match_key,
+        pool.fallback_key_1,
+        pool.fallback_key_2,
+        pool.is_open_item,
+        pool.linked_item_id,
         row_number() over (
-            partition by
-                pool.side, pool.channel, pool.match_key, pool.currency_code, pool.amount_minor
-            order by pool.transaction_at, pool.file_id, pool.line_number, pool.source_id
-        ) as occurrence_no,
-        row_number() over (
-            partition by pool.side, pool.channel, pool.match_key
-            order by pool.transaction_at, pool.file_id, pool.line_number, pool.source_id
-        ) as record_order
-    from same_day
-    inner join pool
-        on pool.suspense_item_id = coalesce(same_day.system_item_id, same_day.channel_item_id)
-    where same_day.system_item_id is null or same_day.channel_item_id is null
+            order by
+                pool.opened_on, pool.transaction_at, pool.file_id, pool.line_number, pool.side,
+                pool.source_id
+        ) as item_order
+    from left_over_ids
+    inner join pool on left_over_ids.suspense_item_id = pool.suspense_item_id
 ),
 
-open_items as (
-    select
-        side,
-        suspense_item_id,
-        channel,
-        match_key,
-        currency_code,
-        amount_minor,
-        row_number() over (
-            partition by side, channel, match_key, currency_code, amount_minor
-            order by opened_on, transaction_at, file_id, line_number, source_id
-        ) as occurrence_no
-    from pool
-    where is_open_item and match_key is not null
-),
+{% for step in steps -%}
+{{ pairing_step(loop.index, step.rule_no, step.exact, step.with_open, step.lacking) }},
 
-resolved as (
-    select
-        open_items.side || '_resolved' as pair_kind,
-        left_over.side as left_over_side,
-        left_over.suspense_item_id as left_over_item_id,
-        open_items.suspense_item_id as open_item_id,
-        left_over.channel,
-        left_over.match_key
-    from left_over
-    inner join open_items
-        on left_over.side <> open_items.side
-        and left_over.channel = open_items.channel
-        and left_over.match_key = open_items.match_key
-        and left_over.currency_code = open_items.currency_code
-        and left_over.amount_minor = open_items.amount_minor
-        and left_over.occurrence_no = open_items.occurrence_no
-),
-
-unpaired as (
-    select
-        left_over.side,
-        left_over.suspense_item_id,
-        left_over.channel,
-        left_over.match_key,
-        left_over.currency_code,
-        left_over.amount_minor,
-        row_number() over (
-            partition by left_over.side, left_over.channel, left_over.match_key
-            order by left_over.record_order
-        ) as leftover_no
-    from left_over
-    left join resolved on left_over.suspense_item_id = resolved.left_over_item_id
-    where resolved.left_over_item_id is null
+{% endfor -%}
+left_over_pairs as (
+    {%- for step in steps %}
+    select * from paired_{{ loop.index }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 ),
 
 mismatched as (
     select
-        system_side.suspense_item_id as system_item_id,
-        channel_side.suspense_item_id as channel_item_id,
+        left_over_pairs.system_item_id,
+        left_over_pairs.channel_item_id,
         case
             when system_side.currency_code is distinct from channel_side.currency_code
                 then 'currency_mismatch'
@@ -120,18 +103,31 @@ mismatched as (
                 then 'direction_mismatch'
             else 'amount_mismatch'
         end as break_reason
-    from unpaired as system_side
-    inner join unpaired as channel_side
-        on system_side.channel = channel_side.channel
-        and system_side.match_key = channel_side.match_key
-        and system_side.leftover_no = channel_side.leftover_no
-    where system_side.side = 'system' and channel_side.side = 'channel'
+    from left_over_pairs
+    inner join remaining_0 as system_side
+        on left_over_pairs.system_item_id = system_side.suspense_item_id
+    inner join remaining_0 as channel_side
+        on left_over_pairs.channel_item_id = channel_side.suspense_item_id
+    where not left_over_pairs.is_exact
+),
+
+unpaired as (
+    select
+        side,
+        suspense_item_id,
+        channel,
+        match_key,
+        fallback_key_1,
+        fallback_key_2
+    from remaining_{{ steps | length }}
+    where not is_open_item
 ),
 
 -- Keys that this close paired: what is left of such a key is one record too many.
 paired_keys as (
     select distinct
         same_day.channel,
+        1 as rule_no,
         same_day.match_key
     from unpaired
     inner join same_day
@@ -140,54 +136,82 @@ paired_keys as (
     union
     select
         channel,
+        rule_no,
         match_key
-    from resolved
+    from left_over_pairs
+    where is_exact
+),
+
+-- A fallback key speaks only for a record that has no primary one.
+unpaired_keys as (
+    select suspense_item_id, channel, 1 as rule_no, match_key
+    from unpaired
+    where match_key is not null
+    union all
+    select suspense_item_id, channel, 2 as rule_no, fallback_key_1 as match_key
+    from unpaired
+    where match_key is null and fallback_key_1 is not null
+    union all
+    select suspense_item_id, channel, 3 as rule_no, fallback_key_2 as match_key
+    from unpaired
+    where match_key is null and fallback_key_2 is not null
+),
+
+duplicates as (
+    select distinct unpaired_keys.suspense_item_id
+    from unpaired_keys
+    inner join paired_keys
+        on unpaired_keys.channel = paired_keys.channel
+        and unpaired_keys.rule_no = paired_keys.rule_no
+        and unpaired_keys.match_key = paired_keys.match_key
 ),
 
 singles as (
     select
         unpaired.side,
         unpaired.suspense_item_id,
-        case when paired_keys.match_key is not null then 'duplicate' end as break_reason
+        case
+            when duplicates.suspense_item_id is not null then 'duplicate'
+            when
+                coalesce(unpaired.match_key, unpaired.fallback_key_1, unpaired.fallback_key_2)
+                is null
+                then 'no_reference'
+        end as break_reason
     from unpaired
-    left join mismatched as system_mismatch
-        on unpaired.suspense_item_id = system_mismatch.system_item_id
-    left join mismatched as channel_mismatch
-        on unpaired.suspense_item_id = channel_mismatch.channel_item_id
-    left join paired_keys
-        on unpaired.channel = paired_keys.channel and unpaired.match_key = paired_keys.match_key
-    where system_mismatch.system_item_id is null and channel_mismatch.channel_item_id is null
-    union all
-    select
-        side,
-        suspense_item_id,
-        'no_reference' as break_reason
-    from pool
-    where not is_open_item and match_key is null
+    left join duplicates on unpaired.suspense_item_id = duplicates.suspense_item_id
 ),
 
-final as (
+pairs as (
     select
         'matched' as pair_kind,
         system_item_id,
         channel_item_id,
+        channel,
+        1 as rule_no,
         cast(null as text) as break_reason
     from same_day
     where system_item_id is not null and channel_item_id is not null
     union all
     select
-        pair_kind,
-        case when left_over_side = 'system' then left_over_item_id else open_item_id end
-            as system_item_id,
-        case when left_over_side = 'channel' then left_over_item_id else open_item_id end
-            as channel_item_id,
+        case
+            when is_system_open then 'system_resolved'
+            when is_channel_open then 'channel_resolved'
+            else 'matched'
+        end as pair_kind,
+        system_item_id,
+        channel_item_id,
+        channel,
+        rule_no,
         cast(null as text) as break_reason
-    from resolved
+    from left_over_pairs
+    where is_exact
     union all
     select
         'mismatch' as pair_kind,
         system_item_id,
         channel_item_id,
+        cast(null as text) as channel,
+        cast(null as integer) as rule_no,
         break_reason
     from mismatched
     union all
@@ -195,8 +219,22 @@ final as (
         'single' as pair_kind,
         case when side = 'system' then suspense_item_id end as system_item_id,
         case when side = 'channel' then suspense_item_id end as channel_item_id,
+        cast(null as text) as channel,
+        cast(null as integer) as rule_no,
         break_reason
     from singles
+),
+
+final as (
+    select
+        pairs.pair_kind,
+        pairs.system_item_id,
+        pairs.channel_item_id,
+        match_rules.match_rule,
+        pairs.break_reason
+    from pairs
+    left join match_rules
+        on pairs.channel = match_rules.channel and pairs.rule_no = match_rules.rule_no
 )
 
 select * from final

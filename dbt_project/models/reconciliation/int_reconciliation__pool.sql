@@ -23,7 +23,10 @@ with source_vouchers as (
         forwarding_institution_id,
         trace_number,
         transmission_time,
+        retrieval_reference_number,
+        terminal_id,
         channel_order_id,
+        merchant_order_id,
         refund_order_id,
         original_voucher_id
     from {{ ref('stg_platform__source_vouchers') }}
@@ -52,7 +55,10 @@ channel_records as (
         forwarding_institution_id,
         trace_number,
         transmission_time,
+        retrieval_reference_number,
+        terminal_id,
         channel_order_id,
+        merchant_order_id,
         refund_order_id
     from {{ ref('int_channels__records') }}
     where accounting_date = {{ accounting_date() }}
@@ -65,16 +71,43 @@ transaction_types as (
 ),
 
 match_rules as (
+    {{- match_rule_flags(rule_numbers()) }}
+),
+
+-- Channels whose file has neither record of a sale that was voided on its own date.
+channels_without_voided_pairs as (
+    select channel
+    from {{ ref('channels') }}
+    where voided_pairs = 'none'
+),
+
+voided_pairs as (
     select
-        channel,
-        match_rule,
-        uses_institutions,
-        uses_trace_number,
-        uses_transmission_time,
-        uses_channel_order_id,
-        uses_refund_order_id
-    from {{ ref('match_rules') }}
-    where rule_no = 1
+        voids.voucher_id,
+        originals.voucher_id as original_voucher_id,
+        -- A sale can be voided once: a second void of it is a record like any other.
+        row_number() over (
+            partition by originals.voucher_id
+            order by voids.transaction_at, voids.file_id, voids.line_number, voids.voucher_id
+        ) as void_no
+    from source_vouchers as voids
+    inner join channels_without_voided_pairs
+        on voids.channel = channels_without_voided_pairs.channel
+    inner join source_vouchers as originals
+        on voids.original_voucher_id = originals.voucher_id
+        and voids.channel = originals.channel
+        and voids.currency_code = originals.currency_code
+        and voids.amount_minor = -originals.amount_minor
+    where voids.transaction_type in ('void', 'reversal')
+),
+
+voided_vouchers as (
+    select voucher_id
+    from voided_pairs
+    where void_no = 1
+    union
+    select original_voucher_id as voucher_id
+    from voided_pairs
 ),
 
 open_items as (
@@ -91,7 +124,8 @@ open_items as (
         account_id,
         opened_on,
         match_key,
-        match_rule,
+        fallback_key_1,
+        fallback_key_2,
         suspense_item_id,
         linked_item_id
     -- The items as the close of the date before left them: running state, one partition.
@@ -113,8 +147,9 @@ keyed as (
         source_vouchers.file_id,
         source_vouchers.line_number,
         source_vouchers.account_id,
-        {{ match_key('source_vouchers', 'match_rules') }} as match_key,
-        match_rules.match_rule
+        {{ match_key('source_vouchers', 'match_rules', 1) }} as match_key,
+        {{ match_key('source_vouchers', 'match_rules', 2) }} as fallback_key_1,
+        {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
@@ -125,7 +160,8 @@ keyed as (
     left join failed_vouchers
         on source_vouchers.transaction_type = 'reversal'
         and source_vouchers.original_voucher_id = failed_vouchers.voucher_id
-    where failed_vouchers.voucher_id is null
+    left join voided_vouchers on source_vouchers.voucher_id = voided_vouchers.voucher_id
+    where failed_vouchers.voucher_id is null and voided_vouchers.voucher_id is null
     union all
     select
         'channel' as side,
@@ -138,8 +174,9 @@ keyed as (
         channel_records.file_id,
         channel_records.line_number,
         cast(null as text) as account_id,
-        {{ match_key('channel_records', 'match_rules') }} as match_key,
-        match_rules.match_rule
+        {{ match_key('channel_records', 'match_rules', 1) }} as match_key,
+        {{ match_key('channel_records', 'match_rules', 2) }} as fallback_key_1,
+        {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2
     from channel_records
     inner join transaction_types
         on channel_records.transaction_type = transaction_types.transaction_type
@@ -158,9 +195,9 @@ final as (
         file_id,
         line_number,
         account_id,
-        -- A key without any part is no key: such a record pairs with nothing.
-        case when replace(match_key, '|', '') is distinct from '' then match_key end as match_key,
-        match_rule,
+        match_key,
+        fallback_key_1,
+        fallback_key_2,
         false as is_open_item,
         {{ accounting_date() }} as opened_on,
         case when side = 'system' then 'S:' else 'C:' end || source_id as suspense_item_id,
@@ -179,7 +216,8 @@ final as (
         line_number,
         account_id,
         match_key,
-        match_rule,
+        fallback_key_1,
+        fallback_key_2,
         true as is_open_item,
         opened_on,
         suspense_item_id,

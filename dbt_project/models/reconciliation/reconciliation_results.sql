@@ -9,7 +9,6 @@ with system_pool as (
         amount_minor,
         transaction_type,
         transaction_at,
-        match_rule,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
     where side = 'system'
@@ -34,8 +33,7 @@ pool_today as (
         currency_code,
         amount_minor,
         transaction_type,
-        transaction_at,
-        match_rule
+        transaction_at
     from {{ ref('int_reconciliation__pool') }}
     where not is_open_item
 ),
@@ -45,8 +43,16 @@ pairs as (
         pair_kind,
         system_item_id,
         channel_item_id,
+        match_rule,
         break_reason
     from {{ ref('int_reconciliation__pairs') }}
+),
+
+manual_pairs as (
+    select
+        system_item_id,
+        channel_item_id
+    from {{ ref('int_reconciliation__manual_pairs') }}
 ),
 
 channels as (
@@ -70,11 +76,39 @@ boundaries as (
     from channels
 ),
 
+-- A pair made by people ends an open item of each side: two rows, linked (rulings.md 2).
+decided_pairs as (
+    select
+        pair_kind,
+        system_item_id,
+        channel_item_id,
+        match_rule,
+        cast(null as text) as linked_item_id
+    from pairs
+    where pair_kind in ('matched', 'system_resolved', 'channel_resolved')
+    union all
+    select
+        'system_resolved' as pair_kind,
+        system_item_id,
+        channel_item_id,
+        'manual' as match_rule,
+        channel_item_id as linked_item_id
+    from manual_pairs
+    union all
+    select
+        'channel_resolved' as pair_kind,
+        system_item_id,
+        channel_item_id,
+        'manual' as match_rule,
+        system_item_id as linked_item_id
+    from manual_pairs
+),
+
 paired_results as (
     select
         system_pool.channel,
         system_pool.currency_code,
-        pairs.pair_kind as outcome,
+        decided_pairs.pair_kind as outcome,
         cast(null as text) as break_reason,
         system_pool.source_id as system_transaction_id,
         channel_pool.source_id as channel_record_id,
@@ -83,19 +117,18 @@ paired_results as (
         system_pool.amount_minor as system_amount_minor,
         channel_pool.amount_minor as channel_amount_minor,
         case
-            when pairs.pair_kind = 'system_resolved' then system_pool.opened_on
-            when pairs.pair_kind = 'channel_resolved' then channel_pool.opened_on
+            when decided_pairs.pair_kind = 'system_resolved' then system_pool.opened_on
+            when decided_pairs.pair_kind = 'channel_resolved' then channel_pool.opened_on
         end as opened_on,
-        system_pool.match_rule,
+        decided_pairs.match_rule,
         case
-            when pairs.pair_kind = 'system_resolved' then system_pool.suspense_item_id
-            when pairs.pair_kind = 'channel_resolved' then channel_pool.suspense_item_id
+            when decided_pairs.pair_kind = 'system_resolved' then system_pool.suspense_item_id
+            when decided_pairs.pair_kind = 'channel_resolved' then channel_pool.suspense_item_id
         end as suspense_item_id,
-        cast(null as text) as linked_item_id
-    from pairs
-    inner join system_pool on pairs.system_item_id = system_pool.suspense_item_id
-    inner join channel_pool on pairs.channel_item_id = channel_pool.suspense_item_id
-    where pairs.pair_kind in ('matched', 'system_resolved', 'channel_resolved')
+        decided_pairs.linked_item_id
+    from decided_pairs
+    inner join system_pool on decided_pairs.system_item_id = system_pool.suspense_item_id
+    inner join channel_pool on decided_pairs.channel_item_id = channel_pool.suspense_item_id
 ),
 
 opened_items as (
@@ -124,7 +157,6 @@ opened as (
         pool_today.amount_minor,
         pool_today.transaction_type,
         pool_today.transaction_at,
-        pool_today.match_rule,
         opened_items.linked_item_id,
         opened_items.break_reason
     from opened_items
@@ -213,7 +245,10 @@ final as (
         opened_on,
         match_rule,
         suspense_item_id,
-        case when linked_item_id is not null then 'O:' || linked_item_id end as linked_result_id
+        case
+            when outcome in ('system_resolved', 'channel_resolved') then 'R:' || linked_item_id
+            else 'O:' || linked_item_id
+        end as linked_result_id
     from results
 )
 

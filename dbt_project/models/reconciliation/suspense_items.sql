@@ -12,6 +12,7 @@ with results as (
         break_reason,
         system_transaction_id,
         channel_record_id,
+        match_rule,
         suspense_item_id,
         linked_result_id
     from {{ ref('reconciliation_results') }}
@@ -32,7 +33,8 @@ pool_before as (
         line_number,
         account_id,
         match_key,
-        match_rule,
+        fallback_key_1,
+        fallback_key_2,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
     where is_open_item
@@ -52,7 +54,8 @@ pool_today as (
         line_number,
         account_id,
         match_key,
-        match_rule,
+        fallback_key_1,
+        fallback_key_2,
         opened_on
     from {{ ref('int_reconciliation__pool') }}
     where not is_open_item
@@ -63,6 +66,47 @@ adjusted_items as (
         suspense_item_id,
         adjustment_id
     from {{ ref('int_reconciliation__adjusted_items') }}
+),
+
+-- A record of T under the key of an item from before, with another amount: both are linked now.
+linked_today as (
+    select
+        system_item_id,
+        channel_item_id,
+        break_reason
+    from {{ ref('int_reconciliation__pairs') }}
+    where pair_kind = 'mismatch'
+),
+
+item_actions as (
+    select
+        action_id,
+        action_kind,
+        suspense_item_id,
+        approvers
+    from {{ ref('int_reconciliation__item_actions') }}
+    where refused_because is null
+),
+
+manual_pairs as (
+    select
+        system_item_id,
+        channel_item_id,
+        approvers
+    from {{ ref('int_reconciliation__manual_pairs') }}
+),
+
+suggestion_rules as (
+    select
+        rule_no,
+        suggestion_rule,
+        side,
+        status,
+        amount_sign,
+        break_reason,
+        age_days_min,
+        suggested_action
+    from {{ ref('suggestion_rules') }}
 ),
 
 channels as (
@@ -85,6 +129,32 @@ items_before as (
         and status in ('in_doubt', 'one_sided')
 ),
 
+links as (
+    select
+        system_item_id as suspense_item_id,
+        channel_item_id as linked_item_id,
+        break_reason
+    from linked_today
+    union all
+    select
+        channel_item_id as suspense_item_id,
+        system_item_id as linked_item_id,
+        break_reason
+    from linked_today
+),
+
+manual_items as (
+    select
+        system_item_id as suspense_item_id,
+        approvers
+    from manual_pairs
+    union all
+    select
+        channel_item_id as suspense_item_id,
+        approvers
+    from manual_pairs
+),
+
 carried as (
     select
         pool_before.side,
@@ -99,34 +169,47 @@ carried as (
         pool_before.line_number,
         pool_before.account_id,
         pool_before.match_key,
-        pool_before.match_rule,
+        pool_before.fallback_key_1,
+        pool_before.fallback_key_2,
+        results.match_rule,
         pool_before.opened_on,
-        items_before.break_reason,
-        items_before.linked_item_id,
+        coalesce(links.break_reason, items_before.break_reason) as break_reason,
+        coalesce(links.linked_item_id, items_before.linked_item_id) as linked_item_id,
         items_before.in_doubt_until,
         case
             when results.suspense_item_id is not null then 'resolved'
             when adjusted_items.suspense_item_id is not null then 'adjusted'
+            when item_actions.action_kind = 'write_off' then 'written_off'
+            when item_actions.suspense_item_id is not null then 'adjusted'
+            when links.suspense_item_id is not null then 'one_sided'
             when items_before.status = 'in_doubt'
                 and items_before.in_doubt_until > {{ accounting_date() }} then 'in_doubt'
             else 'one_sided'
         end as status,
         case
+            when manual_items.suspense_item_id is not null then 'manual_match'
             when results.suspense_item_id is not null then 'late_match'
             when adjusted_items.suspense_item_id is not null then 'adjustment'
+            when item_actions.action_kind = 'adjust' then 'manual_adjustment'
+            else item_actions.action_kind
         end as resolution_method,
         case
             when results.suspense_item_id is not null and pool_before.side = 'system'
                 then results.channel_record_id
             when results.suspense_item_id is not null then results.system_transaction_id
-            else adjusted_items.adjustment_id
-        end as resolved_by_id
+            when adjusted_items.suspense_item_id is not null then adjusted_items.adjustment_id
+            else 'ACT:' || item_actions.action_id
+        end as resolved_by_id,
+        coalesce(manual_items.approvers, item_actions.approvers) as approvers
     from pool_before
     inner join items_before on pool_before.suspense_item_id = items_before.suspense_item_id
     left join results
         on pool_before.suspense_item_id = results.suspense_item_id
         and results.outcome in ('system_resolved', 'channel_resolved')
     left join adjusted_items on pool_before.suspense_item_id = adjusted_items.suspense_item_id
+    left join item_actions on pool_before.suspense_item_id = item_actions.suspense_item_id
+    left join manual_items on pool_before.suspense_item_id = manual_items.suspense_item_id
+    left join links on pool_before.suspense_item_id = links.suspense_item_id
 ),
 
 opened as (
@@ -143,7 +226,9 @@ opened as (
         pool_today.line_number,
         pool_today.account_id,
         pool_today.match_key,
-        pool_today.match_rule,
+        pool_today.fallback_key_1,
+        pool_today.fallback_key_2,
+        cast(null as text) as match_rule,
         pool_today.opened_on,
         results.break_reason,
         substr(results.linked_result_id, 3) as linked_item_id,
@@ -156,7 +241,8 @@ opened as (
             else 'one_sided'
         end as status,
         cast(null as text) as resolution_method,
-        cast(null as text) as resolved_by_id
+        cast(null as text) as resolved_by_id,
+        cast(null as text) as approvers
     from pool_today
     inner join results
         on pool_today.suspense_item_id = results.suspense_item_id
@@ -172,46 +258,69 @@ items as (
     select * from opened
 ),
 
+-- The first rule that fits says what to do; an item that ended needs nothing.
+suggestions as (
+    select
+        items.suspense_item_id,
+        suggestion_rules.suggestion_rule,
+        suggestion_rules.suggested_action,
+        row_number() over (
+            partition by items.suspense_item_id
+            order by suggestion_rules.rule_no
+        ) as rule_order
+    from items
+    inner join suggestion_rules
+        on items.status = suggestion_rules.status
+        and items.side = coalesce(suggestion_rules.side, items.side)
+        and sign(items.amount_minor) = coalesce(
+            suggestion_rules.amount_sign, sign(items.amount_minor)
+        )
+        and (
+            suggestion_rules.break_reason is null
+            or items.break_reason = suggestion_rules.break_reason
+        )
+        and {{ accounting_date() }} - items.opened_on >= suggestion_rules.age_days_min
+),
+
 final as (
     select
         {{ accounting_date() }} as accounting_date,
-        suspense_item_id,
-        channel,
-        currency_code,
-        side,
-        status,
-        amount_minor,
-        opened_on,
-        {{ accounting_date() }} - opened_on as age_days,
-        case when resolution_method is not null then {{ accounting_date() }} end as resolved_on,
-        resolution_method,
-        resolved_by_id,
-        source_id,
-        account_id,
-        transaction_type,
-        transaction_at,
-        match_key,
-        match_rule,
-        file_id,
-        line_number,
-        break_reason,
-        linked_item_id,
-        in_doubt_until,
+        items.suspense_item_id,
+        items.channel,
+        items.currency_code,
+        items.side,
+        items.status,
+        items.amount_minor,
+        items.opened_on,
+        {{ accounting_date() }} - items.opened_on as age_days,
+        case when items.resolution_method is not null then {{ accounting_date() }} end
+            as resolved_on,
+        items.resolution_method,
+        items.resolved_by_id,
+        items.approvers,
+        items.source_id,
+        items.account_id,
+        items.transaction_type,
+        items.transaction_at,
+        items.match_key,
+        items.fallback_key_1,
+        items.fallback_key_2,
+        items.match_rule,
+        items.file_id,
+        items.line_number,
+        items.break_reason,
+        items.linked_item_id,
+        items.in_doubt_until,
         -- Cash variance is channel minus system: what only the channel has is too much money.
         case
-            when (side = 'channel') = (amount_minor > 0) then 'overage'
+            when (items.side = 'channel') = (items.amount_minor > 0) then 'overage'
             else 'shortage'
         end as variance_kind,
-        case
-            when status in ('resolved', 'adjusted', 'written_off') then 'none'
-            when status = 'in_doubt' then 'wait'
-            when side = 'channel' and break_reason is not distinct from 'duplicate'
-                then 'refund_through_credit_adjustment'
-            when side = 'channel' and amount_minor > 0 then 'book_missing_order'
-            when side = 'channel' then 'recover_from_merchant'
-            else 'ask_channel'
-        end as suggested_action
+        coalesce(suggestions.suggested_action, 'none') as suggested_action,
+        suggestions.suggestion_rule
     from items
+    left join suggestions
+        on items.suspense_item_id = suggestions.suspense_item_id and suggestions.rule_order = 1
 )
 
 select * from final

@@ -5,11 +5,11 @@
     opening is the closing of T−1, the movements come from the results and the adjustments of T,
     the closing from the items open at the end of T: three sources, and a CHECK that they agree.
 -#}
-with channels as (
+with channel_currencies as (
     select
         channel,
         currency_code
-    from {{ ref('channels') }}
+    from {{ ref('channel_currencies') }}
 ),
 
 sides as (
@@ -52,6 +52,17 @@ adjusted_items as (
     from {{ ref('int_reconciliation__adjusted_items') }}
 ),
 
+item_actions as (
+    select
+        channel,
+        side,
+        currency_code,
+        amount_minor,
+        action_kind = 'write_off' as is_written_off
+    from {{ ref('int_reconciliation__item_actions') }}
+    where refused_because is null
+),
+
 items_open as (
     select
         channel,
@@ -82,7 +93,25 @@ adjusted as (
         currency_code,
         count(*) as adjusted_count,
         sum(amount_minor) as adjusted_amount_minor
-    from adjusted_items
+    from (
+        select channel, side, currency_code, amount_minor from adjusted_items
+        union all
+        select channel, side, currency_code, amount_minor
+        from item_actions
+        where not is_written_off
+    ) as adjusted_by_channel_or_people
+    group by channel, side, currency_code
+),
+
+written_off as (
+    select
+        channel,
+        side,
+        currency_code,
+        count(*) as written_off_count,
+        sum(amount_minor) as written_off_amount_minor
+    from item_actions
+    where is_written_off
     group by channel, side, currency_code
 ),
 
@@ -100,10 +129,10 @@ closing as (
 -- Every channel and side has a row every date, and so has every currency an item is open in.
 grain as (
     select
-        channels.channel,
+        channel_currencies.channel,
         sides.side,
-        channels.currency_code
-    from channels
+        channel_currencies.currency_code
+    from channel_currencies
     cross join sides
     union
     select channel, side, currency_code from rollforward_before
@@ -127,8 +156,8 @@ final as (
         coalesce(movements.resolved_amount_minor, 0) as resolved_amount_minor,
         coalesce(adjusted.adjusted_count, 0) as adjusted_count,
         coalesce(adjusted.adjusted_amount_minor, 0) as adjusted_amount_minor,
-        0 as written_off_count,
-        0 as written_off_amount_minor,
+        coalesce(written_off.written_off_count, 0) as written_off_count,
+        coalesce(written_off.written_off_amount_minor, 0) as written_off_amount_minor,
         coalesce(closing.closing_count, 0) as closing_count,
         coalesce(closing.closing_amount_minor, 0) as closing_amount_minor
     from grain
@@ -144,6 +173,10 @@ final as (
         on grain.channel = adjusted.channel
         and grain.side = adjusted.side
         and grain.currency_code = adjusted.currency_code
+    left join written_off
+        on grain.channel = written_off.channel
+        and grain.side = written_off.side
+        and grain.currency_code = written_off.currency_code
     left join closing
         on grain.channel = closing.channel
         and grain.side = closing.side

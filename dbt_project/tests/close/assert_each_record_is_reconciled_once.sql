@@ -19,7 +19,10 @@ results as (
         system_transaction_id,
         channel_record_id
     from {{ ref('reconciliation_results') }}
-    where accounting_date = {{ accounting_date() }}
+    where
+        accounting_date = {{ accounting_date() }}
+        -- A pair made by people ends two items of earlier dates: no record of this date is in it.
+        and match_rule is distinct from 'manual'
 ),
 
 result_sides as (

@@ -9,6 +9,7 @@ with records as (
         merchant_received_minor,
         service_fee_minor,
         channel_order_id,
+        merchant_order_id,
         refund_request_id,
         terminal_id,
         store_id
@@ -16,7 +17,9 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
+    select
+        file_id,
+        channel
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 ),
@@ -24,7 +27,7 @@ landed_files as (
 final as (
     select
         records.file_id || ':' || records.line_number as channel_record_id,
-        'alipay' as channel,
+        landed_files.channel,
         records.file_id,
         records.line_number,
         records.accounting_date,
@@ -44,6 +47,7 @@ final as (
         cast(null as text) as transmission_time,
         cast(null as text) as retrieval_reference_number,
         records.channel_order_id,
+        records.merchant_order_id,
         nullif(records.refund_request_id, '') as refund_order_id,
         records.terminal_id,
         records.store_id as channel_merchant_id,

@@ -29,7 +29,9 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
+    select
+        file_id,
+        channel
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 ),
@@ -37,7 +39,7 @@ landed_files as (
 final as (
     select
         records.file_id || ':' || records.line_number as adjustment_id,
-        'unionpay' as channel,
+        landed_files.channel,
         records.file_id,
         records.line_number,
         records.accounting_date,

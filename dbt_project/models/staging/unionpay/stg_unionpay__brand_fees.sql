@@ -15,7 +15,9 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
+    select
+        file_id,
+        channel
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 ),
@@ -23,7 +25,7 @@ landed_files as (
 final as (
     select
         records.file_id || ':' || records.line_number as brand_fee_id,
-        'unionpay' as channel,
+        landed_files.channel,
         records.file_id,
         records.line_number,
         records.accounting_date,

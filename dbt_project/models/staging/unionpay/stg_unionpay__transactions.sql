@@ -23,7 +23,9 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
+    select
+        file_id,
+        channel
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 ),
@@ -31,7 +33,7 @@ landed_files as (
 final as (
     select
         records.file_id || ':' || records.line_number as channel_record_id,
-        'unionpay' as channel,
+        landed_files.channel,
         records.file_id,
         records.line_number,
         records.accounting_date,
@@ -49,6 +51,7 @@ final as (
         records.transmission_time,
         records.retrieval_reference_number,
         cast(null as text) as channel_order_id,
+        cast(null as text) as merchant_order_id,
         cast(null as text) as refund_order_id,
         records.terminal_id,
         records.merchant_id as channel_merchant_id,

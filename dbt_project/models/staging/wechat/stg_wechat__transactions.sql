@@ -10,6 +10,7 @@ with records as (
         refund_amount_minor,
         fee_minor,
         channel_order_id,
+        merchant_order_id,
         channel_refund_id,
         device_id,
         sub_merchant_id
@@ -17,7 +18,9 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
+    select
+        file_id,
+        channel
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 ),
@@ -25,7 +28,7 @@ landed_files as (
 final as (
     select
         records.file_id || ':' || records.line_number as channel_record_id,
-        'wechat' as channel,
+        landed_files.channel,
         records.file_id,
         records.line_number,
         records.accounting_date,
@@ -45,6 +48,7 @@ final as (
         cast(null as text) as transmission_time,
         cast(null as text) as retrieval_reference_number,
         records.channel_order_id,
+        records.merchant_order_id,
         -- Payment rows print 0 where a refund row has its id.
         nullif(records.channel_refund_id, '0') as refund_order_id,
         records.device_id as terminal_id,

@@ -1,0 +1,53 @@
+{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+
+{#- What became of each decision of people that was to take effect on T. -#}
+with actions as (
+    select
+        action_id,
+        action_kind,
+        suspense_item_id,
+        second_item_id,
+        account_id,
+        approvers
+    from {{ ref('int_reconciliation__actions') }}
+),
+
+manual_pairs as (
+    select action_id
+    from {{ ref('int_reconciliation__manual_pairs') }}
+),
+
+item_actions as (
+    select
+        action_id,
+        suspense_item_id,
+        refused_because
+    from {{ ref('int_reconciliation__item_actions') }}
+),
+
+final as (
+    select
+        {{ accounting_date() }} as accounting_date,
+        actions.action_id,
+        actions.action_kind,
+        actions.suspense_item_id,
+        actions.second_item_id,
+        actions.account_id,
+        actions.approvers,
+        case
+            when actions.action_kind = 'pair' then manual_pairs.action_id is not null
+            else item_actions.action_id is not null and item_actions.refused_because is null
+        end as is_applied,
+        case
+            when actions.action_kind = 'pair' and manual_pairs.action_id is null
+                then 'the two items are not open with the same channel, currency and amount'
+            else item_actions.refused_because
+        end as refused_because
+    from actions
+    left join manual_pairs on actions.action_id = manual_pairs.action_id
+    left join item_actions
+        on actions.action_id = item_actions.action_id
+        and actions.suspense_item_id = item_actions.suspense_item_id
+)
+
+select * from final
