@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from tieout import airflow_home, database, days
+from tieout import airflow_home, database, days, suspense_commands
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
 
@@ -35,6 +35,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(suspense_commands.app, name="suspense")
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
@@ -296,6 +298,7 @@ def status(
     console = _console()
     day = _day(accounting_date) if accounting_date else None
     overview.print_week(console, settings, day, day)
+    overview.print_reconciliation(console, settings, day)
     overview.print_problems(console, settings, day)
     if day is None:
         overview.print_stages(console, settings)

@@ -21,6 +21,7 @@ __all__ = [
     "print_day_stages",
     "print_places",
     "print_problems",
+    "print_reconciliation",
     "print_stages",
     "print_week",
     "week_rows",
@@ -206,6 +207,76 @@ def _payment_cells(payment: tuple[Any, ...] | None) -> tuple[str, str, str]:
     outcome, _, carried, _, paid, troubled = payment
     paid_text = money(paid) + (f" ({troubled} not paid)" if troubled else "")
     return str(outcome), paid_text, money(carried)
+
+
+def print_reconciliation(console: Console, settings: Settings, day: date | None) -> None:
+    """Print match rates, what opened and why, and open items by age of a date (default: latest)."""
+    with database.connect(settings) as connection:
+        if not _exists(connection, "reconciliation.match_rates"):
+            return
+        row = connection.execute(
+            "select max(accounting_date) from reconciliation.match_rates"
+            " where %(day)s::date is null or accounting_date = %(day)s",
+            {"day": day},
+        ).fetchone()
+        shown = row[0] if row else None
+        if shown is None:
+            return
+        rates = connection.execute(
+            """
+            select
+                channel,
+                currency_code,
+                system_record_count,
+                channel_record_count,
+                matched_count,
+                system_match_rate,
+                channel_match_rate
+            from reconciliation.match_rates
+            where accounting_date = %s
+            order by channel, currency_code
+            """,
+            [shown],
+        ).fetchall()
+        causes = connection.execute(
+            """
+            select channel, side, cause, suggested_action, item_count, amount_minor, currency_code
+            from reconciliation.breaks_by_cause
+            where accounting_date = %s
+            order by channel, side, cause, suggested_action, currency_code
+            """,
+            [shown],
+        ).fetchall()
+        ages = connection.execute(
+            """
+            select channel, side, age_bucket, item_count, amount_minor, currency_code
+            from reconciliation.aged_open_items
+            where accounting_date = %s
+            order by channel, side, age_from_days, currency_code
+            """,
+            [shown],
+        ).fetchall()
+    console.print(f"Reconciliation of {shown} 对账")
+    for channel, currency, system, from_channel, matched, system_rate, channel_rate in rates:
+        console.print(
+            f"  {channel:<10} {currency}  system {system:,}, channel {from_channel:,}, matched "
+            f"{matched:,}; paired {_percent(system_rate)} of system, {_percent(channel_rate)} "
+            "of channel 对平率"
+        )
+    for channel, side, cause, action, count, amount, currency in causes:
+        console.print(
+            f"  opened 新增挂账 {channel:<10} {side:<8} {cause:<18} {count:>5}  "
+            f"{money(amount, currency):>14} {currency}  → {action}"
+        )
+    for channel, side, bucket, count, amount, currency in ages:
+        console.print(
+            f"  open 挂账余额   {channel:<10} {side:<8} {bucket + ' days':<18} {count:>5}  "
+            f"{money(amount, currency):>14} {currency}"
+        )
+
+
+def _percent(rate: Decimal | None) -> str:
+    return "-" if rate is None else f"{rate * 100:.2f} %"
 
 
 def print_stages(console: Console, settings: Settings) -> None:

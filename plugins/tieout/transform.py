@@ -80,7 +80,7 @@ class BuildReport:
 
 
 def seed(settings: Settings, *, force: bool = False) -> BuildReport:
-    """Load the reference data and create views and tables, unless this home has just these."""
+    """Load the reference data, create tables, and views before and behind them; once a version."""
     stamp = settings.dbt_dir / "setup.sha256"
     wanted = _setup_fingerprint(settings)
     if not force and stamp.exists() and stamp.read_text() == wanted and _has_reference(settings):
@@ -94,7 +94,7 @@ def seed(settings: Settings, *, force: bool = False) -> BuildReport:
     _raise_on_failure(report, "the reference data could not be loaded")
     tables = run_dbt(
         settings,
-        ["run", "--select", "config.materialized:dated_partition"],
+        ["run", "--select", "config.materialized:dated_partition", "tag:views"],
         {"TIEOUT_PARENTS_ONLY": "yes", **_EPOCH},
     )
     _raise_on_failure(tables, "the tables could not be created")

@@ -75,6 +75,16 @@ begin
             errcode = 'restrict_violation',
             hint = 'Let it take effect on the next date to be closed.';
     end if;
+    -- A close reads the decisions once, at its beginning: one that comes now would be passed over.
+    perform 1
+    from control.date_leases
+    where kind = 'accounting_close' and date_leases.business_date = require_open_date.business_date;
+    if found then
+        raise exception 'accounting date % is being closed', business_date
+        using
+            errcode = 'restrict_violation',
+            hint = 'Wait until the close has ended; let it take effect on a later date if it held.';
+    end if;
 end
 $body$;
 
