@@ -20,11 +20,13 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one worker, since they share servers; injections are independent."""
-    for item in items:
-        if item.path.name != "test_injections.py":
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep a file's tests in one worker, since they share servers; injections are independent.
+
+    At collection: xdist reads the groups before any `pytest_collection_modifyitems` of ours.
+    """
+    if item.path.name != "test_injections.py":
+        item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +67,4 @@ def new_home(tmp_path: Path) -> Iterator[Settings]:
         yield settings
     finally:
         database.stop_server(settings)
+

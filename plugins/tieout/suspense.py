@@ -283,8 +283,9 @@ def decisions(settings: Settings) -> list[Decision]:
 
 
 def _insert(settings: Settings, values: Mapping[str, object]) -> int:
-    query = sql.SQL("insert into reconciliation.actions ({}) values ({}) returning action_id")
-    query = query.format(
+    query = sql.SQL(
+        "insert into reconciliation.actions ({}) values ({}) returning action_id"
+    ).format(
         sql.SQL(", ").join(map(sql.Identifier, values)),
         sql.SQL(", ").join(map(sql.Placeholder, values)),
     )
