@@ -67,4 +67,3 @@ def new_home(tmp_path: Path) -> Iterator[Settings]:
         yield settings
     finally:
         database.stop_server(settings)
-
