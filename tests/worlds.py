@@ -227,12 +227,36 @@ class World:
         header = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("vouchers", "records", "adjustments", "brand_fees", "actions")
+            if name not in ("rules", "merchants", *_ROWS)
         }
         lines = [", ".join(f"{name}={value}" for name, value in header.items())]
-        for name in ("vouchers", "records", "adjustments", "brand_fees", "actions"):
-            lines += [f"  {row}" for row in getattr(self, name)]
+        lines += [
+            f"  key {number}: {' '.join(keys)} (required: {' '.join(required)})"
+            for number, (keys, required) in enumerate(self.rules, start=1)
+        ]
+        lines += [f"  {row}" for row in self.merchants]
+        used = {column for keys, required in self.rules for column in (*keys, *required)}
+        for name in _ROWS:
+            lines += [f"  {name}: {_short(row, used)}" for row in getattr(self, name)]
         return "\n".join(lines)
+
+
+_ROWS = ("vouchers", "records", "adjustments", "brand_fees", "actions")
+
+
+def _short(row: Any, used: set[str]) -> str:
+    """The row without what is empty, and of its references those that a rule uses."""
+    parts = []
+    for name in row.__dataclass_fields__:
+        value = getattr(row, name)
+        if name in ("references", "original") and isinstance(value, tuple):
+            kept = (f"{key[:12]}:{part}" for key, part in value if key in used)
+            parts.append("[" + " ".join(kept) + "]")
+        elif isinstance(value, datetime):
+            parts.append(f"{name}={value:%m-%d %H:%M:%S}")
+        elif value is not None:
+            parts.append(str(value) if name == "ref" else f"{name}={value}")
+    return " ".join(parts)
 
 
 # --- drawing a world ----------------------------------------------------------------------------
@@ -459,7 +483,7 @@ def worlds(
         actions=(),
     )
     builder = _Builder(draw, first, head, features)
-    for kind in draw(st.lists(st.sampled_from(SCENES), min_size=2, max_size=8)):
+    for kind in draw(st.lists(st.sampled_from(SCENES), min_size=4, max_size=9)):
         if len(builder.vouchers) + len(builder.records) > MAX_RECORDS - 7:
             break
         _SCENES[kind](builder)
@@ -873,14 +897,15 @@ def has_ties(world: World) -> bool:
             for other in rows[:number]:
                 if (
                     one.at == other.at
-                    and _content(one) != _content(other)
+                    and bare(one) != bare(other)
                     and _share_a_key(world, dict(one.references), dict(other.references))
                 ):
                     return True
     return bool(world.adjustments)
 
 
-def _content(row: Voucher | Record) -> Any:
+def bare(row: Voucher | Record) -> Voucher | Record:
+    """What of a row is its content, not its place."""
     return replace(row, ref="", part=0) if isinstance(row, Record) else replace(row, ref="")
 
 
