@@ -26,6 +26,7 @@ Row = dict[str, Any]
 Canon = tuple[tuple[str, Any], ...]
 SHOWN = 12
 UNSAID = "the page does not say"
+ONE_OF_SEVERAL = "one of the adjustments"
 # What the equation's public table calls the oracle's terms.
 TERMS = {
     "bank_arrival_amount_minor": "bank_arrival",
@@ -172,8 +173,9 @@ class ClosedWorlds:
         }
         for row in self.sql_rows["results"]:
             found["results"][row["channel"]].append(_sql_result(row, owner, links))
+        parts = self._parts
         for row in self.sql_rows["items"]:
-            found["items"][row["channel"]].append(_sql_item(row))
+            found["items"][row["channel"]].append(_sql_item(row, parts))
         for row in self.sql_rows["roll_forwards"]:
             canon = _sql_roll_forward(row)
             if any(value for name, value in canon if name.endswith(("_count", "_minor"))):
@@ -195,6 +197,17 @@ class ClosedWorlds:
                     old_link = item is not None and item.linked_item_id and not row.linked_to
                     links[close.accounting_date, own] = UNSAID if old_link else row.linked_to
         return links
+
+    @cached_property
+    def _parts(self) -> dict[tuple[date, str], tuple[str, ...]]:
+        """The adjustments that ended an item together, by date and item."""
+        return {
+            (close.accounting_date, item.item_id): item.resolved_by
+            for closes in self.closes.values()
+            for close in closes
+            for item in close.items
+            if len(item.resolved_by) > 1
+        }
 
     def differences(self, name: str) -> str:
         """What differs for a world, with the world; empty where nothing does."""
@@ -374,16 +387,18 @@ def _item(item: oracle.Item, day: date, source: oracle.Landed) -> Canon:
 
 
 def _by(method: str | None, ids: Sequence[str]) -> str | None:
-    """What ended an item, where the page says it: the counterpart, or the one adjustment."""
-    if method in ("late_match", "manual_match") or (method == "adjustment" and len(ids) == 1):
-        return ids[0]
-    return None
+    """What ended an item, where the page says it: the counterpart, or the adjustment."""
+    if method not in ("late_match", "manual_match", "adjustment"):
+        return None
+    return ids[0] if len(ids) == 1 else ONE_OF_SEVERAL
 
 
-def _sql_item(row: Row) -> Canon:
+def _sql_item(row: Row, parts: Mapping[tuple[date, str], tuple[str, ...]]) -> Canon:
     by = row["resolved_by_id"]
     if row["resolution_method"] not in ("late_match", "manual_match", "adjustment"):
         by = None
+    elif by in parts.get((row["accounting_date"], row["suspense_item_id"]), ()):
+        by = ONE_OF_SEVERAL
     return (
         ("date", row["accounting_date"]),
         ("channel", row["channel"]),

@@ -420,7 +420,10 @@ class _Builder:
         return made
 
     def act(self, kind: str, item: str, second: str | None, day: int) -> None:
-        """Let a person act, approved as a rule."""
+        """Let a person act, approved as a rule; a second decision on an item's date is refused."""
+        taken = {(ref, made.day) for made in self.actions for ref in (made.item, made.second)}
+        if taken & {(item, day), (second or item, day)} and kind != "assign":
+            return
         if self.features.actions and 0 <= day < DAYS:
             approved = not self.chance(6)
             self.actions.append(Action(kind, item, second, day, approved))
@@ -1254,6 +1257,7 @@ class _Writer:
                     "suspense_item_id": self.item_id(name, action.item),
                     "second_item_id": self.item_id(name, action.second) if action.second else None,
                     "account_id": _account_id(name, 0) if action.kind == "adjust" else None,
+                    "assigned_to": "wang" if action.kind == "assign" else None,
                     "effective_on": self.on(action.day),
                     "reason": "checked by hand",
                     "requested_by": "zhang",
