@@ -6,8 +6,8 @@ Worlds are independent channels, so a week of closes is computed once for all of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
@@ -117,7 +117,7 @@ def _rows(connection: psycopg.Connection[Any], query: str) -> list[Row]:
 
 @dataclass
 class ClosedWorlds:
-    """Worlds, what the SQL made of them, and what the oracle did."""
+    """Worlds, what the SQL made of them (tables by name), and what the oracle did."""
 
     named: Mapping[str, worlds.World]
     rendered: worlds.Rendered
@@ -139,6 +139,10 @@ class ClosedWorlds:
     def by_oracle(self) -> dict[str, dict[str, Counter[Canon]]]:
         """Table -> channel -> rows, in the form both sides are compared in."""
         links = self._links
+        doubt = {
+            channel.name: timedelta(days=channel.doubt_period_closes)
+            for channel in self.source.channels
+        }
         found = {
             "results": {
                 name: [_result(row, links) for close in closes for row in close.results]
@@ -146,7 +150,7 @@ class ClosedWorlds:
             },
             "items": {
                 name: [
-                    _item(item, close.accounting_date, self.source)
+                    _item(item, close.accounting_date, doubt[name])
                     for close in closes
                     for item in close.items
                 ]
@@ -209,10 +213,10 @@ class ClosedWorlds:
             if len(item.resolved_by) > 1
         }
 
-    def differences(self, name: str) -> str:
+    def differences(self, name: str, *, of: Sequence[str] = COMPARED) -> str:
         """What differs for a world, with the world; empty where nothing does."""
         parts: list[tuple[Canon, str]] = []
-        for table in COMPARED:
+        for table in of:
             ours = self.by_oracle[table].get(name, Counter())
             theirs = self.by_sql[table].get(name, Counter())
             parts += [(row, f"{table}: only the SQL has    {_shown(row)}") for row in theirs - ours]
@@ -227,27 +231,41 @@ class ClosedWorlds:
             [f"--- world {name}", *shown[:SHOWN], *more, str(self.named[name]), f"ids: {ids}"]
         )
 
-    def by_content(self, table: str, name: str) -> Counter[Canon]:
-        """The SQL's rows of a world with refs for ids, so that variants can be compared."""
+    def by_content(
+        self, table: str, name: str, rows: Mapping[str, Mapping[str, Counter[Canon]]] | None = None
+    ) -> Counter[Canon]:
+        """A world's rows (of the SQL) with content for ids, so that variants can be compared.
+
+        Identical records may stand for one another; rows about an added pair are left out.
+        """
         refs = self.rendered.references(name)
         content = {row.ref: row for row in (*self.named[name].vouchers, *self.named[name].records)}
 
         def plain(value: Any) -> Any:
             if not isinstance(value, str):
                 return value
-            prefix, _, rest = value.partition(":")
-            ref = refs.get(value, refs.get(rest if prefix in ("S", "C") else value))
+            side, _, rest = value.partition(":")
+            ref = refs.get(rest if side in ("S", "C") else value)
             if ref is None:
-                return value
-            row = content.get(ref)
-            # Identical records may stand for one another.
-            return None if row is None else str(worlds.bare(row))
+                return value.removeprefix(name)
+            return str(worlds.bare(content[ref])) if ref in content else ref
 
         counted: Counter[Canon] = Counter()
-        for row, times in self.by_sql[table][name].items():
-            kept = ((key, plain(value)) for key, value in row if key != "channel")
-            counted[tuple(kept)] += times
+        for row, times in (rows or self.by_sql)[table][name].items():
+            if any(refs.get(str(value).partition(":")[2]) in worlds.EXTRA for _, value in row):
+                continue
+            kept = tuple((key, plain(value)) for key, value in row if key != "channel")
+            counted[kept] += times
         return counted
+
+
+def by_oracle_alone(
+    named: Mapping[str, worlds.World], first: date = worlds.FIRST_DATE
+) -> ClosedWorlds:
+    """What the oracle makes of worlds without any database."""
+    rendered = worlds.tables(named, first)
+    source = oracle.landed({**worlds.common_tables(), **rendered.tables})
+    return ClosedWorlds(named, rendered, first, source, {})
 
 
 def close(
@@ -360,9 +378,8 @@ def _sql_result(
     )
 
 
-def _item(item: oracle.Item, day: date, source: oracle.Landed) -> Canon:
-    (channel,) = (found for found in source.channels if found.name == item.entry.channel)
-    until = item.opened_on + timedelta(days=channel.doubt_period_closes)
+def _item(item: oracle.Item, day: date, doubt_period: timedelta) -> Canon:
+    until = item.opened_on + doubt_period
     return (
         ("date", day),
         ("channel", item.entry.channel),
@@ -464,3 +481,142 @@ def _sql_equation(row: Row) -> Canon:
         ("accounting_dates", tuple(sorted(row["accounting_dates"]))),
         *((name, None if row[name] is None else int(row[name])) for name in TERMS),
     )
+
+
+# --- what the worlds are about ------------------------------------------------------------------
+
+OUTCOMES = (
+    "matched",
+    "system_in_doubt",
+    "system_one_sided",
+    "system_resolved",
+    "channel_in_doubt",
+    "channel_one_sided",
+    "channel_resolved",
+)
+EVERY_FEATURE = frozenset(
+    {
+        *(f"outcome {outcome}" for outcome in OUTCOMES),
+        *(
+            f"break {reason}"
+            for reason in (
+                "amount_mismatch",
+                "currency_mismatch",
+                "direction_mismatch",
+                "duplicate",
+                "no_reference",
+            )
+        ),
+        *(
+            f"linked later {reason}"
+            for reason in ("amount_mismatch", "currency_mismatch", "direction_mismatch")
+        ),
+        *(
+            f"{rule} {outcome}"
+            for rule in ("rule_1", "rule_2")
+            for outcome in ("matched", "system_resolved", "channel_resolved")
+        ),
+        "rule_3 matched",
+        *(
+            f"method {method}"
+            for method in (
+                "late_match",
+                "manual_match",
+                "adjustment",
+                "manual_adjustment",
+                "offset",
+                "write_off",
+            )
+        ),
+        "two items adjusted at once",
+        "adjusted in parts",
+        "adjusted later than the adjustment came",
+        "adjustment left suspended",
+        "action applied",
+        "action refused",
+        "action without a second person",
+        "in doubt on a second date",
+        "in doubt became one-sided",
+        "voided pair left out",
+        "reversal of a failed sale left out",
+        *(f"format {name}" for name in ("unionpay", "wechat", "alipay")),
+        *(f"term {term}" for term in TERMS.values()),
+        "arrival of several dates",
+        "arrival without a line",
+        "arrival in three lines",
+        "two currencies",
+        "cutoff shared",
+        "cutoff at midnight",
+        "paid after the October holiday",
+    }
+)
+
+
+def features(closed: ClosedWorlds) -> Counter[str]:
+    """What happens in the worlds, by the oracle."""
+    found: Counter[str] = Counter()
+    for closes in closed.closes.values():
+        for close in closes:
+            found.update(_features_of(close))
+    for row in closed.equations:
+        found.update(f"term {term}" for term in TERMS.values() if getattr(row, term))
+        found["arrival of several dates"] += len(row.accounting_dates) > 1
+        found["paid after the October holiday"] += row.payment_date == date(2026, 10, 8)
+        lines = [
+            line
+            for line in closed.source.bank_lines
+            if line.counterparty_name == f"{row.channel} clearing"
+            and line.remittance_text == f"ARRIVAL {row.arrival_date:%Y%m%d}"
+            and line.currency_code == row.currency_code
+        ]
+        found["arrival without a line"] += not lines
+        found["arrival in three lines"] += len(lines) == 3
+    for world in closed.named.values():
+        found[f"format {world.format}"] += 1
+        found["two currencies"] += len(world.currencies) > 1
+        found["cutoff shared"] += world.cutoff_minutes == world.platform_cutoff_minutes
+        found["cutoff at midnight"] += world.cutoff_minutes == 1440
+        found["action without a second person"] += any(
+            not action.is_approved and action.kind != "assign" for action in world.actions
+        )
+    for channel in closed.source.channels:
+        mine = [row for row in closed.source.vouchers if row.channel == channel.name]
+        found["reversal of a failed sale left out"] += any(
+            oracle.is_reversal_of_nothing(row, mine) for row in mine
+        )
+        both = replace(channel, voided_pairs="both")
+        for day in dates_from(closed.first) if channel.voided_pairs == "none" else ():
+            found["voided pair left out"] += len(
+                oracle.system_pool(closed.source, both, mine, day)
+            ) > len(oracle.system_pool(closed.source, channel, mine, day))
+    return +found
+
+
+def _features_of(close: oracle.Close) -> Iterator[str]:
+    for row in close.results:
+        yield f"outcome {row.outcome}"
+        yield f"break {row.break_reason}"
+        if row.match_rule and row.match_rule.startswith("rule"):
+            yield f"{row.match_rule} {row.outcome}"
+    opened = {item.item_id for item in close.items if item.opened_on == close.accounting_date}
+    for item in close.items:
+        yield f"method {item.resolution_method}"
+        if item.item_id not in opened:
+            if item.linked_item_id in opened:
+                yield f"linked later {item.break_reason}"
+            if item.status == "in_doubt":
+                yield "in doubt on a second date"
+            if item.status == "one_sided" and item.break_reason is None:
+                yield "in doubt became one-sided"
+        if item.resolution_method == "adjustment":
+            together = [other for other in close.items if other.resolved_by == item.resolved_by]
+            yield "adjusted in parts" if len(item.resolved_by) > 1 else "adjusted by one"
+            yield "two items adjusted at once" if len(together) > 1 else "one item adjusted"
+    for name, happened in (
+        ("adjustment left suspended", close.suspended),
+        ("adjusted later than the adjustment came", close.late_adjustment_ids),
+        ("action applied", close.applied_action_ids),
+        ("action refused", close.refused_action_ids),
+    ):
+        if happened:
+            yield name

@@ -20,6 +20,17 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random weeks the SQL is compared with the oracle on, and which."""
+    group = parser.getgroup("tieout")
+    group.addoption(
+        "--worlds", type=int, default=200, help="random weeks to close (tests/integration)"
+    )
+    group.addoption(
+        "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
+    )
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A fresh TIEOUT_HOME with a running, migrated database; stopped at the end."""

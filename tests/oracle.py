@@ -589,6 +589,7 @@ class Close:
     applied_action_ids: tuple[int, ...] = ()
     refused_action_ids: tuple[int, ...] = ()
     applied_adjustment_ids: tuple[str, ...] = ()
+    late_adjustment_ids: tuple[str, ...] = ()  # applied, and suspended since an earlier date
 
 
 @dataclass(frozen=True, slots=True)
@@ -630,9 +631,33 @@ class Equation:
         )
 
 
+def by_channel(source: Landed) -> dict[str, Landed]:
+    """What concerns each channel, alone: so that no rule can look across."""
+    found = {}
+    for channel in source.channels:
+        vouchers = tuple(row for row in source.vouchers if row.channel == channel.name)
+        merchants = {row.merchant_id for row in vouchers}
+        contracts = tuple(row for row in source.contracts if row.merchant_id in merchants)
+        contract_ids = {row.contract_id for row in contracts}
+        found[channel.name] = replace(
+            source,
+            channels=(channel,),
+            vouchers=vouchers,
+            records=tuple(row for row in source.records if row.channel == channel.name),
+            adjustments=tuple(row for row in source.adjustments if row.channel == channel.name),
+            brand_fees=tuple(row for row in source.brand_fees if row.channel == channel.name),
+            contracts=contracts,
+            fee_rates=tuple(row for row in source.fee_rates if row.contract_id in contract_ids),
+        )
+    return found
+
+
 def close_week(source: Landed, dates: Sequence[date]) -> dict[str, list[Close]]:
     """Close ``dates`` in order, from nothing open; the closes of each channel by its name."""
-    return {channel.name: close_channel(source, channel, dates) for channel in source.channels}
+    return {
+        name: close_channel(alone, alone.channels[0], dates)
+        for name, alone in by_channel(source).items()
+    }
 
 
 def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> list[Close]:
@@ -821,6 +846,9 @@ def _close(
         applied_action_ids=tuple(applied),
         refused_action_ids=tuple(refused),
         applied_adjustment_ids=tuple(used),
+        late_adjustment_ids=tuple(
+            old.adjustment_id for old in suspended if old.adjustment_id in used
+        ),
     )
 
 
@@ -1421,9 +1449,10 @@ def payment_date(source: Landed, arrives_on: date, day: date) -> date:
 def arrival_of_line(source: Landed, line: BankLine) -> tuple[str, date] | None:
     """The channel and arrival date a bank line belongs to by its texts; never by its amount."""
     for rule in sorted(source.bank_line_rules, key=lambda rule: rule.rule_no):
-        by_name = re.search(rule.counterparty_pattern or "", line.counterparty_name or "")
+        if not re.search(rule.counterparty_pattern or "", line.counterparty_name or ""):
+            continue
         by_text = re.search(rule.reference_pattern or "", line.remittance_text or "")
-        if by_name and by_text:
+        if by_text:
             if rule.line_kind != "channel_arrival" or rule.channel is None:
                 return None
             stamp = by_text.group(1)
@@ -1438,24 +1467,23 @@ def equations(
     """The equation of every arrival group of ``dates``, each term from its own source."""
     found = []
     arrivals = [(arrival_of_line(source, line), line) for line in source.bank_lines]
-    for channel in source.channels:
+    for alone in by_channel(source).values():
+        (channel,) = alone.channels
         groups: dict[tuple[date, date], list[date]] = {}
         for day in dates:
             arrives_on = arrival_date(source, channel, day)
             pays_on = payment_date(source, arrives_on, day)
             groups.setdefault((arrives_on, pays_on), []).append(day)
-        vouchers = [voucher for voucher in source.vouchers if voucher.channel == channel.name]
         for (arrives_on, pays_on), days in groups.items():
             found += [
                 _equation(
-                    source,
+                    alone,
                     channel,
                     currency,
                     arrives_on=arrives_on,
                     pays_on=pays_on,
                     days=days,
                     rows=[row for close in closes[channel.name] for row in close.results],
-                    vouchers=vouchers,
                     lines=[line for at, line in arrivals if at == (channel.name, arrives_on)],
                 )
                 for currency in channel.currencies
@@ -1472,7 +1500,6 @@ def _equation(
     pays_on: date,
     days: Sequence[date],
     rows: Sequence[Result],
-    vouchers: Sequence[Voucher],
     lines: Sequence[BankLine],
 ) -> Equation:
     def total(side: str, *outcomes: str) -> int:
@@ -1500,12 +1527,12 @@ def _equation(
 
     cleared = [
         voucher
-        for voucher in vouchers
+        for voucher in source.vouchers
         if voucher.accounting_date in days
         and voucher.currency_code == currency
         and voucher.is_success
         and voucher.transaction_type in source.cleared_types
-        and not is_reversal_of_nothing(voucher, vouchers)
+        and not is_reversal_of_nothing(voucher, source.vouchers)
     ]
     deducted = sum(
         merchant_fee(source, voucher)
