@@ -247,7 +247,7 @@ class ClosedWorlds:
             side, _, rest = value.partition(":")
             ref = refs.get(rest if side in ("S", "C") else value)
             if ref is None:
-                return value.removeprefix(name)
+                return value.removeprefix(f"{name}A")  # an account
             return str(worlds.bare(content[ref])) if ref in content else ref
 
         counted: Counter[Canon] = Counter()
