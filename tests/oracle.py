@@ -1196,13 +1196,13 @@ def _targets(open_items: Sequence[Item]) -> list[_Target]:
         linked = by_id.get(item.linked_item_id or "")
         is_system = item.entry.side == "system"
         if linked is None:
-            items, leader = (item,), item
+            items: tuple[Item, ...] = (item,)
             needs = item.entry.amount_minor if is_system else -item.entry.amount_minor
         elif linked.entry.currency_code != item.entry.currency_code or not is_system:
             # Of two currencies nothing helps; a pair is counted once, as the system item's.
             continue
         else:
-            items, leader = (item, linked), item
+            items = (item, linked)
             needs = item.entry.amount_minor - linked.entry.amount_minor
         keys = [found.entry.keys[0] for found in items if found.entry.keys[0] is not None]
         if keys:
@@ -1212,8 +1212,8 @@ def _targets(open_items: Sequence[Item]) -> list[_Target]:
                     keys[0],
                     item.entry.currency_code,
                     needs,
-                    leader.opened_on,
-                    leader.item_id,
+                    item.opened_on,
+                    item.item_id,
                 )
             )
     return sorted(targets, key=lambda target: (target.opened_on, target.item_id))
@@ -1311,8 +1311,8 @@ def _end_by_persons(
         ("write_off", "written_off", "write_off"),
     ):
         for action in [action for action in todo if action.kind == kind]:
-            item = items.pop(action.item_id, None)
-            if item is not None:
+            if action.item_id in items:
+                item = items.pop(action.item_id)
                 applied.append(action.action_id)
                 ended.append(_ended(item, day, status, method, (str(action.action_id),)))
     return list(items.values()), ended

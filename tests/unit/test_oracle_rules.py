@@ -222,6 +222,13 @@ def test_rounding_is_half_away_from_zero(amount: str, expected: int) -> None:
     assert oracle.round_half_away(Fraction(amount)) == expected
 
 
+@pytest.mark.parametrize(("amount", "fee"), [(20_000, 60), (1, 2), (5_000, 30)])
+def test_fee_has_a_minimum_and_a_cap(amount: int, fee: int) -> None:
+    limited = replace(NET, minimum_fee_minor=2, cap_fee_minor=60)
+    week = closed(s("v1", 0, amount), merchants=(limited, limited))
+    assert oracle.merchant_fee(week.all.source, week.all.source.vouchers[0]) == fee
+
+
 def test_parts_of_a_refund_return_the_whole_fee() -> None:
     """docs/decisions/0003: three thirds of 1.00 with a fee of 0.01."""
     parts = [
@@ -329,6 +336,22 @@ PAIRING = {
             "1 system_one_sided v3 - duplicate",
         ],
     ),
+    "a primary key keeps a fallback from calling it a duplicate": (
+        [
+            s("v1", 1, 5, None, fallback="R"),
+            c("c1", 1, 5, "1", fallback="R"),
+            c("c2", 1, 5, "2", fallback="R"),
+        ],
+        ["1 channel_one_sided - c2", "1 matched v1 c1 rule_2"],
+    ),
+    "a linked item links to nothing else": (
+        [s("v1", 1, 5), c("c1", 1, 6), c("c2", 2, 7)],
+        [
+            "1 channel_one_sided - c1 amount_mismatch",
+            "1 system_one_sided v1 - amount_mismatch",
+            "2 channel_one_sided - c2",
+        ],
+    ),
     "no reference": (
         [s("v1", 1, 5, None), c("c1", 1, 5)],
         ["1 channel_one_sided - c1", "1 system_one_sided v1 - no_reference"],
@@ -377,6 +400,39 @@ PAIRING = {
 def test_pairing(name: str) -> None:
     rows, expected = PAIRING[name]
     assert closed(*rows).results() == expected
+
+
+BY_REFERENCE = {
+    "fallback without a primary key in the channel": (
+        [s("v1", 1, 5, fallback="R"), c("c1", 1, 5)],
+        ["1 matched v1 c1 rule_2"],
+    ),
+    "and with an open item": (
+        [c("c1", 1, 5), s("v1", 2, 5, fallback="R")],
+        ["1 channel_one_sided - c1", "2 channel_resolved v1 c1 rule_2"],
+    ),
+    "(a) before (b)": (
+        [
+            s("v1", 1, 5, fallback="R", time=at(1, "10:00:00")),
+            s("v2", 1, 5, time=at(1, "11:00:00")),
+            c("c1", 1, 5),
+        ],
+        ["1 matched v2 c1 rule_2", "1 system_in_doubt v1 -"],
+    ),
+    "a mismatch by a fallback": (
+        [s("v1", 1, 5, fallback="R"), c("c1", 1, 6)],
+        [
+            "1 channel_one_sided - c1 amount_mismatch",
+            "1 system_one_sided v1 - amount_mismatch",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_REFERENCE)
+def test_pairing_where_the_channel_may_lack_the_primary_key(name: str) -> None:
+    rows, expected = BY_REFERENCE[name]
+    assert closed(*rows, rules=worlds.RULES["unionpay"][3]).results() == expected
 
 
 VOID = [s("v1", 1, 5), s("v2", 1, -5, "2", kind="void", original="v1")]
@@ -481,6 +537,8 @@ def test_adjustments_that_end_an_item(rows: list[Any], ends: str, on: int) -> No
         [c("c1", 1, 5), a("a1", 2, -5, "other")],
         # What is charged to a merchant does not wait for more.
         [c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 3, -3)],
+        [c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 2, -3)],
+        [s("v0", 1, 5), c("c1", 1, 8, currency="USD"), a("a1", 2, -3)],
         # Of two currencies nothing helps, nor does one item of a pair alone.
         [s("v1", 1, 5, currency="USD"), c("c1", 1, 5), a("a1", 2, -5)],
         [s("v1", 1, 5), c("c1", 1, 8), a("a1", 2, -8)],
