@@ -352,6 +352,14 @@ PAIRING = {
             "2 channel_one_sided - c2",
         ],
     ),
+    "nor does one of the channel": (
+        [s("v1", 1, 5), c("c1", 1, 6), s("v2", 2, 7)],
+        [
+            "1 channel_one_sided - c1 amount_mismatch",
+            "1 system_one_sided v1 - amount_mismatch",
+            "2 system_in_doubt v2 -",
+        ],
+    ),
     "no reference": (
         [s("v1", 1, 5, None), c("c1", 1, 5)],
         ["1 channel_one_sided - c1", "1 system_one_sided v1 - no_reference"],
