@@ -17,7 +17,7 @@ from closed_worlds import COMPARED, ClosedWorlds
 from tieout import database, transform
 from tieout.settings import load_settings
 
-VARIANTS = 40  # worlds that come a second time, shuffled, and a third, with one more pair
+VARIANTS = 20  # worlds that come a second time, shuffled, and a third, with one more pair
 SHOWN = 5
 pytestmark = pytest.mark.slow
 
