@@ -302,7 +302,7 @@ def read(
                     connection, "select * from reconciliation.suspense_rollforward"
                 ),
                 "equations": _rows(connection, "select * from gate.balance_equation"),
-                "checks": _rows(connection, "select * from gate.gate_checks"),
+                "actions": _rows(connection, "select * from reconciliation.applied_actions"),
             },
         )
 

@@ -65,6 +65,29 @@ def test_sql_agrees_with_the_oracle(closed: ClosedWorlds, table: str) -> None:
     )
 
 
+def test_each_decision_is_applied_or_says_why_not(closed: ClosedWorlds) -> None:
+    decided = {
+        action.action_id: action.effective_on
+        for action in closed.source.actions
+        if action.is_approved and action.kind != "assign"
+    }
+    applied = {
+        action_id
+        for closes in closed.closes.values()
+        for close in closes
+        for action_id in close.applied_action_ids
+    }
+    by_sql = {
+        row["action_id"]: (row["accounting_date"], row["is_applied"])
+        for row in closed.sql_rows["actions"]
+        if row["action_id"] in decided
+    }
+    expected = {found: (day, found in applied) for found, day in decided.items()}
+    differ = {found for found in expected if by_sql.get(found) != expected[found]}
+    assert by_sql == expected, [row for row in closed.source.actions if row.action_id in differ]
+    assert {row["action_id"] for row in closed.sql_rows["actions"] if row["is_applied"]} == applied
+
+
 def test_each_residual_is_what_the_bank_got_wrong(closed: ClosedWorlds) -> None:
     """Said by the worlds, not by the oracle: 0, or the one unit that was added."""
     found = {
