@@ -14,6 +14,17 @@ from tieout import database
 from tieout.settings import Settings, load_settings
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random weeks the SQL is compared with the oracle on, and which."""
+    group = parser.getgroup("tieout")
+    group.addoption(
+        "--worlds", type=int, default=200, help="random weeks to close (tests/integration)"
+    )
+    group.addoption(
+        "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
+    )
+
+
 def pytest_configure() -> None:
     """Forget the caller's settings: tests never touch a developer's home or database."""
     for name in [name for name in os.environ if name.startswith(("TIEOUT_", "AIRFLOW_"))]:
