@@ -101,8 +101,8 @@ entries as (
         contract_id
     from channel_adjustments
     union all
-    -- An open item that people charge to a merchant, or credit: what the platform had booked without
-    -- the channel is taken back, what the channel had paid without the platform is given.
+    -- An open item that people charge to a merchant, or credit: what the platform had booked
+    -- without the channel is taken back, what the channel had paid without the platform is given.
     select
         'M:' || action_id as entry_id,
         'adjustment' as clearing_session_type,

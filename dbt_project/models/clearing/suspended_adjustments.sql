@@ -2,8 +2,8 @@
 
 {#-
     The adjustment records that closed no open item and that nobody has decided: those left by the
-    close of T−1 and those T suspended, with what became of them on T. One that is applied leaves the
-    table with T.
+    close of T−1 and those T suspended, with what became of them on T. One that is applied leaves
+    the table with T.
 -#}
 with channel_adjustments as (
     select

@@ -5,9 +5,9 @@
 
 {#-
     Which adjustment closes which open item (docs/reconciliation.md 4): its money undoes the item
-    exactly, or that of all suspended adjustments of one key together does. A credit adjustment gives
-    an overage back, a debit adjustment brings a shortage in; a mismatched pair needs the difference.
-    One row an adjustment; the target of a pair is its platform item.
+    exactly, or that of all suspended adjustments of one key together does. A credit adjustment
+    gives an overage back, a debit adjustment brings a shortage in; a mismatched pair needs the
+    difference. One row an adjustment; the target of a pair is its platform item.
 -#}
 with adjustments as (
     select
