@@ -528,6 +528,8 @@ def test_a_linked_item_stays_matchable() -> None:
         ([s("v1", 1, 5), c("c1", 1, 8), a("a1", 2, -3)], "v1", 2),
         ([s("v1", 1, 5), c("c1", 1, 8), a("a1", 2, -3)], "c1", 2),
         ([s("v1", 1, 5), c("c1", 2, 8), a("a1", 3, -1), a("a2", 3, -2)], "v1", 3),
+        # One linked by a fallback has the primary key that one of its items has.
+        ([s("v1", 1, 5, None, fallback="R"), c("c1", 1, 8, fallback="R"), a("a1", 2, -3)], "v1", 2),
     ],
 )
 def test_adjustments_that_end_an_item(rows: list[Any], ends: str, on: int) -> None:
