@@ -84,6 +84,8 @@ linked_items as (
         system_side.suspense_item_id as system_item_id,
         channel_side.suspense_item_id as channel_item_id,
         system_side.currency_code = channel_side.currency_code as is_one_currency,
+        -- Linked by a fallback key, only one of them has a primary one.
+        coalesce(system_side.match_key, channel_side.match_key) as match_key,
         system_side.amount_minor - channel_side.amount_minor as needed_effect_minor
     from open_items as system_side
     inner join open_items as channel_side
@@ -115,7 +117,7 @@ targets as (
         linked_items.channel_item_id as linked_item_id,
         open_items.channel,
         open_items.currency_code,
-        open_items.match_key,
+        linked_items.match_key,
         open_items.opened_on,
         linked_items.needed_effect_minor
     from linked_items
