@@ -13,7 +13,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 # Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
 ARGS ?=
 
-.PHONY: help setup close test ui docs lint format bench lock clean
+.PHONY: help setup close test mutate ui docs lint format bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ close: setup ## Make the sample week, close each date, pay each payment date, sh
 
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+mutate: setup ## Change the SQL models one place at a time; the tests must fail for each (an hour)
+	@$(BIN)/python bin/mutate $(ARGS)
 
 ui: setup ## Open Airflow with its web page on the sample week (Ctrl-C stops it)
 	@$(BIN)/tieout ui $(ARGS)
