@@ -314,7 +314,7 @@ class _Reader:
 
     def _add_statement(self) -> None:
         first, last = self._pages[0], self._pages[-1]
-        assert first.opening is not None and last.closing is not None  # noqa: S101, PT018
+        assert first.opening is not None and last.closing is not None  # noqa: PT018
         if first.page_number != 1:
             self._problem(first.line_number, "28C", "missing_page", "its first page is not page 1")
         statement: Row = {
