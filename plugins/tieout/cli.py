@@ -54,6 +54,16 @@ Inject = Annotated[
     typer.Option("--inject", help="A fault to add (repeatable); 'list' lists them."),
 ]
 
+ThreeArrivals = Annotated[
+    bool, typer.Option("--three-arrivals", help="Each channel pays each arrival in three lines.")
+]
+Returns = Annotated[
+    int, typer.Option("--returns", min=0, help="Payouts of each payment file that come back.")
+]
+EveryMerchant = Annotated[
+    bool, typer.Option("--every-merchant", help="Each merchant sells something each day.")
+]
+
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
 DAY_COUNT = 7
@@ -140,6 +150,9 @@ def simulate(  # noqa: PLR0917  options of a command
         str | None, typer.Option("--out", help="Where to write; default: the inbox.")
     ] = None,
     inject: Inject = None,
+    three_arrivals: ThreeArrivals = False,
+    returns: Returns = 0,
+    every_merchant: EveryMerchant = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout import sample
@@ -152,7 +165,15 @@ def simulate(  # noqa: PLR0917  options of a command
     settings = load_settings()
     settings.ensure_dirs()
     options = sample.SampleOptions(
-        seed, _day(first), day_count, transactions, merchants, tuple(inject or ())
+        seed,
+        _day(first),
+        day_count,
+        transactions,
+        merchants,
+        tuple(inject or ()),
+        three_arrivals=three_arrivals,
+        returns=returns,
+        every_merchant=every_merchant,
     )
     report = sample.simulate(settings, options, out)
     _say(_simulated(report))
@@ -315,11 +336,14 @@ def status(
 
 
 @app.command("sample")
-def sample_week(
+def sample_week(  # noqa: PLR0917  options of a command
     seed: Seed = SEED,
     transactions: Transactions = TRANSACTION_COUNT,
     merchants: Merchants = MERCHANT_COUNT,
     inject: Inject = None,
+    three_arrivals: ThreeArrivals = False,
+    returns: Returns = 0,
+    every_merchant: EveryMerchant = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout import overview, sample, transform
@@ -329,7 +353,14 @@ def sample_week(
     console = _console()
     _say(f"home {settings.home}")
     options = _sample_options(
-        sample.SampleOptions(seed=seed, transactions=transactions, merchants=merchants),
+        sample.SampleOptions(
+            seed=seed,
+            transactions=transactions,
+            merchants=merchants,
+            three_arrivals=three_arrivals,
+            returns=returns,
+            every_merchant=every_merchant,
+        ),
         tuple(inject or ()),
     )
     with days.command_owner(settings):

@@ -68,9 +68,13 @@ def apply(step: Step) -> Counts:
 
 
 def build(step: Step) -> Counts:
-    """Compute the status of each payment date about which the bank said something new (dbt)."""
+    """Compute the status of each payment date about which the bank said something new (dbt).
+
+    The latest of them also matches every bank line that is not matched yet: a payout of an earlier
+    date may have come back today, and the fee account may have moved.
+    """
     model_count = test_count = 0
-    for payment_date in changed_dates(step):
+    for payment_date in sorted({*changed_dates(step), *dates_to_match(step)}):
         report = transform.build_outcomes(step.settings, payment_date)
         model_count += report.models
         test_count += report.tests
@@ -137,6 +141,51 @@ def changed_dates(step: Step) -> list[date]:
             and latest_events.end_to_end_id = statuses.end_to_end_id
         where statuses.current_status is distinct from latest_events.status
         order by latest_events.payment_date
+        """,
+    )
+
+
+def dates_to_match(step: Step) -> list[date]:
+    """Return the latest computed payment date, where bank lines wait that no date has matched, or
+    payouts changed that it may not know of."""
+    return _dates(
+        step,
+        """
+        with latest as (
+            select max(payment_date) as payment_date
+            from reconciliation.bank_match_lines
+            where payment_date <= %(day)s
+        )
+
+        select latest.payment_date
+        from latest
+        where exists (
+            select 1
+            from raw.bank_statement_lines as lines
+            inner join control.channel_files as files
+                on lines.file_id = files.file_id and files.status = 'landed'
+            where lines.accounting_date > latest.payment_date - 31
+                and lines.statement_date <= latest.payment_date
+                and not exists (
+                    select 1
+                    from reconciliation.bank_match_lines as matched
+                    where matched.payment_date > latest.payment_date - 62
+                        and matched.file_id = lines.file_id
+                        and matched.line_number = lines.line_number
+                )
+        ) or exists (
+            select 1
+            from payout.attempt_events as events
+            where events.business_date > latest.payment_date - 31
+                and events.business_date <= latest.payment_date
+                and events.status = 'returned'
+                and not exists (
+                    select 1
+                    from ledger.bank_journal as entries
+                    where entries.attempt_id = events.attempt_id
+                        and entries.entry_kind = 'payout_return'
+                )
+        )
         """,
     )
 

@@ -44,6 +44,9 @@ class SampleOptions:
     transactions: int = 1200
     merchants: int = 12
     inject: tuple[str, ...] = ()
+    three_arrivals: bool = False
+    returns: int = 0
+    every_merchant: bool = False
 
     @property
     def last(self) -> date:
@@ -66,6 +69,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
         TieoutError: the options make no sense, or another simulation lives there.
     """
     # The simulator brings numpy and Polars along; no other command needs them.
+    from tieout.simulator import Funds  # noqa: PLC0415
     from tieout.simulator import simulate as simulate_files  # noqa: PLC0415
 
     if out is None:
@@ -81,6 +85,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
         options.merchants,
         options.inject,
         truth_dir,
+        funds=Funds(options.three_arrivals, options.returns, options.every_merchant),
     )
     if out is None:
         note_sample(settings, options)
@@ -97,6 +102,9 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "transactions": options.transactions,
         "merchants": options.merchants,
         "inject": list(options.inject),
+        "three_arrivals": options.three_arrivals,
+        "returns": options.returns,
+        "every_merchant": options.every_merchant,
     }
     path = settings.home / "sample.json"
     path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")

@@ -910,6 +910,10 @@ def test_a_file_of_garbage_does_not_fill_the_quarantine() -> None:
             "camt053_6600100200300400_20260924_2.xml",
             "bank/camt053/2026-09-24/bank_account_id=6600100200300400/sequence=2",
         ),
+        (
+            "mt940_6600100200300418_20260924_17.sta",
+            "bank/mt940/2026-09-24/bank_account_id=6600100200300418/sequence=17",
+        ),
     ],
 )
 def test_names(name: str, slot: str) -> None:
@@ -930,6 +934,16 @@ def test_names_we_do_not_know(name: str) -> None:
 # --- whatever comes -------------------------------------------------------------------------------
 
 Parser = Callable[[bytes], ParsedFile]
+MT940 = f"""\
+:20:S1
+:25:{make.BANK_ACCOUNT}
+:28C:1/1
+:60F:C260924CNY100,00
+:61:2609240924D12,50NTRFNONREF//B1
+:86:820?20EREF+E1?21SVWZ+PAYOUT M1?32{make.PAYER}
+:62F:C260924CNY87,50
+-
+""".encode()
 GOOD_FILES = {
     "IND26092401ACOMN": make.acomn() * 3,
     "IND26092499AERRN": make.aerrn() * 3,
@@ -937,6 +951,7 @@ GOOD_FILES = {
     "1900000109All2026-09-24.csv": make.wechat_bill(),
     f"{make.PID}0156_20260924.zip": make.alipay_zip(),
     f"camt053_{make.BANK_ACCOUNT}_20260924_1.xml": make.camt053([ARRIVAL, BATCH, RETURN]),
+    f"mt940_{make.BANK_ACCOUNT}_20260924_1.sta": MT940,
     "source_vouchers_20260924.csv": vouchers({}),
     "payees_20260924.csv": make.platform_file("payees", [make.PAYEE]),
 }

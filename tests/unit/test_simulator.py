@@ -21,7 +21,7 @@ import xmlschema
 from lxml import etree
 
 from tieout.errors import TieoutError
-from tieout.simulator import INJECTIONS, bank, simulate
+from tieout.simulator import INJECTIONS, Funds, bank, simulate
 from tieout.simulator.bank import BankLine, BankLineDetail
 from tieout.simulator.identifiers import (
     card_number,
@@ -44,9 +44,20 @@ OUTCOMES = {
 }
 
 
-def make(folder: Path, seed: int = 7, days: int = 7, inject: tuple[str, ...] = ()) -> Path:
+def make(
+    folder: Path,
+    seed: int = 7,
+    days: int = 7,
+    inject: tuple[str, ...] = (),
+    *,
+    merchants: int = 9,
+    funds: Funds | None = None,
+) -> Path:
     """Simulate a small week into ``folder``; return it."""
-    simulate(folder / "inbox", seed, FIRST_DATE, days, 90, 9, inject, folder / "truth")
+    simulate(
+        folder / "inbox", seed, FIRST_DATE, days, 90, merchants, inject, folder / "truth",
+        funds=funds,
+    )  # fmt: skip
     return folder
 
 
@@ -372,6 +383,71 @@ def test_statements_are_valid_against_the_iso_schema(tmp_path: Path) -> None:
     assert len(files) == 5
     for path in files:
         schema.validate(str(path))
+
+
+def test_the_reference_data_says_what_the_simulated_channels_do() -> None:
+    """Who bills apart, how often and from which account stands in the seeds; one place each."""
+    folder = Path(__file__).resolve().parents[2] / "dbt_project/seeds/reference"
+
+    def rows(name: str) -> list[dict[str, str]]:
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    apart = [row["channel"] for row in rows("channels") if row["cost_billing"] == "billed_apart"]
+    bills = rows("channel_cost_bills")
+    assert apart == [row["channel"] for row in bills] == ["alipay"]
+    assert bills[0]["bill_period"] == "week"
+    kinds = {row["bank_account_id"]: row["account_kind"] for row in rows("bank_accounts")}
+    assert kinds == {bank.BANK_ACCOUNT_ID: "client_reserve", bank.FEE_ACCOUNT_ID: "fee"}
+    assert bills[0]["bank_account_id"] == bank.FEE_ACCOUNT_ID
+
+
+def test_arrivals_in_three_lines_have_the_same_sum(tmp_path: Path) -> None:
+    def lines(folder: Path) -> dict[str, list[int]]:
+        state = json.loads((folder / "truth/bank/state.json").read_text(encoding="utf-8"))
+        found: dict[str, list[int]] = {}
+        for plan in state["planned"]:
+            for line in plan["lines"]:
+                found.setdefault(line["about"], []).append(line["amount_minor"])
+        return found
+
+    ordinary = lines(make(tmp_path / "ordinary"))
+    three = lines(make(tmp_path / "three", funds=Funds(three_arrivals=True)))
+    assert {key: sum(amounts) for key, amounts in ordinary.items()} == {
+        key: sum(amounts) for key, amounts in three.items()
+    }
+    assert {len(amounts) for amounts in three.values()} == {3}
+    assert [key for key, amounts in ordinary.items() if len(amounts) == 3] == [
+        "unionpay-20260929-CNY"
+    ]
+
+
+def test_each_merchant_sells_each_day_when_asked(tmp_path: Path) -> None:
+    folder = make(tmp_path, merchants=40, funds=Funds(every_merchant=True), days=2)
+    for path in sorted((folder / "inbox/platform").glob("*/source_vouchers_*.csv")):
+        rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()[:-1])
+        assert len({row["account_id"] for row in rows}) >= 39
+
+
+def test_a_return_of_the_next_morning_comes_once_and_first(tmp_path: Path) -> None:
+    make(tmp_path)
+    inbox, truth = tmp_path / "inbox", tmp_path / "truth"
+    line = BankLine(5, "退票", "RETURN", (BankLineDetail(5, "E1", "甲", None, "AC04"),), None, True)
+    for day, reference in (
+        (date(2026, 9, 29), "M1"),
+        (date(2026, 9, 29), "M1"),
+        (date(2026, 10, 9), "M2"),
+    ):
+        bank.plan_morning(truth, day, [line], reference)
+    bank.deliver(inbox, truth, date(2026, 10, 9))
+    state = json.loads((truth / "bank/state.json").read_text(encoding="utf-8"))
+    with_return = [
+        sent["statement_date"]
+        for sent in state["sent"]
+        for each in sent["lines"]
+        if each["payouts"] == ["E1"]
+    ]
+    assert with_return == ["2026-09-29", "2026-10-09"]
 
 
 def test_another_simulation_into_the_same_folder_is_refused(tmp_path: Path) -> None:

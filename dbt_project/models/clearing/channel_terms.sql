@@ -12,6 +12,14 @@ with channel_currencies as (
     from {{ ref('channel_currencies') }}
 ),
 
+-- Cost billed apart (外扣) is owed, not kept back: 0 in the equation, accrued beside it.
+cost_billings as (
+    select distinct
+        channel,
+        cost_billing
+    from {{ ref('channels') }}
+),
+
 channel_records as (
     select
         channel,
@@ -102,15 +110,25 @@ final as (
         grain.currency_code,
         coalesce(record_totals.channel_record_count, 0) as channel_record_count,
         coalesce(record_totals.channel_amount_minor, 0) as channel_amount_minor,
-        coalesce(record_totals.channel_cost_amount_minor, 0) as channel_cost_amount_minor,
+        case
+            when cost_billings.cost_billing is distinct from 'billed_apart'
+                then coalesce(record_totals.channel_cost_amount_minor, 0)
+            else 0
+        end as channel_cost_amount_minor,
         coalesce(brand_fee_totals.brand_fee_amount_minor, 0) as brand_fee_amount_minor,
         coalesce(adjustment_totals.adjustments_taken_amount_minor, 0)
             as adjustments_taken_amount_minor,
         coalesce(adjustment_totals.fee_collections_amount_minor, 0)
             as fee_collections_amount_minor,
         -- No record of a known format carries it (rulings.md 9).
-        0 as recovery_fee_amount_minor
+        0 as recovery_fee_amount_minor,
+        case
+            when cost_billings.cost_billing = 'billed_apart'
+                then coalesce(record_totals.channel_cost_amount_minor, 0)
+            else 0
+        end as accrued_channel_cost_amount_minor
     from grain
+    left join cost_billings on grain.channel = cost_billings.channel
     left join record_totals
         on grain.channel = record_totals.channel
         and grain.currency_code = record_totals.currency_code

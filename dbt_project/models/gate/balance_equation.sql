@@ -3,7 +3,7 @@
 {#-
     The balance equation (平衡校验), one row for every arrival group that this payment date expects,
     zeros and missing arrivals included. Each term is read from its own source and from no
-    other: the bank's statement, the reconciliation results, the channel's files, the ledger's
+    other: the bank matches, the reconciliation results, the channel's files, the ledger's
     fee entries, the clearing entries. Money of a group nobody expects gets a row as well
     (is_expected false) and fails the gate.
 -#}
@@ -17,17 +17,21 @@ with arrival_groups as (
     from {{ ref('int_calendar__arrival_groups') }}
 ),
 
+-- What the funds level says has arrived; no other place is asked.
 bank_lines as (
     select
         channel,
         currency_code,
         arrival_group_id,
         group_arrival_date,
-        statement_date,
         booking_date,
+        is_new,
         amount_minor
-    from {{ ref('int_bank__classified_lines') }}
-    where line_kind = 'channel_arrival' and statement_date <= {{ payment_date() }}
+    from {{ ref('bank_match_lines') }}
+    where
+        payment_date = {{ payment_date() }}
+        and side = 'bank'
+        and item_kind = 'channel_arrival'
 ),
 
 results as (
@@ -119,8 +123,7 @@ unexpected_groups as (
         false as is_expected
     from bank_lines
     left join arrival_groups on bank_lines.arrival_group_id = arrival_groups.arrival_group_id
-    where bank_lines.statement_date > {{ previous_payment_date() }}
-        and arrival_groups.arrival_group_id is null
+    where bank_lines.is_new and arrival_groups.arrival_group_id is null
     group by
         bank_lines.channel, bank_lines.currency_code, bank_lines.group_arrival_date,
         bank_lines.arrival_group_id

@@ -68,9 +68,18 @@ attempt_events as (
     where business_date < {{ payment_date() }}
 ),
 
+bank_accounts as (
+    select
+        bank_account_id,
+        account_kind,
+        currency_code,
+        statement_calendar
+    from {{ ref('bank_accounts') }}
+),
+
 reserve_accounts as (
     select bank_account_id
-    from {{ ref('bank_accounts') }}
+    from bank_accounts
     where account_kind = 'client_reserve'
 ),
 
@@ -110,41 +119,59 @@ statement_breaks as (
     from chained_statements
 ),
 
+account_breaks as (
+    select
+        bank_account_id,
+        currency_code,
+        count(*) filter (where is_in_window) as statement_count,
+        count(*) filter (
+            where is_in_window
+            and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
+        ) as break_count,
+        string_agg(
+            to_char(statement_date, 'YYYY-MM-DD') || ' no. ' || sequence_number
+            || ': opening differs from the closing before by ' || opening_difference_minor
+            || ', lines from the balances by ' || movement_difference_minor
+            || ' (余额不连续)',
+            '; ' order by statement_date, sequence_number, file_id
+        ) filter (
+            where is_in_window
+            and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
+        ) as breaks
+    from statement_breaks
+    group by bank_account_id, currency_code
+),
+
 continuity_checks as (
     select
         'bank_statement_continuity' as check_name,
-        bank_account_id || ' ' || currency_code as subject,
-        count(*) filter (where is_in_window) > 0
-        and count(*) filter (
-            where is_in_window
-            and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
-        ) = 0 as holds,
-        case
-            when count(*) filter (where is_in_window) = 0
-                then 'no statement since the payment date before (无对账单)'
-            else coalesce(
-                string_agg(
-                    to_char(statement_date, 'YYYY-MM-DD') || ' no. ' || sequence_number
-                    || ': opening differs from the closing before by ' || opening_difference_minor
-                    || ', lines from the balances by ' || movement_difference_minor
-                    || ' (余额不连续)',
-                    '; ' order by statement_date, sequence_number, file_id
-                ) filter (
-                    where is_in_window
-                    and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
-                ),
-                ''
-            )
-        end as detail,
-        cast(
-            count(*) filter (
-                where is_in_window
-                and (opening_difference_minor <> 0 or movement_difference_minor <> 0)
-            ) as text
-        ) as measured,
+        coalesce(bank_accounts.bank_account_id, account_breaks.bank_account_id) || ' '
+        || coalesce(bank_accounts.currency_code, account_breaks.currency_code) as subject,
+        bank_accounts.bank_account_id is not null
+        and coalesce(account_breaks.break_count, 0) = 0
+        and (
+            coalesce(account_breaks.statement_count, 0) > 0
+            or bank_accounts.statement_calendar = 'when_it_moves'
+        ) as holds,
+        concat_ws(
+            '; ',
+            case
+                when bank_accounts.bank_account_id is null
+                    then 'no account of ours has this number and currency (未知账户)'
+            end,
+            case
+                when coalesce(account_breaks.statement_count, 0) = 0
+                    and bank_accounts.statement_calendar is distinct from 'when_it_moves'
+                    then 'no statement since the payment date before (无对账单)'
+            end,
+            account_breaks.breaks
+        ) as detail,
+        cast(coalesce(account_breaks.break_count, 0) as text) as measured,
         '0' as expected
-    from statement_breaks
-    group by bank_account_id, currency_code
+    from bank_accounts
+    full join account_breaks
+        on bank_accounts.bank_account_id = account_breaks.bank_account_id
+        and bank_accounts.currency_code = account_breaks.currency_code
     union all
     -- Without any statement at all there is no account to be broken.
     select

@@ -1,8 +1,8 @@
 {#-
-    Bank lines with the channel and arrival group they belong to: by counterparty and reference
-    rules, never by amount. A line no rule names is `unclassified` and waits in bank suspense; so
-    does one whose reference names a date that is in no calendar (one bad text must not stop every
-    close).
+    Bank lines with the channel and arrival group they belong to: by account, counterparty and
+    reference rules, never by amount. A line no rule names is `unclassified` and waits in bank
+    suspense; so does one whose reference names a date that is in no calendar (one bad text must
+    not stop every close).
 -#}
 with statement_lines as (
     select
@@ -26,6 +26,7 @@ with statement_lines as (
 bank_line_rules as (
     select
         rule_no,
+        bank_account_id,
         line_kind,
         channel,
         counterparty_pattern,
@@ -46,6 +47,8 @@ ruled as (
         statement_lines.line_number,
         bank_line_rules.line_kind,
         bank_line_rules.channel,
+        substring(statement_lines.remittance_text, bank_line_rules.reference_pattern)
+            as reference_text,
         calendar_days.calendar_date as group_arrival_date,
         row_number() over (
             partition by statement_lines.file_id, statement_lines.line_number
@@ -54,6 +57,10 @@ ruled as (
     from statement_lines
     inner join bank_line_rules
         on (
+            bank_line_rules.bank_account_id is null
+            or statement_lines.bank_account_id = bank_line_rules.bank_account_id
+        )
+        and (
             bank_line_rules.counterparty_pattern is null
             or statement_lines.counterparty_name ~ bank_line_rules.counterparty_pattern
         )
@@ -90,6 +97,7 @@ final as (
         end as arrival_group_id,
         case when not statement_lines.is_return then ruled.group_arrival_date end
             as group_arrival_date,
+        case when not statement_lines.is_return then ruled.reference_text end as reference_text,
         statement_lines.counterparty_name,
         statement_lines.remittance_text,
         statement_lines.end_to_end_id,

@@ -3,10 +3,11 @@
 ) }}
 
 {#-
-    Our own book of the reserve account (银行日记账): what we expect the bank to show. Posted from
-    the channels' files and from payout attempts, never from the statement it is compared with.
-    One entry an arrival group and one an attempt; a group whose files net to nothing has none,
-    nor has the bank.
+    Our own book of each bank account (银行日记账): what we expect the bank to show. Posted from the
+    channels' files and from payout attempts, never from the statement it is compared with. One
+    entry an arrival group, one an accounting date of a channel that bills its cost apart, and one
+    each time a payout goes under way, fails or comes back; a group whose files net to nothing has
+    none, nor has the bank. An entry stands in the payment date that first knew of it.
 -#}
 with arrival_groups as (
     select
@@ -25,11 +26,27 @@ channel_terms as (
         accounting_date,
         channel,
         currency_code,
+        accrued_channel_cost_amount_minor,
         channel_amount_minor - channel_cost_amount_minor - brand_fee_amount_minor
         - adjustments_taken_amount_minor - fee_collections_amount_minor
         - recovery_fee_amount_minor as arrival_amount_minor
     from {{ ref('channel_terms') }}
     where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+),
+
+channel_cost_bills as (
+    select
+        channel,
+        bill_period,
+        bank_account_id
+    from {{ ref('channel_cost_bills') }}
+),
+
+calendar_days as (
+    select
+        calendar_date,
+        next_working_day
+    from {{ ref('calendar_days') }}
 ),
 
 instructions as (
@@ -46,8 +63,7 @@ attempts as (
         attempt_id,
         instruction_id,
         end_to_end_id,
-        batch_message_id,
-        submitted_on
+        batch_message_id
     from {{ source('payout', 'attempts') }}
 ),
 
@@ -61,45 +77,38 @@ attempt_events as (
     where business_date <= {{ payment_date() }}
 ),
 
--- Only what was submitted, or heard of, since the payment date before.
-attempts_of_date as (
-    select attempt_id
-    from attempts
-    where submitted_on > {{ previous_payment_date() }} and submitted_on <= {{ payment_date() }}
-    union
-    select attempt_id
-    from attempt_events
-    where business_date > {{ previous_payment_date() }}
+-- Another payment date has these already.
+known_entries as (
+    select bank_journal_entry_id
+    from {{ this }}
+    where
+        payment_date <> {{ payment_date() }}
+        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
 ),
 
-latest_events as (
+-- Only what was heard of lately; a statement that lands late tells of days before.
+attempts_of_date as (
+    select distinct attempt_id
+    from attempt_events
+    where business_date > {{ previous_payment_date() }} - 31
+),
+
+-- The money is under way, or it is not: what changes is an entry.
+attempt_states as (
     select
-        attempts_of_date.attempt_id,
+        attempt_events.attempt_id,
+        attempt_events.event_no,
         attempt_events.status,
         attempt_events.business_date,
-        row_number() over (
-            partition by attempts_of_date.attempt_id
-            order by attempt_events.event_no desc
-        ) as event_order
-    from attempts_of_date
-    inner join attempt_events on attempts_of_date.attempt_id = attempt_events.attempt_id
-),
-
-payouts as (
-    select
-        attempts.attempt_id,
-        attempts.end_to_end_id,
-        attempts.batch_message_id,
-        attempts.submitted_on,
-        instructions.statement_id,
-        instructions.currency_code,
-        instructions.amount_minor,
-        latest_events.status,
-        latest_events.business_date
-    from latest_events
-    inner join attempts on latest_events.attempt_id = attempts.attempt_id
-    inner join instructions on attempts.instruction_id = instructions.instruction_id
-    where latest_events.event_order = 1
+        attempt_events.status in ('submitted', 'accepted', 'paid', 'unknown') as is_under_way,
+        lag(
+            attempt_events.status in ('submitted', 'accepted', 'paid', 'unknown'), 1, false
+        ) over (
+            partition by attempt_events.attempt_id
+            order by attempt_events.event_no
+        ) as was_under_way
+    from attempt_events
+    inner join attempts_of_date on attempt_events.attempt_id = attempts_of_date.attempt_id
 ),
 
 -- Channels pay into, and payouts leave from, the client reserve of the currency.
@@ -114,6 +123,7 @@ reserve_accounts as (
 arrival_entries as (
     select
         'arrival:' || arrival_groups.arrival_group_id as bank_journal_entry_id,
+        reserve_accounts.bank_account_id,
         'channel_arrival' as entry_kind,
         'arrival:' || arrival_groups.arrival_group_id as match_key,
         arrival_groups.arrival_date as expected_on,
@@ -129,83 +139,115 @@ arrival_entries as (
         on arrival_groups.channel = channel_terms.channel
         and arrival_groups.currency_code = channel_terms.currency_code
         and arrival_groups.accounting_date = channel_terms.accounting_date
+    left join reserve_accounts
+        on arrival_groups.currency_code = reserve_accounts.currency_code
     group by
         arrival_groups.arrival_group_id, arrival_groups.arrival_date, arrival_groups.channel,
-        arrival_groups.currency_code
+        arrival_groups.currency_code, reserve_accounts.bank_account_id
+),
+
+-- Cost billed apart is owed date by date and charged in one line after its period.
+bill_periods as (
+    select
+        channel_terms.accounting_date,
+        channel_terms.channel,
+        channel_terms.currency_code,
+        channel_terms.accrued_channel_cost_amount_minor,
+        channel_cost_bills.bank_account_id,
+        case channel_cost_bills.bill_period
+            when 'week' then to_char(channel_terms.accounting_date, 'IYYY"W"IW')
+            when 'month' then to_char(channel_terms.accounting_date, 'YYYYMM')
+        end as bill_period_id,
+        case channel_cost_bills.bill_period
+            when 'week' then cast(date_trunc('week', channel_terms.accounting_date) as date) + 6
+            when 'month'
+                then cast(
+                    date_trunc('month', channel_terms.accounting_date)
+                    + interval '1 month - 1 day' as date
+                )
+        end as bill_period_ends_on
+    from channel_terms
+    left join channel_cost_bills on channel_terms.channel = channel_cost_bills.channel
+    where
+        channel_terms.accrued_channel_cost_amount_minor <> 0
+        and channel_terms.accounting_date + 1 > {{ previous_payment_date() }}
+        and channel_terms.accounting_date + 1 <= {{ payment_date() }}
+),
+
+period_fee_entries as (
+    select
+        'period_fee:' || bill_periods.channel || '-'
+        || to_char(bill_periods.accounting_date, 'YYYYMMDD') || '-' || bill_periods.currency_code
+            as bank_journal_entry_id,
+        bill_periods.bank_account_id,
+        'period_fee' as entry_kind,
+        'period_fee:' || bill_periods.channel || ':' || bill_periods.bill_period_id as match_key,
+        calendar_days.next_working_day as expected_on,
+        bill_periods.channel,
+        cast(null as text) as arrival_group_id,
+        cast(null as text) as batch_message_id,
+        cast(null as text) as attempt_id,
+        cast(null as text) as statement_id,
+        bill_periods.currency_code,
+        -bill_periods.accrued_channel_cost_amount_minor as amount_minor
+    from bill_periods
+    left join calendar_days on bill_periods.bill_period_ends_on = calendar_days.calendar_date
 ),
 
 payout_entries as (
     select
-        'payout:' || attempt_id as bank_journal_entry_id,
-        'payout' as entry_kind,
-        'batch:' || batch_message_id as match_key,
-        submitted_on as expected_on,
-        cast(null as text) as channel,
-        cast(null as text) as arrival_group_id,
-        batch_message_id,
-        attempt_id,
-        statement_id,
-        currency_code,
-        -amount_minor as amount_minor
-    from payouts
-    where submitted_on > {{ previous_payment_date() }}
-        and submitted_on <= {{ payment_date() }}
-        and status in ('submitted', 'accepted', 'paid', 'unknown', 'returned')
-),
-
--- Booked on an earlier date as under way, and the bank refused it since: the expectation is taken
--- back.
-failed_entries as (
-    select
-        'payout_failed:' || attempt_id as bank_journal_entry_id,
-        'payout_failed' as entry_kind,
-        'batch:' || batch_message_id as match_key,
-        business_date as expected_on,
-        cast(null as text) as channel,
-        cast(null as text) as arrival_group_id,
-        batch_message_id,
-        attempt_id,
-        statement_id,
-        currency_code,
-        amount_minor
-    from payouts
-    where submitted_on <= {{ previous_payment_date() }}
-        and status = 'failed'
-        and business_date > {{ previous_payment_date() }}
-),
-
-return_entries as (
-    select
-        'payout_return:' || attempt_id as bank_journal_entry_id,
-        'payout_return' as entry_kind,
-        'return:' || end_to_end_id as match_key,
-        business_date as expected_on,
-        cast(null as text) as channel,
-        cast(null as text) as arrival_group_id,
-        batch_message_id,
-        attempt_id,
-        statement_id,
-        currency_code,
-        amount_minor
-    from payouts
-    where status = 'returned' and business_date > {{ previous_payment_date() }}
+        case
+            when attempt_states.is_under_way then 'payout'
+            when attempt_states.status = 'returned' then 'payout_return'
+            else 'payout_failed'
+        end as entry_kind,
+        attempt_states.attempt_id,
+        attempt_states.event_no,
+        attempt_states.business_date,
+        attempts.end_to_end_id,
+        attempts.batch_message_id,
+        instructions.statement_id,
+        instructions.currency_code,
+        case when attempt_states.is_under_way then -1 else 1 end * instructions.amount_minor
+            as amount_minor
+    from attempt_states
+    inner join attempts on attempt_states.attempt_id = attempts.attempt_id
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+    where attempt_states.is_under_way is distinct from attempt_states.was_under_way
 ),
 
 entries as (
     select * from arrival_entries
     union all
-    select * from payout_entries
+    select * from period_fee_entries
     union all
-    select * from failed_entries
-    union all
-    select * from return_entries
+    select
+        payout_entries.entry_kind || ':' || payout_entries.attempt_id || ':'
+        || payout_entries.event_no as bank_journal_entry_id,
+        reserve_accounts.bank_account_id,
+        payout_entries.entry_kind,
+        case
+            when payout_entries.entry_kind = 'payout_return'
+                then 'return:' || payout_entries.end_to_end_id
+            else 'batch:' || payout_entries.batch_message_id
+        end as match_key,
+        payout_entries.business_date as expected_on,
+        cast(null as text) as channel,
+        cast(null as text) as arrival_group_id,
+        payout_entries.batch_message_id,
+        payout_entries.attempt_id,
+        payout_entries.statement_id,
+        payout_entries.currency_code,
+        payout_entries.amount_minor
+    from payout_entries
+    left join reserve_accounts on payout_entries.currency_code = reserve_accounts.currency_code
 ),
 
 final as (
     select
         {{ payment_date() }} as payment_date,
         entries.bank_journal_entry_id,
-        reserve_accounts.bank_account_id,
+        entries.bank_account_id,
         entries.entry_kind,
         entries.match_key,
         entries.expected_on,
@@ -217,8 +259,9 @@ final as (
         entries.currency_code,
         entries.amount_minor
     from entries
-    left join reserve_accounts on entries.currency_code = reserve_accounts.currency_code
-    where entries.amount_minor <> 0
+    left join known_entries
+        on entries.bank_journal_entry_id = known_entries.bank_journal_entry_id
+    where entries.amount_minor <> 0 and known_entries.bank_journal_entry_id is null
 )
 
 select * from final

@@ -39,7 +39,8 @@ channel_terms as (
         channel_cost_amount_minor,
         brand_fee_amount_minor,
         fee_collections_amount_minor,
-        recovery_fee_amount_minor
+        recovery_fee_amount_minor,
+        accrued_channel_cost_amount_minor
     from {{ ref('channel_terms') }}
     where accounting_date = {{ accounting_date() }}
 ),
@@ -133,9 +134,24 @@ bank_lines as (
         amount_minor,
         line_kind,
         channel,
-        arrival_group_id
+        arrival_group_id,
+        end_to_end_id,
+        coalesce(batch_message_id, reference_text) as batch_message_id
     from {{ ref('int_bank__classified_lines') }}
     where booked_on = {{ accounting_date() }}
+),
+
+-- The ledger account a bank account's lines are booked on. An account nobody knows has none, which
+-- the contract refuses.
+bank_ledger_accounts as (
+    select
+        bank_account_id,
+        case account_kind
+            when 'client_reserve' then 'client_reserve_bank'
+            when 'fee' then 'fee_bank'
+            when 'own_funds' then 'own_funds_bank'
+        end as ledger_account
+    from {{ ref('bank_accounts') }}
 ),
 
 bank_line_details as (
@@ -153,7 +169,8 @@ attempts as (
     select
         attempt_id,
         instruction_id,
-        end_to_end_id
+        end_to_end_id,
+        batch_message_id
     from {{ source('payout', 'attempts') }}
 ),
 
@@ -305,6 +322,13 @@ channel_term_amounts as (
     union all
     select channel, currency_code, 'recovery_fee' as term, recovery_fee_amount_minor as amount_minor
     from channel_terms
+    union all
+    select
+        channel,
+        currency_code,
+        'accrued_channel_cost' as term,
+        accrued_channel_cost_amount_minor as amount_minor
+    from channel_terms
 ),
 
 channel_term_events as (
@@ -321,11 +345,19 @@ channel_term_events as (
         case
             when channel_term_amounts.term in ('channel_cost', 'brand_fee')
                 then channel_term_amounts.term
+            when channel_term_amounts.term = 'accrued_channel_cost' then 'channel_cost'
             else 'other_channel_fees'
         end as debit_account,
         channel_term_amounts.channel as debit_subledger_id,
-        'channel_receivable' as credit_account,
-        arrival_groups.arrival_group_id as credit_subledger_id,
+        case
+            when channel_term_amounts.term = 'accrued_channel_cost' then 'accrued_channel_cost'
+            else 'channel_receivable'
+        end as credit_account,
+        case
+            when channel_term_amounts.term = 'accrued_channel_cost'
+                then channel_term_amounts.channel
+            else arrival_groups.arrival_group_id
+        end as credit_subledger_id,
         false as is_catch_up,
         cast(null as text) as file_id,
         cast(null as integer) as line_number
@@ -545,16 +577,93 @@ item_action_events as (
     from item_actions
 ),
 
+-- A debit that names none of its payouts is its whole batch, when that is what it amounts to.
+unnamed_debits as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.amount_minor,
+        bank_lines.batch_message_id
+    from bank_lines
+    where
+        bank_lines.line_kind = 'payout_debit'
+        and bank_lines.end_to_end_id is null
+        and not exists (
+            select 1
+            from bank_line_details
+            where bank_line_details.file_id = bank_lines.file_id
+                and bank_line_details.line_number = bank_lines.line_number
+                and bank_line_details.end_to_end_id is not null
+        )
+),
+
+latest_events as (
+    select
+        events.attempt_id,
+        events.status,
+        row_number() over (partition by events.attempt_id order by events.event_no desc)
+            as event_order
+    from {{ source('payout', 'attempt_events') }} as events
+    inner join attempts on events.attempt_id = attempts.attempt_id
+    inner join unnamed_debits on attempts.batch_message_id = unnamed_debits.batch_message_id
+    where events.business_date <= {{ accounting_date() }}
+),
+
+batch_payouts as (
+    select
+        unnamed_debits.file_id,
+        unnamed_debits.line_number,
+        attempts.attempt_id,
+        -instructions.amount_minor as amount_minor,
+        instructions.account_id,
+        sum(-instructions.amount_minor) over (
+            partition by unnamed_debits.file_id, unnamed_debits.line_number
+        ) = unnamed_debits.amount_minor as is_whole_batch
+    from unnamed_debits
+    inner join attempts on unnamed_debits.batch_message_id = attempts.batch_message_id
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+    inner join latest_events
+        on attempts.attempt_id = latest_events.attempt_id
+        and latest_events.event_order = 1
+    where latest_events.status in ('submitted', 'accepted', 'unknown', 'paid', 'returned')
+),
+
 known_payout_details as (
     select
         bank_line_details.file_id,
         bank_line_details.line_number,
-        bank_line_details.detail_number,
+        'detail ' || bank_line_details.detail_number as part,
         bank_line_details.amount_minor,
         instructions.account_id
     from bank_line_details
     inner join attempts on bank_line_details.end_to_end_id = attempts.end_to_end_id
     inner join instructions on attempts.instruction_id = instructions.instruction_id
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        'payout' as part,
+        bank_lines.amount_minor,
+        instructions.account_id
+    from bank_lines
+    inner join attempts on bank_lines.end_to_end_id = attempts.end_to_end_id
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+    where not exists (
+        select 1
+        from bank_line_details
+        where bank_line_details.file_id = bank_lines.file_id
+            and bank_line_details.line_number = bank_lines.line_number
+            and bank_line_details.end_to_end_id is not null
+    )
+    union all
+    select
+        file_id,
+        line_number,
+        'payout ' || attempt_id as part,
+        amount_minor,
+        account_id
+    from batch_payouts
+    where is_whole_batch
 ),
 
 -- A payout batch is one bank line and many payouts; what its details do not explain is suspense.
@@ -578,7 +687,7 @@ bank_line_parts as (
         bank_lines.line_number,
         bank_lines.bank_account_id,
         bank_lines.currency_code,
-        'detail ' || known_payout_details.detail_number as part,
+        known_payout_details.part,
         bank_lines.line_kind,
         cast(null as text) as channel,
         cast(null as text) as arrival_group_id,
@@ -614,30 +723,40 @@ bank_line_parts as (
 
 bank_events as (
     select
-        'bank_' || line_kind as event_type,
-        'BANK:' || file_id || ':' || line_number || ':' || part as posting_id,
-        'BANK-' || file_id || '-' || line_number as voucher_id,
-        file_id || ':' || line_number as source_id,
-        channel,
+        'bank_' || bank_line_parts.line_kind as event_type,
+        'BANK:' || bank_line_parts.file_id || ':' || bank_line_parts.line_number || ':'
+        || bank_line_parts.part as posting_id,
+        'BANK-' || bank_line_parts.file_id || '-' || bank_line_parts.line_number as voucher_id,
+        bank_line_parts.file_id || ':' || bank_line_parts.line_number as source_id,
+        bank_line_parts.channel,
         cast(null as text) as settlement_mode,
-        currency_code,
-        amount_minor,
-        'client_reserve_bank' as debit_account,
-        bank_account_id as debit_subledger_id,
+        bank_line_parts.currency_code,
+        bank_line_parts.amount_minor,
+        bank_ledger_accounts.ledger_account as debit_account,
+        bank_line_parts.bank_account_id as debit_subledger_id,
         case
-            when line_kind = 'channel_arrival' then 'channel_receivable'
-            when line_kind in ('payout_debit', 'payout_return') then 'payouts_in_transit'
+            when bank_line_parts.line_kind = 'channel_arrival' then 'channel_receivable'
+            when bank_line_parts.line_kind in ('payout_debit', 'payout_return')
+                then 'payouts_in_transit'
+            when bank_line_parts.line_kind = 'period_fee' then 'accrued_channel_cost'
+            when bank_line_parts.line_kind in ('bank_charge', 'bank_interest')
+                then 'bank_charges_and_interest'
             else 'bank_suspense'
         end as credit_account,
         case
-            when line_kind = 'channel_arrival' then arrival_group_id
-            when line_kind in ('payout_debit', 'payout_return') then account_id
-            else bank_account_id
+            when bank_line_parts.line_kind = 'channel_arrival'
+                then bank_line_parts.arrival_group_id
+            when bank_line_parts.line_kind in ('payout_debit', 'payout_return')
+                then bank_line_parts.account_id
+            when bank_line_parts.line_kind = 'period_fee' then bank_line_parts.channel
+            else bank_line_parts.bank_account_id
         end as credit_subledger_id,
         false as is_catch_up,
-        file_id,
-        line_number
+        bank_line_parts.file_id,
+        bank_line_parts.line_number
     from bank_line_parts
+    left join bank_ledger_accounts
+        on bank_line_parts.bank_account_id = bank_ledger_accounts.bank_account_id
 ),
 
 payout_events as (

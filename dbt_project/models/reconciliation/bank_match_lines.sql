@@ -4,26 +4,65 @@
 
 {#-
     Which lines of the bank's statement and which entries of the bank journal (银行日记账) belong
-    together, one row an item: paired on the arrival group, the payout batch or the returned
-    payout's end-to-end id, never on the amount. What one side lacks stays open and is offered
-    again on the next payment date.
+    together, one row an item: paired on the arrival group, the payout batch, the returned payout's
+    end-to-end id or the fee period, never on the amount. An item is a bank line, one payout of a
+    bank line that returns several, or an entry of the journal. A match is closed when both sides
+    are there and equal; until then its items are offered again on the next payment date, with what
+    they are short. The balance equation reads each channel's arrival from here.
 -#}
-with bank_lines as (
+with open_before as (
+    select
+        match_key,
+        side,
+        item_id,
+        bank_account_id,
+        item_date,
+        booking_date,
+        item_kind,
+        channel,
+        arrival_group_id,
+        group_arrival_date,
+        file_id,
+        line_number,
+        currency_code,
+        amount_minor
+    from {{ this }}
+    where payment_date = {{ previous_payment_date() }} and is_open
+),
+
+-- Items that another payment date has first seen; a line that landed late is in the first date
+-- that was computed with it, and stays there.
+known_items as (
+    select
+        side,
+        item_id
+    from {{ this }}
+    where
+        payment_date <> {{ payment_date() }}
+        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
+        and is_new
+),
+
+bank_lines as (
     select
         file_id,
         line_number,
         bank_account_id,
         statement_date,
+        booking_date,
         currency_code,
         amount_minor,
         line_kind,
         channel,
         arrival_group_id,
-        remittance_text,
+        group_arrival_date,
+        reference_text,
         end_to_end_id,
         batch_message_id
     from {{ ref('int_bank__classified_lines') }}
-    where statement_date > {{ previous_payment_date() }}
+    where
+        booked_on > {{ previous_payment_date() }} - 62
+        and statement_date > {{ previous_payment_date() }} - 62
         and statement_date <= {{ payment_date() }}
 ),
 
@@ -31,19 +70,18 @@ line_details as (
     select
         file_id,
         line_number,
-        end_to_end_id,
-        row_number() over (
-            partition by file_id, line_number
-            order by detail_number
-        ) as detail_order
+        detail_number,
+        amount_minor,
+        end_to_end_id
     from {{ ref('stg_bank__line_details') }}
-    where booked_on > {{ previous_payment_date() }} - 1
+    where booked_on > {{ previous_payment_date() }} - 62
 ),
 
 bank_journal as (
     select
         bank_journal_entry_id,
         bank_account_id,
+        entry_kind,
         match_key,
         expected_on,
         channel,
@@ -54,49 +92,118 @@ bank_journal as (
     where payment_date = {{ payment_date() }}
 ),
 
-open_before as (
+attempts as (
     select
-        match_key,
-        side,
-        item_id,
-        bank_account_id,
-        item_date,
-        channel,
-        arrival_group_id,
-        currency_code,
-        amount_minor
-    from {{ this }}
-    where payment_date = {{ previous_payment_date() }} and is_open
+        end_to_end_id,
+        batch_message_id
+    from {{ source('payout', 'attempts') }}
+    where submitted_on > {{ previous_payment_date() }} - 62
 ),
 
-items as (
+first_details as (
     select
+        file_id,
+        line_number,
+        end_to_end_id,
+        row_number() over (
+            partition by file_id, line_number
+            order by detail_number
+        ) as detail_order
+    from line_details
+    where end_to_end_id is not null
+),
+
+-- A debit is named by its batch; a bank that does not name it names a payout of it.
+debits as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
         coalesce(
-            case bank_lines.line_kind
-                when 'channel_arrival' then 'arrival:' || bank_lines.arrival_group_id
-                when 'payout_debit'
-                    then 'batch:' || coalesce(
-                        bank_lines.batch_message_id,
-                        substring(bank_lines.remittance_text, '^PAYOUT (.+)$')
-                    )
-                when 'payout_return'
-                    then 'return:' || coalesce(bank_lines.end_to_end_id, line_details.end_to_end_id)
-            end,
-            'line:' || bank_lines.file_id || ':' || bank_lines.line_number
-        ) as match_key,
-        'bank' as side,
+            bank_lines.batch_message_id,
+            bank_lines.reference_text,
+            attempts.batch_message_id
+        ) as batch_message_id
+    from bank_lines
+    left join first_details
+        on bank_lines.file_id = first_details.file_id
+        and bank_lines.line_number = first_details.line_number
+        and first_details.detail_order = 1
+    left join attempts
+        on coalesce(bank_lines.end_to_end_id, first_details.end_to_end_id)
+        = attempts.end_to_end_id
+    where bank_lines.line_kind = 'payout_debit'
+),
+
+line_items as (
+    select
+        bank_lines.*,
         bank_lines.file_id || ':' || bank_lines.line_number as item_id,
+        case bank_lines.line_kind
+            when 'channel_arrival' then 'arrival:' || bank_lines.arrival_group_id
+            when 'payout_debit' then 'batch:' || debits.batch_message_id
+            when 'payout_return' then 'return:' || bank_lines.end_to_end_id
+            when 'period_fee'
+                then 'period_fee:' || bank_lines.channel || ':' || bank_lines.reference_text
+        end as match_key
+    from bank_lines
+    left join debits
+        on bank_lines.file_id = debits.file_id
+        and bank_lines.line_number = debits.line_number
+    where
+        bank_lines.line_kind <> 'payout_return'
+        or not exists (
+            select 1
+            from line_details
+            where line_details.file_id = bank_lines.file_id
+                and line_details.line_number = bank_lines.line_number
+        )
+    union all
+    -- Payouts come back one by one, also where the bank books them in one line.
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
         bank_lines.bank_account_id,
-        bank_lines.statement_date as item_date,
+        bank_lines.statement_date,
+        bank_lines.booking_date,
+        bank_lines.currency_code,
+        line_details.amount_minor,
+        bank_lines.line_kind,
         bank_lines.channel,
         bank_lines.arrival_group_id,
-        bank_lines.currency_code,
-        bank_lines.amount_minor
+        bank_lines.group_arrival_date,
+        bank_lines.reference_text,
+        line_details.end_to_end_id,
+        bank_lines.batch_message_id,
+        bank_lines.file_id || ':' || bank_lines.line_number || ':' || line_details.detail_number
+            as item_id,
+        'return:' || coalesce(line_details.end_to_end_id, bank_lines.end_to_end_id) as match_key
     from bank_lines
-    left join line_details
+    inner join line_details
         on bank_lines.file_id = line_details.file_id
         and bank_lines.line_number = line_details.line_number
-        and line_details.detail_order = 1
+    where bank_lines.line_kind = 'payout_return'
+),
+
+new_items as (
+    select
+        coalesce(line_items.match_key, 'line:' || line_items.item_id) as match_key,
+        'bank' as side,
+        line_items.item_id,
+        line_items.bank_account_id,
+        line_items.statement_date as item_date,
+        line_items.booking_date,
+        line_items.line_kind as item_kind,
+        line_items.channel,
+        line_items.arrival_group_id,
+        line_items.group_arrival_date,
+        line_items.file_id,
+        line_items.line_number,
+        line_items.currency_code,
+        line_items.amount_minor
+    from line_items
+    left join known_items
+        on known_items.side = 'bank' and line_items.item_id = known_items.item_id
+    where known_items.item_id is null
     union all
     select
         match_key,
@@ -104,42 +211,100 @@ items as (
         bank_journal_entry_id as item_id,
         bank_account_id,
         expected_on as item_date,
+        cast(null as date) as booking_date,
+        entry_kind as item_kind,
         channel,
         arrival_group_id,
+        cast(null as date) as group_arrival_date,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number,
         currency_code,
         amount_minor
     from bank_journal
+),
+
+-- A line that waits without a rule is read again by the rules of now.
+carried_items as (
+    select
+        coalesce(line_items.match_key, open_before.match_key) as match_key,
+        open_before.side,
+        open_before.item_id,
+        open_before.bank_account_id,
+        open_before.item_date,
+        open_before.booking_date,
+        coalesce(line_items.line_kind, open_before.item_kind) as item_kind,
+        coalesce(line_items.channel, open_before.channel) as channel,
+        coalesce(line_items.arrival_group_id, open_before.arrival_group_id) as arrival_group_id,
+        coalesce(line_items.group_arrival_date, open_before.group_arrival_date)
+            as group_arrival_date,
+        open_before.file_id,
+        open_before.line_number,
+        open_before.currency_code,
+        open_before.amount_minor
+    from open_before
+    left join line_items
+        on open_before.side = 'bank'
+        and open_before.item_kind = 'unclassified'
+        and open_before.item_id = line_items.item_id
+),
+
+items as (
+    select
+        new_items.*,
+        true as is_new
+    from new_items
     union all
     select
-        match_key,
-        side,
-        item_id,
-        bank_account_id,
-        item_date,
-        channel,
-        arrival_group_id,
-        currency_code,
-        amount_minor
-    from open_before
+        carried_items.*,
+        false as is_new
+    from carried_items
+),
+
+-- What the bank books of its own, nobody expects: a rule closes it.
+compared as (
+    select
+        items.*,
+        count(*) filter (where side = 'bank') over same_match as bank_count,
+        count(*) filter (where side = 'journal') over same_match as journal_count,
+        sum(case side when 'bank' then amount_minor else -amount_minor end) over same_match
+            as variance_minor
+    from items
+    window same_match as (partition by match_key, bank_account_id, currency_code)
+),
+
+settled as (
+    select
+        compared.*,
+        case
+            when item_kind in ('bank_charge', 'bank_interest') then 'rule'
+            when variance_minor = 0 and bank_count > 0 and journal_count > 0 then 'match'
+            when variance_minor = 0 then 'offset'
+        end as settled_by
+    from compared
 ),
 
 final as (
     select
         {{ payment_date() }} as payment_date,
-        match_key || '/' || currency_code as match_id,
+        match_key || '/' || bank_account_id || '/' || currency_code as match_id,
         match_key,
         side,
         item_id,
         bank_account_id,
         item_date,
+        booking_date,
+        item_kind,
         channel,
         arrival_group_id,
+        group_arrival_date,
+        file_id,
+        line_number,
         currency_code,
         amount_minor,
-        count(*) filter (where side = 'bank') over same_match = 0
-        or count(*) filter (where side = 'journal') over same_match = 0 as is_open
-    from items
-    window same_match as (partition by match_key, currency_code)
+        is_new,
+        settled_by,
+        settled_by is null as is_open
+    from settled
 )
 
 select * from final

@@ -1,5 +1,6 @@
--- Every line the bank wrote since the payment date before, and every entry of the bank journal
--- (银行日记账), stands in exactly one match of the date: matching neither loses nor doubles an item.
+-- Every line the bank wrote since the payment date before stands in this payment date's matches,
+-- or first in another's, with its whole amount; every entry of the bank journal (银行日记账) of the
+-- date stands in exactly one match: matching neither loses nor doubles an item.
 {{ config(tags=['payment', 'outcomes']) }}
 
 with items as (
@@ -19,15 +20,26 @@ with items as (
     where payment_date = {{ payment_date() }}
 ),
 
+-- A line in parts (payouts returned together) is as long as its parts are.
 match_lines as (
     select
         side,
-        item_id,
-        count(*) as line_count,
+        case side when 'bank' then file_id || ':' || line_number else item_id end as item_id,
+        count(*) - count(distinct item_id) as double_count,
         sum(amount_minor) as amount_minor
     from {{ ref('bank_match_lines') }}
+    where
+        is_new
+        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
+    group by side, case side when 'bank' then file_id || ':' || line_number else item_id end
+),
+
+all_match_lines as (
+    select
+        side,
+        amount_minor
+    from {{ ref('bank_match_lines') }}
     where payment_date = {{ payment_date() }}
-    group by side, item_id
 ),
 
 matches as (
@@ -42,7 +54,7 @@ match_line_totals as (
     select
         coalesce(sum(amount_minor) filter (where side = 'bank'), 0) as bank_amount_minor,
         coalesce(sum(amount_minor) filter (where side = 'journal'), 0) as journal_amount_minor
-    from match_lines
+    from all_match_lines
 )
 
 select
@@ -52,7 +64,7 @@ select
     match_lines.amount_minor as matched_amount_minor
 from items
 left join match_lines on items.side = match_lines.side and items.item_id = match_lines.item_id
-where match_lines.line_count is distinct from 1
+where match_lines.double_count is distinct from 0
     or match_lines.amount_minor is distinct from items.amount_minor
 union all
 select

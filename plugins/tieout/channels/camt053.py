@@ -28,7 +28,16 @@ from tieout.channels.model import (
 )
 from tieout.secrets import mask_name
 
-__all__ = ["DETAILS_TABLE", "LINES_TABLE", "STATEMENTS_TABLE", "parse", "safe_xml"]
+__all__ = [
+    "DETAILS_TABLE",
+    "DETAIL_SCHEMA",
+    "LINES_TABLE",
+    "LINE_SCHEMA",
+    "STATEMENTS_TABLE",
+    "STATEMENT_SCHEMA",
+    "parse",
+    "safe_xml",
+]
 
 STATEMENTS_TABLE = "bank_statements"
 LINES_TABLE = "bank_statement_lines"
@@ -40,7 +49,7 @@ _ENTRY_STATES = ("BOOK", "PDNG", "INFO", "FUTR")
 # A returned transfer by its ISO bank transaction code: PMNT/ICDT/RRTN and its like.
 _RETURN_SUB_FAMILIES = ("RRTN", "RRCT", "UPCT")
 
-_STATEMENT_SCHEMA = {
+STATEMENT_SCHEMA = {
     "line_number": pl.Int32,
     "statement_id": pl.String,
     "bank_account_id": pl.String,
@@ -51,7 +60,7 @@ _STATEMENT_SCHEMA = {
     "closing_balance_minor": pl.Int64,
     "entry_count": pl.Int32,
 }
-_LINE_SCHEMA = {
+LINE_SCHEMA = {
     "line_number": pl.Int32,
     "statement_id": pl.String,
     "bank_account_id": pl.String,
@@ -70,7 +79,7 @@ _LINE_SCHEMA = {
     "batch_message_id": pl.String,
     "detail_count": pl.Int32,
 }
-_DETAIL_SCHEMA = {
+DETAIL_SCHEMA = {
     "line_number": pl.Int32,
     "detail_number": pl.Int32,
     "amount_minor": pl.Int64,
@@ -104,12 +113,12 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
         findings = reader.bad_rows or [file_problem("missing_element", "there is no Stmt")]
         return ParsedFile({}, 0, None, bad_rows=tuple(findings))
     dates = {row["statement_date"] for row in reader.statements}
-    lines = pl.DataFrame(reader.lines, schema=_LINE_SCHEMA, orient="row")
+    lines = pl.DataFrame(reader.lines, schema=LINE_SCHEMA, orient="row")
     return ParsedFile(
         frames={
-            STATEMENTS_TABLE: pl.DataFrame(reader.statements, schema=_STATEMENT_SCHEMA),
+            STATEMENTS_TABLE: pl.DataFrame(reader.statements, schema=STATEMENT_SCHEMA),
             LINES_TABLE: lines,
-            DETAILS_TABLE: pl.DataFrame(reader.details, schema=_DETAIL_SCHEMA),
+            DETAILS_TABLE: pl.DataFrame(reader.details, schema=DETAIL_SCHEMA),
         },
         row_count=len(lines),
         accounting_date=dates.pop() if len(dates) == 1 else None,

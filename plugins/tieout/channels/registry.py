@@ -10,6 +10,7 @@ from datetime import date, datetime
 from tieout.channels import (
     alipay_trade_bill,
     camt053,
+    mt940,
     platform_csv,
     unionpay_acomn,
     unionpay_aerrn,
@@ -129,6 +130,14 @@ _PATTERNS = (
         "camt053",
         parser=camt053.parse,
         template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:sta|txt)",
+        "%Y%m%d",
+        "bank",
+        "mt940",
+        parser=mt940.parse,
+        template="bank/{date:%Y%m%d}/mt940_…_{date:%Y%m%d}_….sta",
     ),
 )
 

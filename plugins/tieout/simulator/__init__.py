@@ -4,7 +4,7 @@
 ``tieout.simulator.bank`` is the bank that sends statements as the days go by.
 """
 
-from tieout.simulator.engine import SimulationReport, simulate
+from tieout.simulator.engine import Funds, SimulationReport, simulate
 from tieout.simulator.injections import INJECTIONS
 
-__all__ = ["INJECTIONS", "SimulationReport", "simulate"]
+__all__ = ["INJECTIONS", "Funds", "SimulationReport", "simulate"]

@@ -80,7 +80,9 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
             channel_file=pl.lit(path),
             channel_line=pl.int_range(FIRST_DATA_LINE, pl.len() + FIRST_DATA_LINE, dtype=pl.Int64),
         ),
-        net_amount_minor=int(amounts.sum()) + int(fees.sum()),
+        # reference.channels: cost_billing = billed_apart.
+        net_amount_minor=int(amounts.sum()),
+        billed_cost_minor=-int(fees.sum()),
     )
 
 

@@ -1,19 +1,22 @@
-"""The simulated client-reserve bank: its own books, and the camt.053 statements it sends.
+"""The simulated bank: its own books, and the statements it sends: camt.053 of the client reserve,
+MT940 of the fee account.
 
 The bank's state is one JSON file beside the truth. Statements are sent in order and each opens
 with the closing balance of the one sent before, so the chain of balances never breaks, whether
 payouts happen in between, late or never. A statement is written once and never rewritten. No
 clock is read: creation times follow from the statement's date and number.
 
-Format: camt.053.001.08 (ISO 20022 BankToCustomerStatementV08).
+Formats: camt.053.001.08 (ISO 20022 BankToCustomerStatementV08), and SWIFT MT940 with a structured
+`:86:`. The fee account sends a statement only when it moves.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -22,6 +25,7 @@ from tieout.errors import TieoutError
 from tieout.simulator.store import open_store
 
 BANK_ACCOUNT_ID = "6600100200300400"
+FEE_ACCOUNT_ID = "6600100200300418"
 CURRENCY_CODE = "CNY"
 ACCOUNT_OWNER = "示例支付有限公司客户备付金"
 SERVICER_NAME = "示例备付金存管银行"
@@ -41,7 +45,11 @@ class BankLineDetail:
 
 @dataclass(frozen=True)
 class BankLine:
-    """One booked entry; ``amount_minor`` in fen, positive = credit to our account."""
+    """One booked entry; ``amount_minor`` in fen, positive = credit to our account.
+
+    ``kind`` and ``about`` are for the truth: what the line is, and of which arrival group, batch,
+    payout or period.
+    """
 
     amount_minor: int
     counterparty_name: str
@@ -49,6 +57,11 @@ class BankLine:
     details: tuple[BankLineDetail, ...] = ()
     batch_message_id: str | None = None
     is_return: bool = False
+    kind: str = "unclassified"
+    about: str = ""
+
+
+Plan = Sequence[tuple[date, Sequence[BankLine], int]]
 
 
 def exists(truth_dir: Path) -> bool:
@@ -60,7 +73,11 @@ def open_books(
     truth_dir: Path,
     fingerprint: str,
     opening_balance_minor: int,
-    planned: Sequence[tuple[date, Sequence[BankLine], int]],
+    planned: Plan,
+    *,
+    fee_opening_minor: int = 0,
+    fee_planned: Plan = (),
+    returns_per_batch: int = 0,
 ) -> None:
     """Open the bank's books, or keep them where the same simulation opened them before.
 
@@ -70,6 +87,9 @@ def open_books(
         opening_balance_minor: Balance before the first statement, fen.
         planned: Per arrival date: the date, its lines, and by how much its opening balance is
             shifted (an injected gap; 0 in an honest bank).
+        fee_opening_minor: Balance of the fee account before its first statement, fen.
+        fee_planned: The same for the fee account.
+        returns_per_batch: How many payouts of each payment file come back.
 
     Raises:
         TieoutError: another simulation's books lie there.
@@ -79,20 +99,36 @@ def open_books(
         return
     state = {
         "fingerprint": fingerprint,
-        "bank_account_id": BANK_ACCOUNT_ID,
+        "returns_per_batch": returns_per_batch,
+        **_account(BANK_ACCOUNT_ID, "camt053", opening_balance_minor, planned),
+        "fee_account": _account(FEE_ACCOUNT_ID, "mt940", fee_opening_minor, fee_planned),
+    }
+    _save(truth_dir, state)
+
+
+def _account(
+    bank_account_id: str, statement_format: str, opening_minor: int, planned: Plan
+) -> dict[str, Any]:
+    """Return the books of one account before its first statement."""
+    return {
+        "bank_account_id": bank_account_id,
+        "format": statement_format,
         "currency_code": CURRENCY_CODE,
-        "opening_balance_minor": opening_balance_minor,
+        "opening_balance_minor": opening_minor,
         "planned": [
-            {
-                "statement_date": day.isoformat(),
-                "opening_shift_minor": shift,
-                "lines": [asdict(line) for line in lines],
-            }
+            _planned(day, lines, shift)
             for day, lines, shift in sorted(planned, key=lambda plan: plan[0])
         ],
         "sent": [],
     }
-    _save(truth_dir, state)
+
+
+def _planned(day: date, lines: Sequence[BankLine], shift: int = 0) -> dict[str, Any]:
+    return {
+        "statement_date": day.isoformat(),
+        "opening_shift_minor": shift,
+        "lines": [asdict(line) for line in lines],
+    }
 
 
 def require_same_simulation(truth_dir: Path, fingerprint: str) -> None:
@@ -118,13 +154,14 @@ def deliver(inbox: Path | str, truth_dir: Path, through: date) -> list[str]:
     """
     state = _load(truth_dir)
     written = []
-    for plan in state["planned"]:
-        day = date.fromisoformat(plan["statement_date"])
-        if day > through or _last_sent_date(state) >= day:
-            continue
-        lines = [_line_from_json(line) for line in plan["lines"]]
-        shift = int(plan["opening_shift_minor"])
-        written.append(_send(inbox, state, day, lines, opening_shift_minor=shift))
+    for account in (state, state["fee_account"]):
+        for plan in account["planned"]:
+            day = date.fromisoformat(plan["statement_date"])
+            if day > through or _last_sent_date(account) >= day:
+                continue
+            lines = [_line_from_json(line) for line in plan["lines"]]
+            shift = int(plan["opening_shift_minor"])
+            written.append(_send(inbox, account, day, lines, opening_shift_minor=shift))
     if written:
         _save(truth_dir, state)
     return written
@@ -151,6 +188,41 @@ def write_statement(
     path = _send(inbox, state, max(on, _last_sent_date(state)), lines, reference=reference)
     _save(truth_dir, state)
     return path
+
+
+def plan_morning(truth_dir: Path, day: date, lines: Sequence[BankLine], reference: str) -> None:
+    """Have the reserve's next morning statement, of ``day``, carry ``lines`` too; once a reference.
+
+    Where that morning is sent already, the lines come with the first one after it.
+    """
+    state = _load(truth_dir)
+    known = state.setdefault("planned_references", [])
+    if reference in known:
+        return
+    known.append(reference)
+    last = _last_sent_date(state)
+    later = [
+        plan
+        for plan in state["planned"]
+        if date.fromisoformat(plan["statement_date"]) >= day
+        and date.fromisoformat(plan["statement_date"]) > last
+    ]
+    if later and (later[0]["statement_date"] == day.isoformat() or last >= day):
+        later[0]["lines"] += [asdict(line) for line in lines]
+    else:
+        state["planned"].append(_planned(max(day, last + timedelta(days=1)), lines))
+        state["planned"].sort(key=lambda plan: plan["statement_date"])
+    _save(truth_dir, state)
+
+
+def chosen_returns(truth_dir: Path, end_to_end_ids: Sequence[str]) -> list[str]:
+    """Return which payouts of a payment file come back, in an order nobody can guess."""
+    state = _load(truth_dir)
+    ranked = sorted(
+        end_to_end_ids,
+        key=lambda each: hashlib.sha256(f"{state['fingerprint']}/{each}".encode()).hexdigest(),
+    )
+    return ranked[: int(state["returns_per_batch"])]
 
 
 def has_answered(truth_dir: Path, reference: str) -> bool:
@@ -191,10 +263,58 @@ def statement_xml(
     return text.encode("utf-8")
 
 
+def statement_mt940(
+    day: date, sequence_number: int, opening_minor: int, lines: Sequence[BankLine]
+) -> bytes:
+    """Return one MT940 message of the fee account that adds up from opening to closing."""
+    closing_minor = opening_minor + sum(line.amount_minor for line in lines)
+    text = [
+        f":20:{day:%Y%m%d}{sequence_number:05d}",
+        f":25:{FEE_ACCOUNT_ID}",
+        f":28C:{sequence_number}/1",
+        f":60F:{_mt940_balance(day, opening_minor)}",
+    ]
+    for number, line in enumerate(lines, start=1):
+        mark = "C" if line.amount_minor >= 0 else "D"
+        reference = f"{day:%Y%m%d}{sequence_number}{number:06d}"
+        text.append(
+            f":61:{day:%y%m%d}{day:%m%d}{mark}{_mt940_amount(line.amount_minor)}NMSCNONREF"
+            f"//{reference}"
+        )
+        purpose = _chunks(f"SVWZ+{line.remittance_text}")
+        parts = [f"?{20 + place}{part}" for place, part in enumerate(purpose)]
+        parts += [
+            f"?{32 + place}{part}" for place, part in enumerate(_chunks(line.counterparty_name))
+        ]
+        details = f":86:820?00{''.join(parts)}"
+        text += [details[start : start + 65] for start in range(0, len(details), 65)]
+    text += [f":62F:{_mt940_balance(day, closing_minor)}", "-", ""]
+    return "\r\n".join(text).encode("utf-8")
+
+
+def _chunks(text: str) -> list[str]:
+    return [text[start : start + 27] for start in range(0, len(text), 27)]
+
+
+def _mt940_amount(amount_minor: int) -> str:
+    size = abs(amount_minor)
+    return f"{size // 100},{size % 100:02d}"
+
+
+def _mt940_balance(day: date, amount_minor: int) -> str:
+    mark = "C" if amount_minor >= 0 else "D"
+    return f"{mark}{day:%y%m%d}{CURRENCY_CODE}{_mt940_amount(amount_minor)}"
+
+
 def statement_path(day: date, sequence_number: int) -> str:
-    """Return the inbox path of a statement."""
+    """Return the inbox path of a statement of the client reserve."""
     name = f"camt053_{BANK_ACCOUNT_ID}_{day:%Y%m%d}_{sequence_number}.xml"
     return f"bank/{day:%Y%m%d}/{name}"
+
+
+def fee_statement_path(day: date, sequence_number: int) -> str:
+    """Return the inbox path of a statement of the fee account."""
+    return f"bank/{day:%Y%m%d}/mt940_{FEE_ACCOUNT_ID}_{day:%Y%m%d}_{sequence_number}.sta"
 
 
 def _send(
@@ -206,13 +326,19 @@ def _send(
     reference: str | None = None,
     opening_shift_minor: int = 0,
 ) -> str:
-    """Write the next statement of ``day`` and note it in ``state`` (the caller saves it)."""
-    sequence_number = 1 + sum(
-        1 for sent in state["sent"] if sent["statement_date"] == day.isoformat()
-    )
+    """Write the account's next statement and note it in its ``state`` (the caller saves it)."""
     opening = _balance(state) + opening_shift_minor
-    path = statement_path(day, sequence_number)
-    open_store(inbox).write(path, statement_xml(day, sequence_number, opening, lines))
+    if state["format"] == "mt940":
+        # MT940 numbers the statements of an account, camt.053 here those of a date.
+        sequence_number = len(state["sent"]) + 1
+        path = fee_statement_path(day, sequence_number)
+        content = statement_mt940(day, sequence_number, opening, lines)
+    else:
+        of_day = [sent for sent in state["sent"] if sent["statement_date"] == day.isoformat()]
+        sequence_number = len(of_day) + 1
+        path = statement_path(day, sequence_number)
+        content = statement_xml(day, sequence_number, opening, lines)
+    open_store(inbox).write(path, content)
     state["sent"].append(
         {
             "statement_date": day.isoformat(),
@@ -221,6 +347,19 @@ def _send(
             "reference": reference,
             "opening_balance_minor": opening,
             "closing_balance_minor": opening + sum(line.amount_minor for line in lines),
+            # What each line really is: the truth beside the inbox.
+            "lines": [
+                {
+                    "entry_reference": f"{day:%Y%m%d}{sequence_number}{number:06d}",
+                    "kind": line.kind,
+                    "about": line.about,
+                    "amount_minor": line.amount_minor,
+                    "payouts": [
+                        detail.end_to_end_id for detail in line.details if detail.end_to_end_id
+                    ],
+                }
+                for number, line in enumerate(lines, start=1)
+            ],
         }
     )
     return path

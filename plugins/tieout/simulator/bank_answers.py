@@ -12,7 +12,9 @@ write it; the sample week has none):
      "return": {"20260928-A000003-T1-CNY-1": "AC04"}}
 
 A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is
-paid and comes back the same evening.
+paid and comes back the same evening. Where the simulation was told that payouts of each batch come
+back, they do so in the three ways of life: in a line of its own the same evening, several in one
+line with details, and in a line of its own on the next working morning.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from tieout.workdays import next_working_day
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
 ANSWERED_TIME_OF_DAY: Final = "16:00:00+08:00"
 PAYER_NAME: Final = "示例支付有限公司"
+# Creditor account closed.
+DEFAULT_RETURN_REASON: Final = "AC04"
 _PAYMENT_FILE: Final = re.compile(r"pain001_(.+)\.xml")
 
 
@@ -185,32 +189,60 @@ def _book(
                 for payment in paid
             ),
             batch_message_id=batch.message_id,
+            kind="payout_debit",
+            about=batch.message_id,
         )
         bank.write_statement(
             settings.inbox_url, settings.truth_dir, payment_date, [debit], batch.message_id
         )
     returned = [payment for payment in paid if payment.end_to_end_id in treatment.returns]
-    if returned:
-        lines = [
-            bank.BankLine(
+    evening = [_return_line([payment], treatment.returns) for payment in returned]
+    chosen = bank.chosen_returns(
+        settings.truth_dir,
+        [payment.end_to_end_id for payment in paid if payment not in returned],
+    )
+    of_batch = [payment for payment in paid if payment.end_to_end_id in set(chosen)]
+    alone, together, later = of_batch[::3], of_batch[1::3], of_batch[2::3]
+    evening += [_return_line([payment], {}) for payment in alone]
+    if together:
+        evening.append(_return_line(together, {}))
+    reference = f"{batch.message_id}/returns"
+    if evening:
+        bank.write_statement(
+            settings.inbox_url, settings.truth_dir, payment_date, evening, reference
+        )
+    if later:
+        bank.plan_morning(
+            settings.truth_dir,
+            next_working_day(payment_date),
+            [_return_line([payment], {}) for payment in later],
+            f"{reference}/later",
+        )
+
+
+def _return_line(payments: list[pain001.ReadPayment], reasons: dict[str, str]) -> bank.BankLine:
+    """Return the credit of payouts that came back: of one in its name, of several with details."""
+    first = payments[0]
+    is_one = len(payments) == 1
+    text = f"RETURN {first.end_to_end_id}" if is_one else f"RETURN {len(payments)} PAYOUTS"
+    return bank.BankLine(
+        amount_minor=sum(payment.amount_minor for payment in payments),
+        counterparty_name=first.account_name if is_one else PAYER_NAME,
+        remittance_text=text,
+        details=tuple(
+            bank.BankLineDetail(
                 amount_minor=payment.amount_minor,
+                end_to_end_id=payment.end_to_end_id,
                 counterparty_name=payment.account_name,
                 remittance_text=f"RETURN {payment.end_to_end_id}",
-                details=(
-                    bank.BankLineDetail(
-                        amount_minor=payment.amount_minor,
-                        end_to_end_id=payment.end_to_end_id,
-                        counterparty_name=payment.account_name,
-                        remittance_text=f"RETURN {payment.end_to_end_id}",
-                        return_reason_code=treatment.returns[payment.end_to_end_id],
-                    ),
-                ),
-                is_return=True,
+                return_reason_code=reasons.get(payment.end_to_end_id, DEFAULT_RETURN_REASON),
             )
-            for payment in returned
-        ]
-        reference = f"{batch.message_id}/returns"
-        bank.write_statement(settings.inbox_url, settings.truth_dir, payment_date, lines, reference)
+            for payment in payments
+        ),
+        is_return=True,
+        kind="payout_return",
+        about=first.end_to_end_id if is_one else "",
+    )
 
 
 def _treatment(settings: Settings) -> _Treatment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import polars as pl
 from tieout import workdays
 from tieout.errors import TieoutError
 from tieout.simulator import alipay_files, bank, platform_files, truth, unionpay_files, wechat_files
-from tieout.simulator.bank import BANK_ACCOUNT_ID, BankLine
+from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
 from tieout.simulator.events import (
     ALIPAY,
     CHANNELS,
@@ -51,6 +51,10 @@ COUNTERPARTIES = {
     "wechat": ("财付通支付科技有限公司", "TENPAY"),
     "alipay": ("支付宝（中国）网络技术有限公司", "ALIPAY"),
 }
+# The bank's own charge for the fee account, once a simulation, and its interest.
+ACCOUNT_CHARGE_MINOR = 3_000
+ACCOUNT_INTEREST_MINOR = 217
+BANK_NAME = "示例银行备付金存管中心"
 _KEYS = ("voucher_id", "platform_line", "channel_file", "channel_line")
 _KEY_TYPES = {
     "voucher_id": pl.String,
@@ -58,6 +62,20 @@ _KEY_TYPES = {
     "channel_file": pl.String,
     "channel_line": pl.Int64,
 }
+
+
+@dataclass(frozen=True)
+class Funds:
+    """How the week's money moves; the defaults are ordinary life.
+
+    ``three_arrivals``: every channel pays each arrival in three lines; by default UnionPay does so
+    once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
+    merchant sells something each day, so that each payment date pays nearly all of them.
+    """
+
+    three_arrivals: bool = False
+    returns: int = 0
+    every_merchant: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class _Progress:
     desk: AdjustmentDesk
     arrivals: dict[tuple[str, date], int]
     injected: list[Injected]
+    billed_costs: dict[tuple[str, date], int] = field(default_factory=dict)
     files: int = 0
     vouchers: int = 0
     channel_records: int = 0
@@ -115,6 +134,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     truth_dir: Path,
     deliver_through: date | None = None,
     on_day: Callable[[date], None] | None = None,
+    funds: Funds | None = None,
 ) -> SimulationReport:
     """Write the files of one consistent acquirer for ``days`` accounting dates.
 
@@ -132,6 +152,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         deliver_through: Bank mornings up to this date are delivered; default: the first payment
             date.
         on_day: Called after each written date, for progress.
+        funds: How the money moves; default: ordinary life.
 
     Raises:
         TieoutError: an unknown injection, a date outside the published calendar, numbers that make
@@ -141,6 +162,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     check_kinds(kinds)
     _check_numbers(days, transactions, merchants)
     truth_dir = Path(truth_dir)
+    funds = funds or Funds()
     arguments = {
         "seed": seed,
         "first_date": first_date.isoformat(),
@@ -148,10 +170,13 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         "transactions": transactions,
         "merchants": merchants,
         "inject": sorted(kinds),
+        "funds": asdict(funds),
     }
     fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
     bank.require_same_simulation(truth_dir, fingerprint)
-    world = build_world(seed, first_date, days, transactions, merchants)
+    world = build_world(
+        seed, first_date, days, transactions, merchants, every_merchant_sells=funds.every_merchant
+    )
     progress = _Progress(
         pending=empty_events().with_columns(
             *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
@@ -178,14 +203,22 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     arrivals = tuple(
         sorted((channel, when, amount) for (channel, when), amount in progress.arrivals.items())
     )
-    plan = _bank_plan(arrivals)
+    plan = _bank_plan(arrivals, three_arrivals=funds.three_arrivals)
     for kind in kinds:
         due = {channel: arrival_date(channel, fault_date) for channel in CHANNELS}
         payment_date = workdays.next_working_day(fault_date)
         done = inject_into_bank(kind, plan, fault_date, due, payment_date)
         if done is not None:
             progress.injected.append(done)
-    bank.open_books(truth_dir, fingerprint, world.opening_balance_minor, plan)
+    bank.open_books(
+        truth_dir,
+        fingerprint,
+        world.opening_balance_minor,
+        plan,
+        fee_opening_minor=world.fee_opening_balance_minor,
+        fee_planned=_fee_plan(world, progress.billed_costs),
+        returns_per_batch=funds.returns,
+    )
     through = deliver_through or workdays.next_working_day(first_date)
     statements = bank.deliver(out, truth_dir, through)
     report = SimulationReport(
@@ -278,6 +311,8 @@ def _play_day(
     for name, channel in channels.items():
         key = (name, arrival_date(name, day.accounting_date))
         progress.arrivals[key] = progress.arrivals.get(key, 0) + channel.net_amount_minor
+        if isinstance(channel, WalletDay) and channel.billed_cost_minor:
+            progress.billed_costs[name, day.accounting_date] = channel.billed_cost_minor
     progress.pending = events.filter(pl.max_horizontal("platform_day", "channel_day") > day.day)
     progress.history = next_history(day, history, booked)
     progress.files += len(files)
@@ -335,10 +370,12 @@ def _with_keys(events: pl.DataFrame, booked: pl.DataFrame, lines: pl.DataFrame) 
 
 
 def _opening_balances(world: World) -> list[Row]:
-    """Return the ledger at go-live: the reserve bank's balance is our own money."""
+    """Return the ledger at go-live: the balances at the bank are our own money."""
+    own = world.opening_balance_minor + world.fee_opening_balance_minor
     accounts = (
         ("client_reserve_bank", BANK_ACCOUNT_ID, world.opening_balance_minor),
-        ("own_funds", "opening", -world.opening_balance_minor),
+        ("fee_bank", FEE_ACCOUNT_ID, world.fee_opening_balance_minor),
+        ("own_funds", "opening", -own),
     )
     return [
         {
@@ -413,14 +450,57 @@ def _inject(
 
 
 def _bank_plan(
-    arrivals: Sequence[tuple[str, date, int]],
+    arrivals: Sequence[tuple[str, date, int]], *, three_arrivals: bool
 ) -> list[tuple[date, list[BankLine], int]]:
-    """Return the bank's morning statements: one line for each channel that arrives."""
+    """Return the reserve's morning statements: a channel arrives in one line, or in three."""
     plan: dict[date, list[BankLine]] = {}
+    unionpay_dates = [when for channel, when, _ in arrivals if channel == "unionpay"]
     for channel, when, amount in arrivals:
         name, text = COUNTERPARTIES[channel]
-        line = BankLine(amount, name, f"{text} {when:%Y%m%d}")
-        plan.setdefault(when, []).append(line)
+        in_three = three_arrivals or (channel, [when]) == ("unionpay", unionpay_dates[1:2])
+        parts = [amount // 2, amount // 3, amount - amount // 2 - amount // 3]
+        plan.setdefault(when, []).extend(
+            BankLine(
+                part,
+                name,
+                f"{text} {when:%Y%m%d}",
+                kind="channel_arrival",
+                about=f"{channel}-{when:%Y%m%d}-CNY",
+            )
+            for part in (parts if in_three else [amount])
+        )
+    return [(when, plan[when], 0) for when in sorted(plan)]
+
+
+def _fee_plan(
+    world: World, billed_costs: dict[tuple[str, date], int]
+) -> list[tuple[date, list[BankLine], int]]:
+    """Return the fee account's statements: each week's cost billed apart in one line on the first
+    working day after it, and what the bank takes and gives of its own."""
+    plan: dict[date, list[BankLine]] = {}
+    weeks: dict[tuple[str, date], int] = {}
+    for (channel, day), cost in billed_costs.items():
+        key = (channel, day - timedelta(days=day.weekday()))
+        weeks[key] = weeks.get(key, 0) + cost
+    for (channel, monday), cost in sorted(weeks.items()):
+        name, text = COUNTERPARTIES[channel]
+        period = f"{monday:%GW%V}"
+        line = BankLine(
+            -cost,
+            name,
+            f"{text}FEE {period}",
+            kind="period_fee",
+            about=f"{channel} {period}",
+        )
+        due = workdays.next_working_day(monday + timedelta(days=6))
+        if cost:
+            plan.setdefault(due, []).append(line)
+    own = workdays.working_day_on_or_after(world.last_date)
+    for amount, text, kind in (
+        (-ACCOUNT_CHARGE_MINOR, f"账户管理费 {own:%Y年%m月}", "bank_charge"),
+        (ACCOUNT_INTEREST_MINOR, f"活期结息 {own:%Y年%m月}", "bank_interest"),
+    ):
+        plan.setdefault(own, []).append(BankLine(amount, BANK_NAME, text, kind=kind))
     return [(when, plan[when], 0) for when in sorted(plan)]
 
 
@@ -443,4 +523,4 @@ def _arrival_truth(
     ]
 
 
-__all__ = ["NEVER", "SimulationReport", "arrival_date", "simulate"]
+__all__ = ["NEVER", "Funds", "SimulationReport", "arrival_date", "simulate"]

@@ -224,6 +224,12 @@ def _purchases(day: Day, count: int) -> pl.DataFrame:
         times[:early] = day.midnight - _HOUR + day.random.integers(5, _HOUR - 5, size=early)
     amounts = _amounts(day, len(channels))
     couponed = (channels != UNIONPAY) & (day.random.random(len(channels)) < 0.03)
+    delays = day.random.integers(0, 3, size=len(channels))
+    parties = _parties(day, channels)
+    if day.world.every_merchant_sells:
+        sellers = day.random.permutation(np.flatnonzero(day.world.weights > 0))[: len(channels)]
+        places = day.random.permutation(len(channels))[: len(sellers)]
+        parties["merchant"][places] = sellers
     return frame(
         {
             "event_no": day.take(len(channels)),
@@ -232,10 +238,10 @@ def _purchases(day: Day, count: int) -> pl.DataFrame:
             "channel_amount": amounts,
             "coupon": np.where(couponed, 50 + amounts // 50, 0),
             "channel_time": times,
-            "platform_time": times + day.random.integers(0, 3, size=len(channels)),
+            "platform_time": times + delays,
             "platform_day": day.day,
             "channel_day": day.day,
-            **_parties(day, channels),
+            **parties,
         }
     )
 

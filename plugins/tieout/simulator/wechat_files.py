@@ -33,11 +33,15 @@ _BANKS = ("CFT", "OTHERS", "ICBC_DEBIT", "PSBC_DEBIT")
 
 @dataclass(frozen=True)
 class WalletDay:
-    """A wallet channel's file of one date, and what it pays for it."""
+    """A wallet channel's file of one date, and what it pays for it.
+
+    ``billed_cost_minor`` is the cost it does not keep back and bills apart (外扣).
+    """
 
     files: dict[str, bytes]
     records: pl.DataFrame
     net_amount_minor: int
+    billed_cost_minor: int = 0
 
 
 def bill_path(day: date, merchant_id: str = WECHAT_MERCHANT_ID) -> str:

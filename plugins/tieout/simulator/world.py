@@ -128,10 +128,20 @@ class World:
     card_regions: tuple[str, ...]
     card_tokens: tuple[str, ...]
     opening_balance_minor: int
+    fee_opening_balance_minor: int
+    every_merchant_sells: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
-def build_world(seed: int, first_date: date, days: int, transactions: int, merchants: int) -> World:
+def build_world(
+    seed: int,
+    first_date: date,
+    days: int,
+    transactions: int,
+    merchants: int,
+    *,
+    every_merchant_sells: bool = False,
+) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
     count = max(merchants, MINIMUM_MERCHANTS)
@@ -154,6 +164,8 @@ def build_world(seed: int, first_date: date, days: int, transactions: int, merch
             for serial in range(CARDS)
         ),
         opening_balance_minor=100_000_000 + 1_000 * transactions,
+        fee_opening_balance_minor=5_000_000 + 100 * transactions * days,
+        every_merchant_sells=every_merchant_sells,
         weights=weights / weights.sum(),
     )
 
