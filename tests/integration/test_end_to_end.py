@@ -175,6 +175,18 @@ def test_the_trial_balance_is_zero_each_date(week: Settings) -> None:
     assert all(row[2] == row[3] and row[2] > 0 for row in rows)
 
 
+def test_records_without_the_channel_s_reference_are_paired_by_the_fallback_key(
+    week: Settings,
+) -> None:
+    rows = query(
+        week,
+        "select accounting_date, match_rule from reconciliation.reconciliation_results"
+        " where match_rule in ('wechat_merchant_order', 'alipay_merchant_order') order by 1",
+    )
+    assert len({day for day, _ in rows}) == 7
+    assert {rule for _, rule in rows} == {"wechat_merchant_order", "alipay_merchant_order"}
+
+
 def test_the_payment_files_are_the_statements_paid(week: Settings) -> None:
     outbox = Path(week.outbox_url.removeprefix("file://"))
     in_files: dict[str, int] = {}

@@ -757,7 +757,16 @@ def test_source_vouchers() -> None:
         ({"channel": "paypal"}, "channel", "unknown_code"),
         ({"currency_code": "XXX"}, "currency_code", "unknown_code"),
         ({"merchant_id": ""}, "merchant_id", "missing_value"),
-        ({"trace_number": ""}, "trace_number", "missing_value"),
+        (
+            {"trace_number": "", "retrieval_reference_number": ""},
+            "trace_number",
+            "missing_value",
+        ),
+        (
+            {"channel": "wechat", "channel_order_id": "", "merchant_order_id": ""},
+            "channel_order_id",
+            "missing_value",
+        ),
         ({"trace_number": "12345"}, "trace_number", "wrong_form"),
         ({"card_token": make.CARD}, "card_token", "card_number"),
         ({"voucher_id": "V1"}, "voucher_id", "duplicate_key"),
@@ -775,6 +784,16 @@ def test_bad_source_vouchers(change: dict[str, str], field: str, reason_code: st
     parsed = parse_vouchers(vouchers(change, trailer="#rows=2;amount_minor_sum=0\n"))
     assert (3, field, reason_code) in codes(parsed)
     assert make.CARD not in everything_in(parsed)
+
+
+def test_another_reference_stands_in_for_the_channel_s_own() -> None:
+    without = [
+        {"trace_number": "", "retrieval_reference_number": "260924000123"},
+        {"channel": "wechat", "channel_order_id": "", "merchant_order_id": "M1"},
+    ]
+    parsed = parse_vouchers(vouchers(*without))
+    assert not parsed.bad_rows
+    assert [row["trace_number"] for row in rows(parsed, "platform_source_vouchers")][1] is None
 
 
 def test_the_platforms_day_runs_from_23_to_23_and_late_orders_come_later() -> None:

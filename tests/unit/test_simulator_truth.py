@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def fen(yuan: str) -> int:
     return (-1 if yuan.startswith("-") else 1) * (int(whole) * 100 + int(cents[:2]))
 
 
+@cache
+def order_by_merchant(inbox: Path, day: date) -> dict[str, str]:
+    """Return the wallets' order ids of a date by the merchants' own."""
+    wallets = [(wechat_rows(inbox, day), 5, 6), (alipay_rows(inbox, day), 0, 1)]
+    return {row[own]: row[order] for rows, order, own in wallets for _, row in rows}
+
+
 def vouchers(inbox: Path, day: date) -> Iterator[Side]:
     path = inbox / f"platform/{day:%Y%m%d}/source_vouchers_{day:%Y%m%d}.csv"
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()[:-1]):
@@ -69,7 +77,10 @@ def vouchers(inbox: Path, day: date) -> Iterator[Side]:
         if row["channel"] == "unionpay":
             key = (row["trace_number"], row["transmission_time"])
         else:
-            key = (row["channel_order_id"], row["refund_order_id"])
+            order = (
+                row["channel_order_id"] or order_by_merchant(inbox, day)[row["merchant_order_id"]]
+            )
+            key = (order, row["refund_order_id"])
         yield Side(
             row["channel"],
             key,
@@ -97,12 +108,20 @@ def unionpay(inbox: Path, day: date) -> Iterator[Side]:
         )
 
 
-def wechat(inbox: Path, day: date) -> Iterator[Side]:
-    path = f"wechat/{day:%Y%m%d}/1900000109All{day.isoformat()}.csv"
-    lines = (inbox / path).read_text(encoding="utf-8-sig").splitlines()
-    kinds = {"SUCCESS": "purchase", "REFUND": "refund", "REVOKED": "void"}
+def wechat_path(day: date) -> str:
+    return f"wechat/{day:%Y%m%d}/1900000109All{day.isoformat()}.csv"
+
+
+def wechat_rows(inbox: Path, day: date) -> Iterator[tuple[int, list[str]]]:
+    lines = (inbox / wechat_path(day)).read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines[1:-2], start=2):
-        row = line.removeprefix("`").split(",`")
+        yield number, line.removeprefix("`").split(",`")
+
+
+def wechat(inbox: Path, day: date) -> Iterator[Side]:
+    path = wechat_path(day)
+    kinds = {"SUCCESS": "purchase", "REFUND": "refund", "REVOKED": "void"}
+    for number, row in wechat_rows(inbox, day):
         kind = kinds[row[9]]
         amount = fen(row[12]) if kind == "purchase" else -fen(row[16])
         refund = "" if row[14] == "0" else row[14]
@@ -111,15 +130,22 @@ def wechat(inbox: Path, day: date) -> Iterator[Side]:
         yield Side("wechat", key, amount, at, (path, str(number)), kind, cost=fen(row[22]))
 
 
-def alipay(inbox: Path, day: date) -> Iterator[Side]:
-    path = f"alipay/{day:%Y%m%d}/20880000000000000156_{day:%Y%m%d}.zip"
-    with zipfile.ZipFile(inbox / path) as archive:
+def alipay_path(day: date) -> str:
+    return f"alipay/{day:%Y%m%d}/20880000000000000156_{day:%Y%m%d}.zip"
+
+
+def alipay_rows(inbox: Path, day: date) -> Iterator[tuple[int, list[str]]]:
+    with zipfile.ZipFile(inbox / alipay_path(day)) as archive:
         name = next(n for n in archive.namelist() if "汇总" not in n.encode("cp437").decode("gbk"))
         lines = archive.read(name).decode("gb18030").split("\r\n")
     for number, line in enumerate(lines, start=1):
-        if not line[:4].isdigit():
-            continue
-        row = [value.strip() for value in line.split(",")]
+        if line[:4].isdigit():
+            yield number, [value.strip() for value in line.split(",")]
+
+
+def alipay(inbox: Path, day: date) -> Iterator[Side]:
+    path = alipay_path(day)
+    for number, row in alipay_rows(inbox, day):
         kind = {"交易": "purchase", "退款": "refund"}[row[2]]
         yield Side(
             "alipay",

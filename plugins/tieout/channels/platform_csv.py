@@ -224,9 +224,11 @@ def _check_columns(typed: pl.DataFrame, columns: Sequence[Column], findings: Fin
             findings.flag(values.is_null(), name, "missing_value", f"{name} is required")
         for other, when in column.get("required_when", {}).items():
             missing = values.is_null() & typed[other].is_in(when)
-            findings.flag(
-                missing, name, "missing_value", f"{name} is required when {other} is one of {when}"
-            )
+            reason = f"{name} is required when {other} is one of {when}"
+            if instead := column.get("required_unless"):
+                missing &= typed[instead].is_null()
+                reason += f" and {instead} is missing"
+            findings.flag(missing, name, "missing_value", reason)
         _check_value(values, column, findings)
         if "sign_by" in column:
             _check_sign(values, typed, column, findings)

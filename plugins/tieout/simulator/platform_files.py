@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY
+from tieout.simulator.scenes import NO_CHANNEL_REFERENCE
 from tieout.simulator.texts import pick, timestamps, with_references
 from tieout.simulator.world import (
     ACQUIRING_INSTITUTION_ID,
@@ -82,6 +83,9 @@ def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -
         card_token=pick(world.card_tokens, records["card"]),
         acquiring_institution_id=pl.when(is_unionpay).then(pl.lit(ACQUIRING_INSTITUTION_ID)),
         forwarding_institution_id=pl.when(is_unionpay).then(pl.lit(FORWARDING_INSTITUTION_ID)),
+        channel_order_id=pl.when(pl.col("scene").ne_missing(NO_CHANNEL_REFERENCE)).then(
+            "channel_order_id"
+        ),
         original_transaction_at=timestamps(records["original_time"], _TIMESTAMP),
         original_amount_minor=pl.col("original_amount"),
         original_refunded_before_minor=pl.col("refunded_before"),

@@ -32,6 +32,8 @@ from tieout.simulator.world import (
 )
 
 ADJUSTMENT_DELAY_DAYS = 2
+# A sale whose voucher lacks the channel's own reference.
+NO_CHANNEL_REFERENCE = "no_channel_reference"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def scene_events(day: Day) -> pl.DataFrame:
         *_duplicates(day),
         *_identical_rows(day),
         *_around_the_cutoff(day),
+        *_without_the_channels_reference(day),
     ]
     return pl.concat([frame({name: [value] for name, value in row.items()}) for row in rows])
 
@@ -222,6 +225,12 @@ def _identical_rows(day: Day) -> list[dict[str, Any]]:
     second = _event(day, UNIONPAY, day.at(19, 10), first["platform_amount"])
     names = ("key_no", "order_no", "merchant", "card", "scene")
     return [first, {**second, **{name: first[name] for name in names}}]
+
+
+def _without_the_channels_reference(day: Day) -> list[dict[str, Any]]:
+    """The platform timed out before the channel named its order: the fallback key pairs them."""
+    wallet = ALIPAY if day.day % 2 == 0 else WECHAT
+    return [_event(day, wallet, day.at(9, 40), _amount(day), scene=NO_CHANNEL_REFERENCE)]
 
 
 def _around_the_cutoff(day: Day) -> list[dict[str, Any]]:
