@@ -126,6 +126,7 @@ def test_pages_are_one_statement() -> None:
         ((":28C:7/1", ":28C:8/1"), (1, "sequence_number", "wrong_name")),
         (("D2641,31N", "D2641,315N"), (5, "61", "not_an_amount")),
         (("D2641,31N", "X2641,31N"), (5, "61", "not_a_statement_line")),
+        ((":86:159?", ":86:15?"), (11, "86", "not_structured")),
         ((":61:2609280928D", ":61:2602300230D"), (5, "61", "not_a_date")),
         (("C260925CNY75200,", "C260925XXX75200,"), (4, "60F", "not_a_balance")),
         (("C260928CNY72658", "C260929CNY72658"), (1, "statement_date", "wrong_date")),

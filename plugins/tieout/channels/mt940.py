@@ -239,6 +239,12 @@ class _Reader:
         mark = match["status"].upper()
         signed = -amount if mark in {"D", "RC"} else amount
         information = _information(details.text if details else "")
+        if _SUBFIELD.search(f"{information.remittance or ''} {match['extra_details'] or ''}"):
+            # Parts that cannot be told apart may hold a name or a number that has to be masked.
+            reason = "its parts (?20 and so on) do not stand behind a code of three digits"
+            line_number = details.line_number if details else number
+            self._problem(line_number, "86", "not_structured", reason)
+            return
         type_code = (match["id"] or "").strip()
         is_return = type_code[1:] in _RETURN_TYPES or information.business_code in _RETURN_CODES
         is_payout = signed < 0 and information.end_to_end_id is not None
