@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tieout import database
 from tieout.settings import Settings, load_settings
@@ -31,13 +32,23 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep a file's tests in one worker, since they share servers; injections are independent.
+class FilesTogether(LoadFileScheduling):
+    """Keeps a file's tests in one worker, since they share servers; injections are independent.
 
-    At collection: xdist reads the groups before any `pytest_collection_modifyitems` of ours.
+    Not `--dist=loadgroup`: xdist 3.8 writes groups into a place that pytest 9 does not read.
     """
-    if item.path.name != "test_injections.py":
-        item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+    def _split_scope(self, nodeid: str) -> str:
+        if "/test_injections.py::" in nodeid:
+            return nodeid
+        scope: str = super()._split_scope(nodeid)
+        return scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    """Share the tests out among the workers."""
+    return FilesTogether(config, log)
 
 
 @pytest.fixture(scope="session")
