@@ -77,13 +77,12 @@ attempt_events as (
     where business_date <= {{ payment_date() }}
 ),
 
--- Another payment date has these already.
+-- Another payment date has these already, however long ago: a payout that comes back after months
+-- tells of its submission again.
 known_entries as (
     select bank_journal_entry_id
     from {{ this }}
-    where
-        payment_date <> {{ payment_date() }}
-        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
+    where payment_date <> {{ payment_date() }}
 ),
 
 -- Only what was heard of lately; a statement that lands late tells of days before.

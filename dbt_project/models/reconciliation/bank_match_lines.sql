@@ -30,17 +30,14 @@ with open_before as (
     where payment_date = {{ previous_payment_date() }} and is_open
 ),
 
--- Items that another payment date has first seen; a line that landed late is in the first date
--- that was computed with it, and stays there.
+-- Items that another payment date has first seen, however long ago; a line that landed late is in
+-- the first date that was computed with it, and stays there.
 known_items as (
     select
         side,
         item_id
     from {{ this }}
-    where
-        payment_date <> {{ payment_date() }}
-        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
-        and is_new
+    where payment_date <> {{ payment_date() }} and is_new
 ),
 
 bank_lines as (
@@ -60,9 +57,8 @@ bank_lines as (
         end_to_end_id,
         batch_message_id
     from {{ ref('int_bank__classified_lines') }}
-    where
-        booked_on > {{ previous_payment_date() }} - 62
-        and statement_date > {{ previous_payment_date() }} - 62
+    -- Booked on the first open date, so the next payment date takes it: 62 days bound the reading.
+    where booked_on > {{ previous_payment_date() }} - 62
         and statement_date <= {{ payment_date() }}
 ),
 

@@ -1,6 +1,7 @@
 -- Every line the bank wrote since the payment date before stands in this payment date's matches,
 -- or first in another's, with its whole amount; every entry of the bank journal (银行日记账) of the
--- date stands in exactly one match: matching neither loses nor doubles an item.
+-- date stands in exactly one match; what is new on this date was new on no other: matching neither
+-- loses nor doubles an item, however old.
 {{ config(tags=['payment', 'outcomes']) }}
 
 with items as (
@@ -28,18 +29,27 @@ match_lines as (
         count(*) - count(distinct item_id) as double_count,
         sum(amount_minor) as amount_minor
     from {{ ref('bank_match_lines') }}
-    where
-        is_new
-        and payment_date between {{ payment_date() }} - 62 and {{ payment_date() }} + 62
+    where is_new
     group by side, case side when 'bank' then file_id || ':' || line_number else item_id end
 ),
 
 all_match_lines as (
     select
         side,
-        amount_minor
+        item_id,
+        amount_minor,
+        is_new
     from {{ ref('bank_match_lines') }}
     where payment_date = {{ payment_date() }}
+),
+
+new_elsewhere as (
+    select
+        side,
+        item_id,
+        amount_minor
+    from {{ ref('bank_match_lines') }}
+    where payment_date <> {{ payment_date() }} and is_new
 ),
 
 matches as (
@@ -76,3 +86,14 @@ from matches
 cross join match_line_totals
 where matches.bank_amount_minor <> match_line_totals.bank_amount_minor
     or matches.journal_amount_minor <> match_line_totals.journal_amount_minor
+union all
+select
+    all_match_lines.side,
+    all_match_lines.item_id,
+    all_match_lines.amount_minor,
+    new_elsewhere.amount_minor as matched_amount_minor
+from all_match_lines
+inner join new_elsewhere
+    on all_match_lines.side = new_elsewhere.side
+    and all_match_lines.item_id = new_elsewhere.item_id
+where all_match_lines.is_new
