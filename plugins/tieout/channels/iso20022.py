@@ -68,7 +68,7 @@ def safe_xml(content: bytes) -> Element:
     """Return the root of an XML that may come from anybody, or of the one XML in a ZIP.
 
     No entity is ever expanded, no network or file is opened, and a document type is refused whole.
-    The library's own bounds stand (`huge_tree=False`): 256 levels, 10 MB in one text.
+    The library's own bounds stand: 256 levels, 10 MB in one text.
 
     Raises:
         UnreadableFileError: not well-formed, too large or deep, or with a document type.

@@ -222,10 +222,14 @@ class _Reader:
 
     def _balance(self, found: _Field) -> _Balance | None:
         match = _BALANCE.match(found.text.strip())
+        if match is not None and match["currency"].upper() not in CURRENCY_EXPONENTS:
+            reason = "the number of decimals of its currency is not known"
+            self._problem(found.line_number, found.tag, "unknown_currency", reason, found.text)
+            return None
         day = _date(match["year"], match["month"], match["day"]) if match else None
         amount = _amount(match["amount"], match["currency"].upper()) if match else None
         if match is None or day is None or amount is None:
-            reason = "it has to be C or D, a date, a known currency and an exact amount"
+            reason = "it has to be C or D, a date, a currency and an exact amount"
             self._problem(found.line_number, found.tag, "not_a_balance", reason, found.text)
             return None
         sign = -1 if match["status"].upper() == "D" else 1
