@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 import channel_files as make
-from tieout.channels import camt053, camt054, iso20022, zip_files
+from tieout.channels import camt053, camt054, iso20022, mt940, zip_files
 from tieout.channels.bank_texts import remittance_shown
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
