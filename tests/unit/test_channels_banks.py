@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 import channel_files as make
-from tieout.channels import camt053, camt054, iso20022, mt940, zip_files
+from tieout.channels import bank_csv, camt053, camt054, iso20022, mt940, zip_files
 from tieout.channels.bank_texts import remittance_shown
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
@@ -764,6 +764,271 @@ def test_mt942_is_refused_by_name() -> None:
     with pytest.raises(UnreadableFileError) as caught:
         mt940.parse(MT942.encode(), make.context())
     assert (caught.value.reason_code, caught.value.line_number) == ("interim_report", 4)
+
+
+# --- bank CSV -------------------------------------------------------------------------------------
+
+CSV_HEADER = "交易日期,交易流水号,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要,附言"
+CSV_HEAD = (
+    f"账号：,{make.BANK_ACCOUNT},户名：示例支付有限公司\r\n"
+    '币种：,人民币,截止日期：20260924\r\n期初余额：,"1,000.00"\r\n'
+)
+CSV_ROWS = (
+    '20260924,T1,,"1,500.00","2,500.00",="6600100200300999",中国银联股份有限公司,收款,'
+    "UPSETTLE 20260924",
+    "20260924,T2,200.50,-,2299.50,6222020200112230017,张三丰,代付,PAYOUT PO1",
+    "20260924,T3,,200.50,2500.00,6222020200112230017,李四,退汇,20260923-A000003-T1-CNY-1",
+    "2026-09-24,T4,10.00,,2490.00,,,手续费,",
+    "20260924,T5,-10.00,,2500.00,,,手续费,冲正",
+)
+# A negative number in the column of debits (红字) lowers that column's sum.
+CSV_TRAILER = (
+    "借方合计笔数：,3,借方合计金额：,200.50\r\n贷方合计笔数：,2,贷方合计金额：,1700.50\r\n"
+)
+CSV_NAME = f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv"
+
+
+def bank_statement(
+    body: Sequence[str] = CSV_ROWS,
+    *,
+    head: str = CSV_HEAD,
+    header: str = CSV_HEADER,
+    trailer: str = CSV_TRAILER,
+    encoding: str = "gb18030",
+) -> bytes:
+    """Return a statement in the likely layout."""
+    lines = "".join(f"{line}\r\n" for line in (header, *body))
+    return f"{head}{lines}{trailer}".encode(encoding)
+
+
+def parse_csv(content: bytes, name: str = CSV_NAME) -> ParsedFile:
+    """Parse a bank CSV by its name."""
+    recognised = recognise(name)
+    assert recognised is not None
+    return parse_file(content, recognised, make.FakeVault())
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8", "utf-8-sig"])
+def test_a_bank_csv(encoding: str) -> None:
+    parsed = parse_csv(bank_statement(encoding=encoding))
+    (statement,) = rows(parsed, "bank_statements")
+    assert statement == {
+        "line_number": 4,
+        "statement_id": f"{make.BANK_ACCOUNT}-20260924-1",
+        "bank_account_id": make.BANK_ACCOUNT,
+        "statement_date": DAY,
+        "sequence_number": 1,
+        "currency_code": "CNY",
+        "opening_balance_minor": 100_000,
+        "closing_balance_minor": 250_000,
+        "entry_count": 5,
+    }
+    lines = parsed.frames["bank_statement_lines"]
+    assert dict(lines.schema) == camt053.LINE_SCHEMA
+    assert lines["line_number"].to_list() == [5, 6, 7, 8, 9]
+    assert lines["amount_minor"].to_list() == [150_000, -20_050, 20_050, -1_000, 1_000]
+    assert lines["is_reversal"].to_list() == [False] * 4 + [True]
+    assert lines["is_return"].to_list() == [False, False, True, False, False]
+    assert lines["end_to_end_id"].to_list()[2] == "20260923-A000003-T1-CNY-1"
+    assert lines["booking_date"].to_list() == [DAY] * 5
+    assert lines["counterparty_name"].to_list() == [
+        "中国银联股份有限公司",
+        "张**",
+        "李*",
+        None,
+        None,
+    ]
+    assert lines["remittance_text"][0] == "UPSETTLE 20260924"
+    assert lines["remittance_text"][3] == "手续费"
+    tokens = lines["counterparty_account_token"].to_list()
+    assert tokens[1] == tokens[2] != tokens[0]
+    assert tokens[3] is None
+    for secret in (PAYEE_ACCOUNT, "张三丰", "李四", "6600100200300999"):
+        assert secret not in everything_in(parsed)
+    assert len(parsed.totals) == 5
+
+
+def test_a_bank_csv_of_a_day_without_movement() -> None:
+    head = CSV_HEAD + "期末余额：,1000.00\r\n"
+    parsed = parse_csv(bank_statement((), head=head, trailer=""))
+    (statement,) = rows(parsed, "bank_statements")
+    assert statement["entry_count"] == 0
+    unknown = parse_csv(bank_statement((), trailer=""))
+    assert codes(unknown) == {(0, "", "missing_balance")}
+
+
+def change(line: int, before: str, after: str) -> list[str]:
+    """Return the rows with one of them changed."""
+    assert before in CSV_ROWS[line]
+    return [
+        row.replace(before, after, 1) if number == line else row
+        for number, row in enumerate(CSV_ROWS)
+    ]
+
+
+def changed_head(before: str, after: str) -> bytes:
+    """Return a statement whose lines above the header are changed."""
+    assert before in CSV_HEAD
+    return bank_statement(head=CSV_HEAD.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (bank_statement(change(1, "2299.50", "2299.51")), (6, "balance", "broken_balance")),
+        (bank_statement(CSV_ROWS[:1] + CSV_ROWS[2:]), (6, "balance", "broken_balance")),
+        (bank_statement(CSV_ROWS[1:]), (5, "balance", "broken_balance")),
+        (bank_statement(change(1, "-,", "1.00,")), (6, "amount", "not_an_amount")),
+        (bank_statement(change(1, "200.50", "")), (6, "amount", "not_an_amount")),
+        (bank_statement(change(1, "200.50", "200.505")), (6, "debit_amount", "not_an_amount")),
+        (bank_statement(change(0, "1,500.00", "15,00.00")), (5, "credit_amount", "not_an_amount")),
+        (bank_statement(change(1, "2299.50", "")), (6, "balance", "missing_value")),
+        (bank_statement(change(1, "20260924", "20260931")), (6, "booking_date", "not_a_date")),
+        (bank_statement(change(1, "20260924", "20260925")), (6, "booking_date", "wrong_date")),
+        (bank_statement(change(1, ",PAYOUT", ",x,PAYOUT")), (6, "", "wrong_length")),
+        (bank_statement(change(1, ",PAYOUT PO1", "")), (6, "", "wrong_length")),
+        (bank_statement(trailer=CSV_TRAILER + CSV_ROWS[0] + "\n"), (12, "", "after_the_end")),
+        (changed_head("0400", "0499"), (0, "bank_account_id", "wrong_name")),
+        (changed_head("20260924", "20260925"), (0, "statement_date", "wrong_date")),
+        (changed_head("20260924", "2026"), (0, "statement_date", "not_a_date")),
+        (changed_head("人民币", "日元"), (0, "currency", "unknown_code")),
+        (changed_head("期初", "期初余额：1.00\r\n期初"), (0, "opening_balance", "several_values")),
+        (changed_head("1,000.00", "10,00.00"), (0, "opening_balance", "not_an_amount")),
+        (bank_statement(header=CSV_HEADER.replace("附言", "新列")), (4, "", "unknown_column")),
+        (bank_statement(header=CSV_HEADER + ",摘要"), (4, "", "unknown_column")),
+        (bank_statement(header="a,b"), (0, "", "unknown_layout")),
+        (bank_statement() + b"\xff\xff", (0, "", "unknown_layout")),
+        (bank_statement(change(1, "代付", '"代"付')), (6, "", "bad_csv")),
+        (b"", (0, "", "unknown_layout")),
+    ],
+)  # fmt: skip
+def test_a_bank_csv_that_is_wrong(content: bytes, finding: tuple[int, str, str]) -> None:
+    parsed = parse_csv(content)
+    assert finding in codes(parsed)
+    assert not parsed.frames
+    assert "张三丰" not in everything_in(parsed)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "total"),
+    [
+        ("借方合计笔数：,3", "借方合计笔数：,2", "debit_count"),
+        (",200.50", ",200.51", "debit_sum"),
+        ("贷方合计笔数：,2", "贷方合计笔数：,3", "credit_count"),
+        ("贷方合计笔数：,2", "贷方合计笔数：,x2", "credit_count"),
+        ("1700.50", "1700.05", "credit_sum"),
+    ],
+)
+def test_the_totals_of_a_bank_csv(before: str, after: str, total: str | None) -> None:
+    trailer = CSV_TRAILER.replace(before, after)
+    assert trailer != CSV_TRAILER
+    parsed = parse_csv(bank_statement(trailer=trailer))
+    assert [each.name for each in parsed.totals if not each.agrees] == [total]
+    assert not parsed.is_good
+
+
+def test_a_closing_balance_that_is_not_the_last_lines() -> None:
+    parsed = parse_csv(bank_statement(head=CSV_HEAD + "期末余额：,2500.01\r\n"))
+    assert [each.name for each in parsed.totals if not each.agrees] == ["closing_balance"]
+
+
+OTHER_LAYOUT = """
+[other]
+encodings = ["utf-8"]
+delimiter = "|"
+order = "descending"
+date_formats = ["%d.%m.%Y"]
+currency_code = "CNY"
+trailer_starts = ["END"]
+return_pattern = "RETURN"
+end_to_end_pattern = "E[0-9]+"
+payout_pattern = "^PAY"
+organisation_pattern = "LTD"
+[other.columns]
+booking_date = ["date"]
+amount = ["amount"]
+mark = ["side"]
+balance = ["balance"]
+counterparty_name = ["name"]
+[other.ignored]
+columns = ["x"]
+[other.marks]
+"Dr" = -1
+"Cr" = 1
+[other.currencies]
+[other.facts]
+"""
+
+
+def test_a_layout_is_data() -> None:
+    (layout,) = bank_csv.layouts_of(OTHER_LAYOUT)
+    text = (
+        "date|amount|side|balance|name|x\n"
+        "24.09.2026|5.00|Dr|6.00|Some Body|\n24.09.2026|1|Cr|11.00|A LTD|\n"
+    )
+    context = make.context(DAY, bank_account_id=make.BANK_ACCOUNT)
+    parsed = bank_csv.parse(text.encode(), context, known_layouts=[layout])
+    (statement,) = rows(parsed, "bank_statements")
+    assert statement["opening_balance_minor"] == 1000
+    assert statement["closing_balance_minor"] == 600
+    lines = parsed.frames["bank_statement_lines"]
+    assert lines["amount_minor"].to_list() == [-500, 100]
+    assert lines["counterparty_name"].to_list() == ["S********", "A LTD"]
+    unknown = bank_csv.parse(text.replace("Dr", "??").encode(), context, known_layouts=[layout])
+    assert (2, "mark", "unknown_code") in codes(unknown)
+    with pytest.raises(UnreadableFileError) as caught:
+        bank_csv.parse(text.encode(), context, known_layouts=[layout, layout])
+    assert caught.value.reason_code == "unknown_layout"
+
+
+def test_every_shipped_layout_is_whole() -> None:
+    assert len(bank_csv.layouts()) >= 1
+    columns = {
+        "booking_date", "value_date", "entry_reference", "bank_account_id", "currency",
+        "debit_amount", "credit_amount", "amount", "mark", "balance", "counterparty_account",
+        "counterparty_name", "summary", "remittance_text",
+    }  # fmt: skip
+    for layout in bank_csv.layouts():
+        assert set(layout.columns) <= columns
+        assert set(layout.marks.values()) == {-1, 1}
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    opening=st.integers(-(10**12), 10**12),
+    amounts=st.lists(st.integers(-(10**11), 10**11).filter(bool), min_size=1, max_size=20),
+    wrong=st.one_of(st.none(), st.integers(0, 19)),
+)
+def test_running_balances_hold_or_the_line_is_named(
+    opening: int, amounts: Sequence[int], wrong: int | None
+) -> None:
+    def yuan(minor: int) -> str:
+        return f"{Decimal(minor).scaleb(-2):.2f}"
+
+    running, body = opening, []
+    for number, amount in enumerate(amounts):
+        running += amount
+        shown = running + (1 if number == wrong else 0)
+        sides = f"{yuan(-amount)}," if amount < 0 else f",{yuan(amount)}"
+        body.append(f"20260924,T,{sides},{yuan(shown)},,,收款,x")
+    head = CSV_HEAD.replace('"1,000.00"', yuan(opening))
+    parsed = parse_csv(bank_statement(body, head=head, trailer=""))
+    is_wrong = wrong is not None and wrong < len(amounts)
+    if is_wrong:
+        assert (5 + (wrong or 0), "balance", "broken_balance") in codes(parsed)
+    else:
+        lines = rows(parsed, "bank_statement_lines")
+        assert [line["amount_minor"] for line in lines] == list(amounts)
+
+
+@hypothesis_settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_a_damaged_bank_csv_is_good_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    content = bank_statement()
+    at = data.draw(st.integers(0, len(content) - 1))
+    damaged = content[:at] + data.draw(st.binary(max_size=8)) + content[at + 5 :]
+    parsed = parse_csv(damaged)
+    assert "parser_failed" not in {code for _, _, code in codes(parsed)}
 
 
 # --- real files -----------------------------------------------------------------------------------

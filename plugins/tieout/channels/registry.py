@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from tieout.channels import (
     alipay_trade_bill,
+    bank_csv,
     camt053,
     camt054,
     mt940,
@@ -148,6 +149,14 @@ _PATTERNS = (
         "camt054",
         parser=camt054.parse,
         template="bank/{date:%Y%m%d}/camt054_…_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"bankcsv_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.csv",
+        "%Y%m%d",
+        "bank",
+        "bank_csv",
+        parser=bank_csv.parse,
+        template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
         r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:sta|txt)",
