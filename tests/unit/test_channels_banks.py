@@ -932,6 +932,17 @@ def test_a_closing_balance_that_is_not_the_last_lines() -> None:
     assert [each.name for each in parsed.totals if not each.agrees] == ["closing_balance"]
 
 
+def test_a_company_that_is_paid_is_a_payee_and_masked() -> None:
+    body = change(1, "张三丰", "示例商贸有限公司")
+    for text in ("PAYOUT PO1", "20260924-A000003-T1-CNY-1"):
+        row = body[1].replace("代付", "转账").replace("PAYOUT PO1", text)
+        parsed = parse_csv(bank_statement([body[0], row], trailer=""))
+        assert rows(parsed, "bank_statement_lines")[1]["counterparty_name"] == "示*******"
+    row = body[1].replace("代付", "转账").replace("PAYOUT PO1", "rent")
+    parsed = parse_csv(bank_statement([body[0], row], trailer=""))
+    assert rows(parsed, "bank_statement_lines")[1]["counterparty_name"] == "示例商贸有限公司"
+
+
 OTHER_LAYOUT = """
 [other]
 encodings = ["utf-8"]

@@ -550,11 +550,12 @@ class _Reader:
                 "account": self._column("counterparty_account"),
             }
         )
-        text = pl.concat_str(["summary", "remittance"], separator=" ")
-        is_return = text.str.contains(layout.return_pattern)
+        # On a line each, so that ^ and $ stand for the ends of either.
+        text = pl.concat_str(["summary", "remittance"], separator="\n")
+        is_return = text.str.contains(f"(?m){layout.return_pattern}")
         identifier = text.str.extract(f"({layout.end_to_end_pattern})", 1)
         is_payout = (pl.col("amount_minor") < 0) & (
-            identifier.is_not_null() | text.str.contains(layout.payout_pattern)
+            identifier.is_not_null() | text.str.contains(f"(?m){layout.payout_pattern}")
         )
         is_person = (pl.col("name") != "") & ~pl.col("name").str.contains(
             layout.organisation_pattern
