@@ -31,7 +31,12 @@ first_date as (
 channel_files as (
     select
         channel,
-        file_kind,
+        -- A reserve bank may send its statements as CSV: they prove as much. MT940 is not named,
+        -- because the fee account's would stand for the reserve's.
+        case
+            when channel = 'bank' and file_kind = 'bank_csv' then 'camt053'
+            else file_kind
+        end as file_kind,
         accounting_date,
         file_name,
         status,

@@ -9,7 +9,9 @@ from datetime import date, datetime
 
 from tieout.channels import (
     alipay_trade_bill,
+    bank_csv,
     camt053,
+    camt054,
     mt940,
     platform_csv,
     unionpay_acomn,
@@ -124,12 +126,37 @@ _PATTERNS = (
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
     ),
     _pattern(
-        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.xml",
+        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:xml|zip)",
         "%Y%m%d",
         "bank",
         "camt053",
         parser=camt053.parse,
         template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
+    ),
+    # Statements of several accounts in one file; each says its own account and number inside.
+    _pattern(
+        r"camt053_(?P<date>\d{8})_(?P<delivery>\d{1,6})\.(?:xml|zip)",
+        "%Y%m%d",
+        "bank",
+        "camt053",
+        parser=camt053.parse,
+        template="bank/{date:%Y%m%d}/camt053_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"camt054_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<delivery>\d{1,6})\.(?:xml|zip)",
+        "%Y%m%d",
+        "bank",
+        "camt054",
+        parser=camt054.parse,
+        template="bank/{date:%Y%m%d}/camt054_…_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"bankcsv_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.csv",
+        "%Y%m%d",
+        "bank",
+        "bank_csv",
+        parser=bank_csv.parse,
+        template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
         r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:sta|txt)",
