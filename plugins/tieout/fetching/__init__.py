@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tieout.fetching.fetch import Tools, fetch
+from tieout.fetching.fetch import Tools, fetch, lacking
 from tieout.fetching.report import FetchError, FetchOutcome, FetchReport
 from tieout.fetching.sources import read_sources, sources_path
 
@@ -12,6 +12,7 @@ __all__ = [
     "FetchReport",
     "Tools",
     "fetch",
+    "lacking",
     "read_sources",
     "sources_path",
 ]

@@ -34,15 +34,18 @@ from tieout.fetching.sources import (
 )
 from tieout.fetching.tickets import TicketSource
 from tieout.fetching.wechat_bills import NoBillError, WechatBills, merchant_of
+from tieout.landing.expected import expected_files
+from tieout.landing.stores import find_files
 from tieout.progress import say
 from tieout.settings import Settings
 
-__all__ = ["Tools", "fetch"]
+__all__ = ["Tools", "fetch", "lacking"]
 
 Result = TypeVar("Result")
 
 # A URL of a bill may run out between the answer that names it and the download.
 URLS_MAX = 3
+EVERY_DAY = "every_day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,28 @@ def fetch(
     return FetchReport(tuple(outcomes), tuple(errors))
 
 
+def lacking(settings: Settings, report: FetchReport, day: date) -> tuple[FetchOutcome, ...]:
+    """Return the failures that leave a hole: files the date owes that are not in the inbox.
+
+    A file may have come another way; a source that is down then stops nothing.
+    """
+    failed = [outcome for outcome in report.failed if outcome.accounting_date == day]
+    if not failed:
+        return ()
+    owed = {
+        FileKind(file.channel, file.file_kind)
+        for file in expected_files(settings)
+        if file.calendar == EVERY_DAY
+    }
+    here = {file_kind_of(file.name, day) for file in find_files([settings.inbox_url])}
+    return tuple(
+        outcome
+        for outcome in failed
+        if (kind := FileKind(outcome.channel, outcome.file_kind)) in owed
+        and (kind, day) not in here
+    )
+
+
 def _fetch_date(order: _Order, is_wanted: Callable[[FileKind], bool]) -> list[FetchOutcome]:
     """Fetch one date; a source that cannot be asked at all has failed for each of its kinds."""
     steps = _store_files if order.source.kind == "store" else _bills
@@ -203,11 +228,14 @@ def _store_files(order: _Order, is_wanted: Callable[[FileKind], bool]) -> Iterat
         order.tools.connections(order.source.connection) if order.source.connection else None
     )
     store = order.retry(lambda: open_store(order.source, connection))
-    first = order.retry(lambda: _listed(store, order.day, wanted))
-    if first:
-        order.tools.sleep(order.source.settle_seconds)
-    for kind, file in first:
-        yield order.tried(kind, file.name, partial(_copy, order, store, kind, file))
+    try:
+        first = order.retry(lambda: _listed(store, order.day, wanted))
+        if first:
+            order.tools.sleep(order.source.settle_seconds)
+        for kind, file in first:
+            yield order.tried(kind, file.name, partial(_copy, order, store, kind, file))
+    finally:
+        store.close()
     for kind in sorted(wanted - {kind for kind, _ in first}):
         yield order.outcome(kind, "not_there")
 

@@ -115,6 +115,12 @@ class RemoteStore:
                 next_step="fetch again; nothing of it was kept",
             )
 
+    def close(self) -> None:
+        """Close the connection of a store that has one; others close theirs themselves."""
+        client = getattr(self._filesystem, "client", None)
+        if client is not None:
+            self._filesystem.loop.call_soon_threadsafe(client.close)
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         with store_errors(self.shown):
@@ -161,6 +167,8 @@ def store_errors(shown: str) -> Iterator[None]:
 def _why(error: Exception) -> str:
     if type(error).__name__ == "HostKeyNotVerifiable":
         return "the server's key is not the one that is expected of it (HostKeyNotVerifiable)"
+    if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDenied":
+        return f"the login, or the right to read, is refused ({type(error).__name__})"
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     return type(error).__name__

@@ -53,7 +53,7 @@ class FetchOutcome:
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
-    """What became of each file each source owes. `errors` holds each source's first error."""
+    """What became of each file each source owes. `errors` says why some failed."""
 
     outcomes: tuple[FetchOutcome, ...]
     errors: tuple[FetchError, ...] = ()
@@ -62,6 +62,11 @@ class FetchReport:
     def failed(self) -> tuple[FetchOutcome, ...]:
         """Return the files whose source did not answer, or answered wrongly."""
         return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
+
+    @property
+    def is_transient(self) -> bool:
+        """Say whether another try in a moment may help with one of the failures."""
+        return any(isinstance(error, TransientFetchError) for error in self.errors)
 
     @property
     def counts(self) -> Mapping[str, int]:
