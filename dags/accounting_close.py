@@ -127,8 +127,9 @@ def accounting_close() -> None:
         return steps.perform(closing.release, context)
 
     claimed, released = claim(), release()
-    files = fetch() >> land() >> complete()
-    ready() >> claimed >> files >> build() >> check() >> publish() >> released
+    fetched = fetch()
+    ready() >> claimed >> fetched
+    fetched >> land() >> complete() >> build() >> check() >> publish() >> released
     claimed >> released
 
 
