@@ -448,7 +448,13 @@ def test_http_becomes_https_but_on_this_machine() -> None:
     assert checked_url("http://a.example/x?y", ["a.example"]) == "https://a.example/x?y"
     assert checked_url("https://A.example/x", ["a.example"]) == "https://A.example/x"
     assert checked_url("http://127.0.0.1:8/x", ["127.0.0.1:8"]) == "http://127.0.0.1:8/x"
-    for url in ("https://a.example.evil.example/x", "https://a.example:444/x"):
+    for url in (
+        "https://a.example.evil.example/x",
+        "https://a.example:444/x",
+        "https://me:hunter2@a.example/x",
+        "ftp://a.example/x",
+        "//a.example/x",
+    ):
         with pytest.raises(FetchError):
             checked_url(url, ["a.example"])
 

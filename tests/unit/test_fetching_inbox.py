@@ -123,6 +123,19 @@ def test_a_folder_without_hard_links(
     assert found(tmp_path) == {OWN: b"a", beside(b"b"): b"b"}
 
 
+def test_a_name_taken_meanwhile_in_a_folder_without_hard_links(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: str, target: str) -> None:
+        if target.endswith(OWN) and "versions" not in target:
+            Path(target).write_bytes(b"another fetch")
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr("tieout.fetching.inbox.os.link", refuse)
+    assert inbox.receive(PLACE, bytes_of(b"mine"), bytes_max=10) == "other_version"
+    assert found(tmp_path) == {OWN: b"another fetch", beside(b"mine"): b"mine"}
+
+
 def test_size_and_time_say_that_a_copy_is_not_needed(inbox: Inbox) -> None:
     inbox.receive(PLACE, bytes_of(b"abc"), bytes_max=10, modified=1_790_000_000.5)
     assert inbox.holds_look_alike(PLACE, 3, 1_790_000_000.5)

@@ -16,8 +16,9 @@ from fetch_homes import ACOMN, DAY, FetchHome, fetch_home, statuses
 from file_servers import SftpServer, serving_sftp
 from tieout.fetching.connections import Connection
 from tieout.fetching.inbox import Receiver
-from tieout.fetching.remote_stores import RemoteFile, RemoteStore
+from tieout.fetching.remote_stores import RemoteFile, RemoteStore, open_store
 from tieout.fetching.report import FetchError
+from tieout.fetching.sources import read_sources, sources_path
 from tieout.landing.stores import find_files
 
 OWN = f"unionpay/20260924/{ACOMN}"
@@ -61,10 +62,20 @@ def test_a_folder_s_finished_files_come(home: FetchHome, remote: Path) -> None:
     assert dict(report.counts) == {"files": 2, "fetched": 1, "not_there": 1}
 
 
+def test_unfinished_and_hidden_files_are_not_listed(home: FetchHome, remote: Path) -> None:
+    (remote / ".hidden").mkdir()
+    (remote / ".hidden" / ALFEE).write_bytes(b"no")
+    home.sources(folder_source(remote))
+    (source,) = read_sources(sources_path(home.settings))
+    listed = [file.name for file in open_store(source, None).files(DAY)]
+    assert listed == ["IND26092301ACOMN", ACOMN, "readme.txt"]
+
+
 def test_a_second_fetch_copies_nothing(
     home: FetchHome, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.sources(folder_source(remote))
+    os.utime(remote / ACOMN, (1_700_000_000, 1_700_000_000))
     home.fetch()
     copies: list[str] = []
     real = RemoteStore.copy

@@ -147,13 +147,13 @@ def checked_url(url: str, hosts: Sequence[str]) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, has_login = parts.hostname or "", "@" in parts.netloc
-        _ = parts.port
+        host = parts.hostname or ""
     except ValueError:
         raise _refused("?", "it is no URL") from None
-    if parts.scheme not in {"http", "https"} or not host or has_login:
-        raise _refused(host, f"its scheme is {parts.scheme or 'missing'}, or a login stands in it")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise _refused(host, f"its scheme is {parts.scheme or 'missing'}")
     allowed = {name.lower() for name in hosts}
+    # The whole of it: a login or a port that we do not expect is another address, too.
     if parts.netloc.lower() not in allowed:
         raise _refused(host, f"only {', '.join(sorted(allowed))} may send files of this source")
     if parts.scheme == "http" and host not in LOOPBACK:
