@@ -254,7 +254,7 @@ class AlipayServer(BillServer):
         """Return the bill as a zip."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("bill.csv", self.content)
+            archive.writestr(zipfile.ZipInfo("bill.csv", (2026, 9, 25, 9, 0, 0)), self.content)
         return packed.getvalue()
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> Reply | None:
