@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import logging
@@ -26,7 +27,9 @@ from file_servers import (
 )
 from tieout.fetching.connections import Connection
 from tieout.fetching.http import HttpClient, checked_url
+from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, FetchReport
+from tieout.fetching.wechat_bills import _Inflater
 
 WECHAT_NAME = "1900000001All2026-09-24.csv"
 WECHAT = """
@@ -321,6 +324,16 @@ def test_an_answer_signed_with_an_unknown_key_is_refused(wechat: World) -> None:
 def test_a_replayed_answer_is_refused(wechat: World, seconds: int, status: str) -> None:
     wechat.server.faults.signed_seconds_off = seconds
     assert statuses(wechat.fetch()) == [status]
+
+
+def test_a_bill_is_unpacked_piece_by_piece() -> None:
+    pieces: list[int] = []
+    receiver = Receiver(lambda chunk: pieces.append(len(chunk)), 10_000_000, "bill")
+    inflater = _Inflater(receiver)
+    inflater.write(gzip.compress(bytes(5_000_000)))
+    inflater.finish("here")
+    assert sum(pieces) == 5_000_000
+    assert max(pieces) <= 1024 * 1024, "however much a few bytes unpack to"
 
 
 def test_a_bill_in_the_making_is_waited_for(wechat: World) -> None:
