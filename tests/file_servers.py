@@ -121,6 +121,7 @@ class Faults:
     busy_status: int = 500
     expired_urls: int = 0
     cut_downloads: int = 0
+    short_downloads: int = 0
     wrong_hash: bool = False
     wrong_signature: bool = False
     wrong_serial: bool = False
@@ -159,10 +160,13 @@ class BillServer:
         if faults.busy_downloads:
             faults.busy_downloads -= 1
             return faults.busy_status, {}, b"busy"
-        if faults.cut_downloads:
-            faults.cut_downloads -= 1
+        if faults.cut_downloads or faults.short_downloads:
             handler.send_response(200)
-            handler.send_header("Content-Length", str(len(packed)))
+            if faults.cut_downloads:
+                faults.cut_downloads -= 1
+                handler.send_header("Content-Length", str(len(packed)))
+            else:
+                faults.short_downloads -= 1  # no length is stated: the end is the end
             handler.end_headers()
             handler.wfile.write(packed[: len(packed) // 2])
             return None

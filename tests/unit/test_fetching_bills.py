@@ -216,6 +216,20 @@ def test_downloads_that_always_break_off_leave_nothing(world: World) -> None:
     assert world.home.files() == {}
 
 
+def test_a_half_download_that_looks_whole_is_noticed(world: World) -> None:
+    world.server.content = bytes(range(256)) * 4000
+    world.server.faults.short_downloads = 1
+    assert statuses(world.fetch()) == ["fetched"]
+    assert world.server.tokens == 2
+    assert world.home.files() == {world.path: world.bill}
+    world.server.faults.short_downloads = 99
+    report = world.fetch(again=True) if not world.is_wechat else None
+    if report is not None:
+        assert statuses(report) == ["failed"]
+        assert "no whole zip" in report.failed[0].reason
+        assert world.home.files() == {world.path: world.bill}
+
+
 def test_a_wrong_signature_of_the_answer_is_refused(world: World) -> None:
     world.server.faults.wrong_signature = True
     report = world.fetch()
