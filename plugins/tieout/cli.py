@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -189,6 +189,41 @@ def _simulated(report: SimulationReport) -> str:
         *(f"injected {item.kind}: {item.description}" for item in report.injected),
     ]
     return "\n".join(lines)
+
+
+@app.command()
+def fetch(
+    day: Annotated[
+        str | None, typer.Option("--date", help="YYYY-MM-DD; default: yesterday in Shanghai.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only this source (repeatable).")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask for bills that are here, too: another version?")
+    ] = False,
+) -> None:
+    """Copy into the inbox what the sources owe for a date (docs/operations/sources.md)."""
+    from tieout import fetching
+
+    settings = load_settings()
+    settings.ensure_dirs()
+    path = fetching.sources_path(settings)
+    sources = fetching.read_sources(path)
+    if not sources:
+        _say(f"no sources: {path} is not there or empty; files come into {settings.inbox_url}")
+        return
+    if any(one.connection for one in sources):
+        airflow_home.enter(settings)
+    wanted = days.business_date(day, datetime.now(UTC) - timedelta(days=1))
+    report = fetching.fetch(settings, wanted, names=source, again=again)
+    for outcome in report.outcomes:
+        print(outcome)
+    for error in report.errors:
+        _say(f"tieout: {error}")
+    if report.failed:
+        _stop("next: see docs/runbooks/source-not-answering.md, then fetch again", 1)
+    _say("next: tieout land, or tieout close DATE")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The steps of a close of one accounting date, in the order the DAG `accounting_close` runs them.
 
-    ready -> claim -> land -> complete -> build -> check -> publish, and release at the end
+    ready -> claim -> fetch -> land -> complete -> build -> check -> publish, and release at the end
 
 Each takes a `Step` and returns counts. None computes money: landing moves bytes, dbt computes.
 """
@@ -11,7 +11,7 @@ from tieout import database, days, steps, transform
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
-__all__ = ["build", "check", "claim", "complete", "land", "publish", "ready", "release"]
+__all__ = ["build", "check", "claim", "complete", "fetch", "land", "publish", "ready", "release"]
 
 
 FAILURES_SHOWN = 8
@@ -27,7 +27,7 @@ def ready(step: Step) -> str | None:
     Raises:
         NothingToDo: T is sealed, or outside the operating window.
     """
-    from tieout import landing  # noqa: PLC0415  parsers are heavy
+    from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
     database.migrate(step.settings)
     state = days.day_state(step.settings, step.day)
@@ -35,6 +35,7 @@ def ready(step: Step) -> str | None:
         raise days.NothingToDo(f"{step.day} is sealed, unchanged")
     window = days.operating_window(step.settings)
     if window is None:
+        fetching.fetch(step.settings, step.day, kinds=["operating_window"])
         landing.land(step.settings, through_date=step.day, kinds=["operating_window"])
         window = days.operating_window(step.settings)
     if window is not None and not window.holds(step.day):
@@ -53,6 +54,31 @@ def claim(step: Step) -> Counts:
     reopened = days.claim(step.settings, step.kind, step.day, step.owner)
     steps.forget_failure(step.settings, step.kind, step.day)
     return {"later_dates_reopened": len(reopened)}
+
+
+def fetch(step: Step) -> Counts:
+    """Copy into the inbox what the sources owe for T (docs/operations/sources.md).
+
+    A source that does not answer stops T only where one of the files T owes is not in the inbox.
+
+    Raises:
+        CloseError: names each such file and why it did not come; tried again by Airflow where the
+            source may answer in a moment.
+        FetchError: the list of sources is not understood.
+    """
+    from tieout import fetching  # noqa: PLC0415  parsers are heavy
+
+    report = fetching.fetch(step.settings, step.day)
+    lacking = fetching.lacking(step.settings, report, step.day)
+    if lacking:
+        error = CloseError(
+            what=f"{step.day} does not close: {len(lacking)} files did not come from their sources",
+            where=", ".join(sorted({outcome.source for outcome in lacking})),
+            why="\n       ".join(str(outcome) for outcome in lacking[:FAILURES_SHOWN]),
+            next_step=f"tieout fetch --date {step.day}; see the runbook source-not-answering.md",
+        )
+        raise error from (ConnectionError() if report.is_transient else None)
+    return dict(report.counts)
 
 
 def land(step: Step) -> Counts:

@@ -12,7 +12,7 @@ import psycopg
 from tieout import database
 from tieout.channels.model import ParsedFile, file_problem
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, manifest
+from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
 from tieout.landing.stores import FoundFile, find_files
@@ -55,7 +55,7 @@ def land(
     outcomes: list[FileOutcome] = []
     wanted: list[tuple[RecognisedFile, FoundFile]] = []
     for file in found:
-        recognised = recognise(file.name)
+        recognised = recognise(decryption.plain_name(file.name))
         if recognised is not None:
             if _is_wanted(recognised, through_date, channels, kinds):
                 wanted.append((recognised, file))
@@ -71,11 +71,7 @@ def land(
             of_day = [
                 _outcome(recognised, known.file_id, "already_landed", known.row_count or 0)
                 if (known := sealed.get((file.url, file.size_bytes or -1))) is not None
-                else _land_one(
-                    connection,
-                    settings,
-                    manifest.arrived_file(recognised, file.url, file.read()),
-                )
+                else _land_one(connection, settings, recognised, file)
                 for recognised, file in files
             ]
             _say_day(day, of_day)
@@ -97,13 +93,18 @@ def _is_wanted(
 
 
 def _land_one(
-    connection: psycopg.Connection[Any], settings: Settings, arrived: manifest.ArrivedFile
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    recognised: RecognisedFile,
+    file: FoundFile,
 ) -> FileOutcome:
+    content, unopened = decryption.open_content(settings, file.name, file.read())
+    arrived = manifest.arrived_file(recognised, file.url, content)
     known = manifest.known_file(connection, arrived.file_id)
     # Quarantined bytes are looked at again: what kept them out may have been a rule of ours.
     if known is not None and known.status != "quarantined":
         return _known_outcome(arrived, known)
-    parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+    parsed = unopened or parse_file(arrived.content, arrived.file, SettingsVault(settings))
     try:
         return _land_parsed(connection, settings, arrived, parsed)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
@@ -125,7 +126,8 @@ def _land_parsed(
             return _known_outcome(arrived, known)
         others = manifest.files_of_slot(connection, arrived.file)
         landed = [other for other in others if other.status == "landed"]
-        if landed:
+        # What is inside a file that was not opened may well be what has landed.
+        if landed and not decryption.is_refusal(parsed):
             return _conflict(connection, settings, arrived, landed[0])
         return store(connection, settings, arrived, parsed, others=others)
 

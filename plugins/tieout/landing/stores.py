@@ -11,10 +11,10 @@ import fsspec
 
 from tieout.landing.report import LandingError
 
-__all__ = ["FoundFile", "find_files"]
+__all__ = ["PARTIAL_SUFFIXES", "FoundFile", "find_files", "shown_url"]
 
 # Names of files still being written, by the habits of rsync, sftp servers and browsers.
-_PARTIAL_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload")
+PARTIAL_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,22 @@ def _find(url: str) -> Iterator[FoundFile]:
     for path, info in paths.items():
         parts = PurePosixPath(path).parts
         below = parts[len(PurePosixPath(root).parts) :] or parts[-1:]
-        if any(part.startswith(".") for part in below) or path.endswith(_PARTIAL_SUFFIXES):
+        if any(part.startswith(".") for part in below) or path.endswith(PARTIAL_SUFFIXES):
             continue
         url_of_file = filesystem.unstrip_protocol(path)
         yield FoundFile(url_of_file, parts[-1], info.get("size"), filesystem, path)
 
 
-def _unreadable(url: str, error: Exception) -> LandingError:
-    # A URL may carry a password before its host.
+def shown_url(url: str) -> str:
+    """Return a URL as people may see it: it may carry a password before its host."""
     scheme, separator, rest = url.partition("://")
-    shown = f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
+
+
+def _unreadable(url: str, error: Exception) -> LandingError:
     return LandingError(
         what="a file store cannot be read",
-        where=shown,
+        where=shown_url(url),
         why=f"{type(error).__name__}: {error}"[:300],
         next_step="check TIEOUT_INBOX (or the path given) and that the store answers",
     )
