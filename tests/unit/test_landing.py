@@ -19,13 +19,20 @@ import channel_files as make
 from tieout import database, landing, secrets
 from tieout.channels import camt053
 from tieout.channels.registry import expected_name
-from tieout.landing import expected
+from tieout.landing import expected, stores
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 
 DAY = make.DAY
 ACOMN = "IND26092401ACOMN"
+VOUCHERS = "source_vouchers_20260924.csv"
+TABLES_EMPTIED = [
+    "control.channel_files",
+    "control.quarantined_rows",
+    "control.accounting_days",
+    "control.date_leases",
+]
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
 
 
@@ -54,9 +61,12 @@ def place(own_database: str, tmp_path: Path) -> Settings:
             "select oid::regclass::text from pg_class "
             "where relkind in ('r', 'p') and not relispartition "
             "and (relnamespace = 'raw'::regnamespace or oid = any(%s::regclass[]))",
-            [["control.channel_files", "control.quarantined_rows", "control.accounting_days"]],
+            [TABLES_EMPTIED],
         ).fetchall()
         assert len(tables) > 10
+        # Decisions are append-only for everybody, so this clearing of a test has to say otherwise.
+        connection.execute("set session_replication_role = replica")
+        connection.execute("truncate control.file_decisions cascade")
         connection.execute(f"truncate {', '.join(name for (name,) in tables)} cascade")
     return settings
 
@@ -534,19 +544,26 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     assert count(place, "unionpay_acomn") == 0
 
 
-def test_files_of_sealed_dates_are_not_read_again(place: Settings) -> None:
+def test_files_of_sealed_dates_are_read_again_when_they_changed(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = put(place, ACOMN, make.acomn())
     landing.land(place)
-    # The same size, other bytes: read, it would be a conflict.
-    path.write_bytes(make.acomn(amount="000000099900"))
     with database.connect(place) as connection:
         connection.execute(
             "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
             [DAY],
         )
-    assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
-    path.write_bytes(make.acomn() * 2)
-    assert landing.land(place).counts["conflict"] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.FoundFile, "read", lambda *_: pytest.fail("it was read again"))
+        assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
+    # The same size, other bytes: a correction of what is paid, which nobody may overlook.
+    path.write_bytes(make.acomn(amount="000000099900"))
+    (problem,) = landing.land(place).problems
+    assert problem.status == "refused"
+    assert "2026-09-24 is paid and sealed" in (problem.reason or "")
+    assert landing.land(place).problems == (problem,)
+    assert count(place, "unionpay_acomn") == 1
 
 
 # --- decisions of people --------------------------------------------------------------------------
@@ -562,8 +579,8 @@ def conflict(place: Settings) -> str:
 
 def test_a_conflicting_file_can_take_the_place(place: Settings) -> None:
     file_id = conflict(place)
-    outcome = landing.accept_instead(place, file_id, decided_by="Li", reason="UnionPay resent it")
-    assert outcome.status == "landed"
+    done = landing.release(place, file_id, decided_by="Li", reason="UnionPay resent it")
+    assert done.outcome.status == "landed"
     statement = (
         "select amount_minor from raw.unionpay_acomn as r inner join control.channel_files as f "
         "on r.file_id = f.file_id where f.status = 'landed'"
@@ -580,7 +597,7 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
     path.write_bytes(make.acomn(processing_code="990000"))
     file_id = landing.land(place).problems[0].file_id
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.accept_instead(place, file_id, decided_by="Li", reason="try")
+        landing.release(place, file_id, decided_by="Li", reason="try")
     assert count(place, "unionpay_acomn") == 1
     assert query(place, "select status from control.channel_files order by 1") == [
         ("conflict",),
@@ -591,13 +608,13 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
 def test_a_conflicting_file_can_be_set_aside(place: Settings) -> None:
     file_id = conflict(place)
     with pytest.raises(landing.LandingError, match="a name and a reason"):
-        landing.dismiss(place, file_id, decided_by=" ", reason="x")
-    landing.dismiss(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
+        landing.reject(place, file_id, decided_by=" ", reason="x")
+    landing.reject(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
     assert landing.problem_files(place, DAY) == ()
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.dismiss(place, file_id, decided_by="Li", reason="again")
+        landing.reject(place, file_id, decided_by="Li", reason="again")
     with pytest.raises(landing.LandingError, match="no file"):
-        landing.dismiss(place, "0" * 16, decided_by="Li", reason="x")
+        landing.reject(place, "0" * 16, decided_by="Li", reason="x")
 
 
 # --- at once --------------------------------------------------------------------------------------
@@ -657,8 +674,9 @@ def test_missing_files_are_named(place: Settings) -> None:
             put(place, name, content)
     landing.land(place)
     assert [str(file) for file in landing.missing_files(place, DAY)] == [
-        "platform opening_balances of 2026-09-24 (platform/20260924/opening_balances_20260924.csv)",
-        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE)",
+        "platform opening_balances of 2026-09-24 "
+        "(platform/20260924/opening_balances_20260924.csv), due 2026-09-25 02:00",
+        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE), due 2026-09-25 09:00",
     ]
 
 
@@ -678,16 +696,25 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     for file in files:
         assert expected_name(file.channel, file.file_kind, DAY), file
     with (PROJECT_DIR / expected.EXPECTED_FILES).open(encoding="utf-8") as stream:
-        assert next(csv.reader(stream)) == ["channel", "file_kind", "calendar"]
+        assert tuple(next(csv.reader(stream))) == expected.COLUMNS
 
 
-@pytest.mark.parametrize("rows", ["", "unionpay,acomn,sometimes\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "",
+        "unionpay,acomn,sometimes,60,by_person\n",
+        "unionpay,acomn,every_day,soon,by_person\n",
+        "unionpay,acomn,every_day,60,by_nobody\n",
+        "unionpay,acomn,every_day\n",
+    ],
+)
 def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
     tmp_path: Path, rows: str
 ) -> None:
     path = tmp_path / expected.EXPECTED_FILES
     path.parent.mkdir(parents=True)
-    path.write_text("channel,file_kind,calendar\n" + rows)
+    path.write_text(",".join(expected.COLUMNS) + "\n" + rows)
     settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
     with pytest.raises(landing.LandingError, match="expected files"):
         expected.expected_files(settings)
