@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -132,6 +132,8 @@ def _land_one(
         manifest.found_again(connection, arrived)
         return _known_outcome(arrived, known)
     parsed = parsed_file(landing.settings, arrived)
+    if parsed.is_good and parsed.row_count and arrived.file.channel != "platform":
+        parsed = _unless_of_another_date(connection, arrived, parsed)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
@@ -141,6 +143,21 @@ def _land_one(
     except (days.DateBusyError, days.DateNotReadyError) as error:
         reason = f"waits for the next landing: {error.what} ({error.why})"
         return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
+
+
+def _unless_of_another_date(
+    connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile, parsed: ParsedFile
+) -> ParsedFile:
+    """Refuse records that have landed for another date, byte for byte: they would count twice.
+
+    Some formats have no date inside (disputes of UnionPay). The platform's snapshots may stay the
+    same from day to day, and so do files without records.
+    """
+    other = manifest.date_of_same_bytes(connection, arrived)
+    if other is None:
+        return parsed
+    reason = f"the same bytes have landed as the file of {other}"
+    return replace(parsed, bad_rows=(file_problem("same_as_another_date", reason),))
 
 
 def parsed_file(settings: Settings, arrived: manifest.ArrivedFile) -> ParsedFile:

@@ -23,6 +23,7 @@ __all__ = [
     "arrived_file",
     "booking_date",
     "clock",
+    "date_of_same_bytes",
     "files_of_slot",
     "found_again",
     "known_file",
@@ -170,6 +171,28 @@ def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> 
     return [other for other in known if _slot_of(other.file_name) == file.slot]
 
 
+def date_of_same_bytes(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> date | None:
+    """Return another date for which the same bytes of this kind have landed, or None."""
+    row = connection.execute(
+        """
+        select min(accounting_date)
+        from control.channel_files
+        where sha256 = %s
+            and channel = %s
+            and file_kind = %s
+            and accounting_date <> %s
+            and status = 'landed'
+        """,
+        [
+            arrived.sha256,
+            arrived.file.channel,
+            arrived.file.file_kind,
+            arrived.file.accounting_date,
+        ],
+    ).fetchone()
+    return row[0] if row else None
+
+
 def _slot_of(file_name: str) -> str | None:
     recognised = recognise(file_name)
     return recognised.slot if recognised else None
@@ -292,9 +315,9 @@ def write_entry(
             "accounting_date": arrived.file.accounting_date,
             "booked_on": booked_on,
             "row_count": parsed.row_count if parsed else None,
-            "declared_row_count": parsed.declared_row_count if parsed else None,
-            "declared_total_minor": parsed.declared_total_minor if parsed else None,
-            "counted_total_minor": parsed.counted_total_minor if parsed else None,
+            "declared_row_count": _integer(parsed.declared_row_count) if parsed else None,
+            "declared_total_minor": _bigint(parsed.declared_total_minor) if parsed else None,
+            "counted_total_minor": _bigint(parsed.counted_total_minor) if parsed else None,
             "control_totals": json.dumps(totals, ensure_ascii=False),
             "totals_status": parsed.totals_status if parsed else None,
             "status": status,
@@ -313,6 +336,15 @@ def write_entry(
         """,
         [f"known since as {arrived.file_id}", arrived.sha256],
     )
+
+
+def _integer(value: int | None) -> int | None:
+    return value if value is not None and abs(value) < 2**31 else None
+
+
+def _bigint(value: int | None) -> int | None:
+    """Return what a column of 64 bits holds; a total beyond stays in `control_totals` as it is."""
+    return value if value is not None and abs(value) < 2**63 else None
 
 
 def write_unrecognised(
