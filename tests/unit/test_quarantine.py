@@ -198,6 +198,19 @@ def test_a_second_file_that_leaves_a_doubt_is_a_conflict(place: Settings, doubt:
     assert decisions(place) == []
 
 
+def test_without_totals_no_list_makes_a_correction_of_it(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(place, ACOMN, make.acomn())
+    landing.land(place)
+    path.write_bytes(make.acomn(amount="000000000500"))
+    kinds = frozenset({("unionpay", "acomn")})
+    monkeypatch.setattr(sys.modules["tieout.landing.land"], "correctable_kinds", lambda _: kinds)
+    (problem,) = landing.land(place).problems
+    assert problem.status == "conflict"
+    assert "no totals that would prove it whole" in (problem.reason or "")
+
+
 def test_two_that_come_together_are_a_conflict(place: Settings) -> None:
     put(place, VOUCHERS, vouchers(100, 200), folder="a")
     put(place, VOUCHERS, vouchers(100, 201), folder="b")
