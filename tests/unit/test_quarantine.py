@@ -419,6 +419,22 @@ def test_a_format_without_totals_is_never_proved_in_part(place: Settings) -> Non
     assert count(place, "unionpay_acomn") == 0
 
 
+def test_rows_are_never_left_out_of_a_text_file_without_totals() -> None:
+    from dataclasses import replace
+
+    from tieout.channels.model import BadRow, ParsedFile
+    from tieout.channels.registry import recognise
+
+    rest = ParsedFile({}, 1, DAY)
+    assert rest.is_good
+    known = recognise(VOUCHERS)
+    assert known is not None
+    file = replace(known, parser=lambda *_: rest)
+    bad = replace(rest, bad_rows=(BadRow(2, "", "wrong_length", "x"),))
+    with pytest.raises(ValueError, match="its format has no totals"):
+        corrections.good_rows(b"a\nb\n", file, bad, make.FakeVault())
+
+
 def test_a_quarantined_file_is_released_once_our_rule_is_mended(
     place: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
