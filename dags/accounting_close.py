@@ -13,10 +13,12 @@ data; the close of the date before.
 **Outputs.** The date's partition of `reconciliation.*`, `ledger.*` and `clearing.*`; files, bad
 rows, seconds and the state of the date in `control.*`.
 
-**Fails when** a source does not answer, a file is missing, has a bad row or a wrong control
-total, or comes twice with other bytes; when the date before is not closed within half an hour;
-when an invariant of the ledger or the reconciliation does not hold. Nothing half-built stays. Such
-errors are not retried; a lost connection is.
+**Waits** for missing files until they are due (`due_minutes` of `reference.expected_files`).
+
+**Fails when** a source does not answer, a file is late, has a bad row or a wrong control total, or
+is in conflict; when the date before is not closed within half an hour; when an invariant of the
+ledger or the reconciliation does not hold. Nothing half-built stays. Such errors are not retried;
+a lost connection is.
 
 **Owner.** clearing operations (清算运营)
 """
@@ -83,12 +85,12 @@ def accounting_close() -> None:
 
         return steps.perform(closing.fetch, context)
 
-    @task(**LONG)
-    def land(**context: Any) -> dict[str, int]:
-        """Land the files that have arrived."""
+    @task.sensor(poke_interval=60, timeout=14400, mode="reschedule", **LONG)
+    def land(**context: Any) -> bool:
+        """Land the files that have arrived; look again until the last missing one is due."""
         from tieout import closing, steps
 
-        return steps.perform(closing.land, context)
+        return steps.await_files(closing.land, context)
 
     @task(**SHORT)
     def complete(**context: Any) -> dict[str, int]:

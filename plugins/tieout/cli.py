@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from tieout import airflow_home, database, days, suspense_commands
+from tieout import airflow_home, database, days, quarantine_commands, suspense_commands
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense_commands.app, name="suspense")
+app.add_typer(quarantine_commands.app, name="quarantine")
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
@@ -240,7 +241,7 @@ def land(
     counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     _say(f"landed from {settings.inbox_url}: {counted}")
     if report.problems:
-        _stop("next: ask for corrected files; the bad rows are in control.quarantined_rows", 1)
+        _stop("next: tieout quarantine list, then show, release or reject", 1)
     _say("next: tieout close DATE")
 
 
@@ -263,12 +264,27 @@ def close(
     console = _console()
     closed = 0
     with days.command_owner(settings):
-        waiting = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+        asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+        # Earlier dates that a late or corrected file has opened come first.
+        waiting = sorted({*days.reopened_dates(settings, before=first), *asked})
+        came_back: set[date] = set()
         while waiting:
             day = waiting.pop(0)
             _say(f"{day:%a %d %b %Y}  close 日切关账")
             sample.bank_morning(settings, day)
-            result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+            try:
+                result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+            except TieoutError:
+                # The run itself may have landed a file that opened earlier dates.
+                opened = set(days.reopened_dates(settings, before=day)) - came_back
+                if not opened:
+                    raise
+                _say(
+                    f"    opened by a late or corrected file: {', '.join(map(str, sorted(opened)))}"
+                )
+                came_back |= opened
+                waiting = sorted({*waiting, *opened, day})
+                continue
             if result.state == "skipped":
                 _say(f"    {result.reason}")
                 continue

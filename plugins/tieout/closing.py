@@ -82,10 +82,17 @@ def fetch(step: Step) -> Counts:
 
 
 def land(step: Step) -> Counts:
-    """Land what has arrived for the dates up to T."""
+    """Land what has arrived for the dates up to T; wait for files of T until they are due.
+
+    Raises:
+        NotYet: files are missing and the last of them is not due yet, in a run that may wait.
+    """
     from tieout import landing  # noqa: PLC0415  parsers are heavy
 
-    report = landing.land(step.settings, through_date=step.day)
+    report = landing.land(step.settings, through_date=step.day, owner=step.owner)
+    missing = landing.missing_files(step.settings, step.day)
+    if step.waits and missing and step.now < max(file.due_at for file in missing):
+        raise days.NotYet("; ".join(f"{file}, {file.lateness(step.now)}" for file in missing))
     return {name: int(count) for name, count in report.counts.items()}
 
 
@@ -103,8 +110,9 @@ def complete(step: Step) -> Counts:
         raise days.DateNotReadyError(
             what=f"{step.day} cannot be closed yet: {reason}",
             where="control.accounting_days",
-            why="the operating window that landed says it is not the first date of the business",
-            next_step="close the earlier dates first",
+            why="it is not the first date of the business, or a corrected file has opened the date "
+            "before: `tieout status` says which",
+            next_step="close the earlier dates first; `tieout close` does so in order",
         )
     refused = landing.problem_files(step.settings, step.day)
     missing = landing.missing_files(step.settings, step.day)
@@ -113,15 +121,18 @@ def complete(step: Step) -> Counts:
             what=f"{step.day} does not close: {len(refused)} files were not accepted",
             where="; ".join(str(file) for file in refused[:5]),
             why="a file is taken whole or not at all; its rows are in control.quarantined_rows",
-            next_step="ask the sender for a corrected file, put it in the inbox, close again",
+            next_step="tieout quarantine list; ask the sender for a corrected file, put it in the "
+            "inbox, close again",
         )
     if missing:
-        names = ", ".join(str(file) for file in missing)
+        names = "; ".join(f"{file}, {file.lateness(step.now)}" for file in missing)
+        late = sorted({file.channel for file in missing if file.due_at <= step.now})
         raise CloseError(
             what=f"{step.day} does not close: files are missing: {names}",
             where=step.settings.inbox_url,
-            why="a date is complete when every file its channels owe for it has landed",
-            next_step="put the files in the inbox, then close again",
+            why="a date is complete when every file its channels owe for it has landed"
+            + (f"; late: {', '.join(late)}" if late else ""),
+            next_step="ask who is late, put the files in the inbox, then close again",
         )
     return {"files": _file_count(step)}
 

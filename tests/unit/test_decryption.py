@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import pytest
 import channel_files as make
 from tieout import database, landing
 from tieout.landing import decryption
-from tieout.landing.decryption import open_content, plain_name
+from tieout.channels.model import ParsedFile
+from tieout.landing.decryption import opened, plain_name
+from tieout.landing.stores import FileBytes
 from tieout.settings import Settings, load_settings
 
 NAME = "IND26092401ACOMN.pgp"
@@ -48,6 +52,18 @@ def place(tmp_path: Path) -> Settings:
     settings = load_settings({"TIEOUT_HOME": str(tmp_path / "home")})
     settings.ensure_dirs()
     return settings
+
+
+def open_content(
+    settings: Settings, name: str, content: bytes, environ: dict[str, str]
+) -> tuple[bytes | None, ParsedFile | None]:
+    """Open these bytes; what comes back has its own hash and size."""
+    read = FileBytes(content, hashlib.sha256(content).hexdigest(), len(content))
+    back, refused = opened(settings, name, read, environ)
+    assert back.content is not None
+    assert back.sha256 == hashlib.sha256(back.content).hexdigest()
+    assert back.size_bytes == len(back.content)
+    return back.content, refused
 
 
 def reason(settings: Settings, content: bytes, environ: dict[str, str]) -> str:
@@ -160,10 +176,14 @@ def test_a_message_without_integrity_protection_is_not_opened(place: Settings) -
 
 def test_what_grows_beyond_the_limit_is_stopped(place: Settings) -> None:
     sealed = encrypted(b"0" * 3_000_000)
-    limit = {"TIEOUT_PGP_BYTES_MAX": "3000000"}
-    assert open_content(place, NAME, sealed, keys("us") | limit)[1] is None
-    limit = {"TIEOUT_PGP_BYTES_MAX": "2999999"}
-    assert reason(place, sealed, keys("us") | limit) == "pgp_too_large"
+    roomy, narrow = (replace(place, max_file_bytes=size) for size in (3_000_000, 2_999_999))
+    assert open_content(roomy, NAME, sealed, keys("us"))[1] is None
+    assert reason(narrow, sealed, keys("us")) == "pgp_too_large"
+
+
+def test_what_is_too_large_to_be_read_is_not_opened(place: Settings) -> None:
+    unread = FileBytes(None, "0" * 64, 10**12)
+    assert opened(place, NAME, unread, keys("us")) == (unread, None)
 
 
 def test_a_signature_is_required_where_signers_are_known(place: Settings) -> None:

@@ -4,140 +4,29 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import fsspec
-import psycopg
 import pytest
 
 import channel_files as make
+from landing_world import count, own_database, place, put, query, statuses, whole_day
 from tieout import database, landing, secrets
 from tieout.channels import camt053
 from tieout.channels.registry import expected_name
-from tieout.landing import expected
+from tieout.landing import expected, stores
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 
+__all__ = ["own_database", "place"]
+
 DAY = make.DAY
 ACOMN = "IND26092401ACOMN"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
-
-
-@pytest.fixture(scope="module")
-def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this module's own on the session's server: landing commits."""
-    admin = database.ensure_server(settings)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database landing")
-    url = admin.rpartition("/")[0] + "/landing"
-    home = str(tmp_path_factory.mktemp("migrated"))
-    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
-    yield url
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("drop database landing with (force)")
-
-
-@pytest.fixture
-def place(own_database: str, tmp_path: Path) -> Settings:
-    """A home with an empty inbox and empty tables."""
-    given = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_DATABASE_URL": own_database}
-    settings = load_settings(given)
-    settings.ensure_dirs()
-    with psycopg.connect(own_database, autocommit=True) as connection:
-        tables = connection.execute(
-            "select oid::regclass::text from pg_class "
-            "where relkind in ('r', 'p') and not relispartition "
-            "and (relnamespace = 'raw'::regnamespace or oid = any(%s::regclass[]))",
-            [["control.channel_files", "control.quarantined_rows", "control.accounting_days"]],
-        ).fetchall()
-        assert len(tables) > 10
-        connection.execute(f"truncate {', '.join(name for (name,) in tables)} cascade")
-    return settings
-
-
-def put(settings: Settings, name: str, content: bytes, folder: str = "x") -> Path:
-    """Write a file into the inbox."""
-    path = settings.home / "inbox" / folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def query(settings: Settings, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    with database.connect(settings) as connection:
-        return connection.execute(statement, values).fetchall()
-
-
-def count(settings: Settings, table: str) -> int:
-    """Return how many rows of landed files a raw table has."""
-    statement = (
-        f"select count(*) from raw.{table} as r inner join control.channel_files as f "
-        "on r.file_id = f.file_id where f.status = 'landed'"
-    )
-    return int(query(settings, statement)[0][0])
-
-
-def statuses(report: landing.LandingReport) -> dict[str, str]:
-    """Return each file's status by name."""
-    return {file.file_name: file.status for file in report.files}
-
-
-def whole_day(day: date = DAY) -> Mapping[str, bytes]:
-    """Return a file of every kind a first accounting date owes, and a bank statement."""
-    iso, compact = day.isoformat(), f"{day:%Y%m%d}"
-    voucher = {
-        **make.VOUCHER,
-        "accounting_date": iso,
-        "transaction_at": f"{iso}T10:00:00+08:00",
-    }
-    booked = {
-        "accounting_voucher_id": "B1",
-        "accounting_date": iso,
-        "source_voucher_id": "V1",
-        "account_id": "A000001",
-        "currency_code": "CNY",
-        "amount_minor": "10000",
-        "booked_at": f"{iso}T10:00:01+08:00",
-    }
-    balance = {"subledger_id": "x", "currency_code": "CNY"}
-    platform: dict[str, list[dict[str, str]]] = {
-        "source_vouchers": [voucher],
-        "accounting_vouchers": [booked],
-        "contracts": [],
-        "fee_rates": [],
-        "payees": [make.PAYEE],
-        "advances": [],
-        "freezes": [],
-        "operating_window": [{"first_accounting_date": "2026-09-24"}],
-        "opening_balances": [
-            {**balance, "ledger_account": "a", "balance_minor": "5"},
-            {**balance, "ledger_account": "b", "balance_minor": "-5"},
-        ],
-    }
-    time = {"transmission_time": f"{day:%m%d}162152"}
-    wechat = {**make.WECHAT_PAYMENT, "交易时间": f"{iso} 10:00:00"}
-    alipay = {**make.ALIPAY_PAYMENT, "完成时间": f"{iso} 10:00:05"}
-    return {
-        **{
-            f"{kind}_{compact}.csv": make.platform_file(kind, rows)
-            for kind, rows in platform.items()
-        },
-        f"IND{day:%y%m%d}01ACOMN": make.acomn(**time) * 2,
-        f"IND{day:%y%m%d}99AERRN": b"",
-        f"IND{day:%y%m%d}99ALFEE": make.alfee(**time),
-        f"1900000109All{iso}.csv": make.wechat_bill([wechat]),
-        f"{make.PID}0156_{compact}.zip": make.alipay_zip(
-            make.alipay_detail([alipay], day=day), day=day
-        ),
-        f"camt053_{make.BANK_ACCOUNT}_{compact}_1.xml": make.camt053(day=day),
-    }
 
 
 # --- what lands -----------------------------------------------------------------------------------
@@ -575,19 +464,26 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     assert count(place, "unionpay_acomn") == 0
 
 
-def test_files_of_sealed_dates_are_not_read_again(place: Settings) -> None:
+def test_files_of_sealed_dates_are_read_again_when_they_changed(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = put(place, ACOMN, make.acomn())
     landing.land(place)
-    # The same size, other bytes: read, it would be a conflict.
-    path.write_bytes(make.acomn(amount="000000099900"))
     with database.connect(place) as connection:
         connection.execute(
             "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
             [DAY],
         )
-    assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
-    path.write_bytes(make.acomn() * 2)
-    assert landing.land(place).counts["conflict"] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.FoundFile, "read", lambda *_: pytest.fail("it was read again"))
+        assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
+    # The same size, other bytes: a correction of what is paid, which nobody may overlook.
+    path.write_bytes(make.acomn(amount="000000099900"))
+    (problem,) = landing.land(place).problems
+    assert problem.status == "refused"
+    assert "2026-09-24 is paid and sealed" in (problem.reason or "")
+    assert landing.land(place).problems == (problem,)
+    assert count(place, "unionpay_acomn") == 1
 
 
 # --- decisions of people --------------------------------------------------------------------------
@@ -603,8 +499,8 @@ def conflict(place: Settings) -> str:
 
 def test_a_conflicting_file_can_take_the_place(place: Settings) -> None:
     file_id = conflict(place)
-    outcome = landing.accept_instead(place, file_id, decided_by="Li", reason="UnionPay resent it")
-    assert outcome.status == "landed"
+    done = landing.release(place, file_id, decided_by="Li", reason="UnionPay resent it")
+    assert done.outcome.status == "landed"
     statement = (
         "select amount_minor from raw.unionpay_acomn as r inner join control.channel_files as f "
         "on r.file_id = f.file_id where f.status = 'landed'"
@@ -621,7 +517,7 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
     path.write_bytes(make.acomn(processing_code="990000"))
     file_id = landing.land(place).problems[0].file_id
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.accept_instead(place, file_id, decided_by="Li", reason="try")
+        landing.release(place, file_id, decided_by="Li", reason="try")
     assert count(place, "unionpay_acomn") == 1
     assert query(place, "select status from control.channel_files order by 1") == [
         ("conflict",),
@@ -632,13 +528,13 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
 def test_a_conflicting_file_can_be_set_aside(place: Settings) -> None:
     file_id = conflict(place)
     with pytest.raises(landing.LandingError, match="a name and a reason"):
-        landing.dismiss(place, file_id, decided_by=" ", reason="x")
-    landing.dismiss(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
+        landing.reject(place, file_id, decided_by=" ", reason="x")
+    landing.reject(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
     assert landing.problem_files(place, DAY) == ()
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.dismiss(place, file_id, decided_by="Li", reason="again")
+        landing.reject(place, file_id, decided_by="Li", reason="again")
     with pytest.raises(landing.LandingError, match="no file"):
-        landing.dismiss(place, "0" * 16, decided_by="Li", reason="x")
+        landing.reject(place, "0" * 16, decided_by="Li", reason="x")
 
 
 # --- at once --------------------------------------------------------------------------------------
@@ -698,8 +594,9 @@ def test_missing_files_are_named(place: Settings) -> None:
             put(place, name, content)
     landing.land(place)
     assert [str(file) for file in landing.missing_files(place, DAY)] == [
-        "platform opening_balances of 2026-09-24 (platform/20260924/opening_balances_20260924.csv)",
-        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE)",
+        "platform opening_balances of 2026-09-24 "
+        "(platform/20260924/opening_balances_20260924.csv), due 2026-09-25 02:00",
+        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE), due 2026-09-25 09:00",
     ]
 
 
@@ -719,16 +616,25 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     for file in files:
         assert expected_name(file.channel, file.file_kind, DAY), file
     with (PROJECT_DIR / expected.EXPECTED_FILES).open(encoding="utf-8") as stream:
-        assert next(csv.reader(stream)) == ["channel", "file_kind", "calendar"]
+        assert tuple(next(csv.reader(stream))) == expected.COLUMNS
 
 
-@pytest.mark.parametrize("rows", ["", "unionpay,acomn,sometimes\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "",
+        "unionpay,acomn,sometimes,60,by_person\n",
+        "unionpay,acomn,every_day,soon,by_person\n",
+        "unionpay,acomn,every_day,60,by_nobody\n",
+        "unionpay,acomn,every_day\n",
+    ],
+)
 def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
     tmp_path: Path, rows: str
 ) -> None:
     path = tmp_path / expected.EXPECTED_FILES
     path.parent.mkdir(parents=True)
-    path.write_text("channel,file_kind,calendar\n" + rows)
+    path.write_text(",".join(expected.COLUMNS) + "\n" + rows)
     settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
     with pytest.raises(landing.LandingError, match="expected files"):
         expected.expected_files(settings)

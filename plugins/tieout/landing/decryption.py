@@ -10,6 +10,7 @@ Sequoia, which does the work, knows none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -20,15 +21,14 @@ from typing import IO
 
 from tieout.channels.model import ParsedFile, UnreadableFileError
 from tieout.landing import decryption_worker as worker
+from tieout.landing.stores import FileBytes
 from tieout.settings import Settings
 
-__all__ = ["is_refusal", "open_content", "plain_name"]
+__all__ = ["is_refusal", "opened", "plain_name", "says_unopened"]
 
 SUFFIXES = (".pgp", ".gpg", ".asc")
 KEY_FILE_VARIABLE = "TIEOUT_PGP_KEY_FILE"
 SIGNERS_FILE_VARIABLE = "TIEOUT_PGP_SIGNERS_FILE"
-BYTES_MAX_VARIABLE = "TIEOUT_PGP_BYTES_MAX"
-BYTES_MAX = 2 * 1024**3
 SECONDS_MAX = 1800
 CHUNK_BYTES = 1024 * 1024
 REASON_CODES = {
@@ -36,7 +36,7 @@ REASON_CODES = {
     "pgp_key_unusable": "the private key, its passphrase or a signer's key cannot be used",
     "pgp_not_opened": "no configured private key opens the file, or it is damaged or unprotected",
     "pgp_not_signed": "the file has no valid signature of a configured signer",
-    "pgp_too_large": "decrypted, the file is larger than TIEOUT_PGP_BYTES_MAX",
+    "pgp_too_large": "decrypted, the file is larger than TIEOUT_MAX_FILE_BYTES",
     "pgp_too_slow": "decrypting the file took too long",
 }
 EXIT_REASONS = {worker.UNUSABLE: "pgp_key_unusable", worker.UNSIGNED: "pgp_not_signed"}
@@ -48,39 +48,46 @@ def plain_name(file_name: str) -> str:
     return stem if stem and f"{dot}{ending}".lower() in SUFFIXES else file_name
 
 
-def open_content(
+def opened(
     settings: Settings,
     file_name: str,
-    content: bytes,
+    read: FileBytes,
     environ: Mapping[str, str] | None = None,
-) -> tuple[bytes, ParsedFile | None]:
-    """Return the bytes inside a file, or its own bytes and why it cannot be opened.
+) -> tuple[FileBytes, ParsedFile | None]:
+    """Return what is inside a file, or what was read of it and why it cannot be opened.
 
-    A file whose name does not say that it is encrypted is returned as it is.
+    A file whose name does not say that it is encrypted is returned as it is, and so is one that is
+    too large to be looked at.
     """
-    if plain_name(file_name) == file_name:
-        return content, None
+    if plain_name(file_name) == file_name or read.content is None:
+        return read, None
     env = os.environ if environ is None else environ
     try:
         keys = _text(env, worker.KEYS_VARIABLE, KEY_FILE_VARIABLE, settings.secrets_dir / "pgp.asc")
         signers = _text(env, worker.SIGNERS_VARIABLE, SIGNERS_FILE_VARIABLE, None)
-        bytes_max = int(env.get(BYTES_MAX_VARIABLE) or BYTES_MAX)
-    except (OSError, UnicodeDecodeError, ValueError):
-        return content, _refused("pgp_key_unusable")
+    except (OSError, UnicodeDecodeError):
+        return read, _refused("pgp_key_unusable")
     if not keys:
-        return content, _refused("pgp_no_key")
+        return read, _refused("pgp_no_key")
     secrets = {
         worker.KEYS_VARIABLE: keys,
         worker.SIGNERS_VARIABLE: signers,
         worker.PASSPHRASE_VARIABLE: env.get(worker.PASSPHRASE_VARIABLE) or "",
     }
-    opened, reason = _decrypt(content, secrets, bytes_max)
-    return (content, _refused(reason)) if reason else (opened, None)
+    content, reason = _decrypt(read.content, secrets, settings.max_file_bytes)
+    if reason:
+        return read, _refused(reason)
+    return FileBytes(content, hashlib.sha256(content).hexdigest(), len(content)), None
 
 
 def is_refusal(parsed: ParsedFile) -> bool:
     """Say whether a file was not opened: its bytes say nothing about what is inside."""
     return any(row.reason_code in REASON_CODES for row in parsed.bad_rows)
+
+
+def says_unopened(reason: str | None) -> bool:
+    """Say whether the manifest's reason is that a file was not opened."""
+    return any(f"[{code}]" in (reason or "") for code in REASON_CODES)
 
 
 def _decrypt(content: bytes, secrets: Mapping[str, str], bytes_max: int) -> tuple[bytes, str]:
