@@ -1,0 +1,137 @@
+"""What looks like a card number, or like the track of a card, in text that should hold none.
+
+A card number here is 13 to 19 digits, in one run or in groups parted by one blank or one hyphen
+each, that pass Luhn (ISO/IEC 7812-1) and begin with a range of `card_ranges.csv` in a length that
+range has. One in ten numbers passes Luhn by chance; the ranges and lengths leave about one in
+fifty.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stdnum import luhn
+
+__all__ = [
+    "GROUPED_NUMBER",
+    "LONG_NUMBER",
+    "TRACK_DATA",
+    "CardRange",
+    "FoundNumber",
+    "card_ranges",
+    "find_card_numbers",
+    "find_track_data",
+    "is_card_number",
+]
+
+RANGES_PATH = Path(__file__).with_name("card_ranges.csv")
+DIGITS_MIN, DIGITS_MAX = 13, 19
+
+# Both patterns are read by Python's re and by Polars' regex alike, so neither looks around.
+LONG_NUMBER = "[0-9]{13}"
+GROUPED_NUMBER = "[0-9]{4}[ -][0-9]{4}"
+# Track 1 (%B number ^ name ^ YYMM…) and track 2 (; number = YYMM…) of a magnetic stripe, with or
+# without their first and last sign; D and ' also part number and expiry (ISO 8583 fields 35, 45).
+TRACK_DATA = (
+    r"%?[Bb][0-9]{12,19}\^[^\^\r\n\t]{0,40}\^[0-9]{4}[^?,\r\n\t]{0,60}\??"
+    r"|;?[0-9]{13,19}[=D][0-9]{4}[0-9=]{0,30}\??"
+)
+_TRACK = re.compile(TRACK_DATA)
+_TRACK_2 = re.compile("^;?([0-9]+)[=D]")
+
+_RUN = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
+# Groups of four or more digits, the last of any length, parted by the same sign each time.
+_GROUPS = re.compile(
+    r"(?<![0-9])[0-9]{4,}(?:(?: [0-9]{4,})+(?: [0-9]{1,3})?|(?:-[0-9]{4,})+(?:-[0-9]{1,3})?)"
+    r"(?![0-9])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CardRange:
+    """First digits a network's cards begin with, and how many digits they have."""
+
+    network: str
+    prefix_from: str
+    prefix_to: str
+    lengths: frozenset[int]
+
+    def holds(self, digits: str) -> bool:
+        """Say whether a number begins in this range and has one of its lengths."""
+        prefix = digits[: len(self.prefix_from)]
+        return len(digits) in self.lengths and self.prefix_from <= prefix <= self.prefix_to
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNumber:
+    """A card number in a text: where it begins and ends (characters), and its digits."""
+
+    start: int
+    end: int
+    digits: str
+
+
+@cache
+def card_ranges() -> tuple[CardRange, ...]:
+    """Return the known ranges, as `card_ranges.csv` lists them."""
+    with RANGES_PATH.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return tuple(
+        CardRange(row["network"], row["prefix_from"], row["prefix_to"], _lengths(row["lengths"]))
+        for row in rows
+    )
+
+
+def is_card_number(digits: str) -> bool:
+    """Say whether digits pass Luhn and are of a known range and length."""
+    in_range = any(known.holds(digits) for known in card_ranges())
+    return in_range and bool(luhn.is_valid(digits))
+
+
+def find_card_numbers(text: str) -> Iterator[FoundNumber]:
+    """Yield the card numbers of a text, in runs of digits and in groups."""
+    for match in _RUN.finditer(text):
+        if is_card_number(match[0]):
+            yield FoundNumber(match.start(), match.end(), match[0])
+    for match in _GROUPS.finditer(text):
+        yield from _in_groups(match)
+
+
+def find_track_data(text: str) -> Iterator[tuple[int, int]]:
+    """Yield first and last character + 1 of each track of a card.
+
+    Track 1 tells itself by its signs; of track 2 the number has to pass Luhn.
+    """
+    for match in _TRACK.finditer(text):
+        number = _TRACK_2.match(match[0])
+        if number is None or luhn.is_valid(number[1]):
+            yield match.start(), match.end()
+
+
+def _in_groups(match: re.Match[str]) -> Iterator[FoundNumber]:
+    """Yield the card numbers that neighbouring groups make; the longest from each group on."""
+    groups = list(re.finditer("[0-9]+", match[0]))
+    first = 0
+    while first < len(groups):
+        step = 1
+        for last in range(len(groups) - 1, first, -1):
+            digits = "".join(group[0] for group in groups[first : last + 1])
+            if DIGITS_MIN <= len(digits) <= DIGITS_MAX and is_card_number(digits):
+                start = match.start() + groups[first].start()
+                yield FoundNumber(start, match.start() + groups[last].end(), digits)
+                step = last - first + 1
+                break
+        first += step
+
+
+def _lengths(text: str) -> frozenset[int]:
+    """Return `16-19` or `13 16 19` as the lengths it means."""
+    if "-" in text:
+        first, last = text.split("-")
+        return frozenset(range(int(first), int(last) + 1))
+    return frozenset(int(part) for part in text.split())
