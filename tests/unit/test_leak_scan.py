@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -399,6 +399,7 @@ def test_no_context_excuses_a_known_number() -> None:
     line_length=st.integers(1, 4_000),
     what=st.sampled_from([STRANGE_CARD, ACCOUNT]),
 )
+@example(before=1_480, after=1_000, line_length=4_000, what=STRANGE_CARD)
 def test_each_leak_is_counted_once_wherever_blocks_end(
     before: int, after: int, line_length: int, what: str
 ) -> None:
