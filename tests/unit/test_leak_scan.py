@@ -227,7 +227,9 @@ def test_a_database_that_cannot_be_dumped_stops_the_scan(
 
 
 def test_a_file_that_is_refused_still_says_what_to_look_for(home: Settings) -> None:
-    bad = make.platform_file("payees", [{**make.PAYEE, "payee_status": "?", "account_name": "王小明"}])
+    bad = make.platform_file(
+        "payees", [{**make.PAYEE, "payee_status": "?", "account_name": "王小明"}]
+    )
     write(home, "inbox/payees_20260925.csv", bad)
     try:
         values = {value.text for value in collect(home)}
@@ -423,10 +425,8 @@ def test_the_table_is_known_in_every_block(monkeypatch: pytest.MonkeyPatch) -> N
     rows = [f"{number}\tname{number}\tx" for number in range(500)]
     rows[123] = f"123\t{STRANGE_CARD}\tx"
     rows[456] = f"456\tname\t{STRANGE_CARD}"
-    dump = "\n".join(
-        ["--", "COPY raw.a (id) FROM stdin;", "1", "\\.", "", "COPY raw.b (id, name, text) FROM stdin;"]
-        + [*rows, "\\.", ""]
-    )  # fmt: skip
+    tables = ["COPY raw.a (id) FROM stdin;", "1", "\\.", "COPY raw.b (id, name, text) FROM stdin;"]
+    dump = "\n".join([*tables, *rows, "\\.", ""])
     scanner = scanning._Scanner([])
     source = places.Source("d", "d", lambda: io.BytesIO(dump.encode()), is_dump=True)
     scanner.scan("d", iter([source]))

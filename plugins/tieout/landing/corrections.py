@@ -91,10 +91,9 @@ def _arrived(
         "select file_url, sha256 from control.channel_files where file_id = %s", [entry.file_id]
     ).fetchone()
     recognised = recognise(entry.file_name)
-    path = archive.archive_path(settings, row[1]) if row else None
-    if row is None or recognised is None or path is None or not path.is_file():
+    if row is None or recognised is None or not archive.is_kept(settings, row[1]):
         raise _not_possible(entry, "its bytes are no longer kept")
-    return manifest.arrived_file(recognised, row[0], path.read_bytes())
+    return manifest.arrived_file(recognised, row[0], archive.read(settings, row[1]))
 
 
 def _not_possible(entry: manifest.KnownFile, why: str) -> LandingError:

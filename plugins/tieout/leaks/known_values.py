@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tieout import database
 from tieout.channels import platform_csv
 from tieout.channels.card_numbers import find_card_numbers, is_card_number
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
+from tieout.landing import archive
 from tieout.landing.stores import find_files
 from tieout.secrets import mask_account, mask_name, mask_pan
 from tieout.settings import Settings
@@ -84,20 +86,37 @@ class CollectingVault:
 
 
 def collect(settings: Settings) -> list[KnownValue]:
-    """Return the sensitive values of every file in the inbox; one file is in memory at a time.
+    """Return the sensitive values of every file in the inbox, and of every file kept since.
+
+    One file is in memory at a time.
 
     Raises:
-        LandingError: the inbox cannot be read.
+        LandingError: the inbox cannot be read, or a kept file is not what it was.
+        SecretsError: no key opens a kept file.
     """
     vault = CollectingVault()
     for file in find_files([settings.inbox_url]):
-        content = file.read()
-        recognised = recognise(file.name)
-        if recognised is not None:
-            parse_file(content, recognised, vault)
-            vault.others.update(_declared_values(content, recognised))
-        vault.cards.update(found.digits for found in find_card_numbers(content.decode("latin-1")))
+        _collect_from(vault, file.name, file.read())
+    for name, sha256 in _kept_files(settings):
+        _collect_from(vault, name, archive.read(settings, sha256))
     return [value for value in vault.values() if value.text.strip()]
+
+
+def _collect_from(vault: CollectingVault, name: str, content: bytes) -> None:
+    recognised = recognise(name)
+    if recognised is not None:
+        parse_file(content, recognised, vault)
+        vault.others.update(_declared_values(content, recognised))
+    vault.cards.update(found.digits for found in find_card_numbers(content.decode("latin-1")))
+
+
+def _kept_files(settings: Settings) -> list[tuple[str, str]]:
+    """Return name and SHA-256 of the files whose bytes are kept; the inbox may not have them."""
+    with database.connect(settings, autocommit=True) as connection:
+        rows = connection.execute(
+            "select distinct file_name, sha256 from control.channel_files where status <> 'landed'"
+        ).fetchall()
+    return [(name, sha256) for name, sha256 in rows if archive.is_kept(settings, sha256)]
 
 
 def _declared_values(content: bytes, file: RecognisedFile) -> Iterator[str]:

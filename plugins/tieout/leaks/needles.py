@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import polars as pl
@@ -63,10 +63,12 @@ class Needles:
         if not self._by_form or not texts:
             return [[] for _ in texts]
         series = pl.Series("text", texts, dtype=pl.String)
-        hit = series.to_frame().select(pl.col("text").str.contains_any(pl.lit(self._patterns))).to_series()
-        return [
-            self._hits(text) if is_hit else [] for text, is_hit in zip(texts, hit, strict=True)
-        ]
+        hit = (
+            series.to_frame()
+            .select(pl.col("text").str.contains_any(pl.lit(self._patterns)))
+            .to_series()
+        )
+        return [self._hits(text) if is_hit else [] for text, is_hit in zip(texts, hit, strict=True)]
 
     def _hits(self, text: str) -> list[NeedleHit]:
         """Locate the forms in one text that has some."""

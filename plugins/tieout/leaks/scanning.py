@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import groupby
@@ -188,7 +188,12 @@ class _Scanner:
                     counts.allowed_count += 1
                     continue
                 self._add(
-                    counts, block, hit.start, value.kind, value.masked, hit.needle.encoding
+                    counts,
+                    block,
+                    hit.start,
+                    kind=value.kind,
+                    masked=value.masked,
+                    encoding=hit.needle.encoding,
                 )
             self._search_patterns(counts, block, covered)
 
@@ -198,7 +203,7 @@ class _Scanner:
         """Add what looks like a card number or a track and is no known value found already."""
         for start, end in find_track_data(block.text):
             if _is_new(block, start, end):
-                self._add(counts, block, start, "track data", "***", "plain")
+                self._add(counts, block, start, kind="track data", masked="***")
         for number in find_card_numbers(block.text):
             start, end = number.start, number.end
             if not _is_new(block, start, end) or any(
@@ -211,16 +216,17 @@ class _Scanner:
                 counts.reviewed_count += 1
             else:
                 masked = mask_pan(number.digits)
-                self._add(counts, block, start, "card number", masked, "plain")
+                self._add(counts, block, start, kind="card number", masked=masked)
 
     def _add(
         self,
         counts: PlaceScanned,
         block: _Block,
         position: int,
+        *,
         kind: str,
         masked: str,
-        encoding: str,
+        encoding: str = "plain",
     ) -> None:
         counts.finding_count += 1
         if len(self.findings) < FINDINGS_KEPT_MAX:
