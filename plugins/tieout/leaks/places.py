@@ -163,7 +163,7 @@ def _remote_outbox(settings: Settings) -> Iterator[Source]:
 
 
 def _url_opener(url: str) -> Callable[[], AbstractContextManager[BinaryIO]]:
-    return lambda: fsspec.open(url, "rb")  # type: ignore[no-any-return]
+    return lambda: fsspec.open(url, "rb")
 
 
 # --- databases ------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _dumped(url: str) -> Iterator[BinaryIO]:
     """Yield the plain text of `pg_dump`, as it comes. The password is not among the arguments."""
     parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     password = parameters.pop("password", "")
-    target = psycopg.conninfo.make_conninfo(**parameters)  # type: ignore[arg-type]
+    target = psycopg.conninfo.make_conninfo(**parameters)
     command = [str(_pg_dump()), "--no-password", f"--dbname={target}"]
     environment = {**os.environ, "PGPASSWORD": password} if password else dict(os.environ)
     with tempfile.TemporaryFile() as errors:
