@@ -18,8 +18,9 @@ from pathlib import Path
 from stdnum import luhn
 
 __all__ = [
+    "DIGITS_MAX",
+    "DIGITS_MIN",
     "GROUPED_NUMBER",
-    "LONG_NUMBER",
     "TRACK_DATA",
     "CardRange",
     "FoundNumber",
@@ -32,8 +33,7 @@ __all__ = [
 RANGES_PATH = Path(__file__).with_name("card_ranges.csv")
 DIGITS_MIN, DIGITS_MAX = 13, 19
 
-# Both patterns are read by Python's re and by Polars' regex alike, so neither looks around.
-LONG_NUMBER = "[0-9]{13}"
+# What a number in groups has at least.
 GROUPED_NUMBER = "[0-9]{4}[ -][0-9]{4}"
 # Track 1 (%B number ^ name ^ YYMM…) and track 2 (; number = YYMM…) of a magnetic stripe, with or
 # without their first and last sign; D and ' also part number and expiry (ISO 8583 fields 35, 45).
@@ -65,6 +65,12 @@ class CardRange:
         """Say whether a number begins in this range and has one of its lengths."""
         prefix = digits[: len(self.prefix_from)]
         return len(digits) in self.lengths and self.prefix_from <= prefix <= self.prefix_to
+
+    def prefixes(self) -> list[str]:
+        """Return the first digits of the range, one text each; at most two digits."""
+        width = min(len(self.prefix_from), 2)
+        first, last = self.prefix_from[:width], self.prefix_to[:width]
+        return [str(number) for number in range(int(first), int(last) + 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final
 
 from lxml import etree
 
+from tieout.channels.guard import masked_text
 from tieout.errors import TieoutError
 from tieout.payouts.amounts import minor_units
 from tieout.payouts.pain001 import parse_xml
@@ -152,7 +153,8 @@ class _Reader:
         texts = [
             str(element.text) for element in self.all(parent, "StsRsnInf/AddtlInf") if element.text
         ]
-        return code, " ".join(texts) or None
+        # A bank may repeat the account it refuses.
+        return code, masked_text(" ".join(texts))[0] or None
 
 
 def _transaction(reader: _Reader, line: etree._Element, source: str) -> TransactionStatus:
