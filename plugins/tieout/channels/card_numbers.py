@@ -39,10 +39,11 @@ GROUPED_NUMBER = "[0-9]{4}[ -][0-9]{4}"
 # without their first and last sign; D and ' also part number and expiry (ISO 8583 fields 35, 45).
 TRACK_DATA = (
     r"%?[Bb][0-9]{12,19}\^[^\^\r\n\t]{0,40}\^[0-9]{4}[^?,\r\n\t]{0,60}\??"
-    r"|;?[0-9]{13,19}[=D][0-9]{4}[0-9=]{0,30}\??"
+    r"|;?[0-9]{13,19}[=D][0-9][0-9=]{0,33}\??"
 )
 _TRACK = re.compile(TRACK_DATA)
-_TRACK_2 = re.compile("^;?([0-9]+)[=D]")
+_TRACK_2 = re.compile("^;?([0-9]+)[=D]([0-9]+)")
+EXPIRY_DIGITS = 4
 
 _RUN = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
 # Groups of four or more digits, the last of any length, parted by the same sign each time.
@@ -111,11 +112,14 @@ def find_card_numbers(text: str) -> Iterator[FoundNumber]:
 def find_track_data(text: str) -> Iterator[tuple[int, int]]:
     """Yield first and last character + 1 of each track of a card.
 
-    Track 1 tells itself by its signs; of track 2 the number has to pass Luhn.
+    Track 1 tells itself by its signs. Of track 2 the number has to pass Luhn, and where the field's
+    end cut its expiry off, has to be of a known range too.
     """
     for match in _TRACK.finditer(text):
-        number = _TRACK_2.match(match[0])
-        if number is None or luhn.is_valid(number[1]):
+        found = _TRACK_2.match(match[0])
+        if found is None or (
+            luhn.is_valid(found[1]) if len(found[2]) >= EXPIRY_DIGITS else is_card_number(found[1])
+        ):
             yield match.start(), match.end()
 
 

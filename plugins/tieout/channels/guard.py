@@ -15,7 +15,7 @@ Every change is counted by table and field, and stands in `control.channel_files
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -56,10 +56,11 @@ FREE_TEXTS = frozenset(
 OWN_NUMBERS = frozenset(
     {"bank_account_id", "channel_merchant_id", "merchant_id", "sub_merchant_id"}
 )
-# Made by the vault or the platform from a number, and no number themselves.
+# Made by the vault, by us or by the platform from a number, and no number themselves.
 _PROTECTED_SUFFIXES = ("_ciphertext", "_token")
+_OUR_MASKS = frozenset({"account_name_mask", "account_number_mask", "card_mask"})
 
-_TRACK_HINT = r"[0-9]{12,19}(?:\^|=|D[0-9]{4})"
+_OTHER_HINT = rf"{GROUPED_NUMBER}|[0-9]{{12,19}}(?:\^|=|D[0-9])"
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -71,18 +72,14 @@ def guarded(
     found: list[MaskedValues] = []
     for table, frame in frames.items():
         changed = []
-        for column in frame:
-            if not _is_text_of_others(column):
-                continue
-            suspicious = np.flatnonzero(_suspicious(column))
-            if len(suspicious):
-                texts, masked = _masked_column(column, suspicious.tolist(), vault)
-                lines = frame["line_number"] if "line_number" in frame.columns else None
-                for kind, positions in masked.items():
-                    first = int(lines[positions[0]]) if lines is not None else 0
-                    found.append(MaskedValues(table, column.name, kind, len(positions), first))
-                if masked:
-                    changed.append(texts)
+        lines = frame["line_number"] if "line_number" in frame.columns else None
+        for column, positions in _suspicious(frame):
+            texts, masked = _masked_column(column, positions, vault)
+            for kind, rows in masked.items():
+                first = int(lines[rows[0]]) if lines is not None else 0
+                found.append(MaskedValues(table, column.name, kind, len(rows), first))
+            if masked:
+                changed.append(texts)
         kept[table] = frame.with_columns(changed) if changed else frame
     return kept, tuple(found)
 
@@ -110,7 +107,7 @@ def _is_text_of_others(column: pl.Series) -> bool:
     """Say whether a column is text that may hold anything, and long enough to hold a number."""
     if column.dtype != pl.String or column.name in OWN_NUMBERS:
         return False
-    if column.name.endswith(_PROTECTED_SUFFIXES):
+    if column.name.endswith(_PROTECTED_SUFFIXES) or column.name in _OUR_MASKS:
         return False
     longest = column.str.len_bytes().max()
     return isinstance(longest, int) and longest >= DIGITS_MIN
@@ -134,29 +131,38 @@ def _masked_column(
 # --- which texts are worth reading one by one -----------------------------------------------------
 
 
-def _suspicious(column: pl.Series) -> BoolArray:
-    """Say of each text whether it may hold a number or a track; whole columns at once.
+def _suspicious(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, list[int]]]:
+    """Yield the columns with texts that may hold a number or a track, and where these stand.
 
     Ids of a day are millions and look alike: their digits are compared with the ranges, and then
-    with Luhn, without a step of Python for each.
+    with Luhn, whole columns at once and without a step of Python for each.
     """
-    hints = column.to_frame("text").select(
-        run=pl.col("text").str.contains(_run_in_range()),
-        other=pl.col("text").str.contains(f"{GROUPED_NUMBER}|{_TRACK_HINT}"),
+    columns = [column for column in frame if _is_text_of_others(column)]
+    hints = frame.select(
+        pl.col(column.name).str.contains(f"{_run_in_range()}|{_OTHER_HINT}").fill_null(False)
+        for column in columns
     )
-    result: BoolArray = hints["other"].fill_null(False).to_numpy().copy()
-    positions = np.flatnonzero(hints["run"].fill_null(False).to_numpy())
-    if len(positions):
-        result[positions[_holds_luhn_number(column.gather(positions))]] = True
-    return result
+    for column in columns:
+        positions = np.flatnonzero(hints[column.name].to_numpy())
+        if not len(positions):
+            continue
+        texts = column.gather(positions)
+        is_other = texts.str.contains(_OTHER_HINT).to_numpy()
+        chosen = positions[is_other | _holds_luhn_number(texts)]
+        if len(chosen):
+            yield column, chosen.tolist()
 
 
 @cache
 def _run_in_range() -> str:
-    """Return a pattern of a run of digits that begins as cards do. It cannot look around."""
+    """Return a pattern of a run of digits that begins, and is as long, as a card number may be.
+
+    It cannot look around, so it takes a character on either side; that one such run is there is
+    all it has to say.
+    """
     prefixes = sorted({prefix for known in card_ranges() for prefix in known.prefixes()})
-    digits = f"[0-9]{{{DIGITS_MIN - 4},{DIGITS_MAX}}}"
-    return f"(?:^|[^0-9])(?:{'|'.join(prefixes)}){digits}"
+    digits = f"[0-9]{{{DIGITS_MIN - 2},{DIGITS_MAX - 1}}}"  # behind one or two of the prefix
+    return f"(?:^|[^0-9])(?:{'|'.join(prefixes)}){digits}(?:[^0-9]|$)"
 
 
 def _holds_luhn_number(texts: pl.Series) -> BoolArray:
