@@ -257,13 +257,16 @@ def test_a_bank_that_repeats_the_account_is_not_repeated() -> None:
 def test_landing_keeps_the_count_and_not_the_number(new_home: Settings) -> None:
     place = new_home
     place.ensure_dirs()
-    (place.home / "inbox" / "IND26092401ACOMN").write_bytes(make.acomn(order_number=CARD))
-    report = landing.land(place)
-    assert report.counts["landed"] == 1
+    delivery = place.home / "inbox" / "IND26092401ACOMN"
+    delivery.write_bytes(make.acomn())
+    assert landing.land(place).counts["landed"] == 1
+    delivery.write_bytes(make.acomn(order_number=CARD))
+    (conflict,) = landing.land(place).problems
+    landing.accept_instead(place, conflict.file_id, decided_by="somebody", reason="corrected")
     with database.connect(place) as connection:
         rows = connection.execute(
             "select masked_values, order_number from control.channel_files"
-            " inner join raw.unionpay_acomn using (file_id)"
+            " inner join raw.unionpay_acomn using (file_id) where status = 'landed'"
         ).fetchall()
     expected = {
         "table": "unionpay_acomn",

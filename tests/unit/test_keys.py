@@ -149,6 +149,16 @@ def test_a_key_in_use_is_not_removed(place: Settings) -> None:
     assert len(keys.usage(place)) == 4
 
 
+def test_a_key_of_kept_files_alone_is_in_use(place: Settings) -> None:
+    land_day(place, FIRST)
+    old = key_ring.key_ring(place, "data").ids[0]
+    keys.rotate(place, ["data"])
+    with database.connect(place) as connection:
+        connection.execute("truncate raw.platform_payees")
+    with pytest.raises(secrets.SecretsError, match="0 stored values and 1 kept files"):
+        keys.remove(place, old)
+
+
 def test_after_re_encrypting_the_old_data_key_goes(place: Settings) -> None:
     land_day(place, FIRST)
     old = key_ring.key_ring(place, "data").ids[0]
