@@ -33,16 +33,19 @@ __all__ = [
 RANGES_PATH = Path(__file__).with_name("card_ranges.csv")
 DIGITS_MIN, DIGITS_MAX = 13, 19
 
-# What a number in groups has at least.
+# What a number in groups has at least (for Polars' regex, too).
 GROUPED_NUMBER = "[0-9]{4}[ -][0-9]{4}"
 # Track 1 (%B number ^ name ^ YYMM…) and track 2 (; number = YYMM…) of a magnetic stripe, with or
 # without their first and last sign; D and ' also part number and expiry (ISO 8583 fields 35, 45).
 TRACK_DATA = (
     r"%?[Bb][0-9]{12,19}\^[^\^\r\n\t]{0,40}\^[0-9]{4}[^?,\r\n\t]{0,60}\??"
-    r"|;?[0-9]{13,19}[=D][0-9][0-9=]{0,33}\??"
+    r"|;?(?<![0-9])[0-9]{13,19}[=D][0-9][0-9=]{0,33}\??"
 )
 _TRACK = re.compile(TRACK_DATA)
 _TRACK_2 = re.compile("^;?([0-9]+)[=D]([0-9]+)")
+# The sign behind a number is rare, and quickly found; the track around it is looked at then.
+_TRACK_SEPARATOR = re.compile(r"(?<=[0-9]{12})[=D^]")
+TRACK_HEAD_MAX, TRACK_TAIL_MAX = 21, 120
 EXPIRY_DIGITS = 4
 
 _RUN = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
@@ -96,8 +99,20 @@ def card_ranges() -> tuple[CardRange, ...]:
 
 def is_card_number(digits: str) -> bool:
     """Say whether digits pass Luhn and are of a known range and length."""
-    in_range = any(known.holds(digits) for known in card_ranges())
+    # Most numbers begin as no card does: one look-up says so.
+    in_range = any(known.holds(digits) for known in _ranges_by_prefix().get(digits[:2], ()))
     return in_range and bool(luhn.is_valid(digits))
+
+
+@cache
+def _ranges_by_prefix() -> dict[str, list[CardRange]]:
+    """Return the ranges by the first two digits of their cards."""
+    found: dict[str, list[CardRange]] = {}
+    for known in card_ranges():
+        for prefix in known.prefixes():
+            for number in (prefix,) if len(prefix) == 2 else (f"{prefix}{n}" for n in range(10)):
+                found.setdefault(number, []).append(known)
+    return found
 
 
 def find_card_numbers(text: str) -> Iterator[FoundNumber]:
@@ -115,12 +130,21 @@ def find_track_data(text: str) -> Iterator[tuple[int, int]]:
     Track 1 tells itself by its signs. Of track 2 the number has to pass Luhn, and where the field's
     end cut its expiry off, has to be of a known range too.
     """
-    for match in _TRACK.finditer(text):
-        found = _TRACK_2.match(match[0])
-        if found is None or (
-            luhn.is_valid(found[1]) if len(found[2]) >= EXPIRY_DIGITS else is_card_number(found[1])
-        ):
+    done = 0
+    for separator in _TRACK_SEPARATOR.finditer(text):
+        at = separator.start()
+        match = _TRACK.search(text, max(at - TRACK_HEAD_MAX, done), at + TRACK_TAIL_MAX)
+        if match is not None and match.start() < at < match.end() and _is_track(match[0]):
             yield match.start(), match.end()
+            done = match.end()
+
+
+def _is_track(text: str) -> bool:
+    found = _TRACK_2.match(text)
+    if found is None:
+        return True
+    has_expiry = len(found[2]) >= EXPIRY_DIGITS
+    return bool(luhn.is_valid(found[1])) if has_expiry else is_card_number(found[1])
 
 
 def _in_groups(match: re.Match[str]) -> Iterator[FoundNumber]:
