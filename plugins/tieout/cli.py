@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from tieout import airflow_home, database, days, quarantine_commands, suspense_commands
+from tieout import (
+    airflow_home,
+    database,
+    days,
+    key_commands,
+    leak_commands,
+    quarantine_commands,
+    suspense_commands,
+)
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
 
@@ -38,6 +46,8 @@ app = typer.Typer(
 
 app.add_typer(suspense_commands.app, name="suspense")
 app.add_typer(quarantine_commands.app, name="quarantine")
+app.add_typer(key_commands.app, name="keys")
+app.command("leak-scan")(leak_commands.leak_scan)
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")

@@ -79,7 +79,10 @@ class Settings:
         return self.home / "secrets"
 
     def ensure_dirs(self) -> None:
-        """Make the home and its folders; pg, secrets and archive are for the owner only."""
+        """Make the home and its folders; all that may hold numbers is for the owner only (0700).
+
+        A folder that is there keeps its mode: whoever made an inbox says who may write to it.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.airflow_dir, self.docs_dir, self.gx_dir, self.dbt_dir, self.logs_dir):
             folder.mkdir(exist_ok=True)
@@ -87,7 +90,10 @@ class Settings:
             folder.mkdir(mode=0o700, exist_ok=True)
         for url in (self.inbox_url, self.outbox_url):
             if url.startswith("file://"):
-                Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+                # Deliveries and payment files hold card and account numbers in the clear.
+                folder = Path(url.removeprefix("file://"))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -16,7 +16,7 @@ import pytest
 
 import channel_files as make
 from tieout import database, landing
-from tieout.landing import decryption
+from tieout.landing import archive, decryption
 from tieout.channels.model import ParsedFile
 from tieout.landing.decryption import opened, plain_name
 from tieout.landing.stores import FileBytes
@@ -277,8 +277,8 @@ def test_an_encrypted_file_waits_for_its_key_and_lands(
     ((name, status, why),) = file_rows(own_home)
     assert (name, status) == ("IND26092401ACOMN", "quarantined")
     assert "pgp_no_key" in str(why)
-    kept = [path.read_bytes() for path in own_home.archive_dir.iterdir()]
-    assert kept == [sealed], "the bytes are kept, as they came"
+    (kept,) = own_home.archive_dir.iterdir()
+    assert archive.read(own_home, kept.name) == sealed, "the bytes are kept, as they came"
 
     monkeypatch.setenv("TIEOUT_PGP_KEY", str(key("us")))
     assert [file.status for file in landing.land(own_home).files] == ["landed"]

@@ -17,7 +17,7 @@ from landing_world import count, own_database, place, put, query, statuses, whol
 from tieout import database, landing, secrets
 from tieout.channels import camt053
 from tieout.channels.registry import expected_name
-from tieout.landing import expected, stores
+from tieout.landing import archive, expected, stores
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
@@ -141,7 +141,9 @@ def test_other_bytes_for_the_same_place_are_a_conflict(place: Settings) -> None:
         0
     ]
     kept = archive_path(place, sha256)
-    assert kept.read_bytes() == other
+    assert archive.read(place, sha256) == other
+    assert make.CARD.encode() in other
+    assert make.CARD.encode() not in kept.read_bytes()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
@@ -288,7 +290,7 @@ def test_a_bad_file_is_set_aside_whole(place: Settings, kind: str) -> None:
     assert len(tables) >= 19
     assert query(place, counts) == [(0,)] * len(tables)
     sha256 = query(place, "select sha256 from control.channel_files")[0][0]
-    assert archive_path(place, sha256).read_bytes() == content
+    assert archive.read(place, sha256) == content
     day = problem.accounting_date
     assert day is not None
     assert [file.file_id for file in landing.problem_files(place, day)] == [problem.file_id]

@@ -19,7 +19,7 @@ from landing_world import count, own_database, place, put, query
 from tieout import closing, database, days, landing, overview, steps
 from tieout.cli import app
 from tieout.landing import corrections, expected, quarantine
-from tieout.landing.archive import archive_path
+from tieout.landing import archive
 from tieout.settings import Settings, load_settings
 
 __all__ = ["own_database", "place"]
@@ -148,7 +148,7 @@ def test_a_correction_of_a_paid_date_is_kept_said_and_refused(place: Settings) -
     assert problem.status == "refused"
     assert "2026-09-24 is paid and sealed" in (problem.reason or "")
     (sha256,) = query(place, "select sha256 from control.channel_files where status = 'refused'")[0]
-    assert archive_path(place, sha256).read_bytes() == content
+    assert archive.read(place, sha256) == content
     assert amounts(place) == [100, 200]
     with pytest.raises(landing.LandingError) as caught:
         landing.release(place, problem.file_id, decided_by="Li", reason="try")
@@ -456,7 +456,7 @@ def test_bytes_that_are_gone_are_said_to_be(place: Settings) -> None:
     (sha256,) = query(place, "select sha256 from control.channel_files where status = 'conflict'")[
         0
     ]
-    archive_path(place, sha256).unlink()
+    archive.archive_path(place, sha256).unlink()
     put(place, ACOMN, make.acomn())
     with pytest.raises(landing.LandingError) as caught:
         landing.release(place, file_id, decided_by="Li", reason="x")

@@ -19,6 +19,7 @@ from tieout.channels import (
     unionpay_alfee,
     wechat_trade_bill,
 )
+from tieout.channels.guard import guarded
 from tieout.channels.model import (
     FileContext,
     ParsedFile,
@@ -193,7 +194,8 @@ def expected_name(channel: str, file_kind: str, day: date) -> str:
 def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
     """Parse a file by what its name says. Never raises for what is in the bytes.
 
-    A file whose content is of another date than its name has a finding, whatever its format.
+    A file whose content is of another date than its name has a finding, whatever its format; and
+    whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`).
     """
     context = FileContext(file.file_name, file.accounting_date, vault, file.name_parts)
     try:
@@ -210,7 +212,8 @@ def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile
             "wrong_date", f"inside is {inside}, in the name {file.accounting_date}"
         )
         return replace(parsed, bad_rows=(problem,))
-    return parsed
+    frames, masked = guarded(parsed.frames, vault)
+    return replace(parsed, frames=frames, masked=masked) if masked else parsed
 
 
 def _date_of(text: str, date_format: str) -> date | None:

@@ -246,9 +246,8 @@ def _land_again(
 
 def _content(settings: Settings, entry: manifest.KnownFile) -> bytes:
     """Return the kept bytes; of a file that was too large to be copied, those in the inbox."""
-    path = archive.archive_path(settings, entry.sha256)
-    if path.is_file():
-        return path.read_bytes()
+    if archive.is_kept(settings, entry.sha256):
+        return archive.read(settings, entry.sha256)
     for found in find_files([entry.file_url]):
         read, _ = decryption.opened(settings, found.name, found.read(settings.max_file_bytes))
         if read.content is not None and read.sha256 == entry.sha256:

@@ -311,6 +311,11 @@ def store(
         [other.file_id for other in others if other.status == "quarantined"],
         f"replaced by {arrived.file_id}",
     )
+    for masked in parsed.masked:
+        say(
+            f"masked in {arrived.file.file_name}: {masked.kind} in {masked.row_count} texts of "
+            f"{masked.field}, the first in line {masked.first_line_number}"
+        )
     copy_frames(connection, parsed.frames, file_id=arrived.file_id, accounting_date=booked_on)
     connection.execute("delete from control.quarantined_rows where file_id = %s", [arrived.file_id])
     manifest.write_entry(

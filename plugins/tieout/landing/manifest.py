@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -278,14 +278,15 @@ def write_entry(
         insert into control.channel_files (
             file_id, file_name, file_url, sha256, size_bytes, channel, file_kind, accounting_date,
             booked_on, row_count, declared_row_count, declared_total_minor, counted_total_minor,
-            control_totals, totals_status, status, supersedes, reason, store_version, rows_digest
+            control_totals, totals_status, status, supersedes, reason, store_version, rows_digest,
+            masked_values
         )
         values (
             %(file_id)s, %(file_name)s, %(file_url)s, %(sha256)s, %(size_bytes)s, %(channel)s,
             %(file_kind)s, %(accounting_date)s, %(booked_on)s, %(row_count)s,
             %(declared_row_count)s, %(declared_total_minor)s, %(counted_total_minor)s,
             %(control_totals)s, %(totals_status)s, %(status)s, %(supersedes)s, %(reason)s,
-            %(store_version)s, %(rows_digest)s
+            %(store_version)s, %(rows_digest)s, %(masked_values)s
         )
         on conflict (file_id) do update set
             file_name = excluded.file_name,
@@ -302,6 +303,7 @@ def write_entry(
             reason = excluded.reason,
             store_version = excluded.store_version,
             rows_digest = excluded.rows_digest,
+            masked_values = excluded.masked_values,
             landed_at = now()
         """,
         {
@@ -325,6 +327,9 @@ def write_entry(
             "reason": reason,
             "store_version": arrived.store_version,
             "rows_digest": digest,
+            "masked_values": json.dumps([asdict(found) for found in parsed.masked])
+            if parsed
+            else "[]",
         },
     )
     connection.execute(
