@@ -8,15 +8,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from tieout.channels import (
+    alipay_account_bill,
     alipay_trade_bill,
     bank_csv,
     camt053,
     camt054,
     mt940,
     platform_csv,
+    qr_gateway_bill,
     unionpay_acomn,
     unionpay_aerrn,
     unionpay_alfee,
+    wechat_fund_bill,
     wechat_trade_bill,
 )
 from tieout.channels.guard import guarded
@@ -73,6 +76,16 @@ def _platform_parser(file_kind: str) -> Parser:
     return lambda content, context: platform_csv.parse(content, context, file_kind=file_kind)
 
 
+def _wechat_trade_parser(bill_form: wechat_trade_bill.BillForm) -> Parser:
+    return lambda content, context: wechat_trade_bill.parse(content, context, bill_form=bill_form)
+
+
+def _wechat_fund_parser(account_type: str) -> Parser:
+    return lambda content, context: wechat_fund_bill.parse(
+        content, context, account_type=account_type
+    )
+
+
 # Every pattern has a group `date`; its other groups are name parts.
 _PATTERNS = (
     *(
@@ -111,20 +124,65 @@ _PATTERNS = (
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
     _pattern(
-        r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv",
+        r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
         "%Y-%m-%d",
         "wechat",
         "trade_bill",
-        parser=wechat_trade_bill.parse,
+        parser=_wechat_trade_parser("all"),
         template="wechat/{date:%Y%m%d}/…All{date:%Y-%m-%d}.csv",
     ),
+    # Parts of the same day, of a kind of their own: the close reads ALL only.
     _pattern(
-        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})\.zip",
+        r"(?P<channel_merchant_id>\d+)Success(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
+        "%Y-%m-%d",
+        "wechat",
+        "trade_bill_success",
+        parser=_wechat_trade_parser("success"),
+        template="wechat/{date:%Y%m%d}/…Success{date:%Y-%m-%d}.csv",
+    ),
+    _pattern(
+        r"(?P<channel_merchant_id>\d+)Refund(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
+        "%Y-%m-%d",
+        "wechat",
+        "trade_bill_refund",
+        parser=_wechat_trade_parser("refund"),
+        template="wechat/{date:%Y%m%d}/…Refund{date:%Y-%m-%d}.csv",
+    ),
+    *(
+        _pattern(
+            rf"(?P<channel_merchant_id>\d+)FundFlow{spelled}(?P<date>\d{{4}}-\d{{2}}-\d{{2}})\.csv(?:\.gz)?",
+            "%Y-%m-%d",
+            "wechat",
+            f"fund_bill_{account_type}",
+            parser=_wechat_fund_parser(account_type),
+            template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
+        )
+        for account_type, spelled in wechat_fund_bill.ACCOUNT_TYPES.items()
+    ),
+    _pattern(
+        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})(?:(?:_业务明细)?\.zip|_(?:业务明细|DETAILS)\.csv)",
         "%Y%m%d",
         "alipay",
         "trade_bill",
         parser=alipay_trade_bill.parse,
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
+    ),
+    _pattern(
+        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})_(?:账务明细|ACCOUNT)\.(?:zip|csv)",
+        "%Y%m%d",
+        "alipay",
+        "account_bill",
+        parser=alipay_account_bill.parse,
+        template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}_账务明细.zip",
+    ),
+    # Both dates of the name have to be one; the parser says so.
+    _pattern(
+        r"(?P<date>\d{8})_(?P<end_date>\d{8})_ALL\.csv(?:\.gz)?",
+        "%Y%m%d",
+        "unionpay",
+        "qr_gateway_bill",
+        parser=qr_gateway_bill.parse,
+        template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
     ),
     _pattern(
         r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:xml|zip)",
