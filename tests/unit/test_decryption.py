@@ -16,8 +16,8 @@ import pytest
 
 import channel_files as make
 from tieout import database, landing
-from tieout.landing import archive, decryption
 from tieout.channels.model import ParsedFile
+from tieout.landing import archive, decryption
 from tieout.landing.decryption import opened, plain_name
 from tieout.landing.stores import FileBytes
 from tieout.settings import Settings, load_settings

@@ -18,8 +18,7 @@ import channel_files as make
 from landing_world import count, own_database, place, put, query
 from tieout import closing, database, days, landing, overview, steps
 from tieout.cli import app
-from tieout.landing import corrections, expected, quarantine
-from tieout.landing import archive
+from tieout.landing import archive, corrections, expected, quarantine
 from tieout.settings import Settings, load_settings
 
 __all__ = ["own_database", "place"]

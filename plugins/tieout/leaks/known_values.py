@@ -19,7 +19,7 @@ from tieout import database
 from tieout.channels import platform_csv
 from tieout.channels.card_numbers import find_card_numbers, is_card_number
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive
+from tieout.landing import archive, decryption
 from tieout.landing.stores import find_files
 from tieout.secrets import mask_account, mask_name, mask_pan
 from tieout.settings import Settings
@@ -96,7 +96,11 @@ def collect(settings: Settings) -> list[KnownValue]:
     """
     vault = CollectingVault()
     for file in find_files([settings.inbox_url]):
-        _collect_from(vault, file.name, file.read())
+        read = file.read(settings.max_file_bytes)
+        opened, unopened = decryption.opened(settings, file.name, read)
+        # What is too large to be parsed, or was not opened, has no value that could be elsewhere.
+        if opened.content is not None and unopened is None:
+            _collect_from(vault, decryption.plain_name(file.name), opened.content)
     for name, sha256 in _kept_files(settings):
         _collect_from(vault, name, archive.read(settings, sha256))
     return [value for value in vault.values() if value.text.strip()]
