@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import psycopg
 import pysequoia
 import pytest
 
 import channel_files as make
+from landing_world import own_database, put
+from landing_world import place as place_with_tables
 from tieout import database, landing
 from tieout.channels.model import ParsedFile
 from tieout.landing import archive, decryption
 from tieout.landing.decryption import opened, plain_name
 from tieout.landing.stores import FileBytes
 from tieout.settings import Settings, load_settings
+
+__all__ = ["own_database", "place_with_tables"]
 
 NAME = "IND26092401ACOMN.pgp"
 
@@ -224,38 +226,12 @@ def test_a_file_of_gnupg_is_opened(place: Settings, tmp_path: Path) -> None:
 # --- landing --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this module's own on the session's server: landing commits."""
-    admin = database.ensure_server(settings)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database decryption")
-    url = admin.rpartition("/")[0] + "/decryption"
-    home = str(tmp_path_factory.mktemp("migrated"))
-    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
-    yield url
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("drop database decryption with (force)")
-
-
 @pytest.fixture
-def own_home(own_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def own_home(place_with_tables: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A home with empty tables and without a key."""
     for name in ("TIEOUT_PGP_KEY", "TIEOUT_PGP_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
-    given = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_DATABASE_URL": own_database}
-    settings = load_settings(given)
-    settings.ensure_dirs()
-    with psycopg.connect(own_database, autocommit=True) as connection:
-        connection.execute(
-            "truncate raw.unionpay_acomn, control.channel_files, control.quarantined_rows cascade"
-        )
-    return settings
-
-
-def put(settings: Settings, name: str, content: bytes) -> None:
-    """Put a file into the inbox."""
-    (Path(settings.inbox_url.removeprefix("file://")) / name).write_bytes(content)
+    return place_with_tables
 
 
 def file_rows(settings: Settings) -> list[tuple[str, str, str | None]]:

@@ -16,7 +16,6 @@ from typing import Final
 from lxml import etree
 
 from tieout.channels.bank_texts import remittance_shown
-from tieout.channels.guard import masked_text
 from tieout.channels.iso20022 import safe_xml
 from tieout.channels.model import UnreadableFileError
 from tieout.errors import TieoutError
@@ -162,8 +161,7 @@ class _Reader:
             str(element.text) for element in self.all(parent, "StsRsnInf/AddtlInf") if element.text
         ]
         # A bank may repeat the payee's account, or any other number, in its words.
-        words, _ = masked_text(" ".join(texts))
-        return code, remittance_shown(words or None, is_payee=True)
+        return code, remittance_shown(" ".join(texts) or None, is_payee=True)
 
 
 def _transaction(reader: _Reader, line: etree._Element, source: str) -> TransactionStatus:
