@@ -20,8 +20,7 @@ from tieout.channels.model import BadRow, Findings
 __all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
-PRINTABLE = bytes(range(BLANK, 0x7F))
-_FOREIGN_TO_MARK = bytes(byte if byte in PRINTABLE else ord("?") for byte in range(256))
+LAST_PRINTABLE = 0x7E
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
@@ -73,20 +72,35 @@ class FixedWidthFile:
         return int(self.records.shape[0])
 
     @cached_property
-    def _joined(self) -> bytes:
-        return self.records.tobytes()
+    def _foreign(self) -> BoolArray:
+        """Where a byte is not printable ASCII: below the blank wraps around to far above."""
+        foreign: BoolArray = (self.records - np.uint8(BLANK)) > LAST_PRINTABLE - BLANK
+        return foreign
+
+    @cached_property
+    def _foreign_columns(self) -> BoolArray:
+        columns: BoolArray = np.logical_or.reduce(self._foreign, axis=0)
+        return columns
 
     @cached_property
     def _record_column(self) -> pl.Series:
-        # Foreign bytes are findings already; here they must not break the fields beside them.
-        length, joined = self.layout.length_bytes, self._joined.translate(_FOREIGN_TO_MARK)
-        rows = [joined[start : start + length] for start in range(0, len(joined), length)]
-        return pl.Series("record", rows, dtype=pl.Binary)
+        lines = _as_lines(self.records)
+        if self._foreign_columns.any():
+            # They are findings already; here they must not break the fields beside them.
+            lines[:, :-1][self._foreign] = ord("?")
+        # Of all ways to make texts of bytes, Polars' reader of lines is the quickest.
+        return pl.read_csv(
+            lines.tobytes(),
+            has_header=False,
+            separator="\x1f",
+            quote_char=None,
+            schema={"record": pl.String},
+            empty_string_is_null=False,
+        )["record"].cast(pl.Binary)
 
     def field_bytes(self, name: str) -> ByteArray:
         """Return a field as a matrix of bytes."""
-        offset = self.layout.offsets[name]
-        return self.records[:, offset : offset + self.layout.widths[name]]
+        return self.records[:, self._columns(name)]
 
     def texts(self, names: Sequence[str]) -> pl.DataFrame:
         """Return ASCII fields as text without padding; all blanks are NULL."""
@@ -107,14 +121,25 @@ class FixedWidthFile:
     def gbk_text(self, name: str) -> pl.Series:
         """Return a field that may hold Chinese; all blanks, and what is no GBK, are NULL."""
         texts = self.texts([name])[name]
-        foreign = np.flatnonzero(~_everywhere(self.field_bytes(name) <= 0x7E))
-        if not len(foreign):
+        columns = self._columns(name)
+        if not self._foreign_columns[columns].any():
             return texts
-        values = texts.to_list()
-        for position in foreign.tolist():
-            content = self.field_bytes(name)[position].tobytes()
-            values[position] = content.decode("gb18030", errors="ignore").strip() or None
-        return pl.Series(name, values, dtype=pl.String)
+        decoded = pl.Series(name, self._gbk_lines(name), dtype=pl.String).str.strip_chars()
+        is_foreign = pl.Series(self._foreign[:, columns].any(axis=1))
+        return decoded.replace("", None).zip_with(is_foreign, texts)
+
+    def _gbk_lines(self, name: str) -> list[str]:
+        """Decode a field of every record at once; one by one, and what can be, where one is bad."""
+        content = self.field_bytes(name)
+        try:
+            # A line's end is never part of a character of GBK, so each field decodes by itself.
+            return _as_lines(content).tobytes().decode("gb18030").split("\n")[:-1]
+        except UnicodeDecodeError:
+            return [row.tobytes().decode("gb18030", errors="ignore") for row in content]
+
+    def _columns(self, name: str) -> slice:
+        start = self.layout.offsets[name]
+        return slice(start, start + self.layout.widths[name])
 
     def numbers(self, name: str, *, blank_is_zero: bool = False) -> IntArray:
         """Return an unsigned field as integers; anything but digits is flagged and becomes 0."""
@@ -144,31 +169,28 @@ class FixedWidthFile:
         self.findings.flag(
             shifted, "", "misaligned", "a separator between fields is not where it has to be"
         )
-        # The whole of a usual file is printable ASCII: one pass over it says so.
-        if not self._joined.translate(None, PRINTABLE):
+        if not self._foreign_columns.any():
             return
         ascii_columns = np.ones(layout.length_bytes, dtype=bool)
         for name in layout.gbk_fields:
-            start = layout.offsets[name]
-            ascii_columns[start : start + layout.widths[name]] = False
-        content = self.records[:, ascii_columns]
-        foreign = ~_everywhere((content >= BLANK) & (content <= 0x7E))
-        self.findings.flag(
-            foreign, "", "wrong_encoding", "a field of codes and digits holds other characters"
-        )
+            ascii_columns[self._columns(name)] = False
+        if (self._foreign_columns & ascii_columns).any():
+            self.findings.flag(
+                np.logical_or.reduce(self._foreign[:, ascii_columns], axis=1),
+                "",
+                "wrong_encoding",
+                "a field of codes and digits holds other characters",
+            )
         for name in sorted(layout.gbk_fields):
             self._check_gbk(name)
 
     def _check_gbk(self, name: str) -> None:
         content = self.field_bytes(name)
-        positions = np.flatnonzero((content > 0x7E).any(axis=1))
-        bad = np.zeros(len(self), dtype=bool)
-        for position in positions.tolist():
-            try:
-                content[position].tobytes().decode("gb18030")
-            except UnicodeDecodeError:
-                bad[position] = True
-        self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
+        try:
+            _as_lines(content).tobytes().decode("gb18030")
+        except UnicodeDecodeError:
+            bad = np.array([not _is_gbk(row.tobytes()) for row in content])
+            self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
 
     def _excerpt(self, position: int) -> str:
         record = bytearray(self.records[position].tobytes())
@@ -254,20 +276,37 @@ def _flag_wrong_lengths(
         )
 
 
+def _as_lines(rows: ByteArray) -> ByteArray:
+    """Return the rows with a line's end behind each."""
+    lines = np.full((rows.shape[0], rows.shape[1] + 1), ord("\n"), dtype=np.uint8)
+    lines[:, :-1] = rows
+    return lines
+
+
+def _is_gbk(content: bytes) -> bool:
+    try:
+        content.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _digits_to_numbers(digits: ByteArray, *, blank_is_zero: bool) -> tuple[IntArray, BoolArray]:
     """Return the numbers and where they are none. At most 18 digits, so 64 bits hold them."""
-    is_number = _everywhere((digits >= ZERO) & (digits <= NINE))
-    powers = 10 ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
-    values = (digits.astype(np.int64) - ZERO) @ powers
-    is_blank = _everywhere(digits == BLANK)
-    bad = ~is_number & ~is_blank if blank_is_zero else ~is_number
-    return np.where(is_number, values, 0), bad
-
-
-def _everywhere(matrix: BoolArray) -> BoolArray:
-    """Return for each row whether all of it is True."""
-    rows: BoolArray = np.logical_and.reduce(matrix, axis=1)
-    return rows
+    # Position by position over all records: each is one run of memory.
+    columns = np.ascontiguousarray(digits.T)
+    values = np.zeros(digits.shape[0], dtype=np.int64)
+    is_number = np.ones(digits.shape[0], dtype=bool)
+    for column in columns:
+        digit = column - np.uint8(ZERO)
+        is_number &= digit <= NINE - ZERO
+        values *= 10
+        values += digit
+    values[~is_number] = 0
+    if not blank_is_zero:
+        return values, ~is_number
+    is_blank: BoolArray = np.logical_and.reduce(columns == BLANK, axis=0)
+    return values, ~is_number & ~is_blank
 
 
 def _masked_digits(content: bytes) -> bytes:
