@@ -89,30 +89,45 @@ def uncompressed(content: bytes) -> bytes:
     """
     unpacked = _BoundedBuffer(_unpacked_bytes_max(content))
     try:
-        ncompress.decompress(content, unpacked)
-    except _TooMuchError:
-        raise UnreadableFileError("unsafe_compress", TOO_MUCH) from None
+        ncompress.decompress(_Until(content, unpacked), unpacked)
     except ValueError:
-        raise UnreadableFileError("bad_compress", "it is no .Z file, or is damaged") from None
+        if not unpacked.is_full:
+            raise UnreadableFileError("bad_compress", "it is no .Z file, or is damaged") from None
+    if unpacked.is_full:
+        raise UnreadableFileError("unsafe_compress", TOO_MUCH)
     return unpacked.getvalue()
 
 
-class _TooMuchError(Exception):
-    """More bytes than a buffer takes."""
-
-
 class _BoundedBuffer(io.BytesIO):
-    """Takes so many bytes and no more."""
+    """Keeps so many bytes and no more; what comes behind them is dropped.
+
+    It must not raise: an exception in a writer's last call ends ncompress, and the process with it.
+    """
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__()
         self._bytes_max = bytes_max
+        self.is_full = False
 
     def write(self, piece: bytes, /) -> int:  # type: ignore[override]
-        """Write a piece; raise where it would be too much."""
-        if self.tell() + len(piece) > self._bytes_max:
-            raise _TooMuchError
-        return super().write(piece)
+        """Keep a piece, or note that it is too much; say that all of it was taken."""
+        self.is_full = self.is_full or self.tell() + len(piece) > self._bytes_max
+        return len(piece) if self.is_full else super().write(piece)
+
+
+class _Until(io.BytesIO):
+    """Yields the content, and its end as soon as the buffer is full.
+
+    ncompress asks for a kilobyte at a time, which unpacks to 32 MiB at most.
+    """
+
+    def __init__(self, content: bytes, unpacked: _BoundedBuffer) -> None:
+        super().__init__(content)
+        self._unpacked = unpacked
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, none where enough has been unpacked."""
+        return b"" if self._unpacked.is_full else super().read(size)
 
 
 def _unpacked_bytes_max(content: bytes) -> int:

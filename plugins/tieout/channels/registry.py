@@ -143,8 +143,8 @@ _PATTERNS = (
         parser=_maybe_compressed(unionpay_alfee.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
-    # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind the
-    # date (88, 01, 00 were seen) have no known meaning.
+    # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
+    # the date (88, 01, 00 were seen) have no known meaning.
     _pattern(
         r"(?P<merchant_id>[0-9A-Za-z]{15})_(?P<date>\d{8})\.zip",
         "%Y%m%d",

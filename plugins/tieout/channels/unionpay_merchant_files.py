@@ -101,7 +101,12 @@ _ERROR_TEXTS = (
     "instalment_count",
 )
 # References that are zeros where there is none.
-_ZEROS = ("original_trace_number", "original_transmission_time", "original_query_id")
+_ZEROS = (
+    "original_trace_number",
+    "original_transmission_time",
+    "original_query_id",
+    "sub_merchant_id",
+)
 
 # Names of members (and of files by themselves): date, two digits whose meaning is not known, whose.
 _MEMBER = re.compile(

@@ -18,6 +18,8 @@ from tieout.channels.text_files import decoded_text
 __all__ = ["MerchantReport", "ReportTotal", "read_report"]
 
 TOTAL = "总计"
+# A heading as it begins a table: the table before it has to have ended.
+END_OF_TEXT = "- 交易笔数 "
 _MERCHANT = re.compile(r"商户代码[:：]\s*(\w+)", re.ASCII)
 _DATE = re.compile(r"清算日期[:：]\s*(\d{8})", re.ASCII)
 # A label, a count, and debit and credit of amount, fee and net.
@@ -51,9 +53,11 @@ class MerchantReport:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    """A row: what the merchant receives less what it pays, of amount, fee and net."""
+
     label: str
     count: int
-    figures: tuple[int | None, ...]
+    received: tuple[int | None, ...]
 
 
 def read_report(content: bytes) -> MerchantReport:
@@ -72,15 +76,9 @@ def read_report(content: bytes) -> MerchantReport:
     totals, bad_rows = [], []
     for breakdown, lines in _tables(text):
         total = lines[-1]
-        totals.append(
-            ReportTotal(
-                breakdown,
-                total.count,
-                _credit_less_debit(total.figures[0:2]),
-                _debit_less_credit(total.figures[2:4]),
-                _credit_less_debit(total.figures[4:6]),
-            )
-        )
+        amount, fee, net = total.received
+        paid = None if fee is None else -fee
+        totals.append(ReportTotal(breakdown, total.count, amount, paid, net))
         if not _adds_up(lines[:-1], total):
             bad_rows.append(
                 file_problem(
@@ -93,40 +91,50 @@ def read_report(content: bytes) -> MerchantReport:
 
 
 def _tables(text: str) -> list[tuple[str, list[_Line]]]:
-    """Return each table's heading and lines, up to and with its total; a cut one is left out."""
+    """Return each table's heading and lines, up to and with its total.
+
+    Raises:
+        UnreadableFileError: a table without a total that can be read.
+    """
     found: list[tuple[str, list[_Line]]] = []
     heading, lines = "", list[_Line]()
-    for line in text.splitlines():
+    for line in (*text.splitlines(), END_OF_TEXT):
         if match := _HEADING.match(line):
+            if heading:
+                raise UnreadableFileError(
+                    "missing_totals", f"in the report RD the table by {heading} has no line {TOTAL}"
+                )
             heading, lines = match[1], []
         elif match := _FIGURES.match(line):
             label, count, *figures = match.groups()
-            lines.append(_Line(label, int(count), tuple(minor_units_of(f) for f in figures)))
+            lines.append(_Line(label, int(count), _received(figures)))
             if label == TOTAL:
                 found.append((heading, lines))
                 heading, lines = "", []
     return found
 
 
+def _received(figures: Sequence[str]) -> tuple[int | None, ...]:
+    """Return credit less debit of each pair, in fen; None where one cannot be read.
+
+    So it is all the same whether a report nets both sides in a line or not, which is not known.
+    """
+    values = [minor_units_of(figure) for figure in figures]
+    return tuple(
+        None if debit is None or credit is None else credit - debit
+        for debit, credit in zip(values[::2], values[1::2], strict=True)
+    )
+
+
 def _adds_up(lines: Sequence[_Line], total: _Line) -> bool:
-    """Say whether the rows sum up to the total, where every figure of them can be read."""
-    columns = zip(*(line.figures for line in lines), strict=True)
+    """Say whether the rows sum up to the total; a figure that cannot be read proves nothing."""
+    if any(None in line.received for line in (*lines, total)):
+        return False
     sums = [
-        None if any(value is None for value in column) else sum(v for v in column if v is not None)
-        for column in columns
-    ] or [0] * len(total.figures)
-    return sum(line.count for line in lines) == total.count and sums == list(total.figures)
-
-
-def _credit_less_debit(pair: tuple[int | None, ...]) -> int | None:
-    """Return what the merchant receives, whether the report nets debit and credit or not."""
-    debit, credit = pair
-    return None if debit is None or credit is None else credit - debit
-
-
-def _debit_less_credit(pair: tuple[int | None, ...]) -> int | None:
-    received = _credit_less_debit(pair)
-    return None if received is None else -received
+        sum(value or 0 for value in column)
+        for column in zip(*(line.received for line in lines), strict=True)
+    ] or [0] * len(total.received)
+    return sum(line.count for line in lines) == total.count and sums == list(total.received)
 
 
 def _date_of(text: str) -> date | None:
