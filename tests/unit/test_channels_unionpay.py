@@ -210,12 +210,23 @@ def test_people_and_card_numbers_are_not_kept() -> None:
     assert (blank["card_token"], blank["card_mask"]) == (None, None)
     bad = parse(ZM_NAME, union.zm(card_number=make.CARD, transaction_kind="99"))
     cut = parse(ZM_NAME, union.zm(card_number=make.CARD)[:400] + b"\r\n")
-    assert bad.bad_rows
-    assert cut.bad_rows
-    for text in map(everything_in, (parsed, bad, cut)):
+    # What an excerpt shows is the beginning of a line.
+    named = parse(ZM_NAME, union.zm(bill_number="QWXYZ", transaction_kind="99"))
+    middle = parse(ZM_NAME, union.zm()[250:])
+    assert all(part.bad_rows for part in (bad, cut, named, middle))
+    for text in map(everything_in, (parsed, bad, cut, named, middle)):
         assert make.CARD not in text
         assert union.PHONE not in text
         assert "张三" not in text
+        assert "QW" not in text
+
+
+def test_only_merchant_files_may_have_masked_card_numbers() -> None:
+    masked = {"card_number": "621626******0018"}
+    assert codes(parse(ACOMN_NAME, make.acomn(**masked))) == {
+        (1, "card_number", "not_a_card_number")
+    }
+    assert parse(ZM_NAME, union.zm(**masked)).is_good
 
 
 def test_a_group_s_file_has_records_of_its_merchants() -> None:
@@ -395,6 +406,10 @@ def test_bad_zips() -> None:
     assert refused(rd=union.report().replace(b"20260924", b"20260931")) == {"wrong_report"}
     assert refused(rd=b"\xff\xff") == {"wrong_encoding"}
     assert "wrong_date" in refused(day=other_day)
+    misnamed = {
+        f"INN{other_day:%y%m%d}88ZM_{union.MERCHANT}": union.zm() + union.zm(**union.ZM_SECOND)
+    }
+    assert refused(transactions=b"-", **misnamed) == {"wrong_date"}
     assert refused(merchant="802310000000099") == {"wrong_merchant"}
     (bad,) = parse(ZIP_NAME, union.merchant_zip(union.zm(transaction_kind="99"))).bad_rows
     assert (bad.line_number, bad.reason.startswith("member ZM: ")) == (1, True)
