@@ -229,6 +229,17 @@ def test_only_merchant_files_may_have_masked_card_numbers() -> None:
     assert parse(ZM_NAME, union.zm(**masked)).is_good
 
 
+def test_half_a_character_at_the_end_of_a_field_is_not_paired_with_the_next_record() -> None:
+    first, second = union.zm(), union.zm(**union.ZM_SECOND)
+    start = ZM.offsets["sub_merchant_name"]
+    half = b"A" * 31 + "茶".encode("gb18030")[:1]
+    first = first[:start] + half + first[start + 32 :]
+    # The second record's first byte would be the other half.
+    second = second[:start] + "茶".encode("gb18030")[1:] + b"A" * 31 + second[start + 32 :]
+    assert codes(parse(ZM_NAME, first + second)) == {(1, "sub_merchant_name", "wrong_encoding")}
+    assert parse(ZM_NAME, union.zm() + union.zm(**union.ZM_SECOND)).is_good
+
+
 def test_a_group_s_file_has_records_of_its_merchants() -> None:
     content = union.zm(merchant_id="802310000000099", group_merchant_id=union.MERCHANT)
     assert rows(parse(ZM_NAME, content), "unionpay_zm")

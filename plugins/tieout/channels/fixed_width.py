@@ -164,6 +164,8 @@ class FixedWidthFile:
     def _check_gbk(self, name: str) -> None:
         content = self.field_bytes(name)
         positions = np.flatnonzero((content > 0x7E).any(axis=1))
+        if _is_gbk(content[positions]):
+            return
         bad = np.zeros(len(self), dtype=bool)
         for position in positions.tolist():
             try:
@@ -278,6 +280,16 @@ def _everywhere(matrix: BoolArray) -> BoolArray:
     """Return for each row whether all of it is True."""
     rows: BoolArray = np.logical_and.reduce(matrix, axis=1)
     return rows
+
+
+def _is_gbk(content: ByteArray) -> bool:
+    """Say whether all rows are GBK text: in one go, with line ends, which no character spans."""
+    ends = np.full((len(content), 1), ord("\n"), dtype=np.uint8)
+    try:
+        np.hstack([content, ends]).tobytes().decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _masked_digits(content: bytes) -> bytes:
