@@ -17,6 +17,7 @@ import unionpay_files as union
 from landing_world import count, own_database, place, put, query
 from tieout import landing
 from tieout.channels import packed_files, unionpay_merchant_files, unionpay_summaries
+from tieout.channels.card_numbers import find_card_numbers
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
 from tieout.channels.unionpay_layouts import ZM, ZME, ZPSUM, ZSUM
@@ -219,6 +220,18 @@ def test_people_and_card_numbers_are_not_kept() -> None:
         assert union.PHONE not in text
         assert "张三" not in text
         assert "QW" not in text
+
+
+def test_a_card_number_in_an_order_is_masked_and_a_merchant_s_code_is_not() -> None:
+    # By Luhn and range it could be a card's: codes of merchants are built otherwise.
+    group = "378282246310005"
+    assert list(find_card_numbers(group))
+    content = union.zm(merchant_order_id=make.CARD, group_merchant_id=group)
+    parsed = parse(ZM_NAME, content)
+    (row,) = rows(parsed, "unionpay_zm")
+    assert row["merchant_order_id"].startswith("621626*********0018~")
+    assert row["group_merchant_id"] == group
+    assert [masked.field for masked in parsed.masked] == ["merchant_order_id"]
 
 
 def test_only_merchant_files_may_have_masked_card_numbers() -> None:
