@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--write-defects", action="store_true", help="write docs/formats/defects.md anew"
     )
     group.addoption(
+        "--write-samples", action="store_true", help="write docs/formats/samples.md anew"
+    )
+    group.addoption(
         "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
     )
 

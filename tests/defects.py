@@ -14,6 +14,8 @@ from datetime import date, timedelta
 from io import BytesIO
 
 import channel_files as make
+import unionpay_files as union
+from tieout.channels.packed_files import uncompressed
 
 __all__ = ["DEFECTS", "FORMATS", "MAX_FILE_BYTES", "Defect", "Delivery", "Format", "deliveries"]
 
@@ -179,6 +181,56 @@ def _mt940(
     ).encode()
 
 
+def _zm(day: date, *changes: Mapping[str, str]) -> bytes:
+    base = {"transmission_time": f"{day:%m%d}112203"}
+    return b"".join(
+        union.zm(**{**base, **change, "query_id": f"{day:%Y%m%d}112203{n:06}8"})
+        for n, change in enumerate(changes or ({}, union.ZM_SECOND), 1)
+    )
+
+
+def _zm_zip(day: date, *changes: Mapping[str, str], rd: bytes | None = None) -> bytes:
+    return union.merchant_zip(_zm(day, *changes), day=day, rd=rd)
+
+
+def _zm_of(content: bytes) -> bytes:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        return archive.read(archive.infolist()[0])
+
+
+def _zme(day: date, *changes: Mapping[str, str]) -> bytes:
+    before = day - timedelta(days=4)
+    base = {
+        "transmission_time": f"{day:%m%d}112203",
+        "original_transmission_time": f"{before:%m%d}112203",
+        "original_settlement_date": f"{before:%m%d}",
+    }
+    return b"".join(
+        union.zme(**{**base, "trace_number": f"{n:06}", **change})
+        for n, change in enumerate(changes or ({}, {}), 1)
+    )
+
+
+def _totals_of_merchants(one: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Return files of two merchants whose amounts are of the day: these files have no date."""
+
+    def build(day: date, *changes: Mapping[str, str]) -> bytes:
+        base = {"amount": f"C{day:%y%m%d}000000"}
+        return b"".join(
+            one(**{**base, "merchant_id": f"80231000000001{n}", **change})
+            for n, change in enumerate(changes or ({}, {}), 1)
+        )
+
+    return build
+
+
+_zsum, _zpsum = _totals_of_merchants(union.zsum), _totals_of_merchants(union.zpsum)
+
+
+def _packed(build: Callable[..., bytes], *changes: Mapping[str, str]) -> Build:
+    return lambda day: union.compressed(build(day, *changes))
+
+
 def _twice(text: bytes, start: bytes, end: bytes) -> bytes:
     """Return the text with its first part from `start` to `end` a second time."""
     first = text.index(start)
@@ -273,6 +325,107 @@ FORMATS = (
             ),
             "New Year": lambda day: _alfee(day, {"transmission_time": "1231233000"}, {}),
         },
+    ),
+    Format(
+        "UnionPay ZM (ZIP)",
+        "unionpay",
+        "merchant_zm",
+        lambda day: f"{union.MERCHANT}_{day:%Y%m%d}.zip",
+        _zm_zip,
+        0,
+        "gb18030",
+        {
+            "header only": lambda day: union.merchant_zip(
+                b"", day=day, rd=union.report({}, day=day)
+            ),
+            "totals wrong": lambda day: _zm_zip(
+                day, rd=union.report({"自助消费": (2, 30000, 181, 29819)}, day=day)
+            ),
+            "totals missing": lambda day: _zm_zip(
+                day, rd=union.report(day=day).replace("总计".encode("gb18030"), b"")
+            ),
+            "wrong merchant": lambda day: _zm_zip(
+                day, {"merchant_id": "999999999999999"}, union.ZM_SECOND
+            ),
+            "embedded": lambda day: _zm_zip(day, {"merchant_remark": _EMBEDDED}, union.ZM_SECOND),
+            "unknown code": lambda day: _zm_zip(
+                day, {}, {**union.ZM_SECOND, "transaction_kind": "99"}
+            ),
+            "negative": lambda day: _zm_zip(day, {}, {**union.ZM_SECOND, "amount": "-00000020000"}),
+            "overflow": lambda day: _zm_zip(day, {}, {**union.ZM_SECOND, "amount": "9" * 12}),
+            "other": lambda day: _zm_zip(
+                day, {}, rd=union.report({"自助消费": (1, 10000, 60, 9940)}, day=day)
+            ),
+            "reordered": lambda day: union.merchant_zip(
+                b"".join(reversed(_zm(day).splitlines(keepends=True))), day=day
+            ),
+            "New Year": lambda day: _zm_zip(
+                day, {"transmission_time": "1231233000"}, union.ZM_SECOND
+            ),
+        },
+        unwrap=_zm_of,
+        wrap=lambda text, day: union.merchant_zip(text, day=day),
+    ),
+    Format(
+        "UnionPay ZME",
+        "unionpay",
+        "merchant_zme",
+        lambda day: f"INN{day:%y%m%d}88ZME_{union.MERCHANT}",
+        _zme,
+        0,
+        "gb18030",
+        {
+            "wrong merchant": lambda day: _zme(day, {"merchant_id": "999999999999999"}),
+            "embedded": lambda day: _zme(day, {"reserved": _EMBEDDED}),
+            "unknown code": lambda day: _zme(day, {}, {"adjustment_code": "E99"}),
+            "negative": lambda day: _zme(day, {}, {"amount": "-00000010000"}),
+            "overflow": lambda day: _zme(day, {}, {"amount": "999999999999"}),
+            "other": lambda day: _zme(day, {}, {"amount": "000000000300"}),
+            "reordered": lambda day: _zme(
+                day, {"trace_number": "000002"}, {"trace_number": "000001"}
+            ),
+            "New Year": lambda day: _zme(day, {"transmission_time": "1231233000"}, {}),
+        },
+    ),
+    Format(
+        "UnionPay ZSUM",
+        "unionpay",
+        "zsum",
+        lambda day: f"INO{day:%y%m%d}32ZSUM",
+        _zsum,
+        0,
+        "gb18030",
+        {
+            "wrong merchant": lambda day: _zsum(day, {"merchant_id": "999999999999999"}),
+            "embedded": lambda day: _zsum(day, {"merchant_name": _EMBEDDED}),
+            "unknown code": lambda day: _zsum(day, {}, {"fee": "X000000000060"}),
+            "negative": lambda day: _zsum(day, {}, {"amount": "-000000010000"}),
+            "overflow": lambda day: _zsum(day, {}, {"amount": "C999999999999"}),
+            "other": lambda day: _zsum(day, {}, {"amount": "C000000030000"}),
+            "reordered": lambda day: b"".join(reversed(_zsum(day).splitlines(keepends=True))),
+        },
+    ),
+    Format(
+        "UnionPay ZPSUM (.Z)",
+        "unionpay",
+        "zpsum",
+        lambda day: f"INO{day:%y%m%d}99ZPSUM.Z",
+        _packed(_zpsum),
+        0,
+        "gb18030",
+        {
+            "wrong merchant": _packed(_zpsum, {"merchant_id": "999999999999999"}),
+            "embedded": _packed(_zpsum, {"merchant_name": _EMBEDDED}),
+            "unknown code": _packed(_zpsum, {}, {"fee": "X000000000060"}),
+            "negative": _packed(_zpsum, {}, {"amount": "-000000010000"}),
+            "overflow": _packed(_zpsum, {}, {"amount": "C999999999999"}),
+            "other": _packed(_zpsum, {}, {"amount": "C000000030000"}),
+            "reordered": lambda day: union.compressed(
+                b"".join(reversed(_zpsum(day).splitlines(keepends=True)))
+            ),
+        },
+        unwrap=uncompressed,
+        wrap=lambda text, _day: union.compressed(text),
     ),
     Format(
         "WeChat trade bill",
@@ -516,7 +669,7 @@ _LISTED = (
     Defect("truncated", "截断", _of_bytes(_cut)),
     Defect("truncated inside a container", "压缩包内截断", lambda kind, day: (
         _of_text(lambda text, _: _cut(text))(kind, day)
-        if kind.file_name(day).endswith(".zip") else None
+        if kind.file_name(day).endswith((".zip", ".Z")) else None
     )),
     Defect("empty, 0 bytes", "空文件", _of_bytes(lambda _: b"")),
     Defect("header only, totals of 0", "只有表头", _variant("header only")),
@@ -562,7 +715,11 @@ _LISTED = (
     ], day=FUTURE),
     Defect("larger than TIEOUT_MAX_FILE_BYTES", "文件过大",
            _of_bytes(lambda content: content + b" " * (MAX_FILE_BYTES + 1))),
-    Defect("zip bomb", "压缩炸弹", _for_zip(lambda stem, _: {f"{stem}.csv": b"0" * 9_000_000})),
+    Defect("zip bomb", "压缩炸弹", lambda kind, day: (
+        [Delivery(kind.file_name(day), union.compressed(b"0" * 3_000_000))]
+        if kind.file_name(day).endswith(".Z")
+        else _for_zip(lambda stem, _: {f"{stem}.csv": b"0" * 9_000_000})(kind, day)
+    )),
     Defect("many members in an archive", "成员过多", _for_zip(lambda stem, text: {
         f"{stem}.csv": text, **{f"{n}.csv": b"x" for n in range(100)}
     })),

@@ -40,7 +40,7 @@ from bank_files import (
     stmt,
     zipped,
 )
-from tieout.channels import bank_csv, camt053, camt054, iso20022, mt940, zip_files
+from tieout.channels import bank_csv, camt053, camt054, iso20022, mt940, packed_files
 from tieout.channels.bank_texts import remittance_shown
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
@@ -454,7 +454,7 @@ def test_a_zip_that_points_outside_or_explodes() -> None:
         archive.writestr("../a.xml", b"<a/>")
     for bad in (buffer.getvalue(), zipped(a=b" " * (8 * 1024 * 1024))):
         with pytest.raises(UnreadableFileError) as caught:
-            zip_files.only_member(bad)
+            packed_files.only_member(bad)
         assert caught.value.reason_code == "unsafe_zip"
 
 

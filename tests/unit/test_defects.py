@@ -58,6 +58,17 @@ SEEN_LATER = {
     ("UnionPay AERRN", "empty, 0 bytes"),
     ("UnionPay ALFEE", "empty, 0 bytes"),
     ("UnionPay AERRN", "another date inside"),
+    ("UnionPay ZME", "amount of 40 digits, or the field full of 9"),
+    ("UnionPay ZME", "a line twice, totals as before"),
+    ("UnionPay ZME", "empty, 0 bytes"),
+    ("UnionPay ZME", "another date inside"),
+    ("UnionPay ZSUM", "another merchant, institution or account"),
+    ("UnionPay ZSUM", "amount of 40 digits, or the field full of 9"),
+    ("UnionPay ZSUM", "empty, 0 bytes"),
+    ("UnionPay ZSUM", "another date inside"),
+    ("UnionPay ZPSUM (.Z)", "another merchant, institution or account"),
+    ("UnionPay ZPSUM (.Z)", "amount of 40 digits, or the field full of 9"),
+    ("UnionPay ZPSUM (.Z)", "another date inside"),
 }
 # What is no defect there, as the format's own rules go.
 LEGAL_THERE = {
@@ -352,7 +363,8 @@ def test_a_file_of_new_year_s_day_takes_its_year_from_its_date(
     place: Settings, cells: Mapping[tuple[str, str], Cell]
 ) -> None:
     assert cells
-    for table in ("unionpay_acomn", "unionpay_aerrn", "unionpay_alfee"):
+    tables = ("unionpay_acomn", "unionpay_aerrn", "unionpay_alfee", "unionpay_zm", "unionpay_zme")
+    for table in tables:
         rows = query(
             place,
             f"select distinct to_char(transmitted_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD') "

@@ -1,4 +1,4 @@
-"""Fixed-width records cut by bytes: UnionPay's institution files.
+"""Fixed-width records cut by bytes: UnionPay's institution and merchant files.
 
 Fields are joined by exactly one blank (0x20). Widths count bytes of GBK, where one Chinese
 character takes two: the record is cut first and a field is decoded after. Source: formats.md §0.
@@ -30,13 +30,15 @@ ByteArray = npt.NDArray[np.uint8]
 class Layout:
     """A record's fields in order with their widths in bytes, joined by one blank each.
 
-    `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers.
+    `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers, of
+    which excerpts show the mask; of `private_fields` (names, accounts) they show nothing.
     """
 
     name: str
     widths: Mapping[str, int]
     gbk_fields: frozenset[str] = frozenset()
     card_fields: frozenset[str] = frozenset()
+    private_fields: frozenset[str] = frozenset()
 
     @cached_property
     def offsets(self) -> Mapping[str, int]:
@@ -198,6 +200,9 @@ class FixedWidthFile:
             start = self.layout.offsets[name]
             end = start + self.layout.widths[name]
             record[start:end] = _masked_digits(bytes(record[start:end]))
+        for name in self.layout.private_fields:
+            start = self.layout.offsets[name]
+            record[start : start + self.layout.widths[name]] = b"*" * self.layout.widths[name]
         text = bytes(record).decode("gb18030", errors="replace")
         return masked_excerpt(text, numbers_may_be_grouped=False)
 
@@ -267,8 +272,13 @@ def _flag_wrong_lengths(
     )
     for bad_row in findings.bad_rows:
         line = dict(wrong[:1_001]).get(bad_row.line_number, b"")
-        # A cut can leave part of a card number: every run of digits goes.
-        text = _masked_digits(line).decode("gb18030", errors="replace")
+        # A cut can leave part of a card number: every run of digits goes. Where names stand, too,
+        # nothing tells them from the rest.
+        text = (
+            "***"
+            if file.layout.private_fields
+            else _masked_digits(line).decode("gb18030", errors="replace")
+        )
         file.findings.bad_rows.append(
             BadRow(
                 bad_row.line_number, "", bad_row.reason_code, bad_row.reason, masked_excerpt(text)

@@ -54,7 +54,13 @@ FREE_TEXTS = frozenset(
 # Numbers of companies that reference data and names of files know: ours, and the merchants' codes,
 # which are built from institution, region and category. Neither is a card's or a person's.
 OWN_NUMBERS = frozenset(
-    {"bank_account_id", "channel_merchant_id", "merchant_id", "sub_merchant_id"}
+    {
+        "bank_account_id",
+        "channel_merchant_id",
+        "group_merchant_id",
+        "merchant_id",
+        "sub_merchant_id",
+    }
 )
 # Made by the vault, by us or by the platform from a number, and no number themselves.
 _PROTECTED_SUFFIXES = ("_ciphertext", "_token")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from lxml import etree
 
-from tieout.channels import zip_files
+from tieout.channels import packed_files
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
 
@@ -73,8 +73,8 @@ def safe_xml(content: bytes) -> Element:
     Raises:
         UnreadableFileError: not well-formed, too large or deep, or with a document type.
     """
-    if zip_files.is_zip(content):
-        content = zip_files.only_member(content)
+    if packed_files.is_zip(content):
+        content = packed_files.only_member(content, bytes_max=XML_BYTES_MAX)
     if len(content) > XML_BYTES_MAX:
         raise UnreadableFileError("too_large", f"it is larger than {XML_BYTES_MAX} bytes")
     parser = etree.XMLParser(

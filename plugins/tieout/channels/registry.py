@@ -19,6 +19,8 @@ from tieout.channels import (
     unionpay_acomn,
     unionpay_aerrn,
     unionpay_alfee,
+    unionpay_merchant_files,
+    unionpay_summaries,
     wechat_fund_bill,
     wechat_trade_bill,
 )
@@ -30,10 +32,12 @@ from tieout.channels.model import (
     Vault,
     file_problem,
 )
+from tieout.channels.packed_files import is_compressed, uncompressed
 
 __all__ = ["RecognisedFile", "expected_name", "parse_file", "recognise"]
 
 Parser = Callable[[bytes, FileContext], ParsedFile]
+COMPRESSED_SUFFIX = ".Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,22 @@ def _wechat_fund_parser(account_type: str) -> Parser:
     )
 
 
+def _maybe_compressed(parser: Parser) -> Parser:
+    """Return a parser of the same file, packed by Unix compress (.Z) or not, by its bytes.
+
+    A file that is named .Z and is not packed is refused: empty, it would be a day without records.
+    """
+
+    def parse(content: bytes, context: FileContext) -> ParsedFile:
+        if is_compressed(content):
+            return parser(uncompressed(content), context)
+        if context.file_name.endswith(COMPRESSED_SUFFIX):
+            raise UnreadableFileError("bad_compress", "its name says .Z, its bytes do not")
+        return parser(content, context)
+
+    return parse
+
+
 # Every pattern has a group `date`; its other groups are name parts.
 _PATTERNS = (
     *(
@@ -100,28 +120,70 @@ _PATTERNS = (
         for kind in platform_csv.file_kinds()
     ),
     _pattern(
-        r"IND(?P<date>\d{6})01ACOMN?",
+        r"IND(?P<date>\d{6})01ACOMN?(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "acomn",
-        parser=unionpay_acomn.parse,
+        parser=_maybe_compressed(unionpay_acomn.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99AERRN",
+        r"IND(?P<date>\d{6})99AERRN(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "aerrn",
-        parser=unionpay_aerrn.parse,
+        parser=_maybe_compressed(unionpay_aerrn.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99ALFEE",
+        r"IND(?P<date>\d{6})99ALFEE(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "alfee",
-        parser=unionpay_alfee.parse,
+        parser=_maybe_compressed(unionpay_alfee.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
+    ),
+    # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
+    # the date (88, 01, 00 were seen) have no known meaning.
+    _pattern(
+        r"(?P<merchant_id>[0-9A-Za-z]{15})_(?P<date>\d{8})\.zip",
+        "%Y%m%d",
+        "unionpay",
+        "merchant_zm",
+        parser=unionpay_merchant_files.parse,
+        template="unionpay/{date:%Y%m%d}/…_{date:%Y%m%d}.zip",
+    ),
+    _pattern(
+        r"INN(?P<date>\d{6})\d{2}ZM_(?P<merchant_id>[0-9A-Za-z]{15})(?:\.txt)?",
+        "%y%m%d",
+        "unionpay",
+        "merchant_zm",
+        parser=unionpay_merchant_files.parse,
+        template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZM_…",
+    ),
+    _pattern(
+        r"INN(?P<date>\d{6})\d{2}ZME_(?P<merchant_id>[0-9A-Za-z]{15})(?:\.txt)?",
+        "%y%m%d",
+        "unionpay",
+        "merchant_zme",
+        parser=unionpay_merchant_files.parse_errors,
+        template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZME_…",
+    ),
+    _pattern(
+        r"INO(?P<date>\d{6})32ZSUM(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "zsum",
+        parser=_maybe_compressed(unionpay_summaries.parse_merchant_totals),
+        template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}32ZSUM",
+    ),
+    _pattern(
+        r"INO(?P<date>\d{6})99ZPSUM(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "zpsum",
+        parser=_maybe_compressed(unionpay_summaries.parse_fund_transfers),
+        template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}99ZPSUM",
     ),
     _pattern(
         r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
