@@ -7,14 +7,17 @@ one slot. `tests/unit/test_defects.py` lands them and compares with docs/formats
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from io import BytesIO
 
+import bank_files as bank
 import channel_files as make
 import unionpay_files as union
+import wallet_files as wallet
 from tieout.channels.packed_files import uncompressed
 
 __all__ = ["DEFECTS", "FORMATS", "MAX_FILE_BYTES", "Defect", "Delivery", "Format", "deliveries"]
@@ -236,6 +239,66 @@ def _twice(text: bytes, start: bytes, end: bytes) -> bytes:
     first = text.index(start)
     last = text.index(end, first) + len(end)
     return text[:last] + text[first:last] + text[last:]
+
+
+def _moved(content: bytes, day: date, encoding: str = "utf-8") -> bytes:
+    """Return a file of `make.DAY` as one of another date, whichever way the date is written."""
+    text, after = content.decode(encoding), day + timedelta(days=1)
+    for form in ("%Y-%m-%d", "%Y%m%d", "%Y年%m月%d日"):
+        text = text.replace(f"{make.DAY + timedelta(days=1):{form}}", f"{after:{form}}")
+        text = text.replace(f"{make.DAY:{form}}", f"{day:{form}}")
+    return text.encode(encoding)
+
+
+def _fund(day: date, *changes: str, row: Mapping[str, str] | None = None, **totals: str) -> bytes:
+    rows = wallet.fund_rows(changes or ("100.00", "-0.60"))
+    rows[-1] |= row or {}
+    return _moved(wallet.fund_bill(rows, **totals), day)
+
+
+def _account_text(day: date, *changes: str, row: Mapping[str, str] | None = None) -> bytes:
+    rows = wallet.account_rows(changes or ("100.00", "-0.60"))
+    totals = wallet.account_detail(rows).decode("gb18030").split("\r\n")[-4:-2]
+    rows[-1] |= row or {}
+    return _moved(wallet.account_detail(rows, footer=totals), day, "gb18030")
+
+
+def _account_packed(text: bytes, _day: date) -> bytes:
+    return wallet.alipay_zip(text, wallet.account_summary(), kind="账务明细")
+
+
+def _account(
+    day: date, *changes: str, row: Mapping[str, str] | None = None, text: bytes = b""
+) -> bytes:
+    rows = wallet.account_rows(changes or ("100.00", "-0.60"))
+    content = text or _account_text(day, *changes, row=row)
+    return wallet.alipay_zip(content, wallet.account_summary(rows), kind="账务明细")
+
+
+def _gateway(day: date, first: Mapping[str, str] = {}, second: Mapping[str, str] = {}) -> bytes:
+    rows = [{**wallet.QR_PAYMENT, **first}, {**wallet.QR_REFUND, **second}]
+    return _moved(wallet.qr_bill(rows), day, "gb18030")
+
+
+def _notified(day: date, *changes: tuple[str, str]) -> bytes:
+    note = "<AddtlNtryInf>UPSETTLE</AddtlNtryInf>"
+    body = bank.ntry("30.00", inside=note) + bank.ntry("5.00", "DBIT")
+    text = bank.notification(body).decode()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return _moved(text.encode(), day)
+
+
+def _bank_csv(day: date, *changes: tuple[str, str]) -> bytes:
+    trailer = (
+        "借方合计笔数：,1,借方合计金额：,200.50\r\n贷方合计笔数：,1,贷方合计金额：,1500.00\r\n"
+    )
+    text = bank.bank_statement(bank.CSV_ROWS[:2], trailer=trailer).decode("gb18030")
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return _moved(text.encode("gb18030"), day, "gb18030")
 
 
 OVERFLOW = "9" * 40
@@ -491,6 +554,97 @@ FORMATS = (
         wrap=lambda text, day: make.alipay_zip(text, day=day),
     ),
     Format(
+        "WeChat fund bill",
+        "wechat",
+        "fund_bill_basic",
+        lambda day: f"1900000109FundFlowBasic{day}.csv",
+        _fund,
+        1,
+        "utf-8",
+        {
+            "header only": lambda day: _moved(wallet.fund_bill([]), day),
+            "totals wrong": lambda day: _fund(day, 收入金额="9.99"),
+            "totals missing": lambda day: b"\r\n".join(_fund(day).split(b"\r\n")[:3]) + b"\r\n",
+            "embedded": lambda day: _fund(day, row={"备注": _EMBEDDED}),
+            "unknown code": lambda day: _fund(day, row={"收支类型": "赠送"}),
+            "negative": lambda day: _fund(day, row={"收支金额(元)": "-0.60"}),
+            "overflow": lambda day: _fund(day, row={"收支金额(元)": OVERFLOW}),
+            "other": lambda day: _fund(day, "300.00", "-0.60"),
+            "reordered": lambda day: _moved(
+                wallet.fund_bill(wallet.fund_rows(("100.00", "-0.60"))[::-1]), day
+            ),
+        },
+        more_cells=b",`x,`y",
+    ),
+    Format(
+        "Alipay account bill",
+        "alipay",
+        "account_bill",
+        lambda day: f"{make.PID}0156_{day:%Y%m%d}_账务明细.zip",
+        _account,
+        5,
+        "gb18030",
+        {
+            "header only": lambda day: wallet.alipay_zip(
+                _moved(wallet.account_detail([]), day, "gb18030"),
+                wallet.account_summary([]),
+                kind="账务明细",
+            ),
+            "totals wrong": lambda day: _account(
+                day, text=_account_text(day).replace(b"100.00", b"100.01", 1)
+            ),
+            "totals missing": lambda day: _account(
+                day,
+                text=_moved(
+                    wallet.account_detail(wallet.account_rows(("100.00", "-0.60")), footer=[]),
+                    day,
+                    "gb18030",
+                ),
+            ),
+            "wrong merchant": lambda day: _account(
+                day, text=_account_text(day).replace(make.PID.encode(), b"2088999999999999")
+            ),
+            "embedded": lambda day: _account(day, row={"备注": _EMBEDDED}),
+            "unknown code": lambda day: _account(day, row={"业务类型": "赠送"}),
+            "negative": lambda day: _account(day, row={"收入金额（+元）": "-100.00"}),
+            "overflow": lambda day: _account(day, row={"收入金额（+元）": OVERFLOW}),
+            "other": lambda day: _account(day, "300.00", "-0.60"),
+            "reordered": lambda day: _account(
+                day,
+                text=_moved(
+                    wallet.account_detail(wallet.account_rows(("100.00", "-0.60"))[::-1]),
+                    day,
+                    "gb18030",
+                ),
+            ),
+        },
+        unwrap=_alipay_detail_of,
+        wrap=lambda text, day: _account(day, text=text),
+    ),
+    Format(
+        "QR gateway bill",
+        "unionpay",
+        "qr_gateway_bill",
+        lambda day: f"{day:%Y%m%d}_{day:%Y%m%d}_ALL.csv",
+        _gateway,
+        0,
+        "gb18030",
+        {
+            "wrong merchant": lambda day: _gateway(day, {"mcht_no": "QRA999999999999"}),
+            "embedded": lambda day: _gateway(day, {"pro_name": _EMBEDDED}),
+            "unknown code": lambda day: _gateway(day, {"trans_stat": "赠送"}),
+            "negative": lambda day: _gateway(day, {"trans_amt": "-5.00"}),
+            "overflow": lambda day: _gateway(day, {"trans_amt": OVERFLOW}),
+            "other": lambda day: _gateway(
+                day, {"trans_amt": "300.00", "actual_amt": "300.00", "settle_amt": "299.85"}
+            ),
+            "reordered": lambda day: _moved(
+                wallet.qr_bill([wallet.QR_REFUND, wallet.QR_PAYMENT]), day, "gb18030"
+            ),
+        },
+        more_cells=b",`x,`y",
+    ),
+    Format(
         "bank camt.053",
         "bank",
         "camt053",
@@ -539,6 +693,48 @@ FORMATS = (
                 f":61:{day:%y%m%d}{day:%m%d}C".encode(), f":61:{day:%y%m%d}1231C".encode()
             ),
         },
+    ),
+    Format(
+        "bank camt.054",
+        "bank",
+        "camt054",
+        lambda day: f"camt054_{make.BANK_ACCOUNT}_{day:%Y%m%d}_1.xml",
+        _notified,
+        None,
+        "utf-8",
+        {
+            "wrong merchant": lambda day: _notified(day, (make.BANK_ACCOUNT, "6600100200300999")),
+            "embedded": lambda day: _notified(day, ("UPSETTLE", '&lt;&amp;"茶,|杯"&gt;')),
+            "unknown code": lambda day: _notified(day, ("CRDT", "GIFT")),
+            "negative": lambda day: _notified(day, ('"CNY">30.00', '"CNY">-30.00')),
+            "overflow": lambda day: _notified(day, (">30.00<", f">{OVERFLOW}<")),
+            "other": lambda day: _notified(day, (">30.00<", ">31.00<")),
+            "reordered": lambda day: _notified(day, ("<CreDtTm>", "<!-- again --><CreDtTm>")),
+            "duplicate": lambda day: _twice(_notified(day), b"<Ntry>", b"</Ntry>"),
+        },
+    ),
+    Format(
+        "bank CSV",
+        "bank",
+        "bank_csv",
+        lambda day: f"bankcsv_{make.BANK_ACCOUNT}_{day:%Y%m%d}_1.csv",
+        _bank_csv,
+        4,
+        "gb18030",
+        {
+            "totals wrong": lambda day: _bank_csv(day, ("200.50\r\n贷方", "9.99\r\n贷方")),
+            "totals missing": lambda day: _bank_csv(
+                day, ("借方合计笔数：,1,借方合计金额：,200.50\r\n", "")
+            ),
+            "wrong merchant": lambda day: _bank_csv(day, (make.BANK_ACCOUNT, "6600100200300999")),
+            "embedded": lambda day: _bank_csv(day, ("PAYOUT PO1", '"PAYOUT, ""PO1|"""')),
+            "unknown code": lambda day: _bank_csv(day, ("人民币", "金币")),
+            "negative": lambda day: _bank_csv(day, ('"1,500.00"', '"-1,500.00"')),
+            "overflow": lambda day: _bank_csv(day, ('"1,500.00"', OVERFLOW)),
+            "other": lambda day: _bank_csv(day, ("UPSETTLE", "UNIONPAY")),
+            "reordered": lambda day: _bank_csv(day, ("附言\r\n", "附言\r\n\r\n")),
+        },
+        more_cells=b",x,y,z",
     ),
 )
 
@@ -618,8 +814,12 @@ def _for_xml(prologue: str, body: bytes = b"") -> Make:
     def build(kind: Format, day: date) -> Sequence[Delivery] | None:
         if not kind.file_name(day).endswith(".xml"):
             return None
-        content = make.camt053(day=day, prologue=prologue)
-        content = content.replace(b"<BkToCstmrStmt>", b"<BkToCstmrStmt>" + body)
+        declaration, good = b"", kind.good(day)
+        if good.startswith(b"<?xml"):
+            declaration, _, good = good.partition(b"?>")
+            declaration += b"?>"
+        content = declaration + prologue.encode() + good
+        content = re.sub(rb"<BkToCstmr\w+>", lambda match: match[0] + body, content, count=1)
         return [Delivery(kind.file_name(day), content)]
 
     return build
