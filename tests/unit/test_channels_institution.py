@@ -486,6 +486,8 @@ def test_the_largest_amount_and_rate_do_not_overflow() -> None:
     largest = {"transaction_amount": "9" * 12, "settlement_rate": "09999999"}
     parsed = upi(**largest, settlement_amount="9" * 12)
     assert codes(parsed) == {(2, "settlement_amount", "wrong_exchange")}
+    half = {"transaction_amount": "9" * 12, "settlement_rate": "75000000"}
+    assert upi(**half, settlement_amount="500000000000").is_good
 
 
 def test_minor_units_of_another_size_are_scaled_before_the_rate_applies() -> None:
@@ -681,6 +683,12 @@ def test_an_offline_time_takes_the_year_that_is_not_in_the_future() -> None:
     )
     parsed = unionpay_inf.parse_accepted(content, make.context(date(2027, 1, 1)))
     assert [row["transmitted_at"].date() for row in rows(parsed)] == list(times.values())
+    eve = institution.inf(
+        institution.inf_detail(transmission_time="0101120000", transaction_date="270101"),
+        day=date(2026, 12, 31),
+    )
+    (row,) = rows(unionpay_inf.parse_accepted(eve, make.context(date(2026, 12, 31))))
+    assert row["transmitted_at"].date() == date(2027, 1, 1)
     leap = institution.inf(
         institution.inf_detail(transmission_time="0229120000"), day=date(2026, 3, 1)
     )
@@ -764,9 +772,23 @@ def test_ncp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> 
     assert codes(parsed) == {(2, "adjustment_code", "unknown_code")}
 
 
+def test_no_excerpt_of_an_ncp_record_shows_any_of_an_account() -> None:
+    bad = institution.ncp(institution.comtrx(transaction_code="1004"))
+    (bad_row,) = unionpay_ncp.parse_transactions(bad, make.context()).bad_rows
+    assert bad_row.excerpt.startswith("1004 ")
+    assert institution.ACCOUNTS[0][:6] not in bad_row.excerpt
+    assert "*" * 19 in bad_row.excerpt
+
+
 def test_an_ncp_file_begins_with_its_version() -> None:
     parse = unionpay_ncp.parse_transactions
-    for version in (b"", b"\r\n", institution.comtrx(), "版本\r\n".encode("gb18030")):
+    for version in (
+        b"",
+        b"\r\n",
+        institution.comtrx(),
+        "版本\r\n".encode("gb18030"),
+        b"V" * 65 + b"\n",
+    ):
         content = institution.ncp(institution.comtrx(), version=version)
         assert refusal(parse, content) == ("no_version", 1)
     assert refusal(parse, b"") == ("no_version", 1)
