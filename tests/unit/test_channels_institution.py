@@ -634,6 +634,8 @@ def test_a_batch_that_does_not_begin_and_end_as_it_has_to() -> None:
             "unknown_record",
         }
     assert refusal(unionpay_inf.parse_accepted, whole[: 46 + 300]) == ("truncated", 2)
+    other_segments = whole.replace(b"300A000", b"300B000")
+    assert refusal(unionpay_inf.parse_accepted, other_segments) == ("unknown_record", 2)
     assert refusal(unionpay_inf.parse_accepted, whole[:46] + b"x" + whole[46:]) == (
         "unknown_record",
         2,
