@@ -1,7 +1,8 @@
 """UnionPay ACOMA: general transactions under agency clearing 代理清算 (formats.md §1.2).
 
 The first 34 fields are ACOM's. No real record was found. The rows have a table of their own: under
-agency clearing UnionPay pays the merchants, so that no arrival of ours stands against them.
+agency clearing UnionPay pays the merchants (inferred from ZPSUM, §1.5), so that no arrival of ours
+stands against them.
 """
 
 from __future__ import annotations
