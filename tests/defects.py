@@ -16,6 +16,7 @@ from io import BytesIO
 
 import bank_files as bank
 import channel_files as make
+import institution_files as institution
 import unionpay_files as union
 import wallet_files as wallet
 from tieout.channels.packed_files import uncompressed
@@ -113,6 +114,66 @@ def _aerrn(day: date, *changes: Mapping[str, str]) -> bytes:
         "original_settlement_date": f"{before:%m%d}",
     }
     return _fixed(make.aerrn)(day, *({**original, **one} for one in (changes or ({}, {}))))
+
+
+def _dated(one: Callable[..., bytes], **forms: str) -> Callable[..., bytes]:
+    """Return files of two records whose other fields hold the date, too, in the forms given."""
+
+    def build(day: date, *changes: Mapping[str, str]) -> bytes:
+        dates = {name: day.strftime(form) for name, form in forms.items()}
+        return _fixed(one)(day, *({**dates, **change} for change in (changes or ({}, {}))))
+
+    return build
+
+
+_acoma = _dated(institution.acoma, settlement_date="%m%d")
+_icomn, _ilfee = _fixed(institution.icomn), _fixed(institution.ilfee)
+_upi = _dated(institution.upi, settlement_date="%m%d", exchange_date="%m%d")
+_fcp = _fixed(institution.fcp)
+
+
+def _errors(one: Callable[..., bytes]) -> Callable[..., bytes]:
+    def build(day: date, *changes: Mapping[str, str]) -> bytes:
+        before = f"{day - timedelta(days=4):%m%d}"
+        original = {
+            "original_transmission_time": f"{before}092152",
+            "original_settlement_date": before,
+        }
+        return _fixed(one)(day, *({**original, **change} for change in (changes or ({}, {}))))
+
+    return build
+
+
+_aerra, _ierrn = _errors(institution.aerra), _errors(institution.ierrn)
+
+
+def _inf(day: date, *changes: Mapping[str, str], trailer: bool = True) -> bytes:
+    details = [
+        institution.inf_detail(
+            **{
+                "transmission_time": f"{day:%m%d}092152",
+                "transaction_date": f"{day:%y%m%d}",
+                "trace_number": f"{n:06}",
+                **change,
+            }
+        )
+        for n, change in enumerate(changes or ({}, {}), 1)
+    ]
+    return institution.inf(*details, day=day, trailer=trailer)
+
+
+def _ncp(one: Callable[..., bytes]) -> Callable[..., bytes]:
+    def build(day: date, *changes: Mapping[str, str]) -> bytes:
+        records = [
+            one(**{"settlement_date": f"{day:%Y%m%d}", "transaction_id": f"{n:016}", **change})
+            for n, change in enumerate(changes or ({}, {}), 1)
+        ]
+        return institution.ncp(*records)
+
+    return build
+
+
+_comtrx, _errtrx = _ncp(institution.comtrx), _ncp(institution.errtrx)
 
 
 def _wechat(day: date, *changes: Mapping[str, str], **totals: str) -> bytes:
@@ -304,6 +365,167 @@ def _bank_csv(day: date, *changes: tuple[str, str]) -> bytes:
 OVERFLOW = "9" * 40
 _EMBEDDED = '茶,"两|杯"'
 
+
+def _changed(
+    build: Callable[..., bytes],
+    *,
+    unknown: Mapping[str, str],
+    key: str = "trace_number",
+    institution_field: str = "acquiring_institution_id",
+    embedded: str = "",
+    amount: tuple[str, int] = ("amount", 12),
+    other: Mapping[str, str] | None = None,
+    new_year: bool = True,
+) -> dict[str, Build]:
+    """Return the variants of a UnionPay file by what its fields are called."""
+    name, digits = amount
+    width = 16 if key == "transaction_id" else 6
+    variants: dict[str, Build] = {
+        "wrong merchant": lambda day: build(day, {institution_field: "99999999"}),
+        "unknown code": lambda day: build(day, {}, unknown),
+        "negative": lambda day: build(day, {}, {name: f"-{10000:0{digits - 1}}"}),
+        "overflow": lambda day: build(day, {}, {name: "9" * digits}),
+        "other": lambda day: build(day, {}, other or {name: f"{300:0{digits}}"}),
+        "reordered": lambda day: build(day, {key: f"{2:0{width}}"}, {key: f"{1:0{width}}"}),
+    }
+    if embedded:
+        variants["embedded"] = lambda day: build(day, {embedded: _EMBEDDED})
+    if new_year:
+        variants["New Year"] = lambda day: build(day, {"transmission_time": "1231233000"}, {})
+    return variants
+
+
+def _institution_file(
+    name: str,
+    file_kind: str,
+    file_name: Callable[[date], str],
+    good: Build,
+    variants: Mapping[str, Build],
+    *,
+    record: int | None = 0,
+) -> Format:
+    return Format(
+        f"UnionPay {name}", "unionpay", file_kind, file_name, good, record, "gb18030", variants
+    )
+
+
+_INSTITUTION_FILES = (
+    _institution_file(
+        "ACOMA",
+        "acoma",
+        lambda day: f"IND{day:%y%m%d}32ACOMA",
+        _acoma,
+        _changed(_acoma, unknown={"processing_code": "990000"}, embedded="merchant_name"),
+    ),
+    _institution_file(
+        "AERRA",
+        "aerra",
+        lambda day: f"IND{day:%y%m%d}32AERRA",
+        _aerra,
+        _changed(_aerra, unknown={"adjustment_code": "E99"}, embedded="merchant_name"),
+    ),
+    _institution_file(
+        "ICOMN",
+        "icomn",
+        lambda day: f"IND{day:%y%m%d}01ICOMN",
+        _icomn,
+        _changed(_icomn, unknown={"processing_code": "990000"}, embedded="order_number"),
+    ),
+    _institution_file(
+        "IERRN",
+        "ierrn",
+        lambda day: f"IND{day:%y%m%d}99IERRN",
+        _ierrn,
+        _changed(_ierrn, unknown={"adjustment_code": "E99"}, embedded="merchant_name"),
+    ),
+    _institution_file(
+        "ILFEE",
+        "ilfee",
+        lambda day: f"IND{day:%y%m%d}99ILFEE",
+        _ilfee,
+        _changed(_ilfee, unknown={"processing_code": "990000"}),
+    ),
+    _institution_file(
+        "UPI ICOMN",
+        "upi_icomn",
+        lambda day: f"IFD{day:%y%m%d}01ICOMN",
+        _upi,
+        _changed(
+            _upi,
+            unknown={"transaction_currency": "999"},
+            embedded="merchant_name",
+            amount=("settlement_amount", 12),
+            other={"transaction_amount": f"{10000:012}", "settlement_amount": f"{8442:012}"},
+        ),
+    ),
+    _institution_file(
+        "FCP",
+        "fcp",
+        lambda day: f"IND{day:%y%m%d}99FCP",
+        _fcp,
+        {
+            **_changed(
+                _fcp,
+                unknown={"adjustment_code": "E22"},
+                institution_field="sending_institution_id",
+                other={"amount": "C000000000300"},
+            ),
+            "negative": lambda day: _fcp(day, {}, {"amount": "-000000001200"}),
+            "overflow": lambda day: _fcp(day, {}, {"amount": "C" + "9" * 12}),
+        },
+    ),
+    _institution_file(
+        "INF",
+        "inf_accepted",
+        lambda day: f"INF{day:%y%m%d}01B",
+        _inf,
+        {
+            **_changed(_inf, unknown={"record_code": "302"}, embedded="merchant_name"),
+            "header only": lambda day: institution.inf(day=day),
+            "duplicate": lambda day: _inf(day, {}, {"trace_number": "000001"}),
+        },
+        record=None,
+    ),
+    _institution_file(
+        "NCP COMTRX",
+        "ncp_comtrx",
+        lambda day: f"{day:%Y%m%d}_01_IS_COMTRX",
+        _comtrx,
+        {
+            **_changed(
+                _comtrx,
+                unknown={"transaction_code": "1004"},
+                key="transaction_id",
+                institution_field="sending_institution_id",
+                embedded="order_number",
+                amount=("amount", 15),
+                new_year=False,
+            ),
+            "header only": lambda _day: institution.VERSION,
+        },
+        record=1,
+    ),
+    _institution_file(
+        "NCP ERRTRX",
+        "ncp_errtrx",
+        lambda day: f"{day:%Y%m%d}_01_IS_ERRTRX",
+        _errtrx,
+        {
+            **_changed(
+                _errtrx,
+                unknown={"adjustment_code": "E99"},
+                key="transaction_id",
+                institution_field="sending_institution_id",
+                embedded="channel_institution",
+                amount=("amount", 15),
+                new_year=False,
+            ),
+            "header only": lambda _day: institution.VERSION,
+        },
+        record=1,
+    ),
+)
+
 FORMATS = (
     Format(
         "platform vouchers",
@@ -389,6 +611,7 @@ FORMATS = (
             "New Year": lambda day: _alfee(day, {"transmission_time": "1231233000"}, {}),
         },
     ),
+    *_INSTITUTION_FILES,
     Format(
         "UnionPay ZM (ZIP)",
         "unionpay",

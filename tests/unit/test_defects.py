@@ -43,21 +43,30 @@ HARMLESS = {
     "the same rows in another order": "the first stays landed",
 }
 # What landing cannot see in formats that carry no totals or no such name; the close can.
+_WITHOUT_TOTALS = tuple(
+    f"UnionPay {name}"
+    for name in (
+        "ACOMN", "AERRN", "ALFEE", "ACOMA", "AERRA", "ICOMN", "IERRN", "ILFEE", "UPI ICOMN", "FCP",
+        "INF", "NCP COMTRX", "NCP ERRTRX",
+    )
+)  # fmt: skip
+_OVERFLOW = "amount of 40 digits, or the field full of 9"
 SEEN_LATER = {
     ("platform vouchers", "another merchant, institution or account"),
-    ("UnionPay ACOMN", "another merchant, institution or account"),
-    ("UnionPay AERRN", "another merchant, institution or account"),
-    ("UnionPay ALFEE", "another merchant, institution or account"),
-    ("UnionPay ACOMN", "amount of 40 digits, or the field full of 9"),
-    ("UnionPay AERRN", "amount of 40 digits, or the field full of 9"),
-    ("UnionPay ALFEE", "amount of 40 digits, or the field full of 9"),
-    ("UnionPay ACOMN", "a line twice, totals as before"),
-    ("UnionPay AERRN", "a line twice, totals as before"),
-    ("UnionPay ALFEE", "a line twice, totals as before"),
-    ("UnionPay ACOMN", "empty, 0 bytes"),
-    ("UnionPay AERRN", "empty, 0 bytes"),
-    ("UnionPay ALFEE", "empty, 0 bytes"),
-    ("UnionPay AERRN", "another date inside"),
+    *((name, "another merchant, institution or account") for name in _WITHOUT_TOTALS),
+    *((name, "a line twice, totals as before") for name in _WITHOUT_TOTALS),
+    # The rate of a cross-border record says what its amount has to be.
+    *((name, _OVERFLOW) for name in _WITHOUT_TOTALS if name != "UnionPay UPI ICOMN"),
+    # The others have a header or a version, even without records.
+    *(
+        (name, "empty, 0 bytes")
+        for name in _WITHOUT_TOTALS
+        if name not in {"UnionPay INF", "UnionPay NCP COMTRX", "UnionPay NCP ERRTRX"}
+    ),
+    *(
+        (name, "another date inside")
+        for name in ("UnionPay AERRN", "UnionPay AERRA", "UnionPay IERRN", "UnionPay FCP")
+    ),
     ("UnionPay ZME", "amount of 40 digits, or the field full of 9"),
     ("UnionPay ZME", "a line twice, totals as before"),
     ("UnionPay ZME", "empty, 0 bytes"),
@@ -368,8 +377,11 @@ def test_a_file_of_new_year_s_day_takes_its_year_from_its_date(
     place: Settings, cells: Mapping[tuple[str, str], Cell]
 ) -> None:
     assert cells
-    tables = ("unionpay_acomn", "unionpay_aerrn", "unionpay_alfee", "unionpay_zm", "unionpay_zme")
-    for table in tables:
+    for table in (
+        "unionpay_acomn", "unionpay_aerrn", "unionpay_alfee", "unionpay_acoma", "unionpay_aerra",
+        "unionpay_icomn", "unionpay_ierrn", "unionpay_ilfee", "unionpay_upi_icomn", "unionpay_fcp",
+        "unionpay_inf", "unionpay_zm", "unionpay_zme",
+    ):  # fmt: skip
         rows = query(
             place,
             f"select distinct to_char(transmitted_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD') "

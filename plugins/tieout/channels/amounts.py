@@ -9,13 +9,19 @@ import re
 
 import polars as pl
 
-__all__ = ["CURRENCY_EXPONENTS", "minor_units", "minor_units_of"]
+__all__ = ["CURRENCY_EXPONENTS", "NUMERIC_CURRENCIES", "minor_units", "minor_units_of"]
 
 # ISO 4217 minor-unit digits of the currencies met so far. An unknown currency is an error, because
 # a wrong exponent is an amount wrong by a factor of ten.
 CURRENCY_EXPONENTS = {
     "AUD": 2, "CAD": 2, "CHF": 2, "CNY": 2, "EUR": 2, "GBP": 2, "HKD": 2, "JPY": 0, "KRW": 0,
     "MOP": 2, "NZD": 2, "SEK": 2, "SGD": 2, "THB": 2, "TWD": 2, "USD": 2,
+}  # fmt: skip
+# The same currencies by their ISO 4217 digits, as card networks write them.
+NUMERIC_CURRENCIES = {
+    "036": "AUD", "124": "CAD", "156": "CNY", "344": "HKD", "392": "JPY", "410": "KRW",
+    "446": "MOP", "554": "NZD", "702": "SGD", "752": "SEK", "756": "CHF", "764": "THB",
+    "826": "GBP", "840": "USD", "901": "TWD", "978": "EUR",
 }  # fmt: skip
 
 # 15 digits before the point keep the result inside 64 bits.

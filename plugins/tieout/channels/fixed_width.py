@@ -7,7 +7,7 @@ character takes two: the record is cut first and a field is decoded after. Sourc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
 LAST_PRINTABLE = 0x7E
+UNREAD_TAIL = "unread_tail"
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
@@ -31,14 +32,18 @@ class Layout:
     """A record's fields in order with their widths in bytes, joined by one blank each.
 
     `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers, of
-    which excerpts show the mask; of `private_fields` (names, accounts) they show nothing.
+    which excerpts show the mask; `hidden_fields` hold names, accounts or card data of people, of
+    which they show nothing. `separator_bytes` is 0 where fields touch. The records of an
+    `is_open_ended` layout may be longer than its fields: what follows is not known, and not read.
     """
 
     name: str
     widths: Mapping[str, int]
     gbk_fields: frozenset[str] = frozenset()
     card_fields: frozenset[str] = frozenset()
-    private_fields: frozenset[str] = frozenset()
+    hidden_fields: frozenset[str] = frozenset()
+    separator_bytes: int = 1
+    is_open_ended: bool = False
 
     @cached_property
     def offsets(self) -> Mapping[str, int]:
@@ -46,18 +51,34 @@ class Layout:
         offsets, position = {}, 0
         for name, width in self.widths.items():
             offsets[name] = position
-            position += width + 1
+            position += width + self.separator_bytes
         return offsets
 
     @property
     def length_bytes(self) -> int:
         """The record's length without its line end."""
-        return sum(self.widths.values()) + len(self.widths) - 1
+        return sum(self.widths.values()) + self.separator_bytes * (len(self.widths) - 1)
 
     @cached_property
     def separators(self) -> Sequence[int]:
         """The positions that have to be blank."""
+        if not self.separator_bytes:
+            return []
         return [offset - 1 for offset in self.offsets.values()][1:]
+
+    def fitted(self, length_bytes: int) -> Layout | None:
+        """Return this layout for records of that length, or None where it does not fit."""
+        if length_bytes == self.length_bytes:
+            return self
+        tail_bytes = length_bytes - self.length_bytes - self.separator_bytes
+        if not self.is_open_ended or tail_bytes < 1:
+            return None
+        return replace(
+            self,
+            widths={**self.widths, UNREAD_TAIL: tail_bytes},
+            gbk_fields=self.gbk_fields | {UNREAD_TAIL},
+            hidden_fields=self.hidden_fields | {UNREAD_TAIL},
+        )
 
 
 class FixedWidthFile:
@@ -200,29 +221,43 @@ class FixedWidthFile:
             start = self.layout.offsets[name]
             end = start + self.layout.widths[name]
             record[start:end] = _masked_digits(bytes(record[start:end]))
-        for name in self.layout.private_fields:
+        for name in self.layout.hidden_fields:
             start = self.layout.offsets[name]
-            record[start : start + self.layout.widths[name]] = b"*" * self.layout.widths[name]
+            end = start + self.layout.widths[name]
+            record[start:end] = bytes(
+                BLANK if byte == BLANK else ord("*") for byte in record[start:end]
+            )
         text = bytes(record).decode("gb18030", errors="replace")
         return masked_excerpt(text, numbers_may_be_grouped=False)
 
 
-def read_fixed_width(content: bytes, layouts: Sequence[Layout]) -> FixedWidthFile:
+def read_fixed_width(
+    content: bytes, layouts: Sequence[Layout], *, first_line_number: int = 1
+) -> FixedWidthFile:
     """Cut a file into records and check their form. The first layout is the one of our days.
 
     A form is chosen for the whole file by the length of its first record; records of another
-    length are findings. An empty file is a file without records.
+    length are findings. An empty file is a file without records. `first_line_number` is the line
+    the content begins with, where a heading was taken off.
     """
     first_end = content.find(b"\n")
     first_length = len(content[: first_end if first_end >= 0 else None].rstrip(b"\r"))
-    by_length = {layout.length_bytes: layout for layout in layouts}
-    layout = by_length.get(first_length, layouts[0])
-    file = _read_uniform(content, layout) or _read_line_by_line(content, layout)
+    layout = _layout_of(first_length, layouts)
+    file = _read_uniform(content, layout, first_line_number) or _read_line_by_line(
+        content, layout, first_line_number
+    )
     file.check_form()
     return file
 
 
-def _read_uniform(content: bytes, layout: Layout) -> FixedWidthFile | None:
+def _layout_of(length_bytes: int, layouts: Sequence[Layout]) -> Layout:
+    """Return the layout for records of that length; an exact one goes before an open-ended one."""
+    exact = [layout for layout in layouts if layout.length_bytes == length_bytes]
+    fitted = [found for layout in layouts if (found := layout.fitted(length_bytes)) is not None]
+    return [*exact, *fitted, layouts[0]][0]
+
+
+def _read_uniform(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile | None:
     """Read a file whose every line has the same length and CRLF, or return None."""
     stride = layout.length_bytes + 2
     if len(content) % stride:
@@ -231,15 +266,16 @@ def _read_uniform(content: bytes, layout: Layout) -> FixedWidthFile | None:
     ends_well = (lines[:, -2] == ord("\r")).all() and (lines[:, -1] == ord("\n")).all()
     if not ends_well or content.count(b"\n") != len(lines) or content.count(b"\r") != len(lines):
         return None
-    return FixedWidthFile(layout, lines[:, :-2], np.arange(1, len(lines) + 1, dtype=np.int64))
+    numbers = np.arange(len(lines), dtype=np.int64) + first_line_number
+    return FixedWidthFile(layout, lines[:, :-2], numbers)
 
 
-def _read_line_by_line(content: bytes, layout: Layout) -> FixedWidthFile:
+def _read_line_by_line(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile:
     lines = content.split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
     records, numbers, wrong = [], [], []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first_line_number):
         record = line.removesuffix(b"\r")
         if len(record) == layout.length_bytes:
             records.append(record)
@@ -252,7 +288,7 @@ def _read_line_by_line(content: bytes, layout: Layout) -> FixedWidthFile:
         matrix.reshape(len(records), layout.length_bytes),
         np.array(numbers, dtype=np.int64),
     )
-    _flag_wrong_lengths(file, wrong, last_line=len(lines))
+    _flag_wrong_lengths(file, wrong, last_line=first_line_number + len(lines) - 1)
     return file
 
 
@@ -276,7 +312,7 @@ def _flag_wrong_lengths(
         # nothing tells them from the rest.
         text = (
             "***"
-            if file.layout.private_fields
+            if file.layout.hidden_fields
             else _masked_digits(line).decode("gb18030", errors="replace")
         )
         file.findings.bad_rows.append(

@@ -214,7 +214,7 @@ ZM = Layout(
     gbk_fields=frozenset({"sub_merchant_name", "merchant_remark", "reserved"}),
     card_fields=frozenset({"card_number"}),
     # Free text of merchants, and the number of a bill that was paid, such as a telephone's.
-    private_fields=frozenset({"bill_number", "sub_merchant_name", "merchant_remark", "reserved"}),
+    hidden_fields=frozenset({"bill_number", "sub_merchant_name", "merchant_remark", "reserved"}),
 )
 ZME = Layout(
     "ZME",
@@ -290,5 +290,5 @@ ZPSUM = Layout(
         "reserved": 198,
     },
     gbk_fields=frozenset({"merchant_name", "bank_name", "account_name", "reserved"}),
-    private_fields=frozenset({"merchant_name", "account_number", "account_name"}),
+    hidden_fields=frozenset({"merchant_name", "account_number", "account_name"}),
 )
