@@ -22,6 +22,7 @@ import polars as pl
 
 import bank_files as bank
 import channel_files as make
+import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
 from tieout.channels import card_numbers, model
@@ -119,6 +120,7 @@ def seeds() -> tuple[Seed, ...]:
         Seed(f"camt054_{make.BANK_ACCOUNT}_{DAY:%Y%m%d}_1.xml", bank.notification()),
         Seed(f"bankcsv_{make.BANK_ACCOUNT}_{DAY:%Y%m%d}_1.csv", bank.bank_statement()),
         Seed(f"mt940_{make.BANK_ACCOUNT}_{DAY:%Y%m%d}_7.sta", bank.MT940.encode()),
+        Seed(f"INF{DAY:%y%m%d}01R", institution.inf(institution.inf_detail())),
     ]
     return tuple(found)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tieout import closing, fetching
 from tieout.fetching.report import FetchError, FetchOutcome, FetchReport, TransientFetchError
 from tieout.settings import PROJECT_DIR
 from tieout.steps import Step
+
+NOW = datetime(2026, 9, 25, 2, 0, tzinfo=UTC)
 
 FOLDER = """
 [[source]]
@@ -34,7 +37,7 @@ def own_home(tmp_path: Path) -> FetchHome:
 
 def step(home: FetchHome) -> Step:
     """Return the step of a close."""
-    return Step(home.settings, "accounting_close", DAY, "test", "fetch")
+    return Step(home.settings, "accounting_close", DAY, "test", "fetch", now=NOW)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: FetchError, *kinds: tuple[str, str]) -> None:

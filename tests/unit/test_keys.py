@@ -5,53 +5,35 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 import channel_files as make
+from landing_world import own_database
+from landing_world import place as place_with_tables
 from tieout import database, key_ring, keys, landing, secrets
 from tieout.cli import app
 from tieout.landing import archive
-from tieout.settings import PROJECT_DIR, Settings, load_settings
+from tieout.settings import PROJECT_DIR, Settings
+
+__all__ = ["own_database", "place_with_tables"]
 
 FIRST, SECOND = make.DAY, make.DAY + timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this module's own on the session's server: landing commits."""
-    admin = database.ensure_server(settings)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database keys_of_tests")
-    url = admin.rpartition("/")[0] + "/keys_of_tests"
-    home = str(tmp_path_factory.mktemp("migrated"))
-    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
-    yield url
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("drop database keys_of_tests with (force)")
-
-
 @pytest.fixture
-def place(own_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A home with keys of its own and empty tables."""
-    given = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_DATABASE_URL": own_database}
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    settings = load_settings(given)
-    settings.ensure_dirs()
-    with psycopg.connect(own_database, autocommit=True) as connection:
-        connection.execute(
-            "truncate raw.unionpay_acomn, raw.platform_payees, raw.wechat_trade_bill,"
-            " control.channel_files cascade"
-        )
-    return settings
+def place(
+    place_with_tables: Settings, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A home with keys of its own and empty tables, which commands use, too."""
+    monkeypatch.setenv("TIEOUT_HOME", str(place_with_tables.home))
+    monkeypatch.setenv("TIEOUT_DATABASE_URL", own_database)
+    return place_with_tables
 
 
 def query(place: Settings, statement: str) -> list[tuple[Any, ...]]:
