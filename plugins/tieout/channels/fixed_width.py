@@ -214,6 +214,13 @@ class FixedWidthFile:
         except UnicodeDecodeError:
             bad = np.array([not _is_gbk(row.tobytes()) for row in content])
             self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
+        # GBK text it would be, but no database takes it.
+        self.findings.flag(
+            np.logical_or.reduce(content == 0, axis=1),
+            name,
+            "wrong_encoding",
+            f"{name} holds a byte of value 0",
+        )
 
     def _excerpt(self, position: int) -> str:
         record = bytearray(self.records[position].tobytes())

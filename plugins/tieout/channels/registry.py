@@ -31,7 +31,7 @@ from tieout.channels import (
     wechat_fund_bill,
     wechat_trade_bill,
 )
-from tieout.channels.guard import guarded
+from tieout.channels.guard import guarded, masked_text
 from tieout.channels.model import (
     FileContext,
     ParsedFile,
@@ -402,8 +402,20 @@ def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile
     """Parse a file by what its name says. Never raises for what is in the bytes.
 
     A file whose content is of another date than its name has a finding, whatever its format; and
-    whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`).
+    whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`), nor
+    does a finding, which may quote a heading or a code.
     """
+    parsed = _parsed(content, file, vault)
+    if not parsed.bad_rows:
+        return parsed
+    shown = (
+        replace(row, reason=masked_text(row.reason)[0], excerpt=masked_text(row.excerpt)[0])
+        for row in parsed.bad_rows
+    )
+    return replace(parsed, bad_rows=tuple(shown))
+
+
+def _parsed(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
     context = FileContext(file.file_name, file.accounting_date, vault, file.name_parts)
     try:
         parsed = file.parser(content, context)
