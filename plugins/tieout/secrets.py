@@ -150,17 +150,14 @@ def _tokens(
     key = key_ring(settings or load_settings(), "token").current
     keyed = HMAC(_domain_key(key, domain), SHA256())
     prefix = f"{key_id(key)}."
-    known: dict[str, str] = {}
-    tokens: list[str] = []
-    for position, value in enumerate(values):
-        token = known.get(value)
-        if token is None:
-            # A copy has the key in it already: three times faster than `hmac.digest`.
-            code = keyed.copy()
-            code.update(check(value, position).encode())
-            known[value] = token = prefix + code.finalize().hex()
-        tokens.append(token)
-    return tokens
+
+    def token(text: str) -> str:
+        # A copy has the key in it already: three times faster than `hmac.digest`.
+        code = keyed.copy()
+        code.update(text.encode())
+        return prefix + code.finalize().hex()
+
+    return [token(check(value, position)) for position, value in enumerate(values)]
 
 
 def _search_tokens(domain: str, cleaned: str, settings: Settings | None) -> list[str]:
@@ -176,7 +173,8 @@ def _domain_key(key: bytes, domain: str) -> bytes:
 
 
 def _clean_pan(value: str, position: int) -> str:
-    digits = value.replace(" ", "").replace("-", "")
+    # A million of them come from one file, nearly all without blanks.
+    digits = value if value.isdigit() else value.replace(" ", "").replace("-", "")
     if not (digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 19):
         raise SecretsError(
             what="a value is not a card number",

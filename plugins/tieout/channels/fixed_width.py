@@ -6,7 +6,7 @@ character takes two: the record is cut first and a field is decoded after. Sourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,6 +21,8 @@ __all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
 LAST_PRINTABLE = 0x7E
+UNIT_SEPARATOR = 0x1F
+BLOCK_BYTES = 4 * 1024**2
 UNREAD_TAIL = "unread_tail"
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -94,32 +96,21 @@ class FixedWidthFile:
         """Return the number of records."""
         return int(self.records.shape[0])
 
-    @cached_property
-    def _foreign(self) -> BoolArray:
-        """Where a byte is not printable ASCII: below the blank wraps around to far above."""
-        foreign: BoolArray = (self.records - np.uint8(BLANK)) > LAST_PRINTABLE - BLANK
-        return foreign
+    def _blocks(self) -> Iterator[slice]:
+        """Yield runs of records that fit a processor's cache: far faster than all at once."""
+        rows = max(BLOCK_BYTES // self.layout.length_bytes, 1)
+        for start in range(0, len(self), rows):
+            yield slice(start, start + rows)
 
     @cached_property
     def _foreign_columns(self) -> BoolArray:
-        columns: BoolArray = np.logical_or.reduce(self._foreign, axis=0)
+        """Which bytes of the layout are not printable ASCII in some record."""
+        columns = np.zeros(self.layout.length_bytes, dtype=bool)
+        for block in self._blocks():
+            rows = self.records[block]
+            if rows.min() < BLANK or rows.max() > LAST_PRINTABLE:
+                columns |= _is_foreign(rows).any(axis=0)
         return columns
-
-    @cached_property
-    def _record_column(self) -> pl.Series:
-        lines = _as_lines(self.records)
-        if self._foreign_columns.any():
-            # They are findings already; here they must not break the fields beside them.
-            lines[:, :-1][self._foreign] = ord("?")
-        # Of all ways to make texts of bytes, Polars' reader of lines is the quickest.
-        return pl.read_csv(
-            lines.tobytes(),
-            has_header=False,
-            separator="\x1f",
-            quote_char=None,
-            schema={"record": pl.String},
-            empty_string_is_null=False,
-        )["record"].cast(pl.Binary)
 
     def field_bytes(self, name: str) -> ByteArray:
         """Return a field as a matrix of bytes."""
@@ -129,17 +120,32 @@ class FixedWidthFile:
         """Return ASCII fields as text without padding; all blanks are NULL."""
         if not len(self):
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-        widths, offsets = self.layout.widths, self.layout.offsets
-        fields = [
-            pl.col("record")
-            .bin.slice(offsets[name], widths[name])
-            .cast(pl.String)
-            .str.strip_chars(" ")
-            .replace("", None)
-            .alias(name)
-            for name in names
-        ]
-        return pl.DataFrame([self._record_column]).select(fields)
+        has_foreign = any(self._foreign_columns[self._columns(name)].any() for name in names)
+        blocks = [self._texts(self.records[block], names, has_foreign) for block in self._blocks()]
+        return pl.concat(blocks, rechunk=True)
+
+    def _texts(self, rows: ByteArray, names: Sequence[str], has_foreign: bool) -> pl.DataFrame:
+        # Of all ways to make texts of bytes, Polars' reader of lines is the quickest.
+        widths = [self.layout.widths[name] for name in names]
+        lines = np.full((len(rows), sum(widths) + len(names)), UNIT_SEPARATOR, dtype=np.uint8)
+        end = 0
+        for name, width in zip(names, widths, strict=True):
+            field = rows[:, self._columns(name)]
+            if has_foreign:
+                # They are findings already; here they must not break the fields beside them.
+                field = np.where(_is_foreign(field), np.uint8(ord("?")), field)
+            lines[:, end : end + width] = field
+            end += width + 1
+        lines[:, -1] = ord("\n")
+        frame = pl.read_csv(
+            lines.tobytes(),
+            has_header=False,
+            separator=chr(UNIT_SEPARATOR),
+            quote_char=None,
+            schema=dict.fromkeys(names, pl.String),
+            empty_string_is_null=False,
+        )
+        return frame.select(pl.all().str.strip_chars(" ").replace("", None))
 
     def gbk_text(self, name: str) -> pl.Series:
         """Return a field that may hold Chinese; all blanks, and what is no GBK, are NULL."""
@@ -148,7 +154,7 @@ class FixedWidthFile:
         if not self._foreign_columns[columns].any():
             return texts
         decoded = pl.Series(name, self._gbk_lines(name), dtype=pl.String).str.strip_chars()
-        is_foreign = pl.Series(self._foreign[:, columns].any(axis=1))
+        is_foreign = pl.Series(_is_foreign(self.records[:, columns]).any(axis=1))
         return decoded.replace("", None).zip_with(is_foreign, texts)
 
     def _gbk_lines(self, name: str) -> list[str]:
@@ -188,7 +194,9 @@ class FixedWidthFile:
     def check_form(self) -> None:
         """Flag records that are out of line, hold NUL bytes, or are not of the encoding."""
         layout = self.layout
-        shifted = (self.records[:, layout.separators] != BLANK).any(axis=1)
+        shifted = np.zeros(len(self), dtype=bool)
+        for block in self._blocks():
+            shifted[block] = (self.records[block][:, layout.separators] != BLANK).any(axis=1)
         self.findings.flag(
             shifted, "", "misaligned", "a separator between fields is not where it has to be"
         )
@@ -199,7 +207,7 @@ class FixedWidthFile:
             ascii_columns[self._columns(name)] = False
         if (self._foreign_columns & ascii_columns).any():
             self.findings.flag(
-                np.logical_or.reduce(self._foreign[:, ascii_columns], axis=1),
+                np.logical_or.reduce(_is_foreign(self.records[:, ascii_columns]), axis=1),
                 "",
                 "wrong_encoding",
                 "a field of codes and digits holds other characters",
@@ -334,6 +342,12 @@ def _as_lines(rows: ByteArray) -> ByteArray:
     lines = np.full((rows.shape[0], rows.shape[1] + 1), ord("\n"), dtype=np.uint8)
     lines[:, :-1] = rows
     return lines
+
+
+def _is_foreign(content: ByteArray) -> BoolArray:
+    """Say where a byte is not printable ASCII: one below the blank wraps around to far above."""
+    foreign: BoolArray = (content - np.uint8(BLANK)) > LAST_PRINTABLE - BLANK
+    return foreign
 
 
 def _is_gbk(content: bytes) -> bool:
