@@ -233,6 +233,7 @@ def test_other_texts_stay(text: str) -> None:
     )
 )
 @example(texts=[f"{CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:16]} {CARD[16:]}"])
+@example(texts=[f"{CARD}-201070118892"])
 def test_whole_columns_and_single_texts_agree(texts: list[str]) -> None:
     """The quick look at columns passes over nothing that the slow look at one text would find."""
     frame = pl.DataFrame({"line_number": np.arange(len(texts)), "remark": texts})

@@ -99,12 +99,14 @@ def masked_text(text: str, *, vault: Vault | None = None) -> tuple[str, frozense
     for start, end in reversed(list(find_track_data(text))):
         text = text[:start] + TRACK_REMOVED + text[end:]
         kinds.add("track_data")
-    for number in sorted(find_card_numbers(text), key=lambda found: -found.start):
-        mask = mask_pan(number.digits)
-        if vault is not None:
-            (token,) = vault.card_tokens([number.digits])
-            mask += f"~{token[-64:][:TOKEN_DIGITS]}"
-        text = text[: number.start] + mask + text[number.end :]
+    # The last four of a mask may begin another number with the digits behind it: look again.
+    while numbers := sorted(find_card_numbers(text), key=lambda found: -found.start):
+        for number in numbers:
+            mask = mask_pan(number.digits)
+            if vault is not None:
+                (token,) = vault.card_tokens([number.digits])
+                mask += f"~{token[-64:][:TOKEN_DIGITS]}"
+            text = text[: number.start] + mask + text[number.end :]
         kinds.add("card_number")
     return text, frozenset(kinds)
 
