@@ -169,8 +169,7 @@ def read(content: bytes, source: str) -> ReadBatch:
     information = blocks[0]
     header = _find(root, "CstmrCdtTrfInitn/GrpHdr", source)
     payments = tuple(
-        _read_payment(element, source)
-        for element in information.findall("{*}CdtTrfTxInf")
+        _read_payment(element, source) for element in information.findall("{*}CdtTrfTxInf")
     )
     currencies = {payment.currency_code for payment in payments}
     if len(currencies) != 1:
