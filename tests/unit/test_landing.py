@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +17,8 @@ import channel_files as make
 from landing_world import count, own_database, place, put, query, statuses, whole_day
 from tieout import database, landing, secrets
 from tieout.channels import camt053
-from tieout.channels.registry import expected_name
-from tieout.landing import archive, expected, stores
+from tieout.channels.registry import expected_name, parse_file, recognise
+from tieout.landing import archive, expected, institutions, stores
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
@@ -640,3 +641,49 @@ def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
     settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
     with pytest.raises(landing.LandingError, match="expected files"):
         expected.expected_files(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        pytest.param(ACOMN, make.acomn, id="acomn"),
+        pytest.param("IND26092499AERRN", make.aerrn, id="aerrn"),
+        pytest.param("IND26092499ALFEE", make.alfee, id="alfee"),
+    ],
+)
+def test_another_institutions_file_does_not_land(
+    place: Settings, name: str, build: Callable[..., bytes]
+) -> None:
+    foreign = build(acquiring_institution_id="99999999")
+    put(place, name, build() + foreign + foreign)
+    (problem,) = landing.land(place).problems
+    assert problem.status == "quarantined"
+    assert problem.reason is not None
+    assert "99999999 is no number of ours" in problem.reason
+    assert "2 records" in problem.reason
+    with pytest.raises(landing.LandingError, match="is left as it is"):
+        landing.release(place, problem.file_id, decided_by="a", reason="b")
+    rows = query(place, "select line_number, field, reason_code from control.quarantined_rows")
+    assert rows == [(2, "acquiring_institution_id", "another_institution")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "channel,institution_id\n",
+        "channel,file_kind,field_name,institution_id\nunionpay,acomn,,48370000\n",
+        "channel,file_kind,field_name,institution_id\nunionpay,acomn,acquirer,48370000\n",
+    ],
+)
+def test_a_list_of_our_institutions_that_checks_nothing_is_an_error(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / institutions.OWN_INSTITUTIONS
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
+    recognised = recognise(ACOMN)
+    assert recognised is not None
+    parsed = parse_file(make.acomn(), recognised, make.FakeVault())
+    with pytest.raises(landing.LandingError, match="institution numbers"):
+        institutions.unless_of_another_institution(settings, recognised, parsed)

@@ -19,7 +19,8 @@ from tieout.channels.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import lock_for_transaction
-from tieout.landing.land import is_sealed, store
+from tieout.landing.institutions import ANOTHER_INSTITUTION
+from tieout.landing.land import is_sealed, parsed_file, store
 from tieout.landing.report import FileOutcome, LandingError
 from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
@@ -127,7 +128,8 @@ def good_rows(content: bytes, file: RecognisedFile, parsed: ParsedFile, vault: V
     numbers = sorted({row.line_number for row in parsed.bad_rows})
     if not numbers:
         raise ValueError(manifest.reason_of(parsed) or "nothing speaks against it")
-    if numbers[0] < 1 or not file.file_name.endswith(".csv"):
+    is_of_others = any(row.reason_code == ANOTHER_INSTITUTION for row in parsed.bad_rows)
+    if numbers[0] < 1 or is_of_others or not file.file_name.endswith(".csv"):
         raise ValueError(f"bad as a whole: {manifest.reason_of(parsed)}")
     lines = content.split(b"\n")
     kept = [number for number in range(1, len(lines) + 1) if number not in set(numbers)]
@@ -221,13 +223,12 @@ def _land_again(
     arrived = manifest.arrived_file(
         file, entry.file_url, FileBytes(content, entry.sha256, len(content))
     )
-    vault = SettingsVault(settings)
-    parsed = parse_file(content, file, vault)
+    parsed = parsed_file(settings, arrived)
     excluded: tuple[BadRow, ...] = ()
     if not parsed.is_good:
         excluded = parsed.bad_rows
         try:
-            parsed = good_rows(content, file, parsed, vault)
+            parsed = good_rows(content, file, parsed, SettingsVault(settings))
         except ValueError as error:
             raise _not_possible(entry, str(error)) from None
     others = manifest.files_of_slot(connection, file)

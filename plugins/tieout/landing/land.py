@@ -22,6 +22,7 @@ from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
+from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
 from tieout.landing.stores import FoundFile, find_files
 from tieout.landing.vault import SettingsVault
@@ -164,7 +165,8 @@ def _unless_of_another_date(
 def parsed_file(settings: Settings, arrived: manifest.ArrivedFile) -> ParsedFile:
     """Parse a file, or say that it is too large to be."""
     if arrived.content is not None:
-        return parse_file(arrived.content, arrived.file, SettingsVault(settings))
+        parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+        return unless_of_another_institution(settings, arrived.file, parsed)
     problem = file_problem(
         "too_large",
         f"it has {arrived.size_bytes:,} bytes; {settings.max_file_bytes:,} is the most this "
