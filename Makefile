@@ -13,10 +13,10 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 # Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
 ARGS ?=
 
-.PHONY: help setup close test mutate ui docs lint format bench lock clean
+.PHONY: help setup close test mutate fuzz leak-scan ui docs lint format bench landing-bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## Make the environment in .venv (instant when it is up to date)
 	@bin/install $(VENV)
@@ -29,6 +29,12 @@ test: setup ## Run all tests
 
 mutate: setup ## Change the SQL models one place at a time; the tests must fail for each (an hour)
 	@$(BIN)/python bin/mutate $(ARGS)
+
+fuzz: setup ## Change files of every format for a minute; the parsers must accept or refuse each
+	@$(BIN)/python bin/fuzz $(ARGS)
+
+leak-scan: setup ## Look for card numbers and people's data in the clear, everywhere in the home
+	@$(BIN)/tieout leak-scan
 
 ui: setup ## Open Airflow with its web page on the sample week (Ctrl-C stops it)
 	@$(BIN)/tieout ui $(ARGS)
@@ -49,6 +55,9 @@ format: setup ## Rewrite the Python files in the project's style
 
 bench: setup ## Close one day of 200,000 transactions and say how long each stage took
 	@$(BIN)/tieout bench $(ARGS)
+
+landing-bench: setup ## Land 1,000,000 rows of each bulk format, beside a bare COPY of the same rows
+	@$(BIN)/python bin/landing-bench $(ARGS)
 
 lock: setup ## Pin requirements.in and requirements-uv.in anew, with hashes
 	$(UV_COMPILE) --upgrade --output-file requirements-uv.txt requirements-uv.in

@@ -1,21 +1,24 @@
 """Close one accounting date: from the files of the date to its clearing entries.
 
-**Purpose.** Every day at 10:00 in Shanghai the date before is closed: its files are landed,
-compared, posted and cleared. The run's date is its parameter `accounting_date`, else its logical
-date in Asia/Shanghai (a run of 25 September 10:00 has the logical date 24 September 10:00).
+**Purpose.** Every day at 10:00 in Shanghai the date before is closed: its files are fetched and
+landed, compared, posted and cleared. The run's date is its parameter `accounting_date`, else its
+logical date in Asia/Shanghai (a run of 25 September 10:00 has the logical date 24 September 10:00).
 Running an open date again replaces it exactly, and opens the later closed dates, which are then
 closed again in order. A sealed date (it was paid) is skipped and not changed.
 
 **Inputs.** The platform's, the channels' and the bank's files of dates up to the accounting
-date, in the inbox (TIEOUT_INBOX); the reference data; the close of the date before.
+date, in the inbox (TIEOUT_INBOX) or fetched from the sources (TIEOUT_SOURCES); the reference
+data; the close of the date before.
 
 **Outputs.** The date's partition of `reconciliation.*`, `ledger.*` and `clearing.*`; files, bad
 rows, seconds and the state of the date in `control.*`.
 
-**Fails when** a file is missing, has a bad row or a wrong control total, or comes twice with
-other bytes; when the date before is not closed within half an hour; when an invariant of the
-ledger or the reconciliation does not hold. Nothing half-built stays. Such errors are not
-retried; a lost connection is.
+**Waits** for missing files until they are due (`due_minutes` of `reference.expected_files`).
+
+**Fails when** a source does not answer, a file is late, has a bad row or a wrong control total, or
+is in conflict; when the date before is not closed within half an hour; when an invariant of the
+ledger or the reconciliation does not hold. Nothing half-built stays. Such errors are not retried;
+a lost connection is.
 
 **Owner.** clearing operations (清算运营)
 """
@@ -76,11 +79,18 @@ def accounting_close() -> None:
         return steps.perform(closing.claim, context)
 
     @task(**LONG)
-    def land(**context: Any) -> dict[str, int]:
-        """Land the files that have arrived."""
+    def fetch(**context: Any) -> dict[str, int]:
+        """Copy into the inbox what the sources owe for the date."""
         from tieout import closing, steps
 
-        return steps.perform(closing.land, context)
+        return steps.perform(closing.fetch, context)
+
+    @task.sensor(poke_interval=60, timeout=14400, mode="reschedule", **LONG)
+    def land(**context: Any) -> bool:
+        """Land the files that have arrived; look again until the last missing one is due."""
+        from tieout import closing, steps
+
+        return steps.await_files(closing.land, context)
 
     @task(**SHORT)
     def complete(**context: Any) -> dict[str, int]:
@@ -119,7 +129,9 @@ def accounting_close() -> None:
         return steps.perform(closing.release, context)
 
     claimed, released = claim(), release()
-    ready() >> claimed >> land() >> complete() >> build() >> check() >> publish() >> released
+    fetched = fetch()
+    ready() >> claimed >> fetched
+    fetched >> land() >> complete() >> build() >> check() >> publish() >> released
     claimed >> released
 
 

@@ -61,7 +61,7 @@ def context(day: date | None = DAY, **name_parts: str) -> FileContext:
 # --- UnionPay -------------------------------------------------------------------------------------
 
 ACOMN_VALUES = {
-    "acquiring_institution_id": "48379219",
+    "acquiring_institution_id": "48370000",
     "forwarding_institution_id": "00049992",
     "trace_number": "747302",
     "transmission_time": "0924162152",
@@ -89,7 +89,7 @@ ACOMN_VALUES = {
     "region_flag": "0",
 }
 ALFEE_VALUES = {
-    "acquiring_institution_id": "48379219",
+    "acquiring_institution_id": "48370000",
     "forwarding_institution_id": "00049992",
     "message_type": "0200",
     "processing_code": "000000",
@@ -105,7 +105,7 @@ ALFEE_VALUES = {
 }
 AERRN_VALUES = {
     "adjustment_code": "E22",
-    "acquiring_institution_id": "48379219",
+    "acquiring_institution_id": "48370000",
     "forwarding_institution_id": "00049992",
     "trace_number": "000001",
     "transmission_time": "0924090001",

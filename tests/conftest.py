@@ -22,6 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--worlds", type=int, default=200, help="random weeks to close (tests/integration)"
     )
     group.addoption(
+        "--write-defects", action="store_true", help="write docs/formats/defects.md anew"
+    )
+    group.addoption(
+        "--write-samples", action="store_true", help="write docs/formats/samples.md anew"
+    )
+    group.addoption(
         "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
     )
 

@@ -56,11 +56,11 @@ create table reference.calendar_days (
 
 create table reference.bank_accounts (
     bank_account_id text, account_kind text, account_name text, bank_code text, bank_name text,
-    currency_code text
+    currency_code text, payment_message text
 );
 insert into reference.bank_accounts values
 ('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行',
-    'CNY');
+    'CNY', 'pain.001.001.09');
 
 create table reference.expected_files (channel text, file_kind text, calendar text);
 insert into reference.expected_files values

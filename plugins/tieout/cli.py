@@ -12,13 +12,21 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from tieout import airflow_home, database, days, suspense_commands
+from tieout import (
+    airflow_home,
+    database,
+    days,
+    key_commands,
+    leak_commands,
+    quarantine_commands,
+    suspense_commands,
+)
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
 
@@ -37,6 +45,9 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense_commands.app, name="suspense")
+app.add_typer(quarantine_commands.app, name="quarantine")
+app.add_typer(key_commands.app, name="keys")
+app.command("leak-scan")(leak_commands.leak_scan)
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
@@ -192,6 +203,41 @@ def _simulated(report: SimulationReport) -> str:
 
 
 @app.command()
+def fetch(
+    day: Annotated[
+        str | None, typer.Option("--date", help="YYYY-MM-DD; default: yesterday in Shanghai.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only this source (repeatable).")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask for bills that are here, too: another version?")
+    ] = False,
+) -> None:
+    """Copy into the inbox what the sources owe for a date (docs/operations/sources.md)."""
+    from tieout import fetching
+
+    settings = load_settings()
+    settings.ensure_dirs()
+    path = fetching.sources_path(settings)
+    sources = fetching.read_sources(path)
+    if not sources:
+        _say(f"no sources: {path} is not there or empty; files come into {settings.inbox_url}")
+        return
+    if any(one.connection for one in sources):
+        airflow_home.enter(settings)
+    wanted = days.business_date(day, datetime.now(UTC) - timedelta(days=1))
+    report = fetching.fetch(settings, wanted, names=source, again=again)
+    for outcome in report.outcomes:
+        print(outcome)
+    for error in report.errors:
+        _say(f"tieout: {error}")
+    if report.failed:
+        _stop("next: see docs/runbooks/source-not-answering.md, then fetch again", 1)
+    _say("next: tieout land, or tieout close DATE")
+
+
+@app.command()
 def land(
     paths: Annotated[
         list[str] | None, typer.Argument(help="Files or folders; default: the whole inbox.")
@@ -205,7 +251,7 @@ def land(
     counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     _say(f"landed from {settings.inbox_url}: {counted}")
     if report.problems:
-        _stop("next: ask for corrected files; the bad rows are in control.quarantined_rows", 1)
+        _stop("next: tieout quarantine list, then show, release or reject", 1)
     _say("next: tieout close DATE")
 
 
@@ -228,12 +274,27 @@ def close(
     console = _console()
     closed = 0
     with days.command_owner(settings):
-        waiting = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+        asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+        # Earlier dates that a late or corrected file has opened come first.
+        waiting = sorted({*days.reopened_dates(settings, before=first), *asked})
+        came_back: set[date] = set()
         while waiting:
             day = waiting.pop(0)
             _say(f"{day:%a %d %b %Y}  close 日切关账")
             sample.bank_morning(settings, day)
-            result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+            try:
+                result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+            except TieoutError:
+                # The run itself may have landed a file that opened earlier dates.
+                opened = set(days.reopened_dates(settings, before=day)) - came_back
+                if not opened:
+                    raise
+                _say(
+                    f"    opened by a late or corrected file: {', '.join(map(str, sorted(opened)))}"
+                )
+                came_back |= opened
+                waiting = sorted({*waiting, *opened, day})
+                continue
             if result.state == "skipped":
                 _say(f"    {result.reason}")
                 continue

@@ -1,6 +1,6 @@
 """The steps of a close of one accounting date, in the order the DAG `accounting_close` runs them.
 
-    ready -> claim -> land -> complete -> build -> check -> publish, and release at the end
+    ready -> claim -> fetch -> land -> complete -> build -> check -> publish, and release at the end
 
 Each takes a `Step` and returns counts. None computes money: landing moves bytes, dbt computes.
 """
@@ -11,7 +11,7 @@ from tieout import database, days, steps, transform
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
 
-__all__ = ["build", "check", "claim", "complete", "land", "publish", "ready", "release"]
+__all__ = ["build", "check", "claim", "complete", "fetch", "land", "publish", "ready", "release"]
 
 
 FAILURES_SHOWN = 8
@@ -27,7 +27,7 @@ def ready(step: Step) -> str | None:
     Raises:
         NothingToDo: T is sealed, or outside the operating window.
     """
-    from tieout import landing  # noqa: PLC0415  parsers are heavy
+    from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
     database.migrate(step.settings)
     state = days.day_state(step.settings, step.day)
@@ -35,6 +35,7 @@ def ready(step: Step) -> str | None:
         raise days.NothingToDo(f"{step.day} is sealed, unchanged")
     window = days.operating_window(step.settings)
     if window is None:
+        fetching.fetch(step.settings, step.day, kinds=["operating_window"])
         landing.land(step.settings, through_date=step.day, kinds=["operating_window"])
         window = days.operating_window(step.settings)
     if window is not None and not window.holds(step.day):
@@ -55,11 +56,43 @@ def claim(step: Step) -> Counts:
     return {"later_dates_reopened": len(reopened)}
 
 
+def fetch(step: Step) -> Counts:
+    """Copy into the inbox what the sources owe for T (docs/operations/sources.md).
+
+    A source that does not answer stops T only where one of the files T owes is not in the inbox.
+
+    Raises:
+        CloseError: names each such file and why it did not come; tried again by Airflow where the
+            source may answer in a moment.
+        FetchError: the list of sources is not understood.
+    """
+    from tieout import fetching  # noqa: PLC0415  parsers are heavy
+
+    report = fetching.fetch(step.settings, step.day)
+    lacking = fetching.lacking(step.settings, report, step.day)
+    if lacking:
+        error = CloseError(
+            what=f"{step.day} does not close: {len(lacking)} files did not come from their sources",
+            where=", ".join(sorted({outcome.source for outcome in lacking})),
+            why="\n       ".join(str(outcome) for outcome in lacking[:FAILURES_SHOWN]),
+            next_step=f"tieout fetch --date {step.day}; see the runbook source-not-answering.md",
+        )
+        raise error from (ConnectionError() if report.is_transient else None)
+    return dict(report.counts)
+
+
 def land(step: Step) -> Counts:
-    """Land what has arrived for the dates up to T."""
+    """Land what has arrived for the dates up to T; wait for files of T until they are due.
+
+    Raises:
+        NotYet: files are missing and the last of them is not due yet, in a run that may wait.
+    """
     from tieout import landing  # noqa: PLC0415  parsers are heavy
 
-    report = landing.land(step.settings, through_date=step.day)
+    report = landing.land(step.settings, through_date=step.day, owner=step.owner)
+    missing = landing.missing_files(step.settings, step.day)
+    if step.waits and missing and step.now < max(file.due_at for file in missing):
+        raise days.NotYet("; ".join(f"{file}, {file.lateness(step.now)}" for file in missing))
     return {name: int(count) for name, count in report.counts.items()}
 
 
@@ -77,8 +110,9 @@ def complete(step: Step) -> Counts:
         raise days.DateNotReadyError(
             what=f"{step.day} cannot be closed yet: {reason}",
             where="control.accounting_days",
-            why="the operating window that landed says it is not the first date of the business",
-            next_step="close the earlier dates first",
+            why="it is not the first date of the business, or a corrected file has opened the date "
+            "before: `tieout status` says which",
+            next_step="close the earlier dates first; `tieout close` does so in order",
         )
     refused = landing.problem_files(step.settings, step.day)
     missing = landing.missing_files(step.settings, step.day)
@@ -87,15 +121,18 @@ def complete(step: Step) -> Counts:
             what=f"{step.day} does not close: {len(refused)} files were not accepted",
             where="; ".join(str(file) for file in refused[:5]),
             why="a file is taken whole or not at all; its rows are in control.quarantined_rows",
-            next_step="ask the sender for a corrected file, put it in the inbox, close again",
+            next_step="tieout quarantine list; ask the sender for a corrected file, put it in the "
+            "inbox, close again",
         )
     if missing:
-        names = ", ".join(str(file) for file in missing)
+        names = "; ".join(f"{file}, {file.lateness(step.now)}" for file in missing)
+        late = sorted({file.channel for file in missing if file.due_at <= step.now})
         raise CloseError(
             what=f"{step.day} does not close: files are missing: {names}",
             where=step.settings.inbox_url,
-            why="a date is complete when every file its channels owe for it has landed",
-            next_step="put the files in the inbox, then close again",
+            why="a date is complete when every file its channels owe for it has landed"
+            + (f"; late: {', '.join(late)}" if late else ""),
+            next_step="ask who is late, put the files in the inbox, then close again",
         )
     return {"files": _file_count(step)}
 

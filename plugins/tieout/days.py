@@ -32,6 +32,7 @@ __all__ = [
     "DateBusyError",
     "DateNotReadyError",
     "DayState",
+    "NotYet",
     "NothingToDo",
     "OperatingWindow",
     "business_date",
@@ -47,6 +48,8 @@ __all__ = [
     "operating_window",
     "payment_date_of",
     "release",
+    "reopen",
+    "reopened_dates",
     "require_lease",
     "run_owner",
     "seal",
@@ -75,6 +78,10 @@ class DateNotReadyError(TieoutError):
 
 class NothingToDo(Exception):  # noqa: N818  not an error
     """The run has nothing to do for its date; not an error. The text says why."""
+
+
+class NotYet(Exception):  # noqa: N818  not an error
+    """The run has to look again later; not an error. The text says what it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +343,23 @@ def waiting_dates(settings: Settings, accounting_date: date) -> list[date]:
     return [row[0] for row in rows]
 
 
+def reopened_dates(settings: Settings, before: date | None = None) -> list[date]:
+    """Return the dates (before a date) that were closed once and are open again, in order."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select accounting_date
+            from control.accounting_days
+            where state = 'open'
+                and close_count > 0
+                and (%(before)s::date is null or accounting_date < %(before)s)
+            order by accounting_date
+            """,
+            {"before": before},
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
 def seal(settings: Settings, payment_date: date, owner: str) -> list[date]:
     """Seal the dates a submitted payment date paid, and every earlier one; return those sealed now.
 
@@ -475,6 +499,41 @@ def _open_for_close(connection: psycopg.Connection[Any], day: date) -> list[date
     state = _day_state(connection, day).state
     if state == "sealed":
         raise NothingToDo(f"{day} is sealed, unchanged")
+    _refuse_instructed(connection, day)
+    connection.execute(
+        """
+        insert into control.accounting_days (accounting_date, state, close_count)
+        values (%s, 'open', 0)
+        on conflict (accounting_date) do update set state = 'open'
+        """,
+        [day],
+    )
+    return _open_closed(connection, day + timedelta(days=1))
+
+
+def reopen(
+    settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
+) -> list[date]:
+    """Open a closed date whose files change, and every later closed one, in the caller's work.
+
+    The caller's transaction changes the files: either both happen or neither. `owner` is the run
+    that lands the files, which may hold the date itself. A date that is open stays so.
+
+    Returns:
+        The dates that were closed and are open now.
+
+    Raises:
+        DateBusyError: another run works on the date, or on one that depends on it.
+        DateNotReadyError: payments were instructed from it and are not submitted yet.
+    """
+    # As in `claim`: what is asked here and what is changed are one decision.
+    connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
+    _refuse_busy(settings, connection, ACCOUNTING_CLOSE, day, owner or "")
+    _refuse_instructed(connection, day)
+    return _open_closed(connection, day)
+
+
+def _refuse_instructed(connection: psycopg.Connection[Any], day: date) -> None:
     instructed = connection.execute(
         """
         select min(instructions.payment_date)
@@ -490,22 +549,17 @@ def _open_for_close(connection: psycopg.Connection[Any], day: date) -> list[date
             why="payments were instructed from it and are not submitted yet",
             next_step=f"run `tieout pay {instructed[0]}`, which submits them and seals the date",
         )
-    connection.execute(
-        """
-        insert into control.accounting_days (accounting_date, state, close_count)
-        values (%s, 'open', 0)
-        on conflict (accounting_date) do update set state = 'open'
-        """,
-        [day],
-    )
+
+
+def _open_closed(connection: psycopg.Connection[Any], first: date) -> list[date]:
     rows = connection.execute(
         """
         update control.accounting_days
         set state = 'open'
-        where accounting_date > %s and state = 'closed'
+        where accounting_date >= %s and state = 'closed'
         returning accounting_date
         """,
-        [day],
+        [first],
     ).fetchall()
     return sorted(row[0] for row in rows)
 

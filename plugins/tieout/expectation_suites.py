@@ -489,13 +489,20 @@ expected as (
     from reference.expected_files as expected_files
     cross join first_date
     where
-        expected_files.calendar = 'every_day'
-        or (
-            expected_files.calendar = 'first_accounting_date'
-            and first_date.accounting_date = <<date>>
-        )
-        -- A calendar nobody knows is not "never": the file is expected until the list is mended.
-        or expected_files.calendar not in ('every_day', 'first_accounting_date')
+        case expected_files.calendar
+            when 'first_accounting_date' then first_date.accounting_date = <<date>>
+            -- A date the calendar does not hold counts as a working day.
+            when 'working_day' then coalesce(
+                (
+                    select calendar_days.is_working_day
+                    from reference.calendar_days as calendar_days
+                    where calendar_days.calendar_date = <<date>>
+                ),
+                true
+            )
+            -- A calendar nobody knows is not "never": expected until the list is mended.
+            else true
+        end
 )
 
 select

@@ -40,9 +40,10 @@ def claim(step: Step) -> Counts:
 
 
 def land(step: Step) -> Counts:
-    """Land the bank's statements up to the date: debits and returns."""
-    from tieout import landing  # noqa: PLC0415  parsers are heavy
+    """Fetch and land the bank's statements up to the date: debits and returns."""
+    from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
+    fetching.fetch(step.settings, step.day, channels=["bank"])
     report = landing.land(step.settings, through_date=step.day, channels=["bank"])
     return {name: int(count) for name, count in report.counts.items()}
 

@@ -353,10 +353,39 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             """,
             {"day": day},
         ).fetchall()
+        unknown = connection.execute(
+            "select count(*) from control.channel_files where status = 'unrecognised'"
+        ).fetchone()
+        reopened = connection.execute(
+            """
+            select days.accounting_date, opened.reason
+            from control.accounting_days as days
+            left join lateral (
+                select
+                    files.file_name || ' (' || decisions.action || ' by ' || decisions.decided_by
+                    || '): ' || decisions.reason as reason
+                from control.file_decisions as decisions
+                inner join control.channel_files as files on decisions.file_id = files.file_id
+                where days.accounting_date = any(decisions.reopened_dates)
+                order by decisions.decision_id desc
+                limit 1
+            ) as opened on true
+            where days.state = 'open'
+                and days.close_count > 0
+                and (%(day)s::date is null or days.accounting_date = %(day)s)
+            order by days.accounting_date
+            """,
+            {"day": day},
+        ).fetchall()
     for kind, business_date, owner, leased_at in leases:
         console.print(f"at work: {kind} of {business_date} since {leased_at:%F %T %Z} ({owner})")
     for row in files:
         console.print(f"not accepted: {row[0]} {row[2]} {row[3]} {row[4]}: {row[1]}: {row[5]}")
+    if unknown is not None and unknown[0] and day is None:
+        console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")
+    for opened_date, reason in reopened:
+        why = f" because of {reason}" if reason else ""
+        console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
         failure = steps.read_failure_file(path)
         if day is None or failure.day == day:

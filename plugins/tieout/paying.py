@@ -59,13 +59,14 @@ def claim(step: Step) -> Counts:
 
 
 def land_bank(step: Step) -> Counts:
-    """Land the bank's statements up to P: the arrivals the gate compares with.
+    """Fetch and land the bank's statements up to P: the arrivals the gate compares with.
 
     Raises:
         closing.CloseError: a statement of P was not accepted.
     """
-    from tieout import landing  # noqa: PLC0415  parsers are heavy
+    from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
+    fetching.fetch(step.settings, step.day, channels=["bank"])
     report = landing.land(step.settings, through_date=step.day, channels=["bank"])
     problems = landing.problem_files(step.settings, step.day)
     refused = [file for file in problems if file.channel == "bank"]

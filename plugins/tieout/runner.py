@@ -66,7 +66,8 @@ def run(settings: Settings, kind: str, day: date) -> RunResult:
         TieoutError: the run failed, or cannot start; the failing step's own words.
     """
     started = time.perf_counter()
-    preflight = steps.Step(settings, kind, day, owner="preflight", name="ready")
+    now = datetime.now(days.BUSINESS_TIME_ZONE)
+    preflight = steps.Step(settings, kind, day, owner="preflight", name="ready", now=now)
     try:
         reason = READY[kind](preflight)
     except days.NothingToDo as nothing:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tieout import database, days
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
 
-__all__ = ["Failure", "Step", "listening", "perform", "poke", "read_failure"]
+__all__ = ["Failure", "Step", "await_files", "listening", "perform", "poke", "read_failure"]
 
 Counts = dict[str, int]
 DATE_PARAMS = {
@@ -38,13 +38,19 @@ TRANSIENT_ERRORS = (psycopg.OperationalError, ConnectionError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step function is given: the home, the run's kind and date, and who runs it."""
+    """What a step function is given: the home, the run's kind and date, and who runs it.
+
+    `now` (aware) is the clock at the edge: only what is due or late is asked of it. `waits` says
+    whether the run may wait for what is not due yet; a command says at once what is missing.
+    """
 
     settings: Settings
     kind: str
     day: date
     owner: str
     name: str
+    now: datetime
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,8 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
         return run_step(function, step)
     except days.NothingToDo as reason:
         raise AirflowSkipException(str(reason)) from reason
+    except days.NotYet:
+        raise
     except Exception as error:
         _note_failure(settings, step, error)
         if isinstance(error, TRANSIENT_ERRORS) or isinstance(error.__cause__, TRANSIENT_ERRORS):
@@ -135,6 +143,24 @@ def poke(function: Callable[[Step], str | None], context: Mapping[str, Any]) -> 
     return not waiting
 
 
+def await_files(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> bool:
+    """Run a step that may have to look again later; for a sensor that reschedules itself.
+
+    Raises:
+        AirflowRescheduleException: the step says `days.NotYet`; the next look is after the
+            setting `files_poll_seconds`. No worker is held meanwhile.
+    """
+    from airflow.sdk.exceptions import AirflowRescheduleException  # noqa: PLC0415  inside a task
+
+    try:
+        perform(function, context)
+    except days.NotYet as reason:
+        print(f"waits: {reason}")  # noqa: T201  the task's log
+        seconds = load_settings().files_poll_seconds
+        raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=seconds)) from reason
+    return True
+
+
 def step_of(settings: Settings, context: Mapping[str, Any]) -> Step:
     """Read kind, date, owner and name of a step from an Airflow task's context."""
     kind = str(context["dag"].dag_id)
@@ -142,7 +168,10 @@ def step_of(settings: Settings, context: Mapping[str, Any]) -> Step:
         days.param_of(context.get("params"), DATE_PARAMS[kind]), context.get("logical_date")
     )
     owner = days.run_owner(context.get("run_id"))
-    return Step(settings, kind, day, owner, str(context["task"].task_id))
+    # A command does not wait, nor does a simulated week, whose days are not the clock's.
+    waits = not owner.startswith(days.COMMAND_PREFIX) and days.sample_window(settings) is None
+    name = str(context["task"].task_id)
+    return Step(settings, kind, day, owner, name, now=datetime.now(UTC), waits=waits)
 
 
 def run_step(function: Callable[[Step], Counts], step: Step) -> Counts:
@@ -151,7 +180,7 @@ def run_step(function: Callable[[Step], Counts], step: Step) -> Counts:
     started = time.perf_counter()
     try:
         counts = function(step)
-    except days.NothingToDo:
+    except (days.NothingToDo, days.NotYet):
         _tell(step, "skipped", time.perf_counter() - started, {})
         raise
     except Exception:

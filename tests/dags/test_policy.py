@@ -92,7 +92,17 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
     [
         (
             "accounting_close",
-            ["ready", "claim", "land", "complete", "build", "check", "publish", "release"],
+            [
+                "ready",
+                "claim",
+                "fetch",
+                "land",
+                "complete",
+                "build",
+                "check",
+                "publish",
+                "release",
+            ],
         ),
         (
             "settlement_payout",

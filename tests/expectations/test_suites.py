@@ -195,6 +195,15 @@ BAD: tuple[Bad, ...] = (
         "insert into reference.expected_files values ('wechat', 'fund_bill', 'every_moon')",
         ("wechat fund_bill: file (not landed",),
     ),
+    # The date is Mid-Autumn, so the calendar has to say otherwise before the file is owed.
+    Bad(
+        "landing",
+        "every_expected_file_is_landed",
+        "with changed as (update reference.calendar_days set is_working_day = true"
+        f" where calendar_date = '{DAY}') insert into reference.expected_files"
+        " values ('bank', 'notice', 'working_day')",
+        ("bank notice: file (not landed",),
+    ),
     Bad(
         "landing",
         "control_totals_agree",
@@ -395,3 +404,19 @@ def test_a_table_that_is_missing_is_a_failure(world: World) -> None:
     passed, failures = check(world, "gate")
     assert not passed
     assert any("gate_checks" in failure.suite for failure in failures)
+
+
+def test_a_file_of_working_days_is_not_owed_on_a_holiday(shared_world: World) -> None:
+    rule = next(
+        rule
+        for suite in SUITES["landing"]
+        for rule in suite.rules
+        if rule.name == "every_expected_file_is_landed"
+    )
+    query = rule.query_for(ACCOUNTING_DATES[1]).replace("{batch}", TABLES["channel_files"])
+    with database.connect(shared_world.settings) as connection:
+        connection.execute(
+            "insert into reference.expected_files values ('bank', 'notice', 'working_day')"
+        )
+        assert connection.execute(query).fetchall() == []
+        connection.rollback()

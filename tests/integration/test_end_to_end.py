@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import subprocess
 from collections import Counter
 from decimal import Decimal
@@ -286,3 +287,14 @@ def dump(settings: Settings, path: Path) -> bytes:
     content = path.read_bytes()
     assert b"COPY reconciliation." in content
     return content
+
+
+def test_nothing_of_the_week_lies_in_the_clear(week: Settings) -> None:
+    """Last of all, when every table, log and page of the week is written."""
+    done = tieout(week.home, "leak-scan")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing found in the clear" in done.stdout
+    # What was looked for came out of the week's own files: cards of three formats, payees, payers.
+    assert re.search(r"[1-9][0-9]* account numbers, [1-9][0-9,]* card numbers", done.stdout)
+    for place in ("database tieout", "database airflow", "dbt", "docs", "gx", "logs"):
+        assert re.search(rf"{place} +│ +[1-9]", done.stdout), place

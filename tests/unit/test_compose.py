@@ -23,7 +23,7 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tieout import secrets
+from tieout import key_ring
 from tieout.settings import load_settings
 
 PROJECT = load_settings({}).project_dir
@@ -173,7 +173,7 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     # The keys are ones the programs take, and never the same twice.
     Fernet(values["TIEOUT_DATA_KEY"])
     Fernet(values["TIEOUT_AIRFLOW_FERNET_KEY"])
-    assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == secrets.MINIMUM_KEY_BYTES
+    assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == key_ring.MINIMUM_KEY_BYTES
     assert re.fullmatch(r"[0-9a-f]{48}", values["TIEOUT_PG_PASSWORD"])
     assert len(set(values.values())) == len(values)
     # A second run would make the stack's data unreadable.
@@ -199,7 +199,7 @@ def test_every_tieout_variable_is_one_the_program_reads() -> None:
     }
     assert len(names) >= 6
     source = "".join(
-        (PROJECT / "plugins/tieout" / file).read_text() for file in ("settings.py", "secrets.py")
+        (PROJECT / "plugins/tieout" / file).read_text() for file in ("settings.py", "key_ring.py")
     )
     assert {name for name in names if f'"{name}"' not in source} == set()
 

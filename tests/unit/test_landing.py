@@ -4,140 +4,30 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import fsspec
-import psycopg
 import pytest
 
 import channel_files as make
+from landing_world import count, own_database, place, put, query, statuses, whole_day
 from tieout import database, landing, secrets
 from tieout.channels import camt053
-from tieout.channels.registry import expected_name
-from tieout.landing import expected
+from tieout.channels.registry import expected_name, parse_file, recognise
+from tieout.landing import archive, expected, institutions, stores
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 
+__all__ = ["own_database", "place"]
+
 DAY = make.DAY
 ACOMN = "IND26092401ACOMN"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
-
-
-@pytest.fixture(scope="module")
-def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this module's own on the session's server: landing commits."""
-    admin = database.ensure_server(settings)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database landing")
-    url = admin.rpartition("/")[0] + "/landing"
-    home = str(tmp_path_factory.mktemp("migrated"))
-    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
-    yield url
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("drop database landing with (force)")
-
-
-@pytest.fixture
-def place(own_database: str, tmp_path: Path) -> Settings:
-    """A home with an empty inbox and empty tables."""
-    given = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_DATABASE_URL": own_database}
-    settings = load_settings(given)
-    settings.ensure_dirs()
-    with psycopg.connect(own_database, autocommit=True) as connection:
-        tables = connection.execute(
-            "select oid::regclass::text from pg_class "
-            "where relkind in ('r', 'p') and not relispartition "
-            "and (relnamespace = 'raw'::regnamespace or oid = any(%s::regclass[]))",
-            [["control.channel_files", "control.quarantined_rows", "control.accounting_days"]],
-        ).fetchall()
-        assert len(tables) > 10
-        connection.execute(f"truncate {', '.join(name for (name,) in tables)} cascade")
-    return settings
-
-
-def put(settings: Settings, name: str, content: bytes, folder: str = "x") -> Path:
-    """Write a file into the inbox."""
-    path = settings.home / "inbox" / folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def query(settings: Settings, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    with database.connect(settings) as connection:
-        return connection.execute(statement, values).fetchall()
-
-
-def count(settings: Settings, table: str) -> int:
-    """Return how many rows of landed files a raw table has."""
-    statement = (
-        f"select count(*) from raw.{table} as r inner join control.channel_files as f "
-        "on r.file_id = f.file_id where f.status = 'landed'"
-    )
-    return int(query(settings, statement)[0][0])
-
-
-def statuses(report: landing.LandingReport) -> dict[str, str]:
-    """Return each file's status by name."""
-    return {file.file_name: file.status for file in report.files}
-
-
-def whole_day(day: date = DAY) -> Mapping[str, bytes]:
-    """Return a file of every kind a first accounting date owes, and a bank statement."""
-    iso, compact = day.isoformat(), f"{day:%Y%m%d}"
-    voucher = {
-        **make.VOUCHER,
-        "accounting_date": iso,
-        "transaction_at": f"{iso}T10:00:00+08:00",
-    }
-    booked = {
-        "accounting_voucher_id": "B1",
-        "accounting_date": iso,
-        "source_voucher_id": "V1",
-        "account_id": "A000001",
-        "currency_code": "CNY",
-        "amount_minor": "10000",
-        "booked_at": f"{iso}T10:00:01+08:00",
-    }
-    balance = {"subledger_id": "x", "currency_code": "CNY"}
-    platform: dict[str, list[dict[str, str]]] = {
-        "source_vouchers": [voucher],
-        "accounting_vouchers": [booked],
-        "contracts": [],
-        "fee_rates": [],
-        "payees": [make.PAYEE],
-        "advances": [],
-        "freezes": [],
-        "operating_window": [{"first_accounting_date": "2026-09-24"}],
-        "opening_balances": [
-            {**balance, "ledger_account": "a", "balance_minor": "5"},
-            {**balance, "ledger_account": "b", "balance_minor": "-5"},
-        ],
-    }
-    time = {"transmission_time": f"{day:%m%d}162152"}
-    wechat = {**make.WECHAT_PAYMENT, "交易时间": f"{iso} 10:00:00"}
-    alipay = {**make.ALIPAY_PAYMENT, "完成时间": f"{iso} 10:00:05"}
-    return {
-        **{
-            f"{kind}_{compact}.csv": make.platform_file(kind, rows)
-            for kind, rows in platform.items()
-        },
-        f"IND{day:%y%m%d}01ACOMN": make.acomn(**time) * 2,
-        f"IND{day:%y%m%d}99AERRN": b"",
-        f"IND{day:%y%m%d}99ALFEE": make.alfee(**time),
-        f"1900000109All{iso}.csv": make.wechat_bill([wechat]),
-        f"{make.PID}0156_{compact}.zip": make.alipay_zip(
-            make.alipay_detail([alipay], day=day), day=day
-        ),
-        f"camt053_{make.BANK_ACCOUNT}_{compact}_1.xml": make.camt053(day=day),
-    }
 
 
 # --- what lands -----------------------------------------------------------------------------------
@@ -252,7 +142,9 @@ def test_other_bytes_for_the_same_place_are_a_conflict(place: Settings) -> None:
         0
     ]
     kept = archive_path(place, sha256)
-    assert kept.read_bytes() == other
+    assert archive.read(place, sha256) == other
+    assert make.CARD.encode() in other
+    assert make.CARD.encode() not in kept.read_bytes()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
@@ -343,6 +235,46 @@ BAD_FILES = {
 }
 
 
+def test_bank_files_of_other_forms_land(place: Settings) -> None:
+    """A notification stands apart; a CSV and a file of several accounts stand with statements."""
+    statement = make.camt053().decode()
+    start, end = statement.index("<Stmt>"), statement.index("</Stmt>") + len("</Stmt>")
+    second = statement[start:end].replace(make.BANK_ACCOUNT, "6600100200300418")
+    put(place, "camt053_20260924_1.xml", (statement[:end] + second + statement[end:]).encode())
+    notified = (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.054.001.04"><BkToCstmrDbtCdtNtfctn>'
+        "<GrpHdr><MsgId>M</MsgId><CreDtTm>2026-09-24T09:00:00+08:00</CreDtTm></GrpHdr><Ntfctn>"
+        f"<Id>N</Id><Acct><Id><Othr><Id>{make.BANK_ACCOUNT}</Id></Othr></Id></Acct>"
+        '<Ntry><Amt Ccy="CNY">30.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><NtryDtls>'
+        "<TxDtls><Refs><EndToEndId>E1</EndToEndId></Refs><RltdPties><Cdtr>"
+        f"<Nm>{make.ACCOUNT_NAME}</Nm></Cdtr><CdtrAcct><Id><Othr><Id>{make.ACCOUNT_NUMBER}</Id>"
+        "</Othr></Id></CdtrAcct></RltdPties><RtrInf><Rsn><Cd>AC01</Cd></Rsn></RtrInf></TxDtls>"
+        "</NtryDtls></Ntry></Ntfctn></BkToCstmrDbtCdtNtfctn></Document>"
+    )
+    put(place, f"camt054_{make.BANK_ACCOUNT}_20260924_1.xml", notified.encode())
+    listed = (
+        f"账号：,{make.BANK_ACCOUNT}\r\n交易日期,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要\r\n"
+        f"20260924,5.00,,95.00,{make.ACCOUNT_NUMBER},{make.ACCOUNT_NAME},代付\r\n"
+    )
+    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", listed.encode("gb18030"))
+    assert [file.status for file in landing.land(place).files] == ["landed"] * 3
+    assert count(place, "bank_statements") == 3
+    assert count(place, "bank_statement_lines") == 3
+    assert query(
+        place,
+        "select amount_minor, is_return, counterparty_name, counterparty_account_token is not null"
+        " from raw.bank_notification_entries",
+    ) == [(3000, True, "张**", True)]
+    assert query(
+        place, "select end_to_end_id, return_reason_code from raw.bank_notification_details"
+    ) == [("E1", "AC01")]
+    rows = query(place, "select l::text from raw.bank_statement_lines as l") + query(
+        place, "select e::text from raw.bank_notification_entries as e"
+    )
+    assert len(rows) == 4
+    assert not any(make.ACCOUNT_NUMBER in text or make.ACCOUNT_NAME in text for (text,) in rows)
+
+
 @pytest.mark.parametrize("kind", sorted(BAD_FILES))
 def test_a_bad_file_is_set_aside_whole(place: Settings, kind: str) -> None:
     name, content, line_number, reason_code = BAD_FILES[kind]
@@ -356,9 +288,10 @@ def test_a_bad_file_is_set_aside_whole(place: Settings, kind: str) -> None:
     )
     tables = query(place, "select relname from pg_class where relkind = 'p'")
     counts = " union all ".join(f"select count(*) from raw.{table}" for (table,) in tables)
-    assert query(place, counts) == [(0,)] * 17
+    assert len(tables) >= 23
+    assert query(place, counts) == [(0,)] * len(tables)
     sha256 = query(place, "select sha256 from control.channel_files")[0][0]
-    assert archive_path(place, sha256).read_bytes() == content
+    assert archive.read(place, sha256) == content
     day = problem.accounting_date
     assert day is not None
     assert [file.file_id for file in landing.problem_files(place, day)] == [problem.file_id]
@@ -534,19 +467,26 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     assert count(place, "unionpay_acomn") == 0
 
 
-def test_files_of_sealed_dates_are_not_read_again(place: Settings) -> None:
+def test_files_of_sealed_dates_are_read_again_when_they_changed(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = put(place, ACOMN, make.acomn())
     landing.land(place)
-    # The same size, other bytes: read, it would be a conflict.
-    path.write_bytes(make.acomn(amount="000000099900"))
     with database.connect(place) as connection:
         connection.execute(
             "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
             [DAY],
         )
-    assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
-    path.write_bytes(make.acomn() * 2)
-    assert landing.land(place).counts["conflict"] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.FoundFile, "read", lambda *_: pytest.fail("it was read again"))
+        assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
+    # The same size, other bytes: a correction of what is paid, which nobody may overlook.
+    path.write_bytes(make.acomn(amount="000000099900"))
+    (problem,) = landing.land(place).problems
+    assert problem.status == "refused"
+    assert "2026-09-24 is paid and sealed" in (problem.reason or "")
+    assert landing.land(place).problems == (problem,)
+    assert count(place, "unionpay_acomn") == 1
 
 
 # --- decisions of people --------------------------------------------------------------------------
@@ -562,8 +502,8 @@ def conflict(place: Settings) -> str:
 
 def test_a_conflicting_file_can_take_the_place(place: Settings) -> None:
     file_id = conflict(place)
-    outcome = landing.accept_instead(place, file_id, decided_by="Li", reason="UnionPay resent it")
-    assert outcome.status == "landed"
+    done = landing.release(place, file_id, decided_by="Li", reason="UnionPay resent it")
+    assert done.outcome.status == "landed"
     statement = (
         "select amount_minor from raw.unionpay_acomn as r inner join control.channel_files as f "
         "on r.file_id = f.file_id where f.status = 'landed'"
@@ -580,7 +520,7 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
     path.write_bytes(make.acomn(processing_code="990000"))
     file_id = landing.land(place).problems[0].file_id
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.accept_instead(place, file_id, decided_by="Li", reason="try")
+        landing.release(place, file_id, decided_by="Li", reason="try")
     assert count(place, "unionpay_acomn") == 1
     assert query(place, "select status from control.channel_files order by 1") == [
         ("conflict",),
@@ -591,13 +531,13 @@ def test_a_conflicting_file_that_is_bad_leaves_the_good_one_in_place(place: Sett
 def test_a_conflicting_file_can_be_set_aside(place: Settings) -> None:
     file_id = conflict(place)
     with pytest.raises(landing.LandingError, match="a name and a reason"):
-        landing.dismiss(place, file_id, decided_by=" ", reason="x")
-    landing.dismiss(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
+        landing.reject(place, file_id, decided_by=" ", reason="x")
+    landing.reject(place, file_id, decided_by="Li", reason="a test file of UnionPay's")
     assert landing.problem_files(place, DAY) == ()
     with pytest.raises(landing.LandingError, match="left as it is"):
-        landing.dismiss(place, file_id, decided_by="Li", reason="again")
+        landing.reject(place, file_id, decided_by="Li", reason="again")
     with pytest.raises(landing.LandingError, match="no file"):
-        landing.dismiss(place, "0" * 16, decided_by="Li", reason="x")
+        landing.reject(place, "0" * 16, decided_by="Li", reason="x")
 
 
 # --- at once --------------------------------------------------------------------------------------
@@ -657,8 +597,9 @@ def test_missing_files_are_named(place: Settings) -> None:
             put(place, name, content)
     landing.land(place)
     assert [str(file) for file in landing.missing_files(place, DAY)] == [
-        "platform opening_balances of 2026-09-24 (platform/20260924/opening_balances_20260924.csv)",
-        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE)",
+        "platform opening_balances of 2026-09-24 "
+        "(platform/20260924/opening_balances_20260924.csv), due 2026-09-25 02:00",
+        "unionpay alfee of 2026-09-24 (unionpay/20260924/IND26092499ALFEE), due 2026-09-25 09:00",
     ]
 
 
@@ -678,16 +619,71 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     for file in files:
         assert expected_name(file.channel, file.file_kind, DAY), file
     with (PROJECT_DIR / expected.EXPECTED_FILES).open(encoding="utf-8") as stream:
-        assert next(csv.reader(stream)) == ["channel", "file_kind", "calendar"]
+        assert tuple(next(csv.reader(stream))) == expected.COLUMNS
 
 
-@pytest.mark.parametrize("rows", ["", "unionpay,acomn,sometimes\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "",
+        "unionpay,acomn,sometimes,60,by_person\n",
+        "unionpay,acomn,every_day,soon,by_person\n",
+        "unionpay,acomn,every_day,60,by_nobody\n",
+        "unionpay,acomn,every_day\n",
+    ],
+)
 def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
     tmp_path: Path, rows: str
 ) -> None:
     path = tmp_path / expected.EXPECTED_FILES
     path.parent.mkdir(parents=True)
-    path.write_text("channel,file_kind,calendar\n" + rows)
+    path.write_text(",".join(expected.COLUMNS) + "\n" + rows)
     settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
     with pytest.raises(landing.LandingError, match="expected files"):
         expected.expected_files(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        pytest.param(ACOMN, make.acomn, id="acomn"),
+        pytest.param("IND26092499AERRN", make.aerrn, id="aerrn"),
+        pytest.param("IND26092499ALFEE", make.alfee, id="alfee"),
+    ],
+)
+def test_another_institutions_file_does_not_land(
+    place: Settings, name: str, build: Callable[..., bytes]
+) -> None:
+    foreign = build(acquiring_institution_id="99999999")
+    put(place, name, build() + foreign + foreign)
+    (problem,) = landing.land(place).problems
+    assert problem.status == "quarantined"
+    assert problem.reason is not None
+    assert "99999999 is no number of ours" in problem.reason
+    assert "2 records" in problem.reason
+    with pytest.raises(landing.LandingError, match="is left as it is"):
+        landing.release(place, problem.file_id, decided_by="a", reason="b")
+    rows = query(place, "select line_number, field, reason_code from control.quarantined_rows")
+    assert rows == [(2, "acquiring_institution_id", "another_institution")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "channel,institution_id\n",
+        "channel,file_kind,field_name,institution_id\nunionpay,acomn,,48370000\n",
+        "channel,file_kind,field_name,institution_id\nunionpay,acomn,acquirer,48370000\n",
+    ],
+)
+def test_a_list_of_our_institutions_that_checks_nothing_is_an_error(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / institutions.OWN_INSTITUTIONS
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
+    recognised = recognise(ACOMN)
+    assert recognised is not None
+    parsed = parse_file(make.acomn(), recognised, make.FakeVault())
+    with pytest.raises(landing.LandingError, match="institution numbers"):
+        institutions.unless_of_another_institution(settings, recognised, parsed)

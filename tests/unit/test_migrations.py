@@ -238,10 +238,10 @@ def test_every_raw_table_is_partitioned_by_its_date_and_knows_its_file(
         order by tables.relname
         """
     ).fetchall()
-    assert len(rows) == 17
+    assert len(rows) == 37
     for name, partition_key, primary_key in rows:
         assert partition_key == "LIST (accounting_date)", name
-        extra = ", detail_number" if name == "bank_statement_line_details" else ""
+        extra = ", detail_number" if name.endswith("_details") else ""
         assert primary_key == f"PRIMARY KEY (accounting_date, file_id, line_number{extra})", name
 
 

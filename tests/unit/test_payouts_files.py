@@ -37,6 +37,11 @@ BATCH = pain001.Batch(
 )
 
 
+def of_version(name: str) -> pain001.Batch:
+    """Return the batch for a bank that takes that version."""
+    return replace(BATCH, debtor=replace(DEBTOR, message_name=name))
+
+
 def test_a_file_reads_back_as_it_was_written() -> None:
     content = pain001.write(BATCH)
     read = pain001.read(content, "file")
@@ -52,9 +57,29 @@ def test_a_file_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.skipif(not SCHEMA.exists(), reason="the public schema is not on this machine")
-def test_a_file_is_valid_against_the_public_schema() -> None:
-    schema = etree.XMLSchema(etree.parse(str(SCHEMA)))
-    schema.assertValid(etree.fromstring(pain001.write(BATCH)))
+@pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
+def test_a_file_is_valid_against_the_public_schema(name: str) -> None:
+    schema = etree.XMLSchema(etree.parse(str(SCHEMA.with_name(f"{name}.xsd"))))
+    schema.assertValid(etree.fromstring(pain001.write(of_version(name))))
+
+
+@pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
+def test_every_version_reads_back_with_the_same_payments(name: str) -> None:
+    content = pain001.write(of_version(name))
+    assert f"xsd:{name}".encode() in content
+    read = pain001.read(content, "file")
+    assert read.message_name == name
+    assert read == replace(pain001.read(pain001.write(BATCH), "file"), message_name=name)
+    report = bank_answers.status_report(read, date(2026, 9, 28), {})
+    assert f"<OrgnlMsgNmId>{name}<".encode() in report
+
+
+def test_another_version_is_neither_written_nor_read() -> None:
+    with pytest.raises(TieoutError, match="payment_message"):
+        pain001.write(of_version("pain.001.001.08"))
+    content = pain001.write(BATCH).replace(b"pain.001.001.09", b"pain.001.001.08")
+    with pytest.raises(TieoutError, match=r"pain\.001\.001\.09 or"):
+        pain001.read(content, "file")
 
 
 @pytest.mark.parametrize(

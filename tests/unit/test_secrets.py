@@ -125,7 +125,6 @@ def test_generated_keys_are_the_owners_only_and_stay(own_keys: Settings) -> None
     assert [file.name for file in files] == ["data.key", "pan.key"]
     assert own_keys.secrets_dir.stat().st_mode & 0o777 == 0o700
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
-    secrets._read_pan_key.cache_clear()
     assert secrets.pan_token([PAN], settings=own_keys) == first
 
 

@@ -108,3 +108,19 @@ def test_an_error_keeps_its_parts_and_its_kind_across_processes() -> None:
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied).__name__, str(copied)) == ("KindError", str(error))
     assert copied.next_step == "d"
+
+
+def test_folders_that_hold_numbers_are_the_owners_only(tmp_path: Path) -> None:
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path / "home")})
+    settings.ensure_dirs()
+    names = ("inbox", "outbox", "archive", "secrets", "pg")
+    modes = {name: (settings.home / name).stat().st_mode & 0o777 for name in names}
+    assert modes == dict.fromkeys(names, 0o700)
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    inbox = tmp_path / "home" / "inbox"
+    inbox.mkdir(parents=True)
+    inbox.chmod(0o770)
+    load_settings({"TIEOUT_HOME": str(tmp_path / "home")}).ensure_dirs()
+    assert inbox.stat().st_mode & 0o777 == 0o770

@@ -23,6 +23,7 @@ bank_lines as (
     select
         file_id,
         line_number,
+        statement_id,
         bank_account_id,
         statement_date,
         currency_code,
@@ -88,12 +89,15 @@ channels as (
     from {{ ref('channel_currencies') }}
 ),
 
+-- A file may hold the statements of several accounts.
 line_totals as (
     select
         file_id,
+        statement_id,
+        bank_account_id,
         sum(amount_minor) as amount_minor
     from bank_lines
-    group by file_id
+    group by file_id, statement_id, bank_account_id
 ),
 
 chained_statements as (
@@ -105,7 +109,10 @@ chained_statements as (
         ) as closing_before_minor,
         coalesce(line_totals.amount_minor, 0) as line_amount_minor
     from statements
-    left join line_totals on statements.file_id = line_totals.file_id
+    left join line_totals
+        on statements.file_id = line_totals.file_id
+        and statements.statement_id is not distinct from line_totals.statement_id
+        and statements.bank_account_id = line_totals.bank_account_id
 ),
 
 statement_breaks as (

@@ -23,6 +23,13 @@ expected_files as (
     from {{ ref('expected_files') }}
 ),
 
+calendar_days as (
+    select
+        calendar_date,
+        is_working_day
+    from {{ ref('calendar_days') }}
+),
+
 first_date as (
     select min(accounting_date) as accounting_date
     from {{ ref('int_calendar__arrival_groups') }}
@@ -31,7 +38,12 @@ first_date as (
 channel_files as (
     select
         channel,
-        file_kind,
+        -- A reserve bank may send its statements as CSV: they prove as much. MT940 is not named,
+        -- because the fee account's would stand for the reserve's.
+        case
+            when channel = 'bank' and file_kind = 'bank_csv' then 'camt053'
+            else file_kind
+        end as file_kind,
         accounting_date,
         file_name,
         status,
@@ -107,9 +119,15 @@ slots as (
     from arrival_groups
     cross join expected_files
     cross join first_date
+    left join calendar_days
+        on arrival_groups.accounting_date = calendar_days.calendar_date
     -- A calendar nobody knows is every day: it must not let a file be missing.
-    where expected_files.calendar <> 'first_accounting_date'
-        or arrival_groups.accounting_date = first_date.accounting_date
+    where case expected_files.calendar
+        when 'first_accounting_date'
+            then arrival_groups.accounting_date = first_date.accounting_date
+        when 'working_day' then coalesce(calendar_days.is_working_day, true)
+        else true
+    end
     union
     -- The statement that shows the arrivals, before the gate.
     select

@@ -1,32 +1,39 @@
-"""ISO 20022 camt.053: a bank's statement of one account (formats.md §6.1).
+"""ISO 20022 camt.053: a bank's statements of its accounts (formats.md §6.1).
 
-Versions differ in namespace and in small forms, so elements are matched by local name. Only booked
-entries (BOOK) count; opening balance plus entries has to be the closing balance.
+Only booked entries (BOOK) count; opening balance plus entries has to be the closing balance. A
+statement in pages (StmtPgntn, MsgPgntn) is put together from the pages of its file.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
 
 import polars as pl
-from lxml import etree
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.amounts import CURRENCY_EXPONENTS
+from tieout.channels.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
+from tieout.channels.camt_summary import declared_figures, figures_of
+from tieout.channels.iso20022 import (
+    Element,
+    Money,
+    child,
+    children,
+    day_of,
+    message_of,
+    safe_xml,
+    signed_money_of,
+    text_of,
+    truth,
+)
 from tieout.channels.model import (
-    BUSINESS_TIME_ZONE,
     BadRow,
     ControlTotal,
     FileContext,
     ParsedFile,
-    UnreadableFileError,
     file_problem,
 )
-from tieout.secrets import mask_name
 
 __all__ = [
     "DETAILS_TABLE",
@@ -35,6 +42,7 @@ __all__ = [
     "LINE_SCHEMA",
     "STATEMENTS_TABLE",
     "STATEMENT_SCHEMA",
+    "VERSIONS",
     "parse",
     "safe_xml",
 ]
@@ -42,12 +50,8 @@ __all__ = [
 STATEMENTS_TABLE = "bank_statements"
 LINES_TABLE = "bank_statement_lines"
 DETAILS_TABLE = "bank_statement_line_details"
-
-_NAMESPACE = re.compile(r"^urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.(\d{2})$")
-VERSIONS = ("02", "03", "04", "06", "08")
-_ENTRY_STATES = ("BOOK", "PDNG", "INFO", "FUTR")
-# A returned transfer by its ISO bank transaction code: PMNT/ICDT/RRTN and its like.
-_RETURN_SUB_FAMILIES = ("RRTN", "RRCT", "UPCT")
+# 05 to 07 have the same elements as their neighbours; no schema or file of them was at hand.
+VERSIONS = ("02", "03", "04", "05", "06", "07", "08")
 
 STATEMENT_SCHEMA = {
     "line_number": pl.Int32,
@@ -65,110 +69,66 @@ LINE_SCHEMA = {
     "statement_id": pl.String,
     "bank_account_id": pl.String,
     "statement_date": pl.Date,
-    "entry_reference": pl.String,
-    "booking_date": pl.Date,
-    "value_date": pl.Date,
-    "currency_code": pl.String,
-    "amount_minor": pl.Int64,
-    "is_reversal": pl.Boolean,
-    "is_return": pl.Boolean,
-    "bank_transaction_code": pl.String,
-    "counterparty_name": pl.String,
-    "end_to_end_id": pl.String,
-    "remittance_text": pl.String,
-    "batch_message_id": pl.String,
-    "detail_count": pl.Int32,
+    **ENTRY_SCHEMA,
 }
-DETAIL_SCHEMA = {
-    "line_number": pl.Int32,
-    "detail_number": pl.Int32,
-    "amount_minor": pl.Int64,
-    "end_to_end_id": pl.String,
-    "counterparty_name": pl.String,
-    "remittance_text": pl.String,
-    "return_reason_code": pl.String,
-}
-Row = dict[str, Any]
-# lxml's stubs are not installed: an element is Any to the type checker.
-Element = Any
+_SEQUENCE_MAX = 2**31 - 1
 
 
 def parse(content: bytes, context: FileContext) -> ParsedFile:
     """Return statements, their booked lines and the lines' details; amounts signed, + = credit.
 
-    `line_number` is the ordinal of the statement, and of the entry in the file.
+    `line_number` is the ordinal of the statement, and of the entry in the file. The content may be
+    a ZIP that holds the XML alone.
 
     Raises:
         UnreadableFileError: no XML, an unsafe one, or not a camt.053 of a known version.
     """
-    root = safe_xml(content)
-    _check_version(root)
+    message = message_of(
+        content, name="camt.053.001", element_name="BkToCstmrStmt", versions=VERSIONS
+    )
     reader = _Reader(context)
-    message = _child(root, "BkToCstmrStmt")
-    if message is None or _child(message, "GrpHdr") is None:
-        raise UnreadableFileError("missing_element", "BkToCstmrStmt or its GrpHdr is missing")
-    for element in _children(message, "Stmt"):
-        reader.read_statement(element)
-    if not reader.statements:
-        findings = reader.bad_rows or [file_problem("missing_element", "there is no Stmt")]
-        return ParsedFile({}, 0, None, bad_rows=tuple(findings))
+    for element in children(message, "Stmt"):
+        reader.read_page(element, message)
+    reader.finish()
     dates = {row["statement_date"] for row in reader.statements}
-    lines = pl.DataFrame(reader.lines, schema=LINE_SCHEMA, orient="row")
+    lines = pl.DataFrame(reader.entries.lines, schema=LINE_SCHEMA, orient="row")
+    details = pl.DataFrame(reader.entries.details, schema=DETAIL_SCHEMA, orient="row")
     return ParsedFile(
         frames={
-            STATEMENTS_TABLE: pl.DataFrame(reader.statements, schema=STATEMENT_SCHEMA),
+            STATEMENTS_TABLE: pl.DataFrame(
+                reader.statements, schema=STATEMENT_SCHEMA, orient="row"
+            ),
             LINES_TABLE: lines,
-            DETAILS_TABLE: pl.DataFrame(reader.details, schema=DETAIL_SCHEMA),
+            DETAILS_TABLE: details,
         },
         row_count=len(lines),
         accounting_date=dates.pop() if len(dates) == 1 else None,
         totals=tuple(reader.totals),
         declared_total_minor=reader.declared_movement_minor,
         counted_total_minor=int(lines["amount_minor"].sum()),
-        bad_rows=tuple(reader.bad_rows),
+        bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
     )
 
 
-def safe_xml(content: bytes) -> Element:
-    """Return the root of an XML that may come from anybody.
-
-    No entity is ever expanded, no network or file is opened, and a document type is refused whole.
-
-    Raises:
-        UnreadableFileError: not well-formed, or with a document type.
-    """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False,
-        huge_tree=False, remove_comments=True, remove_pis=True,
-    )  # fmt: skip
-    try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        line_number = getattr(error, "lineno", None) or 0
-        raise UnreadableFileError(
-            "not_xml", "it is no well-formed XML; the file seems cut off or damaged",
-            line_number=line_number,
-        ) from None  # fmt: skip
-    if root.getroottree().docinfo.doctype:
-        raise UnreadableFileError(
-            "unsafe_xml", "it declares a document type, which a bank's message never does"
-        )
-    return root
-
-
-def _check_version(root: Element) -> None:
-    namespace = etree.QName(root).namespace or ""
-    match = _NAMESPACE.match(namespace)
-    if match is None or etree.QName(root).localname != "Document" or match[1] not in VERSIONS:
-        raise UnreadableFileError(
-            "unknown_version", f"it is no camt.053.001 of {', '.join(VERSIONS)}"
-        )
-
-
 @dataclass(frozen=True, slots=True)
-class _Money:
-    amount_minor: int
-    currency_code: str
+class _Balance:
+    """A balance; `is_final` is False for the interim one (ITBD) between two pages."""
+
+    money: Money
+    day: date | None
+    is_final: bool
+
+
+@dataclass(slots=True)
+class _Page:
+    """One Stmt: a whole statement, or a page of one."""
+
+    row: Row
+    page_number: int
+    is_last: bool
+    opening: _Balance
+    closing: _Balance
+    lines: list[Row] = field(default_factory=list)
 
 
 class _Reader:
@@ -176,48 +136,149 @@ class _Reader:
 
     def __init__(self, context: FileContext) -> None:
         self.context = context
+        self.entries = EntryReader(context.vault)
         self.statements: list[Row] = []
-        self.lines: list[Row] = []
-        self.details: list[Row] = []
         self.totals: list[ControlTotal] = []
         self.bad_rows: list[BadRow] = []
         self.declared_movement_minor = 0
-        self._entry_number = 0
+        self._pages: list[_Page] = []
 
-    def read_statement(self, element: Element) -> None:
+    def read_page(self, element: Element, message: Element) -> None:
         """Read one Stmt: its balances, its entries, and whether they fit together."""
-        opening = self._balance(element, "OPBD") or self._balance(element, "PRCD")
-        closing = self._balance(element, "CLBD")
-        if opening is None or closing is None:
-            self._file_problem("missing_balance", "an opening or closing balance is missing")
+        page = self._page(element, message)
+        if page is None:
             return
-        if len({opening.currency_code, closing.currency_code}) > 1:
-            self._file_problem("mixed_currencies", "the balances are in several currencies")
-        statement = self._statement_row(element, opening, closing)
-        first_line = len(self.lines)
-        for entry in _children(element, "Ntry"):
-            self._entry_number += 1
-            self._read_entry(entry, statement)
-        lines = self.lines[first_line:]
-        statement["entry_count"] = len(lines)
-        self.statements.append(statement)
-        self._compare(element, statement, lines)
+        all_amounts: list[int] = []
+        first_line = len(self.entries.lines)
+        for entry in children(element, "Ntry"):
+            self.entries.entry_number += 1
+            self._read_entry(entry, page, all_amounts)
+        page.lines = self.entries.lines[first_line:]
+        self._compare_summary(element, page, all_amounts)
+        self._add_page(page)
 
-    def _statement_row(self, element: Element, opening: _Money, closing: _Money) -> Row:
-        account = _text(element, "Acct/Id/Othr/Id") or _text(element, "Acct/Id/IBAN")
-        sequence = _text(element, "ElctrncSeqNb") or _text(element, "LglSeqNb")
+    def finish(self) -> None:
+        """Say so where the last page is missing, or there was no statement at all."""
+        if self._pages:
+            self._file_problem("missing_page", "the last page of a statement is not in the file")
+        if not self.statements and not self.bad_rows:
+            self._file_problem("missing_element", "there is no Stmt")
+
+    def _page(self, element: Element, message: Element) -> _Page | None:
+        number = _page_number(element, message)
+        is_last = _is_last_page(element, message)
+        opening, closing = self._balances(element, is_first=number == 1, is_last=is_last)
+        if opening is None or closing is None:
+            reason = (
+                "a booked balance is missing: OPBD or PRCD, and CLBD (ITBD between pages); an "
+                "available balance (OPAV, CLAV) does not say what was booked"
+            )
+            self._file_problem("missing_balance", reason)
+            return None
+        if opening.money.currency_code != closing.money.currency_code:
+            self._file_problem("mixed_currencies", "the balances are in several currencies")
+        sequence = text_of(element, "ElctrncSeqNb") or text_of(element, "LglSeqNb") or ""
+        is_number = sequence.isascii() and sequence.isdigit() and int(sequence) <= _SEQUENCE_MAX
         row: Row = {
             "line_number": len(self.statements) + 1,
-            "statement_id": _text(element, "Id"),
-            "bank_account_id": account,
-            "statement_date": self._statement_date(element),
-            "sequence_number": int(sequence) if sequence and sequence.isdigit() else None,
-            "currency_code": opening.currency_code,
-            "opening_balance_minor": opening.amount_minor,
-            "closing_balance_minor": closing.amount_minor,
+            "statement_id": text_of(element, "Id"),
+            "bank_account_id": text_of(element, "Acct/Id/Othr/Id")
+            or text_of(element, "Acct/Id/IBAN"),
+            "statement_date": closing.day,
+            "sequence_number": int(sequence) if is_number else None,
+            "currency_code": opening.money.currency_code,
+            "opening_balance_minor": opening.money.amount_minor,
+            "closing_balance_minor": closing.money.amount_minor,
         }
-        self._check_name(row)
-        return row
+        return _Page(row, number, is_last, opening, closing)
+
+    def _balances(
+        self, element: Element, *, is_first: bool, is_last: bool
+    ) -> tuple[_Balance | None, _Balance | None]:
+        """Return the balances a page opens and closes with."""
+        interim = self._balances_of(element, "ITBD", is_final=False)
+        opening = self._balances_of(element, "OPBD") or self._balances_of(element, "PRCD")
+        closing = self._balances_of(element, "CLBD")
+        for found in (opening, closing):
+            if len({balance.money for balance in found}) > 1:
+                self._file_problem("several_balances", "a balance is stated twice, differently")
+        if not opening and not is_first:
+            opening = interim[:1]
+        if not closing and not is_last:
+            closing = interim[-1:]
+        return (opening[0] if opening else None), (closing[0] if closing else None)
+
+    def _balances_of(self, element: Element, code: str, *, is_final: bool = True) -> list[_Balance]:
+        found = []
+        for balance in children(element, "Bal"):
+            if text_of(balance, "Tp/CdOrPrtry/Cd") != code:
+                continue
+            money = signed_money_of(balance)
+            if isinstance(money, str):
+                self._file_problem(money, f"the balance {code} is no exact amount with a sign")
+            else:
+                found.append(_Balance(money, day_of(balance, "Dt"), is_final))
+        return found
+
+    def _read_entry(self, entry: Element, page: _Page, all_amounts: list[int]) -> None:
+        state = self.entries.state_of(entry)
+        if state is None:
+            return
+        if state != "BOOK":
+            money = signed_money_of(entry)
+            all_amounts += [money.amount_minor] if isinstance(money, Money) else []
+            return
+        names = ("statement_id", "bank_account_id", "statement_date")
+        common = {name: page.row[name] for name in names}
+        row = self.entries.read(entry, common, needs_booking_date=True)
+        if row is None:
+            return
+        all_amounts.append(row["amount_minor"])
+        if row["currency_code"] != page.row["currency_code"]:
+            self.entries.flag("Amt", "wrong_currency", "it is not the account's currency")
+
+    def _add_page(self, page: _Page) -> None:
+        """Chain a page to those before it; the last one makes the statement."""
+        before = self._pages[-1] if self._pages else None
+        if before is not None and not _follows(before, page):
+            reason = "a page continues the one before: same account and number, next page, balance"
+            self._file_problem("broken_pages", reason)
+            self._pages, before = [], None
+        if before is None and page.page_number != 1:
+            self._file_problem("missing_page", "the pages before this one are not in the file")
+        self._pages.append(page)
+        if page.is_last:
+            self._add_statement(self._pages)
+            self._pages = []
+
+    def _add_statement(self, pages: Sequence[_Page]) -> None:
+        first, last = pages[0], pages[-1]
+        lines = [line for page in pages for line in page.lines]
+        statement = {
+            **first.row,
+            "statement_date": last.row["statement_date"],
+            "closing_balance_minor": last.row["closing_balance_minor"],
+            "entry_count": len(lines),
+        }
+        for line in lines:
+            line["statement_id"] = statement["statement_id"]
+            line["statement_date"] = statement["statement_date"]
+        self._check_name(statement)
+        self.statements.append(statement)
+        running = statement["opening_balance_minor"]
+        for page in pages:
+            running += sum(line["amount_minor"] for line in page.lines)
+            if not page.closing.is_final:
+                self.totals.append(
+                    ControlTotal(
+                        f"interim_balance {page.page_number}",
+                        page.closing.money.amount_minor,
+                        running,
+                    )
+                )
+        closing = statement["closing_balance_minor"]
+        self.totals.append(ControlTotal("closing_balance", closing, running))
+        self.declared_movement_minor += closing - statement["opening_balance_minor"]
 
     def _check_name(self, row: Row) -> None:
         """Compare account, date and sequence with the file's name."""
@@ -236,279 +297,43 @@ class _Reader:
                     f"{name} inside is not the one in the file's name",
                     field=name,
                 )
+        if row["statement_id"] is None:
+            self._file_problem("missing_element", "the statement has no Id", field="statement_id")
 
-    def _statement_date(self, element: Element) -> date | None:
-        """Return the day of the closing balance, else of the period's end."""
-        for balance in _children(element, "Bal"):
-            if _text(balance, "Tp/CdOrPrtry/Cd") == "CLBD":
-                return _date(balance, "Dt")
-        return None
-
-    def _balance(self, element: Element, code: str) -> _Money | None:
-        for balance in _children(element, "Bal"):
-            if _text(balance, "Tp/CdOrPrtry/Cd") == code:
-                return self._signed(balance, 0, f"balance {code}")
-        return None
-
-    def _signed(self, element: Element, line_number: int, field: str) -> _Money | None:
-        """Return Amt with the sign of CdtDbtInd, or flag why there is none."""
-        amount = _child(element, "Amt")
-        indicator = _text(element, "CdtDbtInd")
-        money = _money(amount) if amount is not None else None
-        if money is None:
-            reason = "it has to be an amount in a known currency, exact to the minor unit"
-            self.bad_rows.append(BadRow(line_number, field, "not_an_amount", reason))
-            return None
-        if indicator not in {"CRDT", "DBIT"} or money.amount_minor < 0:
-            reason = "CdtDbtInd gives the sign (CRDT or DBIT) of an amount that has none"
-            self.bad_rows.append(BadRow(line_number, field, "wrong_sign", reason))
-            return None
-        return money if indicator == "CRDT" else _Money(-money.amount_minor, money.currency_code)
-
-    def _read_entry(self, entry: Element, statement: Row) -> None:
-        number = self._entry_number
-        state = _text(entry, "Sts/Cd") or _text(entry, "Sts")
-        if state not in _ENTRY_STATES:
-            self._entry_problem("Sts", "unknown_code", "the state of an entry is not known")
-            return
-        if state != "BOOK":
-            return
-        money = self._signed(entry, number, "Ntry")
-        if money is None:
-            return
-        if money.currency_code != statement["currency_code"]:
-            self._entry_problem("Amt", "wrong_currency", "it is not the account's currency")
-        booking_date = _date(entry, "BookgDt")
-        if booking_date is None:
-            self._entry_problem("BookgDt", "missing_value", "a booked entry has to have its date")
-        details = [
-            detail
-            for group in _children(entry, "NtryDtls")
-            for detail in _children(group, "TxDtls")
-        ]
-        is_return = _is_return(entry, details)
-        self._read_details(entry, details, money, is_return=is_return)
-        only = details[0] if len(details) == 1 else None
-        self.lines.append(
-            {
-                "line_number": number,
-                "statement_id": statement["statement_id"],
-                "bank_account_id": statement["bank_account_id"],
-                "statement_date": statement["statement_date"],
-                "entry_reference": _text(entry, "AcctSvcrRef") or _text(entry, "NtryRef"),
-                "booking_date": booking_date,
-                "value_date": _date(entry, "ValDt"),
-                "currency_code": money.currency_code,
-                "amount_minor": money.amount_minor,
-                "is_reversal": _text(entry, "RvslInd") == "true",
-                "is_return": is_return,
-                "bank_transaction_code": _transaction_code(entry),
-                "counterparty_name": _counterparty(only, money.amount_minor, is_return=is_return)
-                if only is not None
-                else None,
-                "end_to_end_id": _end_to_end_id(only),
-                "remittance_text": _line_remittance(entry, only),
-                "batch_message_id": _batch_message_id(entry, details),
-                "detail_count": len(details),
-            }
-        )
-
-    def _read_details(
-        self, entry: Element, details: list[Element], money: _Money, *, is_return: bool
-    ) -> None:
-        """Read TxDtls; the sum of their amounts has to be the entry's."""
-        number, total = self._entry_number, 0
-        for ordinal, detail in enumerate(details, start=1):
-            amount = self._detail_amount(detail, money, is_only=len(details) == 1)
-            if amount is None:
-                self._entry_problem("TxDtls", "not_an_amount", f"amount of detail {ordinal}")
-                amount = 0
-            total += amount
-            self.details.append(
-                {
-                    "line_number": number,
-                    "detail_number": ordinal,
-                    "amount_minor": amount,
-                    "end_to_end_id": _end_to_end_id(detail),
-                    "counterparty_name": _counterparty(detail, amount, is_return=is_return),
-                    "remittance_text": _remittance(detail),
-                    "return_reason_code": _text(detail, "RtrInf/Rsn/Cd"),
-                }
-            )
-        declared = _text(entry, "NtryDtls/Btch/NbOfTxs")
-        # A single TxDtls may stand for a whole batch.
-        if len(details) > 1 and declared and declared != str(len(details)):
-            self._entry_problem("NbOfTxs", "wrong_total", f"it is not {len(details)}")
-        if details and total != money.amount_minor:
-            self._entry_problem(
-                "TxDtls", "wrong_total", "the details do not sum to the amount of their entry"
-            )
-
-    def _detail_amount(self, detail: Element, entry: _Money, *, is_only: bool) -> int | None:
-        """Return a detail's signed amount. Version .02 writes it in AmtDtls, without a sign."""
-        amount = _child(detail, "Amt")
-        if amount is None:
-            amount = _find(detail, "AmtDtls/TxAmt/Amt")
-        if amount is None:
-            return entry.amount_minor if is_only else None
-        money = _money(amount)
-        if money is None or money.amount_minor < 0:
-            return None
-        if money.currency_code != entry.currency_code:
-            return entry.amount_minor if is_only else None
-        indicator = _text(detail, "CdtDbtInd")
-        if indicator not in {None, "CRDT", "DBIT"}:
-            return None
-        is_credit = indicator == "CRDT" if indicator else entry.amount_minor >= 0
-        return money.amount_minor if is_credit else -money.amount_minor
-
-    def _compare(self, element: Element, statement: Row, lines: list[Row]) -> None:
-        """Compare the balances, and the summary where the bank wrote one."""
-        opening, closing = statement["opening_balance_minor"], statement["closing_balance_minor"]
-        movement = sum(line["amount_minor"] for line in lines)
-        self.declared_movement_minor += closing - opening
-        self.totals.append(ControlTotal("closing_balance", closing, opening + movement))
-        summary = _child(element, "TxsSummry")
+    def _compare_summary(self, element: Element, page: _Page, all_amounts: Sequence[int]) -> None:
+        """Compare TxsSummry where the bank wrote one."""
+        summary = child(element, "TxsSummry")
         if summary is None:
             return
-        for name, sign in (("TtlCdtNtries", 1), ("TtlDbtNtries", -1)):
-            group = _child(summary, name)
-            if group is None:
-                continue
-            amounts = [line["amount_minor"] * sign for line in lines]
-            amounts = [amount for amount in amounts if amount > 0]
-            count, total = _text(group, "NbOfNtries"), _text(group, "Sum")
-            exponent = CURRENCY_EXPONENTS[statement["currency_code"]]
-            if count is not None:
-                self.totals.append(
-                    ControlTotal(f"{name} count", minor_units_of(count, exponent=0), len(amounts))
-                )
-            if total is not None:
-                self.totals.append(
-                    ControlTotal(
-                        f"{name} sum", minor_units_of(total, exponent=exponent), sum(amounts)
-                    )
-                )
+        declared = declared_figures(summary, CURRENCY_EXPONENTS[page.row["currency_code"]])
+        booked = [line["amount_minor"] for line in page.lines]
+        counted = figures_of(declared, booked, all_amounts)
+        self.totals += [
+            ControlTotal(name, value, counted[name]) for name, value in declared.items()
+        ]
 
     def _file_problem(self, reason_code: str, reason: str, *, field: str = "") -> None:
         self.bad_rows.append(file_problem(reason_code, reason, field=field))
 
-    def _entry_problem(self, field: str, reason_code: str, reason: str) -> None:
-        self.bad_rows.append(BadRow(self._entry_number, field, reason_code, reason))
+
+def _page_number(element: Element, message: Element) -> int:
+    """Return the number of the page, by the statement or else by the message; 1 for a whole."""
+    text = text_of(element, "StmtPgntn/PgNb") or text_of(message, "GrpHdr/MsgPgntn/PgNb") or "1"
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
 
 
-# --- elements by local name -----------------------------------------------------------------------
+def _is_last_page(element: Element, message: Element) -> bool:
+    own = truth(text_of(element, "StmtPgntn/LastPgInd"))
+    if own is not None:
+        return own
+    return truth(text_of(message, "GrpHdr/MsgPgntn/LastPgInd")) is not False
 
 
-def _children(element: Element, name: str) -> Iterator[Element]:
-    for child in element:
-        if etree.QName(child).localname == name:
-            yield child
-
-
-def _child(element: Element, name: str) -> Element | None:
-    return next(_children(element, name), None)
-
-
-def _find(element: Element, path: str) -> Element | None:
-    """Return the first element at the path, `*` standing for any one step's name."""
-    name, _, rest = path.partition("/")
-    for child in _children(element, name):
-        found = _find(child, rest) if rest else child
-        if found is not None:
-            return found
-    return None
-
-
-def _text(element: Element, path: str) -> str | None:
-    found = _find(element, path)
-    text = (found.text or "").strip() if found is not None else ""
-    return text.replace("\0", "") or None
-
-
-def _date(element: Element, name: str) -> date | None:
-    """Return Dt, or the day of DtTm in Beijing when it states an offset."""
-    text = _text(element, f"{name}/Dt")
-    try:
-        if text is not None:
-            return date.fromisoformat(text[:10])
-        moment_text = _text(element, f"{name}/DtTm")
-        if moment_text is None:
-            return None
-        moment = datetime.fromisoformat(moment_text)
-    except ValueError:
-        return None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(ZoneInfo(BUSINESS_TIME_ZONE))
-    return moment.date()
-
-
-def _money(amount: Element) -> _Money | None:
-    currency = str(amount.get("Ccy") or "")
-    exponent = CURRENCY_EXPONENTS.get(currency)
-    if exponent is None:
-        return None
-    minor = minor_units_of((amount.text or "").strip(), exponent=exponent)
-    return None if minor is None else _Money(minor, currency)
-
-
-def _transaction_code(element: Element) -> str | None:
-    domain = [_text(element, f"BkTxCd/Domn/{path}") for path in ("Cd", "Fmly/Cd", "Fmly/SubFmlyCd")]
-    if all(domain):
-        return "/".join(part for part in domain if part)
-    return _text(element, "BkTxCd/Prtry/Cd")
-
-
-def _is_return(entry: Element, details: list[Element]) -> bool:
-    """Say whether a payment came back: by its code or its return information, never by RvslInd."""
-    for element in (entry, *details):
-        if _text(element, "BkTxCd/Domn/Fmly/SubFmlyCd") in _RETURN_SUB_FAMILIES:
-            return True
-    return any(_child(detail, "RtrInf") is not None for detail in details)
-
-
-def _counterparty(detail: Element, amount_minor: int, *, is_return: bool) -> str | None:
-    """Return the other side's name: the debtor of a credit, the creditor of a debit.
-
-    A return keeps the parties of the payment that came back. Channels are companies and stay in
-    the clear, so that their lines are recognised by name. The other side of a payout (a debit
-    under an end-to-end id of ours) or of its return is a payee: their names are masked.
-    """
-    side = "Dbtr" if amount_minor >= 0 and not is_return else "Cdtr"
-    name = _text(detail, f"RltdPties/{side}/Nm") or _text(detail, f"RltdPties/{side}/Pty/Nm")
-    if name is None:
-        return None
-    is_payout = amount_minor < 0 and _end_to_end_id(detail) is not None
-    return mask_name(name) if is_return or is_payout else name
-
-
-def _line_remittance(entry: Element, only_detail: Element | None) -> str | None:
-    """Return what the line is for; the text of a batch is the entry's own."""
-    own = _text(entry, "AddtlNtryInf")
-    is_batch = _find(entry, "NtryDtls/Btch") is not None
-    return (own or _remittance(only_detail)) if is_batch else (_remittance(only_detail) or own)
-
-
-def _end_to_end_id(detail: Element | None) -> str | None:
-    if detail is None:
-        return None
-    reference = _text(detail, "Refs/EndToEndId")
-    return None if reference == "NOTPROVIDED" else reference
-
-
-def _remittance(detail: Element | None) -> str | None:
-    if detail is None:
-        return None
-    information = _child(detail, "RmtInf")
-    if information is None:
-        return _text(detail, "AddtlTxInf")
-    texts = [(part.text or "").strip() for part in _children(information, "Ustrd")]
-    return " ".join(text for text in texts if text) or None
-
-
-def _batch_message_id(entry: Element, details: list[Element]) -> str | None:
-    reference = _text(entry, "NtryDtls/Btch/MsgId")
-    if reference is None and details:
-        references = {_text(detail, "Refs/MsgId") for detail in details}
-        reference = references.pop() if len(references) == 1 else None
-    return reference
+def _follows(before: _Page, page: _Page) -> bool:
+    names = ("bank_account_id", "sequence_number", "currency_code")
+    return (
+        all(before.row[name] == page.row[name] for name in names)
+        and page.page_number == before.page_number + 1
+        # A bank may repeat the statement's own balances on each page.
+        and (page.opening.is_final or page.opening.money == before.closing.money)
+    )

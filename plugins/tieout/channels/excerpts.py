@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tieout.channels.card_numbers import TRACK_DATA
+
 __all__ = ["masked_excerpt"]
 
 EXCERPT_CHARACTERS_MAX = 240
@@ -12,6 +14,7 @@ EXCERPT_CHARACTERS_MAX = 240
 # four do not hide one. Nothing of the middle stays.
 _NUMBER = re.compile(r"\d(?:[ -]?\d){12,}")
 _UNBROKEN_NUMBER = re.compile(r"\d{13,}")
+_TRACK = re.compile(TRACK_DATA)
 # Opaque ids of people (WeChat openid: 28 characters of letters, digits, - and _).
 _OPAQUE_ID = re.compile(r"(?=[\w-]*[A-Za-z])(?=[\w-]*\d)[\w-]{26,}", re.ASCII)
 
@@ -22,7 +25,8 @@ def masked_excerpt(line: str, *, numbers_may_be_grouped: bool = True) -> str:
     In fixed-width records a blank parts two fields and never two groups of one number.
     """
     pattern = _NUMBER if numbers_may_be_grouped else _UNBROKEN_NUMBER
-    text = pattern.sub(_mask_number, line)
+    # Before the numbers: of a track, what follows the number (expiry, check value) goes as well.
+    text = pattern.sub(_mask_number, _TRACK.sub("***", line))
     text = _OPAQUE_ID.sub(lambda match: match[0][:4] + "***", text)
     text = "".join(c if c.isprintable() else "·" for c in text[: EXCERPT_CHARACTERS_MAX + 1])
     if len(text) > EXCERPT_CHARACTERS_MAX:

@@ -1,4 +1,4 @@
-"""Fixed-width records cut by bytes: UnionPay's institution files.
+"""Fixed-width records cut by bytes: UnionPay's institution and merchant files.
 
 Fields are joined by exactly one blank (0x20). Widths count bytes of GBK, where one Chinese
 character takes two: the record is cut first and a field is decoded after. Source: formats.md §0.
@@ -6,8 +6,8 @@ character takes two: the record is cut first and a field is decoded after. Sourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,8 +20,10 @@ from tieout.channels.model import BadRow, Findings
 __all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
-PRINTABLE = bytes(range(BLANK, 0x7F))
-_FOREIGN_TO_MARK = bytes(byte if byte in PRINTABLE else ord("?") for byte in range(256))
+LAST_PRINTABLE = 0x7E
+UNIT_SEPARATOR = 0x1F
+BLOCK_BYTES = 16 * 1024**2
+UNREAD_TAIL = "unread_tail"
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
@@ -31,13 +33,19 @@ ByteArray = npt.NDArray[np.uint8]
 class Layout:
     """A record's fields in order with their widths in bytes, joined by one blank each.
 
-    `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers.
+    `gbk_fields` may hold Chinese, everything else is ASCII. `card_fields` hold card numbers, of
+    which excerpts show the mask; `hidden_fields` hold names, accounts or card data of people, of
+    which they show nothing. `separator_bytes` is 0 where fields touch. The records of an
+    `is_open_ended` layout may be longer than its fields: what follows is not known, and not read.
     """
 
     name: str
     widths: Mapping[str, int]
     gbk_fields: frozenset[str] = frozenset()
     card_fields: frozenset[str] = frozenset()
+    hidden_fields: frozenset[str] = frozenset()
+    separator_bytes: int = 1
+    is_open_ended: bool = False
 
     @cached_property
     def offsets(self) -> Mapping[str, int]:
@@ -45,18 +53,34 @@ class Layout:
         offsets, position = {}, 0
         for name, width in self.widths.items():
             offsets[name] = position
-            position += width + 1
+            position += width + self.separator_bytes
         return offsets
 
     @property
     def length_bytes(self) -> int:
         """The record's length without its line end."""
-        return sum(self.widths.values()) + len(self.widths) - 1
+        return sum(self.widths.values()) + self.separator_bytes * (len(self.widths) - 1)
 
     @cached_property
     def separators(self) -> Sequence[int]:
         """The positions that have to be blank."""
+        if not self.separator_bytes:
+            return []
         return [offset - 1 for offset in self.offsets.values()][1:]
+
+    def fitted(self, length_bytes: int) -> Layout | None:
+        """Return this layout for records of that length, or None where it does not fit."""
+        if length_bytes == self.length_bytes:
+            return self
+        tail_bytes = length_bytes - self.length_bytes - self.separator_bytes
+        if not self.is_open_ended or tail_bytes < 1:
+            return None
+        return replace(
+            self,
+            widths={**self.widths, UNREAD_TAIL: tail_bytes},
+            gbk_fields=self.gbk_fields | {UNREAD_TAIL},
+            hidden_fields=self.hidden_fields | {UNREAD_TAIL},
+        )
 
 
 class FixedWidthFile:
@@ -72,49 +96,79 @@ class FixedWidthFile:
         """Return the number of records."""
         return int(self.records.shape[0])
 
-    @cached_property
-    def _joined(self) -> bytes:
-        return self.records.tobytes()
+    def _blocks(self) -> Iterator[slice]:
+        """Yield runs of records that fit a processor's cache: far faster than all at once."""
+        rows = max(BLOCK_BYTES // self.layout.length_bytes, 1)
+        for start in range(0, len(self), rows):
+            yield slice(start, start + rows)
 
     @cached_property
-    def _record_column(self) -> pl.Series:
-        # Foreign bytes are findings already; here they must not break the fields beside them.
-        length, joined = self.layout.length_bytes, self._joined.translate(_FOREIGN_TO_MARK)
-        rows = [joined[start : start + length] for start in range(0, len(joined), length)]
-        return pl.Series("record", rows, dtype=pl.Binary)
+    def _foreign_columns(self) -> BoolArray:
+        """Which bytes of the layout are not printable ASCII in some record."""
+        columns = np.zeros(self.layout.length_bytes, dtype=bool)
+        for block in self._blocks():
+            rows = self.records[block]
+            if rows.min() < BLANK or rows.max() > LAST_PRINTABLE:
+                columns |= _is_foreign(rows).any(axis=0)
+        return columns
 
     def field_bytes(self, name: str) -> ByteArray:
         """Return a field as a matrix of bytes."""
-        offset = self.layout.offsets[name]
-        return self.records[:, offset : offset + self.layout.widths[name]]
+        return self.records[:, self._columns(name)]
 
     def texts(self, names: Sequence[str]) -> pl.DataFrame:
         """Return ASCII fields as text without padding; all blanks are NULL."""
         if not len(self):
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-        widths, offsets = self.layout.widths, self.layout.offsets
-        fields = [
-            pl.col("record")
-            .bin.slice(offsets[name], widths[name])
-            .cast(pl.String)
-            .str.strip_chars(" ")
-            .replace("", None)
-            .alias(name)
-            for name in names
-        ]
-        return pl.DataFrame([self._record_column]).select(fields)
+        has_foreign = any(self._foreign_columns[self._columns(name)].any() for name in names)
+        blocks = [self._texts(self.records[block], names, has_foreign) for block in self._blocks()]
+        return pl.concat(blocks, rechunk=True)
+
+    def _texts(self, rows: ByteArray, names: Sequence[str], has_foreign: bool) -> pl.DataFrame:
+        # Of all ways to make texts of bytes, Polars' reader of lines is the quickest.
+        widths = [self.layout.widths[name] for name in names]
+        lines = np.full((len(rows), sum(widths) + len(names)), UNIT_SEPARATOR, dtype=np.uint8)
+        end = 0
+        for name, width in zip(names, widths, strict=True):
+            field = rows[:, self._columns(name)]
+            if has_foreign:
+                # They are findings already; here they must not break the fields beside them.
+                field = np.where(_is_foreign(field), np.uint8(ord("?")), field)
+            lines[:, end : end + width] = field
+            end += width + 1
+        lines[:, -1] = ord("\n")
+        frame = pl.read_csv(
+            lines.tobytes(),
+            has_header=False,
+            separator=chr(UNIT_SEPARATOR),
+            quote_char=None,
+            schema=dict.fromkeys(names, pl.String),
+            empty_string_is_null=False,
+        )
+        return frame.select(pl.all().str.strip_chars(" ").replace("", None))
 
     def gbk_text(self, name: str) -> pl.Series:
         """Return a field that may hold Chinese; all blanks, and what is no GBK, are NULL."""
         texts = self.texts([name])[name]
-        foreign = np.flatnonzero(~_everywhere(self.field_bytes(name) <= 0x7E))
-        if not len(foreign):
+        columns = self._columns(name)
+        if not self._foreign_columns[columns].any():
             return texts
-        values = texts.to_list()
-        for position in foreign.tolist():
-            content = self.field_bytes(name)[position].tobytes()
-            values[position] = content.decode("gb18030", errors="ignore").strip() or None
-        return pl.Series(name, values, dtype=pl.String)
+        decoded = pl.Series(name, self._gbk_lines(name), dtype=pl.String).str.strip_chars()
+        is_foreign = pl.Series(_is_foreign(self.records[:, columns]).any(axis=1))
+        return decoded.replace("", None).zip_with(is_foreign, texts)
+
+    def _gbk_lines(self, name: str) -> list[str]:
+        """Decode a field of every record at once; one by one, and what can be, where one is bad."""
+        content = self.field_bytes(name)
+        try:
+            # A line's end is never part of a character of GBK, so each field decodes by itself.
+            return _as_lines(content).tobytes().decode("gb18030").split("\n")[:-1]
+        except UnicodeDecodeError:
+            return [row.tobytes().decode("gb18030", errors="ignore") for row in content]
+
+    def _columns(self, name: str) -> slice:
+        start = self.layout.offsets[name]
+        return slice(start, start + self.layout.widths[name])
 
     def numbers(self, name: str, *, blank_is_zero: bool = False) -> IntArray:
         """Return an unsigned field as integers; anything but digits is flagged and becomes 0."""
@@ -140,35 +194,41 @@ class FixedWidthFile:
     def check_form(self) -> None:
         """Flag records that are out of line, hold NUL bytes, or are not of the encoding."""
         layout = self.layout
-        shifted = (self.records[:, layout.separators] != BLANK).any(axis=1)
+        shifted = np.zeros(len(self), dtype=bool)
+        for block in self._blocks():
+            shifted[block] = (self.records[block][:, layout.separators] != BLANK).any(axis=1)
         self.findings.flag(
             shifted, "", "misaligned", "a separator between fields is not where it has to be"
         )
-        # The whole of a usual file is printable ASCII: one pass over it says so.
-        if not self._joined.translate(None, PRINTABLE):
+        if not self._foreign_columns.any():
             return
         ascii_columns = np.ones(layout.length_bytes, dtype=bool)
         for name in layout.gbk_fields:
-            start = layout.offsets[name]
-            ascii_columns[start : start + layout.widths[name]] = False
-        content = self.records[:, ascii_columns]
-        foreign = ~_everywhere((content >= BLANK) & (content <= 0x7E))
-        self.findings.flag(
-            foreign, "", "wrong_encoding", "a field of codes and digits holds other characters"
-        )
+            ascii_columns[self._columns(name)] = False
+        if (self._foreign_columns & ascii_columns).any():
+            self.findings.flag(
+                np.logical_or.reduce(_is_foreign(self.records[:, ascii_columns]), axis=1),
+                "",
+                "wrong_encoding",
+                "a field of codes and digits holds other characters",
+            )
         for name in sorted(layout.gbk_fields):
             self._check_gbk(name)
 
     def _check_gbk(self, name: str) -> None:
         content = self.field_bytes(name)
-        positions = np.flatnonzero((content > 0x7E).any(axis=1))
-        bad = np.zeros(len(self), dtype=bool)
-        for position in positions.tolist():
-            try:
-                content[position].tobytes().decode("gb18030")
-            except UnicodeDecodeError:
-                bad[position] = True
-        self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
+        try:
+            _as_lines(content).tobytes().decode("gb18030")
+        except UnicodeDecodeError:
+            bad = np.array([not _is_gbk(row.tobytes()) for row in content])
+            self.findings.flag(bad, name, "wrong_encoding", f"{name} is not GBK text")
+        # GBK text it would be, but no database takes it.
+        self.findings.flag(
+            np.logical_or.reduce(content == 0, axis=1),
+            name,
+            "wrong_encoding",
+            f"{name} holds a byte of value 0",
+        )
 
     def _excerpt(self, position: int) -> str:
         record = bytearray(self.records[position].tobytes())
@@ -176,26 +236,43 @@ class FixedWidthFile:
             start = self.layout.offsets[name]
             end = start + self.layout.widths[name]
             record[start:end] = _masked_digits(bytes(record[start:end]))
+        for name in self.layout.hidden_fields:
+            start = self.layout.offsets[name]
+            end = start + self.layout.widths[name]
+            record[start:end] = bytes(
+                BLANK if byte == BLANK else ord("*") for byte in record[start:end]
+            )
         text = bytes(record).decode("gb18030", errors="replace")
         return masked_excerpt(text, numbers_may_be_grouped=False)
 
 
-def read_fixed_width(content: bytes, layouts: Sequence[Layout]) -> FixedWidthFile:
+def read_fixed_width(
+    content: bytes, layouts: Sequence[Layout], *, first_line_number: int = 1
+) -> FixedWidthFile:
     """Cut a file into records and check their form. The first layout is the one of our days.
 
     A form is chosen for the whole file by the length of its first record; records of another
-    length are findings. An empty file is a file without records.
+    length are findings. An empty file is a file without records. `first_line_number` is the line
+    the content begins with, where a heading was taken off.
     """
     first_end = content.find(b"\n")
     first_length = len(content[: first_end if first_end >= 0 else None].rstrip(b"\r"))
-    by_length = {layout.length_bytes: layout for layout in layouts}
-    layout = by_length.get(first_length, layouts[0])
-    file = _read_uniform(content, layout) or _read_line_by_line(content, layout)
+    layout = _layout_of(first_length, layouts)
+    file = _read_uniform(content, layout, first_line_number) or _read_line_by_line(
+        content, layout, first_line_number
+    )
     file.check_form()
     return file
 
 
-def _read_uniform(content: bytes, layout: Layout) -> FixedWidthFile | None:
+def _layout_of(length_bytes: int, layouts: Sequence[Layout]) -> Layout:
+    """Return the layout for records of that length; an exact one goes before an open-ended one."""
+    exact = [layout for layout in layouts if layout.length_bytes == length_bytes]
+    fitted = [found for layout in layouts if (found := layout.fitted(length_bytes)) is not None]
+    return [*exact, *fitted, layouts[0]][0]
+
+
+def _read_uniform(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile | None:
     """Read a file whose every line has the same length and CRLF, or return None."""
     stride = layout.length_bytes + 2
     if len(content) % stride:
@@ -204,15 +281,16 @@ def _read_uniform(content: bytes, layout: Layout) -> FixedWidthFile | None:
     ends_well = (lines[:, -2] == ord("\r")).all() and (lines[:, -1] == ord("\n")).all()
     if not ends_well or content.count(b"\n") != len(lines) or content.count(b"\r") != len(lines):
         return None
-    return FixedWidthFile(layout, lines[:, :-2], np.arange(1, len(lines) + 1, dtype=np.int64))
+    numbers = np.arange(len(lines), dtype=np.int64) + first_line_number
+    return FixedWidthFile(layout, lines[:, :-2], numbers)
 
 
-def _read_line_by_line(content: bytes, layout: Layout) -> FixedWidthFile:
+def _read_line_by_line(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile:
     lines = content.split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
     records, numbers, wrong = [], [], []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first_line_number):
         record = line.removesuffix(b"\r")
         if len(record) == layout.length_bytes:
             records.append(record)
@@ -225,7 +303,7 @@ def _read_line_by_line(content: bytes, layout: Layout) -> FixedWidthFile:
         matrix.reshape(len(records), layout.length_bytes),
         np.array(numbers, dtype=np.int64),
     )
-    _flag_wrong_lengths(file, wrong, last_line=len(lines))
+    _flag_wrong_lengths(file, wrong, last_line=first_line_number + len(lines) - 1)
     return file
 
 
@@ -245,8 +323,13 @@ def _flag_wrong_lengths(
     )
     for bad_row in findings.bad_rows:
         line = dict(wrong[:1_001]).get(bad_row.line_number, b"")
-        # A cut can leave part of a card number: every run of digits goes.
-        text = _masked_digits(line).decode("gb18030", errors="replace")
+        # A cut can leave part of a card number: every run of digits goes. Where names stand, too,
+        # nothing tells them from the rest.
+        text = (
+            "***"
+            if file.layout.hidden_fields
+            else _masked_digits(line).decode("gb18030", errors="replace")
+        )
         file.findings.bad_rows.append(
             BadRow(
                 bad_row.line_number, "", bad_row.reason_code, bad_row.reason, masked_excerpt(text)
@@ -254,20 +337,43 @@ def _flag_wrong_lengths(
         )
 
 
+def _as_lines(rows: ByteArray) -> ByteArray:
+    """Return the rows with a line's end behind each."""
+    lines = np.full((rows.shape[0], rows.shape[1] + 1), ord("\n"), dtype=np.uint8)
+    lines[:, :-1] = rows
+    return lines
+
+
+def _is_foreign(content: ByteArray) -> BoolArray:
+    """Say where a byte is not printable ASCII: one below the blank wraps around to far above."""
+    foreign: BoolArray = (content - np.uint8(BLANK)) > LAST_PRINTABLE - BLANK
+    return foreign
+
+
+def _is_gbk(content: bytes) -> bool:
+    try:
+        content.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _digits_to_numbers(digits: ByteArray, *, blank_is_zero: bool) -> tuple[IntArray, BoolArray]:
     """Return the numbers and where they are none. At most 18 digits, so 64 bits hold them."""
-    is_number = _everywhere((digits >= ZERO) & (digits <= NINE))
-    powers = 10 ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
-    values = (digits.astype(np.int64) - ZERO) @ powers
-    is_blank = _everywhere(digits == BLANK)
-    bad = ~is_number & ~is_blank if blank_is_zero else ~is_number
-    return np.where(is_number, values, 0), bad
-
-
-def _everywhere(matrix: BoolArray) -> BoolArray:
-    """Return for each row whether all of it is True."""
-    rows: BoolArray = np.logical_and.reduce(matrix, axis=1)
-    return rows
+    # Position by position over all records: each is one run of memory.
+    columns = np.ascontiguousarray(digits.T)
+    values = np.zeros(digits.shape[0], dtype=np.int64)
+    is_number = np.ones(digits.shape[0], dtype=bool)
+    for column in columns:
+        digit = column - np.uint8(ZERO)
+        is_number &= digit <= NINE - ZERO
+        values *= 10
+        values += digit
+    values[~is_number] = 0
+    if not blank_is_zero:
+        return values, ~is_number
+    is_blank: BoolArray = np.logical_and.reduce(columns == BLANK, axis=0)
+    return values, ~is_number & ~is_blank
 
 
 def _masked_digits(content: bytes) -> bytes:

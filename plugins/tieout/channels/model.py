@@ -19,6 +19,7 @@ __all__ = [
     "ControlTotal",
     "FileContext",
     "Findings",
+    "MaskedValues",
     "ParsedFile",
     "TotalsStatus",
     "UnreadableFileError",
@@ -78,6 +79,20 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedValues:
+    """Texts of one field in which something was masked: `kind` card_number or track_data.
+
+    See `tieout.channels.guard`. `first_line_number` is the file's line of the first of them.
+    """
+
+    table: str
+    field: str
+    kind: str
+    row_count: int
+    first_line_number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ControlTotal:
     """One total the file states about itself, beside ours. Both in minor units, or counts."""
 
@@ -107,6 +122,7 @@ class ParsedFile:
     declared_total_minor: int | None = None
     counted_total_minor: int | None = None
     bad_rows: tuple[BadRow, ...] = ()
+    masked: tuple[MaskedValues, ...] = ()
 
     def __post_init__(self) -> None:
         """Drop the rows of a bad file."""

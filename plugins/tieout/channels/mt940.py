@@ -8,6 +8,7 @@ is the line of its `:61:` in the file.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import polars as pl
 from mt940.tags import Tags
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.bank_texts import counterparty_shown, remittance_shown
 from tieout.channels.camt053 import (
     DETAIL_SCHEMA,
     DETAILS_TABLE,
@@ -35,7 +37,6 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
-from tieout.secrets import mask_name
 
 __all__ = ["parse"]
 
@@ -45,11 +46,14 @@ _FIELD = re.compile(r"^:(20|21|25P?|28C?|60[FM]|61|62[FM]|64|65|86|13D?|34F|90[D
 _BLOCKS = re.compile(r"^(?:\{[^{}]*\})*(?:\{4:)?")
 _END = re.compile(r"^-\}?(?:\{.*)?$")
 _OPENING, _CLOSING = ("60F", "60M"), ("62F", "62M")
+# Fields that only an MT942 has: floor limit, and time of the report.
+_INTERIM = ("34F", "13", "13D")
 _STRUCTURED = re.compile(r"^(\d{3})\?\d{2}")
 _SUBFIELD = re.compile(r"\?(\d{2})")
 _KEYWORD = re.compile(r"^(EREF|KREF|SVWZ)\+")
 _PURPOSE = (*range(20, 30), *range(60, 64))
 _NAME = (32, 33)
+_ACCOUNT = (31, 38)
 # A returned item by its SWIFT type, or a returned credit transfer by its business code (GVC).
 _RETURN_TYPES = ("RTI",)
 _RETURN_CODES = ("159",)
@@ -106,6 +110,13 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     fields = _fields(_text(content))
     if not fields:
         raise UnreadableFileError("no_mt940", "there is no field of an MT940 message in it")
+    interim = [found for found in fields if found.tag in _INTERIM]
+    if interim and not any(found.tag in _OPENING for found in fields):
+        raise UnreadableFileError(
+            "interim_report",
+            "it is an MT942, an interim report without balances; the MT940 of the day proves them",
+            line_number=interim[0].line_number,
+        )
     reader = _Reader(context)
     for message in _messages(fields):
         reader.read_message(message)
@@ -204,22 +215,27 @@ class _Reader:
             elif found.tag in _CLOSING:
                 page.closing = self._balance(found)
             elif found.tag == "61":
-                after = fields[position + 1] if position + 1 < len(fields) else None
-                self._read_line(page, found, after if after and after.tag == "86" else None)
+                # Some banks repeat :86: for each line of the text.
+                after = itertools.takewhile(lambda one: one.tag == "86", fields[position + 1 :])
+                self._read_line(page, found, list(after))
         self._add_page(page)
 
     def _balance(self, found: _Field) -> _Balance | None:
         match = _BALANCE.match(found.text.strip())
+        if match is not None and match["currency"].upper() not in CURRENCY_EXPONENTS:
+            reason = "the number of decimals of its currency is not known"
+            self._problem(found.line_number, found.tag, "unknown_currency", reason, found.text)
+            return None
         day = _date(match["year"], match["month"], match["day"]) if match else None
         amount = _amount(match["amount"], match["currency"].upper()) if match else None
         if match is None or day is None or amount is None:
-            reason = "it has to be C or D, a date, a known currency and an exact amount"
+            reason = "it has to be C or D, a date, a currency and an exact amount"
             self._problem(found.line_number, found.tag, "not_a_balance", reason, found.text)
             return None
         sign = -1 if match["status"].upper() == "D" else 1
         return _Balance(found.tag.endswith("F"), sign * amount, match["currency"].upper(), day)
 
-    def _read_line(self, page: _Page, found: _Field, details: _Field | None) -> None:
+    def _read_line(self, page: _Page, found: _Field, details: Sequence[_Field]) -> None:
         number, currency = found.line_number, page.opening.currency_code if page.opening else None
         match = _STATEMENT.match(found.text)
         if match is None or currency is None:
@@ -238,17 +254,17 @@ class _Reader:
             return
         mark = match["status"].upper()
         signed = -amount if mark in {"D", "RC"} else amount
-        information = _information(details.text if details else "")
+        information = _information("\n".join(detail.text for detail in details))
         if _SUBFIELD.search(f"{information.remittance or ''} {match['extra_details'] or ''}"):
             # Parts that cannot be told apart may hold a name or a number that has to be masked.
             reason = "its parts (?20 and so on) do not stand behind a code of three digits"
-            line_number = details.line_number if details else number
+            line_number = details[0].line_number if details else number
             self._problem(line_number, "86", "not_structured", reason)
             return
         type_code = (match["id"] or "").strip()
         is_return = type_code[1:] in _RETURN_TYPES or information.business_code in _RETURN_CODES
-        is_payout = signed < 0 and information.end_to_end_id is not None
-        name = information.name
+        is_payee = is_return or (signed < 0 and information.end_to_end_id is not None)
+        account = information.account
         references = (match["bank_reference"], match["customer_reference"])
         known = [text.strip() for text in references if text and text.strip() not in {"", "NONREF"}]
         codes = [code for code in (type_code, information.business_code) if code]
@@ -263,13 +279,15 @@ class _Reader:
                 "is_reversal": mark in {"RC", "RD"},
                 "is_return": is_return,
                 "bank_transaction_code": "/".join(codes) or None,
-                "counterparty_name": mask_name(name)
-                if name is not None and (is_return or is_payout)
-                else name,
+                "counterparty_name": counterparty_shown(information.name, is_payee=is_payee),
+                "counterparty_account_token": self.context.vault.account_tokens([account])[0]
+                if account is not None
+                else None,
                 "end_to_end_id": information.end_to_end_id,
-                "remittance_text": information.remittance
-                or (match["extra_details"] or "").strip()
-                or None,
+                "remittance_text": remittance_shown(
+                    information.remittance or (match["extra_details"] or "").strip() or None,
+                    is_payee=is_payee,
+                ),
                 "batch_message_id": information.batch_message_id,
                 "detail_count": 0,
             }
@@ -321,7 +339,8 @@ class _Reader:
     def _add_statement(self) -> None:
         first, last = self._pages[0], self._pages[-1]
         assert first.opening is not None and last.closing is not None  # noqa: PT018
-        if first.page_number != 1:
+        # Banks that do not number their pages write 0.
+        if first.page_number not in {0, 1}:
             self._problem(first.line_number, "28C", "missing_page", "its first page is not page 1")
         statement: Row = {
             "line_number": first.line_number,
@@ -392,6 +411,7 @@ class _Information:
 
     remittance: str | None = None
     name: str | None = None
+    account: str | None = None
     end_to_end_id: str | None = None
     batch_message_id: str | None = None
     business_code: str | None = None
@@ -418,6 +438,7 @@ def _information(text: str) -> _Information:
     return _Information(
         remittance=texts.get("SVWZ", "").strip() or None,
         name=name.strip() or None,
+        account=next((value.strip() for key, value in subfields if key in _ACCOUNT), None) or None,
         end_to_end_id=None if end_to_end_id in {"", "NOTPROVIDED"} else end_to_end_id,
         batch_message_id=texts.get("KREF", "").strip() or None,
         business_code=match[1],

@@ -142,13 +142,6 @@ def _malformed_lines(body: list[str], columns: Sequence[Column]) -> list[BadRow]
 
 def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
     """Return every value as text, empty ones as NULL, in the contract's order of columns."""
-    raw = pl.read_csv(
-        "\n".join(body).encode(),
-        infer_schema=False,
-        has_header=True,
-        truncate_ragged_lines=False,
-        quote_char='"',
-    )
     expected = [column["name"] for column in columns]
     header = body[0].replace('"', "").split(",")
     for problem, names in (
@@ -161,6 +154,13 @@ def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
             raise UnreadableFileError(
                 "wrong_columns", f"the header {problem} column: {shown}", line_number=1
             )
+    raw = pl.read_csv(
+        "\n".join(body).encode(),
+        infer_schema=False,
+        has_header=True,
+        truncate_ragged_lines=False,
+        quote_char='"',
+    )
     return raw.select(expected)
 
 

@@ -8,15 +8,30 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from tieout.channels import (
+    alipay_account_bill,
     alipay_trade_bill,
+    bank_csv,
     camt053,
+    camt054,
     mt940,
     platform_csv,
+    qr_gateway_bill,
+    unionpay_acoma,
     unionpay_acomn,
+    unionpay_aerra,
     unionpay_aerrn,
     unionpay_alfee,
+    unionpay_fcp,
+    unionpay_inf,
+    unionpay_issuer,
+    unionpay_merchant_files,
+    unionpay_ncp,
+    unionpay_summaries,
+    unionpay_upi_icomn,
+    wechat_fund_bill,
     wechat_trade_bill,
 )
+from tieout.channels.guard import guarded, masked_text
 from tieout.channels.model import (
     FileContext,
     ParsedFile,
@@ -24,10 +39,12 @@ from tieout.channels.model import (
     Vault,
     file_problem,
 )
+from tieout.channels.packed_files import is_compressed, uncompressed
 
 __all__ = ["RecognisedFile", "expected_name", "parse_file", "recognise"]
 
 Parser = Callable[[bytes, FileContext], ParsedFile]
+COMPRESSED_SUFFIX = ".Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,32 @@ def _platform_parser(file_kind: str) -> Parser:
     return lambda content, context: platform_csv.parse(content, context, file_kind=file_kind)
 
 
+def _wechat_trade_parser(bill_form: wechat_trade_bill.BillForm) -> Parser:
+    return lambda content, context: wechat_trade_bill.parse(content, context, bill_form=bill_form)
+
+
+def _wechat_fund_parser(account_type: str) -> Parser:
+    return lambda content, context: wechat_fund_bill.parse(
+        content, context, account_type=account_type
+    )
+
+
+def _maybe_compressed(parser: Parser) -> Parser:
+    """Return a parser of the same file, packed by Unix compress (.Z) or not, by its bytes.
+
+    A file that is named .Z and is not packed is refused: empty, it would be a day without records.
+    """
+
+    def parse(content: bytes, context: FileContext) -> ParsedFile:
+        if is_compressed(content):
+            return parser(uncompressed(content), context)
+        if context.file_name.endswith(COMPRESSED_SUFFIX):
+            raise UnreadableFileError("bad_compress", "its name says .Z, its bytes do not")
+        return parser(content, context)
+
+    return parse
+
+
 # Every pattern has a group `date`; its other groups are name parts.
 _PATTERNS = (
     *(
@@ -84,39 +127,189 @@ _PATTERNS = (
         for kind in platform_csv.file_kinds()
     ),
     _pattern(
-        r"IND(?P<date>\d{6})01ACOMN?",
+        r"IND(?P<date>\d{6})01ACOMN?(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "acomn",
-        parser=unionpay_acomn.parse,
+        parser=_maybe_compressed(unionpay_acomn.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99AERRN",
+        r"IND(?P<date>\d{6})99AERRN(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "aerrn",
-        parser=unionpay_aerrn.parse,
+        parser=_maybe_compressed(unionpay_aerrn.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99ALFEE",
+        r"IND(?P<date>\d{6})99ALFEE(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "alfee",
-        parser=unionpay_alfee.parse,
+        parser=_maybe_compressed(unionpay_alfee.parse),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
+    # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
+    # the date (88, 01, 00 were seen) have no known meaning.
     _pattern(
-        r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv",
+        r"(?P<merchant_id>[0-9A-Za-z]{15})_(?P<date>\d{8})\.zip",
+        "%Y%m%d",
+        "unionpay",
+        "merchant_zm",
+        parser=unionpay_merchant_files.parse,
+        template="unionpay/{date:%Y%m%d}/…_{date:%Y%m%d}.zip",
+    ),
+    _pattern(
+        r"INN(?P<date>\d{6})\d{2}ZM_(?P<merchant_id>[0-9A-Za-z]{15})(?:\.txt)?",
+        "%y%m%d",
+        "unionpay",
+        "merchant_zm",
+        parser=unionpay_merchant_files.parse,
+        template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZM_…",
+    ),
+    _pattern(
+        r"INN(?P<date>\d{6})\d{2}ZME_(?P<merchant_id>[0-9A-Za-z]{15})(?:\.txt)?",
+        "%y%m%d",
+        "unionpay",
+        "merchant_zme",
+        parser=unionpay_merchant_files.parse_errors,
+        template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZME_…",
+    ),
+    _pattern(
+        r"INO(?P<date>\d{6})32ZSUM(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "zsum",
+        parser=_maybe_compressed(unionpay_summaries.parse_merchant_totals),
+        template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}32ZSUM",
+    ),
+    _pattern(
+        r"INO(?P<date>\d{6})99ZPSUM(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "zpsum",
+        parser=_maybe_compressed(unionpay_summaries.parse_fund_transfers),
+        template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}99ZPSUM",
+    ),
+    _pattern(
+        r"IND(?P<date>\d{6})32ACOMA(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "acoma",
+        parser=_maybe_compressed(unionpay_acoma.parse),
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32ACOMA",
+    ),
+    _pattern(
+        r"IND(?P<date>\d{6})32AERRA(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "aerra",
+        parser=_maybe_compressed(unionpay_aerra.parse),
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32AERRA",
+    ),
+    # The two digits behind the date are not known for these: files that differ in them are two.
+    *(
+        _pattern(
+            rf"IND(?P<date>\d{{6}})(?P<file_number>\d{{2}}){spelled}(?:\.Z)?",
+            "%y%m%d",
+            "unionpay",
+            spelled.lower(),
+            parser=_maybe_compressed(parser),
+            template=f"unionpay/{{date:%Y%m%d}}/IND{{date:%y%m%d}}…{spelled}",
+        )
+        for spelled, parser in (
+            ("ICOMN", unionpay_issuer.parse_transactions),
+            ("IERRN", unionpay_issuer.parse_adjustments),
+            ("ILFEE", unionpay_issuer.parse_brand_fees),
+        )
+    ),
+    _pattern(
+        r"IFD(?P<date>\d{6})01ICOMN(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "upi_icomn",
+        parser=_maybe_compressed(unionpay_upi_icomn.parse),
+        template="unionpay/{date:%Y%m%d}/IFD{date:%y%m%d}01ICOMN",
+    ),
+    _pattern(
+        r"(?P<network>IND|IFD)(?P<date>\d{6})(?P<file_number>\d{2})(?P<form>FCP|AFCP|FCPN)(?:\.Z)?",
+        "%y%m%d",
+        "unionpay",
+        "fcp",
+        parser=_maybe_compressed(unionpay_fcp.parse),
+        template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}…FCP",
+    ),
+    _pattern(
+        r"INF(?P<date>\d{6})01B",
+        "%y%m%d",
+        "unionpay",
+        "inf_accepted",
+        parser=unionpay_inf.parse_accepted,
+        template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01B",
+    ),
+    _pattern(
+        r"INF(?P<date>\d{6})01R",
+        "%y%m%d",
+        "unionpay",
+        "inf_rejected",
+        parser=unionpay_inf.parse_rejected,
+        template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01R",
+    ),
+    _pattern(
+        r"(?P<date>\d{8})_(?P<file_number>\d{2})_IS_COMTRX",
+        "%Y%m%d",
+        "unionpay",
+        "ncp_comtrx",
+        parser=unionpay_ncp.parse_transactions,
+        template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_COMTRX",
+    ),
+    _pattern(
+        r"(?P<date>\d{8})_(?P<file_number>\d{2})_IS_ERRTRX",
+        "%Y%m%d",
+        "unionpay",
+        "ncp_errtrx",
+        parser=unionpay_ncp.parse_errors,
+        template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_ERRTRX",
+    ),
+    _pattern(
+        r"(?P<channel_merchant_id>\d+)All(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
         "%Y-%m-%d",
         "wechat",
         "trade_bill",
-        parser=wechat_trade_bill.parse,
+        parser=_wechat_trade_parser("all"),
         template="wechat/{date:%Y%m%d}/…All{date:%Y-%m-%d}.csv",
     ),
+    # Parts of the same day, of a kind of their own: the close reads ALL only.
     _pattern(
-        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})\.zip",
+        r"(?P<channel_merchant_id>\d+)Success(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
+        "%Y-%m-%d",
+        "wechat",
+        "trade_bill_success",
+        parser=_wechat_trade_parser("success"),
+        template="wechat/{date:%Y%m%d}/…Success{date:%Y-%m-%d}.csv",
+    ),
+    _pattern(
+        r"(?P<channel_merchant_id>\d+)Refund(?P<date>\d{4}-\d{2}-\d{2})\.csv(?:\.gz)?",
+        "%Y-%m-%d",
+        "wechat",
+        "trade_bill_refund",
+        parser=_wechat_trade_parser("refund"),
+        template="wechat/{date:%Y%m%d}/…Refund{date:%Y-%m-%d}.csv",
+    ),
+    *(
+        _pattern(
+            rf"(?P<channel_merchant_id>\d+)FundFlow{spelled}(?P<date>\d{{4}}-\d{{2}}-\d{{2}})\.csv(?:\.gz)?",
+            "%Y-%m-%d",
+            "wechat",
+            f"fund_bill_{account_type}",
+            parser=_wechat_fund_parser(account_type),
+            template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
+        )
+        for account_type, spelled in wechat_fund_bill.ACCOUNT_TYPES.items()
+    ),
+    _pattern(
+        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})(?:(?:_业务明细)?\.zip|_(?:业务明细|DETAILS)\.csv)",
         "%Y%m%d",
         "alipay",
         "trade_bill",
@@ -124,12 +317,54 @@ _PATTERNS = (
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
     ),
     _pattern(
-        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.xml",
+        r"(?P<account_id>\d{16})0156_(?P<date>\d{8})_(?:账务明细|ACCOUNT)\.(?:zip|csv)",
+        "%Y%m%d",
+        "alipay",
+        "account_bill",
+        parser=alipay_account_bill.parse,
+        template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}_账务明细.zip",
+    ),
+    # Both dates of the name have to be one; the parser says so.
+    _pattern(
+        r"(?P<date>\d{8})_(?P<end_date>\d{8})_ALL\.csv(?:\.gz)?",
+        "%Y%m%d",
+        "unionpay",
+        "qr_gateway_bill",
+        parser=qr_gateway_bill.parse,
+        template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
+    ),
+    _pattern(
+        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:xml|zip)",
         "%Y%m%d",
         "bank",
         "camt053",
         parser=camt053.parse,
         template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
+    ),
+    # Statements of several accounts in one file; each says its own account and number inside.
+    _pattern(
+        r"camt053_(?P<date>\d{8})_(?P<delivery>\d{1,6})\.(?:xml|zip)",
+        "%Y%m%d",
+        "bank",
+        "camt053",
+        parser=camt053.parse,
+        template="bank/{date:%Y%m%d}/camt053_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"camt054_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<delivery>\d{1,6})\.(?:xml|zip)",
+        "%Y%m%d",
+        "bank",
+        "camt054",
+        parser=camt054.parse,
+        template="bank/{date:%Y%m%d}/camt054_…_{date:%Y%m%d}_….xml",
+    ),
+    _pattern(
+        r"bankcsv_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.csv",
+        "%Y%m%d",
+        "bank",
+        "bank_csv",
+        parser=bank_csv.parse,
+        template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
         r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:sta|txt)",
@@ -166,8 +401,21 @@ def expected_name(channel: str, file_kind: str, day: date) -> str:
 def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
     """Parse a file by what its name says. Never raises for what is in the bytes.
 
-    A file whose content is of another date than its name has a finding, whatever its format.
+    A file whose content is of another date than its name has a finding, whatever its format; and
+    whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`), nor
+    does a finding, which may quote a heading or a code.
     """
+    parsed = _parsed(content, file, vault)
+    if not parsed.bad_rows:
+        return parsed
+    shown = (
+        replace(row, reason=masked_text(row.reason)[0], excerpt=masked_text(row.excerpt)[0])
+        for row in parsed.bad_rows
+    )
+    return replace(parsed, bad_rows=tuple(shown))
+
+
+def _parsed(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
     context = FileContext(file.file_name, file.accounting_date, vault, file.name_parts)
     try:
         parsed = file.parser(content, context)
@@ -183,7 +431,8 @@ def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile
             "wrong_date", f"inside is {inside}, in the name {file.accounting_date}"
         )
         return replace(parsed, bad_rows=(problem,))
-    return parsed
+    frames, masked = guarded(parsed.frames, vault)
+    return replace(parsed, frames=frames, masked=masked) if masked else parsed
 
 
 def _date_of(text: str, date_format: str) -> date | None:

@@ -5,6 +5,8 @@ The format carries no totals: the bank's arrival is what proves it.
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 
@@ -24,7 +26,7 @@ from tieout.channels.unionpay_common import (
 )
 from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34
 
-__all__ = ["RAW_TABLE", "parse"]
+__all__ = ["RAW_TABLE", "parse", "transaction_frame"]
 
 RAW_TABLE = "unionpay_acomn"
 
@@ -70,6 +72,26 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     """
     settlement_date = required_date(context)
     file = read_fixed_width(content, (ACOMN, ACOMN_34))
+    frame = transaction_frame(file, context, settlement_date)
+    return ParsedFile(
+        frames={RAW_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["amount_minor"].sum()),
+        bad_rows=(
+            *file.findings.bad_rows,
+            *misdated_file(frame["transmitted_at"], settlement_date),
+        ),
+    )
+
+
+def transaction_frame(
+    file: FixedWidthFile, context: FileContext, settlement_date: date
+) -> pl.DataFrame:
+    """Return the columns of `raw.unionpay_acomn` from records that have the fields of ACOM.
+
+    What speaks against the records is added to the file's findings.
+    """
     texts = file.texts(_TEXTS)
     require_keys(file, texts, _KEYS)
     kinds = transaction_types(texts)
@@ -77,7 +99,7 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     _check_codes(file, texts)
     times = transmitted_at(texts["transmission_time"], settlement_date)
     check_transmission_times(file, times, settlement_date)
-    frame = texts.with_columns(
+    return texts.with_columns(
         blank_zeros("original_trace_number"),
         blank_zeros("original_transmission_time"),
         pl.Series("line_number", file.line_numbers),
@@ -87,13 +109,6 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
         pl.lit("CNY").alias("currency_code"),
         *_money(file, kinds),
     ).hstack(card_columns(file, context))
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["amount_minor"].sum()),
-        bad_rows=(*file.findings.bad_rows, *misdated_file(times, settlement_date)),
-    )
 
 
 def _check_codes(file: FixedWidthFile, texts: pl.DataFrame) -> None:

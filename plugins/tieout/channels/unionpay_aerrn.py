@@ -24,7 +24,7 @@ from tieout.channels.unionpay_common import (
 )
 from tieout.channels.unionpay_layouts import AERRN
 
-__all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "parse"]
+__all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "adjustment_frame", "adjustment_types", "parse"]
 
 RAW_TABLE = "unionpay_aerrn"
 
@@ -84,11 +84,28 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     """
     settlement_date = required_date(context)
     file = read_fixed_width(content, (AERRN,))
+    frame = adjustment_frame(file, context, settlement_date)
+    return ParsedFile(
+        frames={RAW_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["funds_effect_minor"].sum()),
+        bad_rows=tuple(file.findings.bad_rows),
+    )
+
+
+def adjustment_frame(
+    file: FixedWidthFile, context: FileContext, settlement_date: date
+) -> pl.DataFrame:
+    """Return the columns of `raw.unionpay_aerrn` from records that have the fields of AERRN.
+
+    What speaks against the records is added to the file's findings.
+    """
     texts = file.texts(_TEXTS)
     require_keys(file, texts, _KEYS)
     times = transmitted_at(texts["transmission_time"], settlement_date)
     check_transmission_times(file, times, settlement_date)
-    frame = texts.with_columns(
+    return texts.with_columns(
         blank_zeros("original_trace_number"),
         blank_zeros("original_transmission_time"),
         blank_zeros("reason_code"),
@@ -98,13 +115,6 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
         pl.lit("CNY").alias("currency_code"),
         *_types_and_money(file, texts["adjustment_code"]),
     ).hstack(card_columns(file, context, is_required=False))
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["funds_effect_minor"].sum()),
-        bad_rows=tuple(file.findings.bad_rows),
-    )
 
 
 def _original_dates(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
@@ -120,24 +130,34 @@ def _original_dates(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: 
     return dates
 
 
-def _types_and_money(file: FixedWidthFile, codes: pl.Series) -> list[pl.Series]:
-    known = list(ADJUSTMENT_CODES)
+def adjustment_types(file: FixedWidthFile, codes: pl.Series) -> pl.Series:
+    """Return each record's adjustment type; a code that is not known is a finding and NULL."""
     types = codes.replace_strict(
-        known, [token for token, _ in ADJUSTMENT_CODES.values()], default=None,
+        list(ADJUSTMENT_CODES),
+        [token for token, _ in ADJUSTMENT_CODES.values()],
+        default=None,
         return_dtype=pl.String,
-    )  # fmt: skip
-    signs = codes.replace_strict(
-        known, [sign for _, sign in ADJUSTMENT_CODES.values()], default=0, return_dtype=pl.Int64
-    ).to_numpy()
+    )
     file.findings.flag(
         types.is_null(),
-        "adjustment_code",
+        codes.name,
         "unknown_code",
         lambda position: f"adjustment code {codes[position]} is not known",
     )
+    return types.alias("adjustment_type")
+
+
+def _types_and_money(file: FixedWidthFile, codes: pl.Series) -> list[pl.Series]:
+    signs = codes.replace_strict(
+        list(ADJUSTMENT_CODES),
+        [sign for _, sign in ADJUSTMENT_CODES.values()],
+        default=0,
+        return_dtype=pl.Int64,
+    ).to_numpy()
+    types = adjustment_types(file, codes)
     amounts = file.numbers("amount", blank_is_zero=True)
     return [
-        types.alias("adjustment_type"),
+        types,
         pl.Series("funds_effect_minor", amounts * signs, dtype=pl.Int64),
         *(
             pl.Series(f"{name}_minor", file.numbers(name, blank_is_zero=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import polars as pl
 
-from tieout.channels.fixed_width import read_fixed_width
+from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
 from tieout.channels.model import FileContext, ParsedFile
 from tieout.channels.unionpay_common import (
     card_columns,
@@ -18,7 +20,7 @@ from tieout.channels.unionpay_common import (
 )
 from tieout.channels.unionpay_layouts import ALFEE
 
-__all__ = ["RAW_TABLE", "parse"]
+__all__ = ["RAW_TABLE", "brand_fee_frame", "parse"]
 
 RAW_TABLE = "unionpay_alfee"
 
@@ -50,6 +52,26 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     """
     settlement_date = required_date(context)
     file = read_fixed_width(content, (ALFEE,))
+    frame = brand_fee_frame(file, context, settlement_date)
+    return ParsedFile(
+        frames={RAW_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["brand_fee_minor"].sum()),
+        bad_rows=(
+            *file.findings.bad_rows,
+            *misdated_file(frame["transmitted_at"], settlement_date),
+        ),
+    )
+
+
+def brand_fee_frame(
+    file: FixedWidthFile, context: FileContext, settlement_date: date
+) -> pl.DataFrame:
+    """Return the columns of `raw.unionpay_alfee` from records that have the fields of ALFEE.
+
+    What speaks against the records is added to the file's findings.
+    """
     texts = file.texts(_TEXTS)
     require_keys(file, texts, _KEYS)
     check_kinds(file, texts, transaction_types(texts))
@@ -59,7 +81,7 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     file.findings.flag(
         unsigned, "brand_fee", "missing_sign", "the sign is blank, so the direction is not known"
     )
-    frame = (
+    return (
         texts.drop("pos_condition_code")
         .with_columns(
             pl.Series("line_number", file.line_numbers),
@@ -69,11 +91,4 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
             pl.Series("brand_fee_minor", brand_fee),
         )
         .hstack(card_columns(file, context))
-    )
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["brand_fee_minor"].sum()),
-        bad_rows=(*file.findings.bad_rows, *misdated_file(times, settlement_date)),
     )

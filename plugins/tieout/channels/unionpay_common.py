@@ -1,4 +1,4 @@
-"""What ACOMN, AERRN and ALFEE have in common: times without a year, card numbers, kinds."""
+"""What UnionPay's files have in common: times without a year, card numbers, kinds."""
 
 from __future__ import annotations
 
@@ -109,14 +109,19 @@ def transmitted_at(transmission_times: pl.Series, settlement_date: date) -> pl.S
     return transmission_times.to_frame("time").select(localised.alias("transmitted_at")).to_series()
 
 
-def check_transmission_times(file: FixedWidthFile, times: pl.Series, settlement_date: date) -> None:
-    """Flag times that are none, and times no record of this settlement date can have."""
+def check_transmission_times(
+    file: FixedWidthFile, times: pl.Series, settlement_date: date, *, days_after: int = 0
+) -> None:
+    """Flag times that are none, and times no record of this settlement date can have.
+
+    A record is at most `PLAUSIBLE_AGE_DAYS` older than the date, and not later than `days_after`.
+    """
     file.findings.flag(
         times.is_null(), "transmission_time", "not_a_time", "it has to be MMDDhhmmss"
     )
     local = times.dt.replace_time_zone(None)
     earliest = datetime.combine(settlement_date - timedelta(days=PLAUSIBLE_AGE_DAYS), time())
-    latest = datetime.combine(settlement_date + timedelta(days=1), time())
+    latest = datetime.combine(settlement_date + timedelta(days=days_after + 1), time())
     outside = ((local < earliest) | (local >= latest)).fill_null(False)
     file.findings.flag(
         outside,
@@ -126,10 +131,10 @@ def check_transmission_times(file: FixedWidthFile, times: pl.Series, settlement_
     )
 
 
-def misdated_file(times: pl.Series, settlement_date: date) -> list[BadRow]:
+def misdated_file(times: pl.Series, settlement_date: date, *, days_after: int = 0) -> list[BadRow]:
     """Return a finding when the records do not lie in the settlement day of the name."""
     opens = datetime.combine(settlement_date - timedelta(days=1), CUTOFF) - GRACE
-    closes = datetime.combine(settlement_date, CUTOFF) + GRACE
+    closes = datetime.combine(settlement_date + timedelta(days=days_after), CUTOFF) + GRACE
     return misdated(times, opens, closes, "transmission_time")
 
 
@@ -174,16 +179,24 @@ def transaction_types(texts: pl.DataFrame) -> pl.Series:
 
 
 def card_columns(
-    file: FixedWidthFile, context: FileContext, *, is_required: bool = True
+    file: FixedWidthFile,
+    context: FileContext,
+    *,
+    is_required: bool = True,
+    may_be_masked: bool = False,
 ) -> pl.DataFrame:
-    """Return `card_token` and `card_mask`; the number itself stays in this function."""
+    """Return `card_token` and `card_mask`; the number itself stays in this function.
+
+    A number the sender has masked (first six, stars, last four) has a mask and no token.
+    """
     numbers = file.texts(["card_number"])["card_number"]
     is_card = numbers.str.contains("^[0-9]{13,19}$")
+    is_masked = numbers.str.contains(r"^[0-9]{6}\*{3,9}[0-9]{4}$") & may_be_masked
     file.findings.flag(
-        ~is_card.fill_null(not is_required),
+        ~(is_card | is_masked).fill_null(not is_required),
         "card_number",
         "not_a_card_number",
-        "it has to be 13 to 19 digits",
+        "it has to be 13 to 19 digits" + (", or masked" if may_be_masked else ""),
     )
     kept = numbers.to_frame("number").select(
         pl.when(pl.col("number").str.contains("^[0-9]{13,19}$")).then(pl.col("number"))
@@ -197,6 +210,7 @@ def card_columns(
         kept.to_frame()
         .join(tokens, on="number", how="left", maintain_order="left")
         .select("card_token", _mask("number").alias("card_mask"))
+        .with_columns(pl.coalesce("card_mask", pl.when(is_masked).then(numbers)))
     )
 
 

@@ -1,4 +1,4 @@
-"""Record layouts of UnionPay's institution files. Widths in bytes of GBK; source: formats.md §1.
+"""Record layouts of UnionPay's files. Widths in bytes of GBK; source: formats.md §1 and §2.
 
 The official interface volume is not public and layouts differ by year: a new form is a new table
 here, not new code. Names of fields no one reads yet follow the document.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tieout.channels.fixed_width import Layout
 
-__all__ = ["ACOMN", "ACOMN_34", "AERRN", "ALFEE"]
+__all__ = ["ACOMN", "ACOMN_34", "AERRN", "ALFEE", "ZM", "ZME", "ZPSUM", "ZSUM"]
 
 _ACOM_34_FIELDS = {
     "acquiring_institution_id": 11,
@@ -161,4 +161,134 @@ ALFEE = Layout(
     },
     gbk_fields=frozenset({"reserved_1", "reserved_2"}),
     card_fields=frozenset({"card_number", "transfer_out_card_number", "transfer_in_card_number"}),
+)
+
+# Merchant files of the online platform (全渠道): what the merchant receives and pays.
+ZM = Layout(
+    "ZM",
+    {
+        "transaction_code": 3,
+        "acquiring_institution_id": 11,
+        "forwarding_institution_id": 11,
+        "trace_number": 6,
+        "transmission_time": 10,
+        "card_number": 19,
+        "amount": 12,
+        "merchant_category_code": 4,
+        "terminal_type": 2,
+        "query_id": 21,
+        "old_payment_mode": 2,
+        "merchant_order_id": 32,
+        "card_kind_code": 2,
+        "original_trace_number": 6,
+        "original_transmission_time": 10,
+        "merchant_fee": 13,
+        "settlement_amount": 13,
+        "payment_mode": 4,
+        "group_merchant_id": 15,
+        "transaction_kind": 2,
+        "transaction_subkind": 2,
+        "business_type": 6,
+        "account_type": 2,
+        "bill_type": 4,
+        "bill_number": 32,
+        "interaction_mode": 1,
+        "original_query_id": 21,
+        "merchant_id": 15,
+        "split_mode": 1,
+        "sub_merchant_id": 15,
+        "sub_merchant_name": 32,
+        "split_amount": 13,
+        "net_amount": 13,
+        "terminal_id": 8,
+        "merchant_remark": 32,
+        "discount_amount": 13,
+        "invoice_amount": 13,
+        "instalment_fee": 12,
+        "instalment_count": 2,
+        "transaction_medium": 1,
+        # Blank in older files, where it was part of the reserve.
+        "original_merchant_order_id": 32,
+        "reserved": 98,
+    },
+    gbk_fields=frozenset({"sub_merchant_name", "merchant_remark", "reserved"}),
+    card_fields=frozenset({"card_number"}),
+    # Free text of merchants, and the number of a bill that was paid, such as a telephone's.
+    hidden_fields=frozenset({"bill_number", "sub_merchant_name", "merchant_remark", "reserved"}),
+)
+ZME = Layout(
+    "ZME",
+    {
+        "adjustment_code": 3,
+        "acquiring_institution_id": 11,
+        "forwarding_institution_id": 11,
+        "trace_number": 6,
+        "transmission_time": 10,
+        "card_number": 19,
+        "amount": 12,
+        "merchant_category_code": 4,
+        "terminal_type": 2,
+        "card_kind_code": 2,
+        "original_trace_number": 6,
+        "original_transmission_time": 10,
+        "original_settlement_date": 4,
+        "original_amount": 12,
+        "merchant_fee": 13,
+        "settlement_amount": 13,
+        "group_merchant_id": 15,
+        "merchant_id": 15,
+        "split_mode": 1,
+        "instalment_fee": 12,
+        "instalment_count": 2,
+        "reserved": 135,
+    },
+    gbk_fields=frozenset({"reserved"}),
+    card_fields=frozenset({"card_number"}),
+)
+
+# Totals a merchant of the institution's day, where UnionPay clears for it (代理清算).
+ZSUM = Layout(
+    "ZSUM",
+    {
+        "merchant_id": 15,
+        "merchant_name": 80,
+        "amount": 13,
+        "fee": 13,
+        "net_amount": 13,
+        "reserved": 200,
+    },
+    gbk_fields=frozenset({"merchant_name", "reserved"}),
+)
+ZPSUM = Layout(
+    "ZPSUM",
+    {
+        "merchant_id": 15,
+        "code_2": 4,
+        "merchant_name": 80,
+        "bank_name": 60,
+        "bank_code": 12,
+        "second_bank_code": 12,
+        "account_number": 32,
+        "account_name": 80,
+        "region_code": 6,
+        "transaction_count": 8,
+        "amount": 13,
+        "fee": 13,
+        "adjustment_count": 8,
+        "adjustment_amount": 13,
+        "adjustment_fee": 13,
+        "other_amount": 13,
+        "settlement_total": 13,
+        "offset_amount": 13,
+        "flag_19": 1,
+        "amount_20": 13,
+        "amount_21": 13,
+        "amount_22": 13,
+        "credited_amount": 13,
+        "responsible_party": 1,
+        "make_up_type": 1,
+        "reserved": 198,
+    },
+    gbk_fields=frozenset({"merchant_name", "bank_name", "account_name", "reserved"}),
+    hidden_fields=frozenset({"merchant_name", "account_number", "account_name"}),
 )

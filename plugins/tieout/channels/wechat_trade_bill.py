@@ -1,64 +1,97 @@
-"""WeChat Pay trade bill (交易账单): ALL, SUCCESS and REFUND, by header (formats.md §4.1).
+"""WeChat Pay trade bill (交易账单): ALL, SUCCESS and REFUND, old and new columns (formats.md §4.1).
 
-Every value starts with a backtick and values are split by ",`", so a comma inside a goods name does
-no harm. The last two lines are the totals' header and the totals.
+ALL is the day's record and the only one the close reads. SUCCESS and REFUND are parts of the same
+day: they go to a table of their own, so that no record counts twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units, minor_units_of
+from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.backtick_bills import (
+    BacktickBill,
+    count_of,
+    declared_totals,
+    record_cells,
+    split_record,
+    unpacked_text,
+    with_totals,
+)
+from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
 from tieout.channels.bill_dates import check_bill_dates, date_inside
-from tieout.channels.excerpts import masked_excerpt
+from tieout.channels.bill_values import (
+    amounts_in_fen,
+    beijing_time,
+    check_codes,
+    rate,
+    tokens,
+)
 from tieout.channels.model import (
-    BUSINESS_TIME_ZONE,
-    BadRow,
     ControlTotal,
     FileContext,
     Findings,
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.text_files import decoded_text
+from tieout.channels.wechat_answers import is_answer, says_no_bill
 
-__all__ = ["RAW_TABLE", "parse"]
+__all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "parse"]
 
 RAW_TABLE = "wechat_trade_bill"
+PARTS_TABLE = "wechat_trade_bill_parts"
 
-# Our column: the bill's. Those of `_REFUND_COLUMNS` are missing in the form SUCCESS.
-_COLUMNS = {
-    "transaction_at": "交易时间",
-    "app_id": "公众账号ID",
-    "channel_merchant_id": "商户号",
-    "sub_merchant_id": "特约商户号",
-    "device_id": "设备号",
-    "channel_order_id": "微信订单号",
-    "merchant_order_id": "商户订单号",
-    "payer_id": "用户标识",
-    "trade_type": "交易类型",
-    "trade_state": "交易状态",
-    "bank_code": "付款银行",
-    "currency_code": "货币种类",
-    "settlement_amount": "应结订单金额",
-    "coupon_amount": "代金券金额",
-    "fee": "手续费",
-    "fee_rate": "费率",
-    "order_amount": "订单金额",
+BillForm = Literal["all", "success", "refund"]
+
+# Our column: the bill's headings. The second ones are those of 2014 to 2017, and those UnionPay
+# writes into a bill it passes on. The spellings of the old coupons (代金券或立减优惠, 企业红包) are
+# not verified.
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "transaction_at": ("交易时间",),
+    "app_id": ("公众账号ID",),
+    "channel_merchant_id": ("商户号",),
+    "sub_merchant_id": ("特约商户号", "子商户号"),
+    "device_id": ("设备号",),
+    "channel_order_id": ("微信订单号", "银联订单号"),
+    "merchant_order_id": ("商户订单号",),
+    "payer_id": ("用户标识",),
+    "trade_type": ("交易类型",),
+    "trade_state": ("交易状态",),
+    "bank_code": ("付款银行",),
+    "currency_code": ("货币种类",),
+    "settlement_amount": ("应结订单金额", "总金额"),
+    "coupon_amount": ("代金券金额", "代金券或立减优惠金额", "企业红包金额"),
+    "fee": ("手续费",),
+    "fee_rate": ("费率",),
+    "order_amount": ("订单金额",),
 }
-_REFUND_COLUMNS = {
-    "channel_refund_id": "微信退款单号",
-    "merchant_refund_id": "商户退款单号",
-    "refund_amount": "退款金额",
-    "coupon_refund_amount": "充值券退款金额",
-    "refund_type": "退款类型",
-    "refund_state": "退款状态",
-    "applied_refund_amount": "申请退款金额",
+_REFUND_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "channel_refund_id": ("微信退款单号", "银联退款单号"),
+    "merchant_refund_id": ("商户退款单号",),
+    "refund_amount": ("退款金额",),
+    "coupon_refund_amount": ("充值券退款金额", "代金券或立减优惠退款金额", "企业红包退款金额"),
+    "refund_type": ("退款类型",),
+    "refund_state": ("退款状态",),
+    "applied_refund_amount": ("申请退款金额",),
 }
+_REFUND_TIMES: Mapping[str, tuple[str, ...]] = {
+    "refund_requested_at": ("退款申请时间",),
+    "refund_succeeded_at": ("退款成功时间",),
+}
+_FORMS: Mapping[BillForm, Mapping[str, tuple[str, ...]]] = {
+    "all": {**_COLUMNS, **_REFUND_COLUMNS},
+    "success": _COLUMNS,
+    "refund": {**_COLUMNS, **_REFUND_COLUMNS, **_REFUND_TIMES},
+}
+_EVERY_COLUMN = _FORMS["refund"]
+# The form of 2014 has one amount for the order and what is settled.
+_OLD_AMOUNT = "总金额"
+_NOT_IN_THE_OLD_FORM = ("order_amount", "applied_refund_amount")
 # Known, not kept: goods and attached data may name people.
-_IGNORED_COLUMNS = ("商品名称", "商户数据包", "费率备注", "退款申请时间", "退款成功时间")
+_IGNORED_COLUMNS = ("商品名称", "商户数据包", "费率备注")
 
 _AMOUNTS = (
     "settlement_amount",
@@ -70,49 +103,76 @@ _AMOUNTS = (
     "applied_refund_amount",
 )
 _TRANSACTION_TYPES = {"SUCCESS": "purchase", "REFUND": "refund", "REVOKED": "void"}
+_STATES_OF_FORM: Mapping[BillForm, tuple[str, ...]] = {
+    "all": tuple(_TRANSACTION_TYPES),
+    "success": ("SUCCESS",),
+    "refund": ("REFUND", "REVOKED"),
+}
 _TRADE_TYPES = ("JSAPI", "NATIVE", "APP", "MICROPAY", "MWEB", "FACEPAY")
 # A refund under way has left our money; a failed one (FAIL, CHANGE) has no rule yet.
 _REFUND_STATES = ("SUCCESS", "PROCESSING")
 
-# The totals' names and the sum each of them states. 应结订单总金额 counts payments only.
-_TOTALS = {
-    "应结订单总金额": "settlement_amount",
-    "退款总金额": "refund_amount",
-    "充值券退款总金额": "coupon_refund_amount",
-    "手续费总金额": "fee",
-    "订单总金额": "order_amount",
-    "申请退款总金额": "applied_refund_amount",
-}
 _COUNT = "总交易单数"
-_REQUIRED_TOTALS = (_COUNT, "应结订单总金额", "手续费总金额")
+# The sum each total states: its headings, new and old (the old ones are not verified).
+_TOTALS: Mapping[str, tuple[str, ...]] = {
+    "count": (_COUNT,),
+    "settlement_amount": ("应结订单总金额", "总交易额"),
+    "refund_amount": ("退款总金额", "总退款金额"),
+    "coupon_refund_amount": (
+        "充值券退款总金额",
+        "总代金券或立减优惠退款金额",
+        "总企业红包退款金额",
+    ),
+    "fee": ("手续费总金额",),
+    "order_amount": ("订单总金额",),
+    "applied_refund_amount": ("申请退款总金额",),
+}
+# A bill with refunds in it is proved by nothing that leaves them out.
+_REQUIRED_TOTALS: Mapping[BillForm, tuple[str, ...]] = {
+    "all": ("count", "settlement_amount", "refund_amount", "fee"),
+    "success": ("count", "settlement_amount", "fee"),
+    "refund": ("count", "settlement_amount", "refund_amount", "fee"),
+}
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `wechat_trade_bill`: one row a record, fen, fees as printed.
+def parse(content: bytes, context: FileContext, *, bill_form: BillForm = "all") -> ParsedFile:
+    """Return one row a record, amounts in fen, fees as printed.
+
+    ALL goes to the table `wechat_trade_bill`, the others to `wechat_trade_bill_parts`. The bytes
+    may be in gzip. The answer "No Bill Exist" is a day without records.
 
     Raises:
-        UnreadableFileError: not UTF-8, other columns, or no totals at the end.
+        UnreadableFileError: not UTF-8, another form, other columns, or no totals at the end.
     """
-    lines = _lines(decoded_text(content, "utf-8"))
-    header = _header(lines)
-    totals_at = _totals_position(lines)
-    records = lines[1:totals_at]
-    cells, malformed = _cells(records, header)
+    text = unpacked_text(content, "utf-8")
+    if is_answer(text) and says_no_bill(text):
+        return _day_without_bill(context)
+    bill = with_totals(text, first_heading="交易时间", totals_heading=_COUNT)
+    places = _places(bill, bill_form)
+    line_numbers = range(2, len(bill.records) + 2)
+    cells, malformed = record_cells(bill.records, len(bill.header), line_numbers)
     if malformed:
         return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
     findings = Findings(
-        range(2, len(records) + 2), lambda position: _excerpt(records[position], header)
+        line_numbers,
+        lambda position: masked_record(
+            split_record(bill.records[position]), places, hidden={"payer_id"}
+        ),
     )
-    texts = _texts(cells, header)
-    amounts = _amounts(texts, findings)
-    frame = _frame(texts, amounts, findings)
-    _check_rows(frame, texts, context, findings)
-    misdated = check_bill_dates(frame["transaction_at"], context.accounting_date, findings)
-    totals = _control_totals(lines[totals_at:], frame)
+    texts = texts_by_column(cells, places, _EVERY_COLUMN)
+    frame = _frame(texts, findings, bill_form)
+    is_old = _is_old({heading(name) for name in bill.header})
+    _check_rows(frame, texts, context, findings, bill_form)
+    _check_signs(frame, findings, ordered="settlement_amount" if is_old else "order_amount")
+    if is_old:
+        _check_old_form(frame, findings)
+    dated = frame["refund_requested_at" if bill_form == "refund" else "transaction_at"]
+    misdated = check_bill_dates(dated, context.accounting_date, findings)
+    totals = _control_totals(bill, frame, bill_form)
     return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, context)},
+        frames=_stored(frame, texts, context, bill_form, has_column=places),
         row_count=len(frame),
-        accounting_date=date_inside(frame["transaction_at"], context.accounting_date),
+        accounting_date=date_inside(dated, context.accounting_date),
         totals=totals,
         declared_row_count=totals[0].declared,
         declared_total_minor=totals[1].declared,
@@ -121,158 +181,91 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     )
 
 
+def _day_without_bill(context: FileContext) -> ParsedFile:
+    """Return a day of which the channel says that it has no bill: no rows, and that is checked."""
+    return ParsedFile(
+        frames={},
+        row_count=0,
+        accounting_date=context.accounting_date,
+        totals=(ControlTotal("No Bill Exist", 0, 0),),
+        declared_row_count=0,
+    )
+
+
 # --- form -----------------------------------------------------------------------------------------
 
 
-def _lines(text: str) -> list[str]:
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def _header(lines: Sequence[str]) -> list[str]:
-    header = lines[0].split(",") if lines else []
-    if _COLUMNS["transaction_at"] not in header:
+def _places(bill: BacktickBill, bill_form: BillForm) -> dict[str, int]:
+    """Return where each column of the form stands."""
+    found = {heading(name) for name in bill.header}
+    form = _form_of(found)
+    if form != bill_form:
         raise UnreadableFileError(
-            "missing_header", f"the first line has no column {_COLUMNS['transaction_at']}",
-            line_number=1,
-        )  # fmt: skip
-    known = {*_COLUMNS.values(), *_REFUND_COLUMNS.values(), *_IGNORED_COLUMNS}
-    refund_columns = [name for name in _REFUND_COLUMNS.values() if name in header]
-    missing = [name for name in _COLUMNS.values() if name not in header]
-    if refund_columns:
-        missing += [name for name in _REFUND_COLUMNS.values() if name not in header]
-    unknown = [name for name in header if name not in known]
-    if missing or unknown or len(set(header)) < len(header):
-        raise UnreadableFileError(
-            "wrong_columns",
-            "the bill's columns have changed: "
-            f"missing {', '.join(missing) or 'none'}; "
-            f"unknown {masked_excerpt(', '.join(unknown)) or 'none'}",
+            "wrong_form",
+            f"the columns are those of a bill {form.upper()}, its name says {bill_form.upper()}",
             line_number=1,
         )
-    return header
-
-
-def _totals_position(lines: Sequence[str]) -> int:
-    """Return the position of the totals' header: the line before the last."""
-    if len(lines) < 3 or not lines[-2].startswith(_COUNT) or not lines[-1].startswith("`"):
-        raise UnreadableFileError(
-            "missing_totals",
-            "the last two lines are not the totals; the file seems cut off",
-            line_number=max(len(lines), 1),
-        )
-    return len(lines) - 2
-
-
-def _cells(records: Sequence[str], header: Sequence[str]) -> tuple[pl.Series, list[BadRow]]:
-    """Return each record as a list of values, and findings about lines that are no record."""
-    line = pl.Series("line", records, dtype=pl.String)
-    cells = line.str.strip_prefix("`").str.split(",`")
-    findings = Findings(range(2, len(records) + 2))
-    counts = cells.list.len()
-    wrong = (counts != len(header)) | ~line.str.starts_with("`")
-    findings.flag(
-        wrong,
-        "",
-        "wrong_column_count",
-        lambda position: f"{counts[position]} values, {len(header)} expected",
+    return find_columns(
+        bill.header,
+        _FORMS[form],
+        ignored=_IGNORED_COLUMNS,
+        optional=_NOT_IN_THE_OLD_FORM if _is_old(found) else (),
     )
-    return cells, findings.bad_rows
 
 
-def _excerpt(record: str, header: Sequence[str]) -> str:
-    cells = record.removeprefix("`").split(",`")
-    hidden = {_COLUMNS["payer_id"], *_IGNORED_COLUMNS}
-    return masked_excerpt(
-        ",".join(
-            "***" if name in hidden else cell for name, cell in zip(header, cells, strict=True)
-        )
-    )
+def _is_old(headings: Collection[str]) -> bool:
+    return _OLD_AMOUNT in headings
+
+
+def _form_of(headings: set[str]) -> BillForm:
+    """Return the form by the columns only it has."""
+
+    def has_any(columns: Mapping[str, tuple[str, ...]]) -> bool:
+        return any(name in headings for names in columns.values() for name in names)
+
+    if has_any(_REFUND_TIMES):
+        return "refund"
+    return "all" if has_any(_REFUND_COLUMNS) else "success"
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _texts(cells: pl.Series, header: Sequence[str]) -> pl.DataFrame:
-    names = {**_COLUMNS, **_REFUND_COLUMNS}
-    frame = cells.to_frame("cells")
-    return frame.select(
-        pl.col("cells")
-        .list.get(header.index(theirs))
-        .str.strip_chars()
-        .replace("", None)
-        .alias(ours)
-        if theirs in header
-        else pl.lit(None, dtype=pl.String).alias(ours)
-        for ours, theirs in names.items()
-    )
-
-
-def _amounts(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
-    """Return the amounts in fen; a column the form has not, and a blank, is 0."""
-    amounts = texts.select(
-        pl.when(pl.col(name).is_null()).then(0).otherwise(minor_units(pl.col(name))).alias(name)
-        for name in _AMOUNTS
-    )
-    for name in _AMOUNTS:
-        findings.flag(
-            amounts[name].is_null(),
-            name,
-            "not_an_amount",
-            "it has to be yuan with a point, exact to the fen",
-        )
-    return amounts.fill_null(0)
-
-
-def _frame(texts: pl.DataFrame, amounts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
-    times = texts["transaction_at"].str.to_datetime(
-        "%Y-%m-%d %H:%M:%S", strict=False, time_unit="us"
-    )
-    findings.flag(
-        times.is_null(), "transaction_at", "not_a_time", "it has to be yyyy-MM-dd HH:mm:ss"
-    )
-    types = texts["trade_state"].replace_strict(
-        _TRANSACTION_TYPES, default=None, return_dtype=pl.String
-    )
-    rates = _rates(texts["fee_rate"])
-    findings.flag(rates.is_null(), "fee_rate", "not_a_rate", "it has to be a percentage: 0.60%")
+def _frame(texts: pl.DataFrame, findings: Findings, bill_form: BillForm) -> pl.DataFrame:
+    """Return amounts in fen (0 where blank, or not in the form), times, kind and rate."""
+    amounts = amounts_in_fen(texts, _AMOUNTS, findings)
+    is_refund_bill = bill_form == "refund"
     return amounts.with_columns(
-        times.dt.replace_time_zone(
-            BUSINESS_TIME_ZONE, ambiguous="earliest", non_existent="null"
-        ).alias("transaction_at"),
-        types.alias("transaction_type"),
-        rates.alias("fee_rate"),
+        beijing_time(texts["transaction_at"], findings),
+        beijing_time(texts["refund_requested_at"], findings, required=is_refund_bill),
+        beijing_time(texts["refund_succeeded_at"], findings, required=False),
+        texts["trade_state"]
+        .replace_strict(_TRANSACTION_TYPES, default=None, return_dtype=pl.String)
+        .alias("transaction_type"),
+        rate(texts["fee_rate"], findings),
     )
-
-
-def _rates(percentages: pl.Series) -> pl.Series:
-    """Return 0.60% as the decimal 0.006, exactly."""
-    number = pl.col("value").str.extract(r"^([0-9]{1,3}(?:\.[0-9]{1,6})?)%$")
-    rate = number.cast(pl.Decimal(20, 8)) / pl.lit("100").cast(pl.Decimal(20, 8))
-    return percentages.to_frame("value").select(rate.cast(pl.Decimal(20, 8)).alias("rate"))["rate"]
 
 
 def _check_rows(
-    frame: pl.DataFrame, texts: pl.DataFrame, context: FileContext, findings: Findings
+    frame: pl.DataFrame,
+    texts: pl.DataFrame,
+    context: FileContext,
+    findings: Findings,
+    bill_form: BillForm,
 ) -> None:
     for name in ("channel_order_id", "merchant_order_id", "channel_merchant_id"):
         findings.flag(texts[name].is_null(), name, "missing_key", f"{name} is blank")
-    everywhere = pl.Series([True] * len(frame), dtype=pl.Boolean)
-    is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
     is_return = frame["transaction_type"].is_in(["refund", "void"]).fill_null(False)
-    _check_codes(texts["trade_state"], tuple(_TRANSACTION_TYPES), everywhere, findings)
-    _check_codes(texts["trade_type"], _TRADE_TYPES, everywhere, findings)
-    _check_codes(texts["currency_code"], tuple(CURRENCY_EXPONENTS), everywhere, findings)
-    _check_codes(texts["refund_state"], _REFUND_STATES, is_return, findings)
+    check_codes(texts["trade_state"], _STATES_OF_FORM[bill_form], findings)
+    check_codes(texts["trade_type"], _TRADE_TYPES, findings)
+    check_codes(texts["currency_code"], CURRENCY_EXPONENTS, findings)
+    check_codes(texts["refund_state"], _REFUND_STATES, findings, where=is_return)
     findings.flag(
         is_return & texts["channel_refund_id"].is_in(["0"]).fill_null(True),
         "channel_refund_id",
         "missing_key",
         "a refund has to have its own id",
     )
-    _check_signs(frame, is_payment, is_return, findings)
     merchant = context.name_parts.get("channel_merchant_id")
     if merchant is not None:
         findings.flag(
@@ -283,25 +276,12 @@ def _check_rows(
         )
 
 
-def _check_codes(
-    values: pl.Series, known: Sequence[str], where: pl.Series, findings: Findings
-) -> None:
-    findings.flag(
-        where & ~values.is_in(list(known)).fill_null(False),
-        values.name,
-        "unknown_code",
-        lambda position: (
-            f"{masked_excerpt(str(values[position]))[:40]} is not a known {values.name}"
-        ),
-    )
-
-
-def _check_signs(
-    frame: pl.DataFrame, is_payment: pl.Series, is_return: pl.Series, findings: Findings
-) -> None:
+def _check_signs(frame: pl.DataFrame, findings: Findings, *, ordered: str) -> None:
     """Flag signs the bill cannot have: a refund is printed positive, its fee negative."""
+    is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
+    is_return = frame["transaction_type"].is_in(["refund", "void"]).fill_null(False)
     rules = (
-        ("order_amount", is_payment & (frame["order_amount"] <= 0), "positive on a payment"),
+        (ordered, is_payment & (frame[ordered] <= 0), "positive on a payment"),
         ("settlement_amount", frame["settlement_amount"] < 0, "not negative"),
         ("coupon_amount", frame["coupon_amount"] < 0, "not negative"),
         ("fee", is_payment & (frame["fee"] < 0), "not negative on a payment"),
@@ -318,45 +298,52 @@ def _check_signs(
         findings.flag(wrong, name, "wrong_sign", f"it has to be {rule}")
 
 
-def _control_totals(lines: Sequence[str], frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
-    names = lines[0].split(",")
-    values = lines[1].removeprefix("`").split(",`")
-    known = {_COUNT, *_TOTALS}
-    missing = [name for name in _REQUIRED_TOTALS if name not in names]
-    if missing or set(names) - known or len(values) != len(names):
-        raise UnreadableFileError("wrong_totals_columns", "the totals' columns have changed")
+def _check_old_form(frame: pl.DataFrame, findings: Findings) -> None:
+    """Flag coupons in the old form: nothing says whether the one amount is with or without them."""
+    for name in ("coupon_amount", "coupon_refund_amount"):
+        findings.flag(
+            frame[name] != 0,
+            name,
+            "ambiguous_amount",
+            f"the old form does not say whether {_OLD_AMOUNT} holds the coupon",
+        )
+
+
+def _control_totals(
+    bill: BacktickBill, frame: pl.DataFrame, bill_form: BillForm
+) -> tuple[ControlTotal, ...]:
+    """Compare every stated total; the first two are the count and what is settled."""
+    declared = declared_totals(bill.totals, _TOTALS, required=_REQUIRED_TOTALS[bill_form])
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
-    declared = dict(zip(names, values, strict=True))
-    totals = [ControlTotal(_COUNT, _count(declared[_COUNT]), len(frame))]
-    for name, column in _TOTALS.items():
-        if name in declared:
-            amounts = (
-                frame[column].filter(is_payment) if column == "settlement_amount" else frame[column]
+    totals = [ControlTotal(_COUNT, count_of(declared["count"]), len(frame))]
+    for name, headings in _TOTALS.items():
+        if name in declared and name != "count":
+            # What is settled counts payments only.
+            rows = frame.filter(is_payment) if name == "settlement_amount" else frame
+            totals.append(
+                ControlTotal(headings[0], minor_units_of(declared[name]), int(rows[name].sum()))
             )
-            totals.append(ControlTotal(name, minor_units_of(declared[name]), int(amounts.sum())))
     return tuple(totals)
 
 
-def _count(text: str) -> int | None:
-    """Return a count; the official sample of a sister bill prints 20.0."""
-    return minor_units_of(text, exponent=0)
-
-
-def _stored(frame: pl.DataFrame, texts: pl.DataFrame, context: FileContext) -> pl.DataFrame:
-    payers = texts["payer_id"].drop_nulls().unique().to_list()
-    tokens = pl.DataFrame(
-        {"payer_id": payers, "payer_token": context.vault.account_tokens(payers)},
-        schema={"payer_id": pl.String, "payer_token": pl.String},
-    )
-    kept = [
-        name
-        for name in (*_COLUMNS, *_REFUND_COLUMNS)
-        if name not in {*_AMOUNTS, "transaction_at", "fee_rate"}
-    ]
-    return (
+def _stored(
+    frame: pl.DataFrame,
+    texts: pl.DataFrame,
+    context: FileContext,
+    bill_form: BillForm,
+    *,
+    has_column: Mapping[str, int],
+) -> dict[str, pl.DataFrame]:
+    """Return the rows by table; amounts the old form has not are NULL, not 0."""
+    unknown = [name for name in _NOT_IN_THE_OLD_FORM if name not in has_column]
+    typed = frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in unknown)
+    kept = [name for name in texts.columns if name not in {*typed.columns, "payer_id"}]
+    stored = (
         texts.select(kept)
-        .hstack(frame.rename({name: f"{name}_minor" for name in _AMOUNTS}))
+        .hstack(typed.rename({name: f"{name}_minor" for name in _AMOUNTS}))
+        .with_columns(tokens(texts["payer_id"], context.vault, "payer_token"))
         .with_row_index("line_number", offset=2)
-        .join(tokens, on="payer_id", how="left", maintain_order="left")
-        .drop("payer_id")
     )
+    if bill_form == "all":
+        return {RAW_TABLE: stored.drop(list(_REFUND_TIMES))}
+    return {PARTS_TABLE: stored.with_columns(pl.lit(bill_form).alias("bill_form"))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tieout.landing.corrections import accept_instead, dismiss
+from tieout.landing.corrections import reject, release
 from tieout.landing.expected import MissingFile, missing_files, problem_files
 from tieout.landing.land import land
 from tieout.landing.report import FileOutcome, LandingError, LandingReport
@@ -12,9 +12,9 @@ __all__ = [
     "LandingError",
     "LandingReport",
     "MissingFile",
-    "accept_instead",
-    "dismiss",
     "land",
     "missing_files",
     "problem_files",
+    "reject",
+    "release",
 ]

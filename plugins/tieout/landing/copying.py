@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -13,8 +14,8 @@ from psycopg import sql
 
 __all__ = ["copy_frames", "lock_for_transaction"]
 
-# Bounds the text of one COPY message: about 50 MB of ACOMN rows.
-ROWS_PER_MESSAGE = 100_000
+# Bounds the text of one COPY message, of which there are two at a time: 25 MB each of ACOMN rows.
+ROWS_PER_MESSAGE = 50_000
 
 
 def copy_frames(
@@ -85,9 +86,22 @@ def _copy(
 ) -> None:
     columns = sql.SQL(", ").join(sql.Identifier(name) for name in frame.columns)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(partition, columns)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for rows in frame.iter_slices(ROWS_PER_MESSAGE):
-            buffer = io.BytesIO()
-            # An unquoted empty field is NULL. Frames hold no empty text: blanks are NULL.
-            rows.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z")
-            copy.write(buffer.getvalue())
+    # While PostgreSQL takes one message, a thread makes the next: Polars lets go of Python's lock.
+    with (
+        ThreadPoolExecutor(max_workers=1) as ahead,
+        connection.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
+        slices = frame.iter_slices(ROWS_PER_MESSAGE)
+        message = ahead.submit(_message, next(slices))
+        for rows in slices:
+            ready, message = message, ahead.submit(_message, rows)
+            copy.write(ready.result())
+        copy.write(message.result())
+
+
+def _message(rows: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    # An unquoted empty field is NULL. Frames hold no empty text: blanks are NULL.
+    rows.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z")
+    return buffer.getvalue()

@@ -1,66 +1,265 @@
-"""What a person may decide about a file that did not land, or that should not have."""
+"""What a person may decide about a file that did not land, or that should not have.
+
+Each decision is appended to `control.file_decisions`; files and rows stay on record whatever is
+decided. A release opens the date where it was closed, in the same transaction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
+import polars as pl
 import psycopg
 
-from tieout import database
-from tieout.channels.registry import parse_file, recognise
-from tieout.landing import archive, manifest
+from tieout import database, days
+from tieout.channels.model import BadRow, ParsedFile, Vault
+from tieout.channels.registry import RecognisedFile, parse_file, recognise
+from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import lock_for_transaction
-from tieout.landing.land import store
+from tieout.landing.institutions import ANOTHER_INSTITUTION
+from tieout.landing.land import is_sealed, parsed_file, store
 from tieout.landing.report import FileOutcome, LandingError
+from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
 from tieout.settings import Settings
 
-__all__ = ["accept_instead", "dismiss"]
+__all__ = ["Release", "good_rows", "reject", "release"]
+
+REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised"})
 
 
-def dismiss(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> None:
-    """Set aside a quarantined or conflicting file: kept on record, it blocks its date no longer.
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release did: the file, whose place it took, rows left out, dates opened."""
 
-    Raises:
-        LandingError: there is no such file, or no reason.
-    """
-    with database.connect(settings) as connection:
-        entry = _entry(connection, file_id, decided_by=decided_by, reason=reason)
-        if entry.status not in {"quarantined", "conflict"}:
-            raise _not_possible(entry, "only a quarantined or conflicting file can be dismissed")
-        connection.execute(
-            "update control.channel_files set status = 'refused', reason = %s where file_id = %s",
-            [f"dismissed by {decided_by}: {reason}", file_id],
-        )
+    outcome: FileOutcome
+    replaced_file_id: str | None
+    excluded_rows: tuple[BadRow, ...]
+    reopened: tuple[date, ...]
 
 
-def accept_instead(
-    settings: Settings, file_id: str, *, decided_by: str, reason: str
-) -> FileOutcome:
-    """Land a file in conflict in place of the one that landed, whose rows then no longer count.
-
-    The date has to be open or closed, not sealed; it has to be closed again afterwards.
+def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> None:
+    """Set a file aside: it stays on record with its bytes, and blocks its date no longer.
 
     Raises:
-        LandingError: no such file, the date is sealed, or the file is itself bad.
+        LandingError: there is no such file, it is not one to be set aside, or no name or reason.
     """
     with database.connect(settings) as connection, connection.transaction():
         entry = _entry(connection, file_id, decided_by=decided_by, reason=reason)
-        if entry.status != "conflict":
-            raise _not_possible(entry, "only a file in conflict can take another's place")
-        arrived = _arrived(connection, settings, entry)
-        lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
-        others = manifest.files_of_slot(connection, arrived.file)
-        landed = [other.file_id for other in others if other.status == "landed"]
-        manifest.supersede(
-            connection, landed, f"replaced by {file_id}, decided by {decided_by}: {reason}"
+        if entry.status not in REJECTABLE:
+            raise _not_possible(entry, "only a file that did not land can be set aside")
+        connection.execute(
+            "update control.channel_files set status = 'refused', reason = %s where file_id = %s",
+            [f"rejected by {decided_by}: {reason}", file_id],
         )
-        others = manifest.files_of_slot(connection, arrived.file)
-        parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+        manifest.write_decision(
+            connection,
+            file_id,
+            "reject",
+            status_before=entry.status,
+            status_after="refused",
+            decided_by=decided_by,
+            reason=reason,
+        )
+
+
+def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> Release:
+    """Let a file count that does not, in place of the slot's landed one where there is one.
+
+    A file that was landed once takes its place back with its rows. Any other is parsed again under
+    today's rules. Bad rows are left out only where the file without them is proved whole by its own
+    totals; they stay in quarantine.
+
+    Raises:
+        LandingError: no such file, its date is paid, it is itself bad, or its bytes are gone.
+        days.DateBusyError, days.DateNotReadyError: its date cannot be opened now.
+    """
+    with database.connect(settings) as connection, connection.transaction():
+        entry = _entry(connection, file_id, decided_by=decided_by, reason=reason)
+        recognised = recognise(entry.file_name)
+        if entry.status == "landed":
+            raise _not_possible(entry, "it has landed; nothing holds it")
+        if recognised is None:
+            raise _not_possible(
+                entry,
+                "no channel delivers a file of this name",
+                "put it into the inbox under its right name and run `tieout land`",
+            )
+        lock_for_transaction(connection, f"tieout/landing/{recognised.slot}")
+        others = manifest.files_of_slot(connection, recognised)
+        landed = next((other for other in others if other.status == "landed"), None)
+        first = _first_date(connection, entry, recognised, landed)
+        reopened = days.reopen(settings, connection, first, None) if first else []
+        note = f"decided by {decided_by}: {reason}"
+        if landed is not None:
+            manifest.supersede(connection, [landed.file_id], f"replaced by {file_id}, {note}")
+        excluded: tuple[BadRow, ...] = ()
+        if entry.status == "superseded" and entry.booked_on is not None:
+            outcome = _put_back(connection, entry, recognised, landed, note)
+        else:
+            outcome, excluded = _land_again(connection, settings, entry, recognised)
+        manifest.write_decision(
+            connection,
+            file_id,
+            "release",
+            status_before=entry.status,
+            status_after="landed",
+            decided_by=decided_by,
+            reason=reason,
+            replaced=landed.file_id if landed else None,
+            excluded_row_count=len({row.line_number for row in excluded}),
+            reopened=reopened,
+        )
+        return Release(outcome, landed.file_id if landed else None, excluded, tuple(reopened))
+
+
+def good_rows(content: bytes, file: RecognisedFile, parsed: ParsedFile, vault: Vault) -> ParsedFile:
+    """Return the file without its bad rows where its own totals hold for the rest.
+
+    Only for text files of one line a row. Nothing is guessed: without totals, or with totals that
+    count the bad rows, they prove nothing about the rest.
+
+    Raises:
+        ValueError: says why the rest is not proved.
+    """
+    numbers = sorted({row.line_number for row in parsed.bad_rows})
+    if not numbers:
+        raise ValueError(manifest.reason_of(parsed) or "nothing speaks against it")
+    is_of_others = any(row.reason_code == ANOTHER_INSTITUTION for row in parsed.bad_rows)
+    if numbers[0] < 1 or is_of_others or not file.file_name.endswith(".csv"):
+        raise ValueError(f"bad as a whole: {manifest.reason_of(parsed)}")
+    lines = content.split(b"\n")
+    kept = [number for number in range(1, len(lines) + 1) if number not in set(numbers)]
+    rest = parse_file(b"\n".join(lines[number - 1] for number in kept), file, vault)
+    reason = manifest.reason_of(rest)
+    if reason is None and rest.totals_status != "agree":
+        reason = "its format has no totals"
+    if reason is not None:
+        raise ValueError(
+            f"without its {len(numbers)} bad rows the file is not proved whole: {reason}"
+        )
+    return replace(rest, frames=_with_lines_of_the_file(rest, kept))
+
+
+def _with_lines_of_the_file(rest: ParsedFile, kept: Sequence[int]) -> dict[str, pl.DataFrame]:
+    """Return the frames with each row's line in the file as it came."""
+    lines = pl.Series("line_number", kept, dtype=pl.Int32)
+    return {
+        table: frame.with_columns(lines.gather(frame["line_number"] - 1).alias("line_number"))
+        if "line_number" in frame.columns
+        else frame
+        for table, frame in rest.frames.items()
+    }
+
+
+def _first_date(
+    connection: psycopg.Connection[Any],
+    entry: manifest.KnownFile,
+    file: RecognisedFile,
+    landed: manifest.KnownFile | None,
+) -> date | None:
+    """Return the first date whose rows change, or None; refuse one that is paid.
+
+    A bank's file that never landed is booked on the next open date: it changes no other.
+    """
+    booked = [known.booked_on for known in (entry, landed) if known and known.booked_on]
+    dates = booked if file.channel == "bank" else [file.accounting_date, *booked]
+    for day in sorted(dates):
+        if is_sealed(connection, day):
+            raise _not_possible(
+                entry,
+                f"{day} is paid and sealed; it takes no more files",
+                "book the difference by records of a later date; the file stays on record",
+            )
+    return min(dates, default=None)
+
+
+def _put_back(
+    connection: psycopg.Connection[Any],
+    entry: manifest.KnownFile,
+    file: RecognisedFile,
+    landed: manifest.KnownFile | None,
+    note: str,
+) -> FileOutcome:
+    """Let the rows of a file that was landed before count again; they never left the tables."""
+    reason = f"put back, {note}"
+    connection.execute(
+        """
+        update control.channel_files
+        set status = 'landed', reason = %s, supersedes = %s
+        where file_id = %s
+        """,
+        [reason, landed.file_id if landed else None, entry.file_id],
+    )
+    return FileOutcome(
+        entry.file_id,
+        entry.file_name,
+        file.channel,
+        file.file_kind,
+        file.accounting_date,
+        "landed",
+        entry.row_count or 0,
+        reason,
+    )
+
+
+def _land_again(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    entry: manifest.KnownFile,
+    file: RecognisedFile,
+) -> tuple[FileOutcome, tuple[BadRow, ...]]:
+    """Parse a kept file under today's rules and land it, without rows it is proved without."""
+    if decryption.says_unopened(entry.reason):
+        raise _not_possible(
+            entry,
+            "what is kept of it is encrypted",
+            "give the key that opens it, then `tieout land`",
+        )
+    content = _content(settings, entry)
+    arrived = manifest.arrived_file(
+        file, entry.file_url, FileBytes(content, entry.sha256, len(content))
+    )
+    parsed = parsed_file(settings, arrived)
+    excluded: tuple[BadRow, ...] = ()
+    if not parsed.is_good:
+        excluded = parsed.bad_rows
+        try:
+            parsed = good_rows(content, file, parsed, SettingsVault(settings))
+        except ValueError as error:
+            raise _not_possible(entry, str(error)) from None
+    others = manifest.files_of_slot(connection, file)
+    try:
         outcome = store(connection, settings, arrived, parsed, others=others)
-        if outcome.status != "landed":
-            raise _not_possible(entry, outcome.reason or outcome.status)
-        return outcome
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        # The message of the database may quote a row.
+        name = error.diag.constraint_name or error.diag.column_name or type(error).__name__
+        raise _not_possible(entry, f"a row does not fit the table: {name}") from None
+    if outcome.status != "landed":
+        raise _not_possible(entry, outcome.reason or outcome.status)
+    if excluded:
+        manifest.quarantine_rows(connection, entry.file_id, excluded)
+    return outcome, excluded
+
+
+def _content(settings: Settings, entry: manifest.KnownFile) -> bytes:
+    """Return the kept bytes; of a file that was too large to be copied, those in the inbox."""
+    if archive.is_kept(settings, entry.sha256):
+        return archive.read(settings, entry.sha256)
+    for found in find_files([entry.file_url]):
+        read, _ = decryption.opened(settings, found.name, found.read(settings.max_file_bytes))
+        if read.content is not None and read.sha256 == entry.sha256:
+            return read.content
+        if read.content is None:
+            raise _not_possible(
+                entry,
+                f"it has {read.size_bytes:,} bytes, above TIEOUT_MAX_FILE_BYTES",
+                "land it on a machine with more memory, or raise TIEOUT_MAX_FILE_BYTES",
+            )
+    raise _not_possible(entry, "its bytes are no longer kept")
 
 
 def _entry(
@@ -68,10 +267,10 @@ def _entry(
 ) -> manifest.KnownFile:
     if not decided_by.strip() or not reason.strip():
         raise LandingError(
-            what="a correction needs a name and a reason",
+            what="a decision about a file needs a name and a reason",
             where=f"file {file_id}",
             why="both stay on record with the file",
-            next_step="say who decides, and why",
+            next_step="say who decides (--by), and why (--reason)",
         )
     entry = manifest.known_file(connection, file_id)
     if entry is None:
@@ -79,28 +278,19 @@ def _entry(
             what=f"no file {file_id}",
             where="control.channel_files",
             why="no file of that id was seen",
-            next_step="select file_id, file_name, status from control.channel_files",
+            next_step="tieout quarantine list",
         )
     return entry
 
 
-def _arrived(
-    connection: psycopg.Connection[Any], settings: Settings, entry: manifest.KnownFile
-) -> manifest.ArrivedFile:
-    row = connection.execute(
-        "select file_url, sha256 from control.channel_files where file_id = %s", [entry.file_id]
-    ).fetchone()
-    recognised = recognise(entry.file_name)
-    path = archive.archive_path(settings, row[1]) if row else None
-    if row is None or recognised is None or path is None or not path.is_file():
-        raise _not_possible(entry, "its bytes are no longer kept")
-    return manifest.arrived_file(recognised, row[0], path.read_bytes())
-
-
-def _not_possible(entry: manifest.KnownFile, why: str) -> LandingError:
+def _not_possible(
+    entry: manifest.KnownFile,
+    why: str,
+    next_step: str = "ask the sender for a corrected file and land that",
+) -> LandingError:
     return LandingError(
         what=f"{entry.file_name} is left as it is ({entry.status})",
         where=f"control.channel_files, file {entry.file_id}",
         why=why,
-        next_step="ask the sender for a corrected file and land that",
+        next_step=next_step,
     )

@@ -4,31 +4,59 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 
-from tieout import database
+from tieout import database, workdays
+from tieout.channels.model import BUSINESS_TIME_ZONE
 from tieout.channels.registry import expected_name
 from tieout.landing.report import FileOutcome, LandingError
 from tieout.settings import Settings
 
-__all__ = ["ExpectedFile", "MissingFile", "expected_files", "missing_files", "problem_files"]
+__all__ = [
+    "ExpectedFile",
+    "MissingFile",
+    "correctable_kinds",
+    "expected_files",
+    "missing_files",
+    "problem_files",
+]
 
 # One source for Python and SQL: dbt loads the same file as reference.expected_files.
 EXPECTED_FILES = Path("dbt_project/seeds/reference/expected_files.csv")
-CALENDARS = ("every_day", "first_accounting_date")
+CALENDARS = ("every_day", "working_day", "first_accounting_date")
+CORRECTIONS = ("by_itself", "by_person")
+COLUMNS = ("channel", "file_kind", "calendar", "due_minutes", "correction")
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFile:
-    """A kind of file a channel owes; `calendar` says for which dates."""
+    """A kind of file a channel owes.
+
+    `calendar` says for which dates. It is due `due_minutes` after the date's midnight in
+    Asia/Shanghai. `correction` says whether a corrected one may take its place by itself.
+    """
 
     channel: str
     file_kind: str
     calendar: str
+    due_minutes: int
+    correction: str
+
+    def due_at(self, accounting_date: date) -> datetime:
+        """Return when the date's file has to be here."""
+        midnight = datetime.combine(accounting_date, time(), tzinfo=ZoneInfo(BUSINESS_TIME_ZONE))
+        return midnight + timedelta(minutes=self.due_minutes)
+
+    def is_owed(self, accounting_date: date, *, is_first: bool) -> bool:
+        """Say whether the date owes one; `is_first` for the business's first date."""
+        if self.calendar == "working_day":
+            return workdays.is_working_day(accounting_date)
+        return self.calendar == "every_day" or is_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +66,71 @@ class MissingFile:
     channel: str
     file_kind: str
     accounting_date: date
+    due_at: datetime
 
     def __str__(self) -> str:
-        """Return channel, kind, date and the name it would have."""
+        """Return channel, kind, date, the name it would have, and when it is due."""
         name = expected_name(self.channel, self.file_kind, self.accounting_date)
-        return f"{self.channel} {self.file_kind} of {self.accounting_date} ({name})"
+        due = f"due {self.due_at:%Y-%m-%d %H:%M}"
+        return f"{self.channel} {self.file_kind} of {self.accounting_date} ({name}), {due}"
+
+    def lateness(self, now: datetime) -> str:
+        """Return how late it is at `now` (aware), or that it is not due yet."""
+        minutes = int((now - self.due_at).total_seconds() // 60)
+        if minutes < 0:
+            return "not due yet"
+        return f"late for {minutes // 60} h {minutes % 60:02d} min"
 
 
 def expected_files(settings: Settings) -> tuple[ExpectedFile, ...]:
     """Return what channels owe.
 
     Raises:
-        LandingError: the seed is empty or names a calendar we do not know.
+        LandingError: the seed is empty, or says something we do not know.
     """
     path = settings.project_dir / EXPECTED_FILES
     with path.open(encoding="utf-8", newline="") as stream:
-        files = tuple(ExpectedFile(**row) for row in csv.DictReader(stream))
-    unknown = sorted({file.calendar for file in files} - set(CALENDARS))
-    if not files or unknown:
+        rows = list(csv.DictReader(stream))
+    wrong = sorted({problem for row in rows if (problem := _problem(row)) is not None})
+    if not rows or wrong:
         raise LandingError(
             what="the list of expected files cannot be used",
             where=str(path),
-            why=f"it is empty, or has unknown calendars: {', '.join(unknown) or 'none'}",
-            next_step=f"use one of {', '.join(CALENDARS)} in the column calendar",
+            why="; ".join(wrong) or "it is empty",
+            next_step=f"columns {', '.join(COLUMNS)}; calendar: {', '.join(CALENDARS)}; "
+            f"correction: {', '.join(CORRECTIONS)}",
         )
-    return files
+    return tuple(
+        ExpectedFile(
+            row["channel"],
+            row["file_kind"],
+            row["calendar"],
+            int(row["due_minutes"]),
+            row["correction"],
+        )
+        for row in rows
+    )
+
+
+def _problem(row: dict[str, str]) -> str | None:
+    if set(row) != set(COLUMNS) or None in row.values():
+        return "a row has other columns"
+    if row["calendar"] not in CALENDARS:
+        return f"unknown calendar {row['calendar']!r}"
+    if row["correction"] not in CORRECTIONS:
+        return f"unknown correction {row['correction']!r}"
+    if not (row["due_minutes"].isascii() and row["due_minutes"].isdigit()):
+        return f"due_minutes {row['due_minutes']!r} is not a whole number"
+    return None
+
+
+def correctable_kinds(settings: Settings) -> frozenset[tuple[str, str]]:
+    """Return channel and kind of the files whose corrections need no person."""
+    return frozenset(
+        (file.channel, file.file_kind)
+        for file in expected_files(settings)
+        if file.correction == "by_itself"
+    )
 
 
 def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFile, ...]:
@@ -81,10 +149,10 @@ def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFil
         is_first = _is_first_date(connection, accounting_date)
     present = {(channel, kind) for channel, kind in rows}
     return tuple(
-        MissingFile(file.channel, file.file_kind, accounting_date)
+        MissingFile(file.channel, file.file_kind, accounting_date, file.due_at(accounting_date))
         for file in expected_files(settings)
         if (file.channel, file.file_kind) not in present
-        and (file.calendar == "every_day" or is_first)
+        and file.is_owed(accounting_date, is_first=is_first)
     )
 
 

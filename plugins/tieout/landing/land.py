@@ -1,29 +1,50 @@
-"""Land files: each whole or not at all, each in one transaction, each once."""
+"""Land files: each whole or not at all, each in one transaction, each once.
+
+A file for a date that is closed opens the date again, in the same transaction. A second file of a
+slot takes the place of the first by itself only where `_why_not_by_itself` finds nothing against
+it; else it is a conflict, which a person decides (`corrections`).
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
 
-from tieout import database
+from tieout import database, days
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import ParsedFile, file_problem
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, manifest
+from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import copy_frames, lock_for_transaction
+from tieout.landing.expected import correctable_kinds
+from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
 from tieout.landing.stores import FoundFile, find_files
 from tieout.landing.vault import SettingsVault
 from tieout.progress import say
 from tieout.settings import Settings
 
-__all__ = ["land", "store"]
+__all__ = ["is_sealed", "land", "parsed_file", "store"]
 
 # Files other parts of Tieout read: the bank's answers to payouts.
 _OTHERS = ("pain002_",)
+# Who is on record where no person decided.
+BY_ITSELF = "tieout"
+
+
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """One call of `land`: when it began (the database's clock), for which run, and the rules."""
+
+    settings: Settings
+    owner: str | None
+    began_at: datetime
+    correctable: frozenset[tuple[str, str]]
 
 
 def land(
@@ -33,6 +54,7 @@ def land(
     channels: Collection[str] | None = None,
     kinds: Collection[str] | None = None,
     paths: Sequence[str] | None = None,
+    owner: str | None = None,
 ) -> LandingReport:
     """Land every file of the inbox that is not landed yet; safe to repeat and to run twice at once.
 
@@ -42,40 +64,40 @@ def land(
         channels: only these channels.
         kinds: only these kinds of file.
         paths: files, folders or URLs to land instead of the inbox.
+        owner: the run that lands them, which may hold the date whose files change.
 
     Returns:
-        What became of each file. Nothing of a file that is quarantined, refused or in conflict is
-        in the raw tables.
+        What became of each file. Nothing of a file that is quarantined, refused, in conflict or
+        waiting is in the raw tables.
 
     Raises:
         LandingError: a store cannot be read. Files landed before that stay landed.
     """
     database.migrate(settings)
     found = find_files(list(paths) if paths is not None else [settings.inbox_url])
-    outcomes: list[FileOutcome] = []
+    unknown: list[FoundFile] = []
     wanted: list[tuple[RecognisedFile, FoundFile]] = []
     for file in found:
-        recognised = recognise(file.name)
+        recognised = recognise(decryption.plain_name(file.name))
         if recognised is not None:
             if _is_wanted(recognised, through_date, channels, kinds):
                 wanted.append((recognised, file))
         elif not file.name.startswith(_OTHERS):
-            outcomes.append(_unrecognised(file))
+            unknown.append(file)
     wanted.sort(key=lambda pair: (pair[0].accounting_date, pair[0].slot, pair[1].url))
-    for outcome in outcomes:
-        say(f"not landed: {outcome}")
     with database.connect(settings, autocommit=True) as connection:
+        began_at = manifest.clock(connection)
+        landing = _Landing(settings, owner, began_at, correctable_kinds(settings))
+        outcomes = [_unrecognised(connection, settings, file) for file in unknown]
+        for outcome in outcomes:
+            say(f"not landed: {outcome}")
         # Files of paid dates need not be read again and again for years.
         sealed = manifest.sealed_files(connection)
         for day, files in itertools.groupby(wanted, key=lambda pair: pair[0].accounting_date):
             of_day = [
                 _outcome(recognised, known.file_id, "already_landed", known.row_count or 0)
-                if (known := sealed.get((file.url, file.size_bytes or -1))) is not None
-                else _land_one(
-                    connection,
-                    settings,
-                    manifest.arrived_file(recognised, file.url, file.read()),
-                )
+                if (known := sealed.get((file.url, file.size_bytes, file.version))) is not None
+                else _land_one(connection, landing, recognised, file)
                 for recognised, file in files
             ]
             _say_day(day, of_day)
@@ -97,24 +119,65 @@ def _is_wanted(
 
 
 def _land_one(
-    connection: psycopg.Connection[Any], settings: Settings, arrived: manifest.ArrivedFile
+    connection: psycopg.Connection[Any],
+    landing: _Landing,
+    recognised: RecognisedFile,
+    file: FoundFile,
 ) -> FileOutcome:
+    read, unopened = decryption.opened(
+        landing.settings, file.name, file.read(landing.settings.max_file_bytes)
+    )
+    arrived = manifest.arrived_file(recognised, file.url, read, file)
     known = manifest.known_file(connection, arrived.file_id)
     # Quarantined bytes are looked at again: what kept them out may have been a rule of ours.
     if known is not None and known.status != "quarantined":
+        manifest.found_again(connection, arrived)
         return _known_outcome(arrived, known)
-    parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+    parsed = unopened or parsed_file(landing.settings, arrived)
+    if parsed.is_good and parsed.row_count and arrived.file.channel != "platform":
+        parsed = _unless_of_another_date(connection, arrived, parsed)
     try:
-        return _land_parsed(connection, settings, arrived, parsed)
+        return _land_parsed(connection, landing, arrived, parsed)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         # The database's own checks are the last net. Its message may quote the row: only the name
         # of what was violated is kept.
-        return _land_parsed(connection, settings, arrived, _refused_by_database(error))
+        return _land_parsed(connection, landing, arrived, _refused_by_database(error))
+    except (days.DateBusyError, days.DateNotReadyError) as error:
+        reason = f"waits for the next landing: {error.what} ({error.why})"
+        return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
+
+
+def _unless_of_another_date(
+    connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile, parsed: ParsedFile
+) -> ParsedFile:
+    """Refuse records that have landed for another date, byte for byte: they would count twice.
+
+    Some formats have no date inside (disputes of UnionPay). The platform's snapshots may stay the
+    same from day to day, and so do files without records.
+    """
+    other = manifest.date_of_same_bytes(connection, arrived)
+    if other is None:
+        return parsed
+    reason = f"the same bytes have landed as the file of {other}"
+    return replace(parsed, bad_rows=(file_problem("same_as_another_date", reason),))
+
+
+def parsed_file(settings: Settings, arrived: manifest.ArrivedFile) -> ParsedFile:
+    """Parse a file, or say that it is too large to be."""
+    if arrived.content is not None:
+        parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+        return unless_of_another_institution(settings, arrived.file, parsed)
+    problem = file_problem(
+        "too_large",
+        f"it has {arrived.size_bytes:,} bytes; {settings.max_file_bytes:,} is the most this "
+        "machine takes (TIEOUT_MAX_FILE_BYTES); its bytes are not copied",
+    )
+    return ParsedFile({}, 0, None, bad_rows=(problem,))
 
 
 def _land_parsed(
     connection: psycopg.Connection[Any],
-    settings: Settings,
+    landing: _Landing,
     arrived: manifest.ArrivedFile,
     parsed: ParsedFile,
 ) -> FileOutcome:
@@ -124,10 +187,89 @@ def _land_parsed(
         if known is not None and known.status != "quarantined":
             return _known_outcome(arrived, known)
         others = manifest.files_of_slot(connection, arrived.file)
-        landed = [other for other in others if other.status == "landed"]
-        if landed:
-            return _conflict(connection, settings, arrived, landed[0])
-        return store(connection, settings, arrived, parsed, others=others)
+        landed = next((other for other in others if other.status == "landed"), None)
+        # What is inside a file that was not opened may well be what has landed.
+        if landed is None or decryption.is_refusal(parsed):
+            return store(
+                connection, landing.settings, arrived, parsed, others=others, owner=landing.owner
+            )
+        if is_sealed(connection, landed.booked_on or arrived.file.accounting_date):
+            return _refuse_paid(connection, landing.settings, arrived, parsed)
+        against = _why_not_by_itself(landing, arrived, parsed, landed)
+        if against is not None:
+            return _conflict(
+                connection, landing.settings, arrived, parsed, landed=landed, against=against
+            )
+        return _correct(connection, landing, arrived, parsed, others=others, landed=landed)
+
+
+def _why_not_by_itself(
+    landing: _Landing,
+    arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+    landed: manifest.KnownFile,
+) -> str | None:
+    """Say what speaks against taking a second file for a correction, or None where nothing does.
+
+    Being wrong here would change what is paid, so each doubt leaves it to a person.
+    """
+    reason = manifest.reason_of(parsed)
+    is_same = landed.rows_digest is not None and landed.rows_digest == manifest.rows_digest(parsed)
+    # In the place of the first the sender has put the second; elsewhere the store has to say so.
+    is_newer = arrived.url == landed.file_url or (
+        arrived.changed_at is not None and arrived.changed_at > landed.landed_at
+    )
+    doubts = {
+        f"and it is itself bad: {reason}": reason is not None,
+        "and files of this kind are corrected by people only (reference.expected_files)": (
+            arrived.file.channel,
+            arrived.file.file_kind,
+        )
+        not in landing.correctable,
+        "and its format has no totals that would prove it whole": parsed.totals_status != "agree",
+        "with the same records: nothing would change": is_same,
+        f"and it has {parsed.row_count} rows where {landed.row_count} have landed": (
+            parsed.row_count * 2 < (landed.row_count or 0)
+        ),
+        "and both came together: which of them is newer is not known": (
+            landed.landed_at >= landing.began_at
+        ),
+        "and nothing says that it is the newer one": not is_newer,
+    }
+    return next((doubt for doubt, is_held in doubts.items() if is_held), None)
+
+
+def _correct(
+    connection: psycopg.Connection[Any],
+    landing: _Landing,
+    arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+    *,
+    others: Sequence[manifest.KnownFile],
+    landed: manifest.KnownFile,
+) -> FileOutcome:
+    """Land the sender's correction in place of the landed file; both stay on record."""
+    reopened = days.reopen(
+        landing.settings, connection, arrived.file.accounting_date, landing.owner
+    )
+    manifest.supersede(connection, [landed.file_id], f"corrected by {arrived.file_id}")
+    outcome = store(connection, landing.settings, arrived, parsed, others=others)
+    before, after = landed.row_count or 0, parsed.row_count
+    reason = f"a correction of {landed.file_name} ({landed.file_id}): {before} rows, now {after}"
+    if reopened:
+        reason += f"; to be closed again: {', '.join(map(str, reopened))}"
+    manifest.write_decision(
+        connection,
+        arrived.file_id,
+        "correct",
+        status_before=None,
+        status_after=outcome.status,
+        decided_by=BY_ITSELF,
+        reason=reason,
+        replaced=landed.file_id,
+        reopened=reopened,
+    )
+    return _outcome(arrived.file, arrived.file_id, outcome.status, parsed.row_count, reason)
 
 
 def _refused_by_database(error: psycopg.Error) -> ParsedFile:
@@ -144,26 +286,38 @@ def store(
     parsed: ParsedFile,
     *,
     others: Sequence[manifest.KnownFile],
+    owner: str | None = None,
 ) -> FileOutcome:
-    """Put a file into its place, which holds no landed file; inside the caller's transaction."""
+    """Put a file into its place, which holds no landed file; inside the caller's transaction.
+
+    A good file for a date that is closed opens it.
+
+    Raises:
+        days.DateBusyError, days.DateNotReadyError: the date cannot be opened now.
+    """
     reason = manifest.reason_of(parsed)
     if reason is not None:
-        archive.keep(settings, arrived.sha256, arrived.content)
+        _keep(settings, arrived)
         manifest.write_entry(connection, arrived, parsed, status="quarantined", reason=reason)
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
-    if _is_sealed(connection, arrived.file):
-        reason = f"{arrived.file.accounting_date} is paid and sealed; it takes no more files"
-        archive.keep(settings, arrived.sha256, arrived.content)
-        manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
-        return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
+    is_banks = arrived.file.channel == "bank"
+    if not is_banks and is_sealed(connection, arrived.file.accounting_date):
+        return _refuse_paid(connection, settings, arrived, parsed)
+    reopened = _reopen_for_late(connection, settings, arrived, owner)
     booked_on = manifest.booking_date(connection, arrived.file)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
+    landed = [other.file_id for other in others if other.status == "landed"]
     manifest.supersede(
         connection,
         [other.file_id for other in others if other.status == "quarantined"],
         f"replaced by {arrived.file_id}",
     )
+    for masked in parsed.masked:
+        say(
+            f"masked in {arrived.file.file_name}: {masked.kind} in {masked.row_count} texts of "
+            f"{masked.field}, the first in line {masked.first_line_number}"
+        )
     copy_frames(connection, parsed.frames, file_id=arrived.file_id, accounting_date=booked_on)
     connection.execute("delete from control.quarantined_rows where file_id = %s", [arrived.file_id])
     manifest.write_entry(
@@ -172,29 +326,86 @@ def store(
         parsed,
         status="landed",
         booked_on=booked_on,
-        supersedes=next((file_id for file_id in replaced if file_id != arrived.file_id), None),
+        supersedes=next(
+            (file_id for file_id in (*landed, *replaced) if file_id != arrived.file_id), None
+        ),
+        digest=manifest.rows_digest(parsed),
     )
-    return _outcome(arrived.file, arrived.file_id, "landed", parsed.row_count)
+    if reopened:
+        reason = f"came after the close; to be closed again: {', '.join(map(str, reopened))}"
+        manifest.write_decision(
+            connection,
+            arrived.file_id,
+            "late",
+            status_before=None,
+            status_after="landed",
+            decided_by=BY_ITSELF,
+            reason=reason,
+            reopened=reopened,
+        )
+    return _outcome(arrived.file, arrived.file_id, "landed", parsed.row_count, reason)
+
+
+def _reopen_for_late(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    arrived: manifest.ArrivedFile,
+    owner: str | None,
+) -> list[date]:
+    """Open a closed date that gets another file. A bank's late file goes to the next open date."""
+    if arrived.file.channel == "bank":
+        return []
+    row = connection.execute(
+        "select state from control.accounting_days where accounting_date = %s",
+        [arrived.file.accounting_date],
+    ).fetchone()
+    if row is None or row[0] != "closed":
+        return []
+    return days.reopen(settings, connection, arrived.file.accounting_date, owner)
+
+
+def _keep(settings: Settings, arrived: manifest.ArrivedFile) -> None:
+    """Keep the bytes of a file that does not land; one that is too large stays where it is."""
+    if arrived.content is not None:
+        archive.keep(settings, arrived.sha256, arrived.content)
+
+
+def _refuse_paid(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+) -> FileOutcome:
+    reason = (
+        f"{arrived.file.accounting_date} is paid and sealed; it takes no more files. Its bytes are "
+        "kept: book the difference by records of a later date"
+    )
+    _keep(settings, arrived)
+    manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
+    return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
 
 
 def _conflict(
     connection: psycopg.Connection[Any],
     settings: Settings,
     arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+    *,
     landed: manifest.KnownFile,
+    against: str,
 ) -> FileOutcome:
     reason = (
-        f"other bytes than {landed.file_name} ({landed.file_id}), which has landed for this date"
+        f"other bytes than {landed.file_name} ({landed.file_id}), which has landed for this date, "
+        f"{against}"
     )
-    archive.keep(settings, arrived.sha256, arrived.content)
-    manifest.write_entry(connection, arrived, None, status="conflict", reason=reason)
-    return _outcome(arrived.file, arrived.file_id, "conflict", 0, reason)
+    _keep(settings, arrived)
+    manifest.write_entry(connection, arrived, parsed, status="conflict", reason=reason)
+    manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
+    return _outcome(arrived.file, arrived.file_id, "conflict", parsed.row_count, reason)
 
 
-def _is_sealed(connection: psycopg.Connection[Any], file: RecognisedFile) -> bool:
-    """Say whether the file's date is paid. A bank's file goes to the next open date instead."""
-    if file.channel == "bank":
-        return False
+def is_sealed(connection: psycopg.Connection[Any], accounting_date: date) -> bool:
+    """Say whether a date is paid."""
     row = connection.execute(
         """
         select 1
@@ -202,7 +413,7 @@ def _is_sealed(connection: psycopg.Connection[Any], file: RecognisedFile) -> boo
         where accounting_date = %s
             and state = 'sealed'
         """,
-        [file.accounting_date],
+        [accounting_date],
     ).fetchone()
     return row is not None
 
@@ -232,6 +443,7 @@ _STATUS_OF_KNOWN: dict[str, FileStatus] = {
     "conflict": "conflict",
     "refused": "refused",
     "superseded": "superseded",
+    "unrecognised": "unrecognised",
 }
 
 
@@ -245,9 +457,18 @@ def _known_outcome(arrived: manifest.ArrivedFile, known: manifest.KnownFile) -> 
     )
 
 
-def _unrecognised(file: FoundFile) -> FileOutcome:
+def _unrecognised(
+    connection: psycopg.Connection[Any], settings: Settings, file: FoundFile
+) -> FileOutcome:
     reason = "no channel or platform delivers a file of this name"
-    return FileOutcome("", file.name, None, None, None, "unrecognised", 0, reason)
+    read = file.read(settings.max_file_bytes)
+    if read.content is not None:
+        archive.keep(settings, read.sha256, read.content)
+    # A name can hold anything, a card number too.
+    name, url = masked_excerpt(file.name), masked_excerpt(file.url)
+    known = manifest.write_unrecognised(connection, name, url, read, reason)
+    status = _STATUS_OF_KNOWN[known.status]
+    return FileOutcome(known.file_id, name, None, None, None, status, 0, known.reason)
 
 
 def _say_day(day: date, files: Sequence[FileOutcome]) -> None:
@@ -255,5 +476,8 @@ def _say_day(day: date, files: Sequence[FileOutcome]) -> None:
     landed = [file for file in files if file.status == "landed"]
     if landed:
         say(f"landed {day}: {len(landed)} files, {sum(file.row_count for file in landed)} rows")
+    for file in landed:
+        if file.reason:
+            say(f"landed: {file}")
     for file in LandingReport(tuple(files)).problems:
         say(f"not landed: {file}")

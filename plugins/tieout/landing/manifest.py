@@ -5,27 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from typing import Any
 
+import polars as pl
 import psycopg
+from psycopg.rows import class_row
 
 from tieout.channels.model import BadRow, ParsedFile
 from tieout.channels.registry import RecognisedFile, recognise
+from tieout.landing.stores import FileBytes, FoundFile
 
 __all__ = [
     "ArrivedFile",
     "KnownFile",
     "arrived_file",
     "booking_date",
+    "clock",
+    "date_of_same_bytes",
     "files_of_slot",
+    "found_again",
     "known_file",
     "quarantine_rows",
     "reason_of",
+    "rows_digest",
     "sealed_files",
     "supersede",
+    "write_decision",
     "write_entry",
+    "write_unrecognised",
 ]
 
 TOTALS_SHOWN = 3
@@ -33,79 +42,155 @@ TOTALS_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class ArrivedFile:
-    """A recognised file with its bytes."""
+    """A recognised file with its bytes; `content` is None where it is too large to be parsed."""
 
     file: RecognisedFile
     url: str
-    content: bytes
+    content: bytes | None
     sha256: str
+    size_bytes: int
     file_id: str
+    store_version: str | None = None
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A row of the manifest."""
+    """A row of the manifest. `booked_on` is NULL for a file that never landed."""
 
     file_id: str
     file_name: str
+    file_url: str
+    sha256: str
     status: str
     row_count: int | None
+    booked_on: date | None
+    rows_digest: str | None
+    landed_at: datetime
     reason: str | None
 
 
-def arrived_file(file: RecognisedFile, url: str, content: bytes) -> ArrivedFile:
+_KNOWN = """
+    select
+        files.file_id, files.file_name, files.file_url, files.sha256, files.status,
+        files.row_count, files.booked_on, files.rows_digest, files.landed_at, files.reason
+    from control.channel_files as files
+"""
+
+
+def arrived_file(
+    file: RecognisedFile, url: str, read: FileBytes, found: FoundFile | None = None
+) -> ArrivedFile:
     """Return the file with its ids: `sha256` of the bytes, `file_id` of place and bytes.
 
-    Equal bytes of two dates (empty files, snapshots without a change) are two files.
+    Equal bytes of two dates (empty files, snapshots without a change) are two files. `found` is
+    what the store says of it, where it comes from a store.
     """
-    sha256 = hashlib.sha256(content).hexdigest()
-    file_id = hashlib.sha256(f"{file.slot}\n{sha256}".encode()).hexdigest()[:16]
-    return ArrivedFile(file, url, content, sha256, file_id)
+    return ArrivedFile(
+        file,
+        url,
+        read.content,
+        read.sha256,
+        read.size_bytes,
+        _file_id(file.slot, read.sha256),
+        found.version if found else None,
+        found.changed_at if found else None,
+    )
+
+
+def _file_id(place: str, sha256: str) -> str:
+    return hashlib.sha256(f"{place}\n{sha256}".encode()).hexdigest()[:16]
+
+
+def clock(connection: psycopg.Connection[Any]) -> datetime:
+    """Return the database's time, which `landed_at` is of."""
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
 
 
 def known_file(connection: psycopg.Connection[Any], file_id: str) -> KnownFile | None:
     """Return the manifest's row of a file, or None."""
-    row = connection.execute(
-        """
-        select file_id, file_name, status, row_count, reason
-        from control.channel_files
-        where file_id = %s
-        """,
-        [file_id],
-    ).fetchone()
-    return None if row is None else KnownFile(*row)
+    with connection.cursor(row_factory=class_row(KnownFile)) as cursor:
+        return cursor.execute(f"{_KNOWN} where files.file_id = %s", [file_id]).fetchone()
 
 
-def sealed_files(connection: psycopg.Connection[Any]) -> dict[tuple[str, int], KnownFile]:
-    """Return the landed files of sealed dates by URL and size: nothing about them can change."""
+def sealed_files(
+    connection: psycopg.Connection[Any],
+) -> dict[tuple[str, int | None, str | None], KnownFile]:
+    """Return the landed files of sealed dates by URL, size and version: they need no second look.
+
+    A file whose store says nothing that would change with its bytes is read again each time: a
+    correction of a paid date may have as many bytes as what it corrects.
+    """
     rows = connection.execute(
         """
-        select file_url, size_bytes, file_id, file_name, files.status, row_count, reason
+        select
+            file_url, size_bytes, store_version,
+            file_id, file_name, file_url, sha256, files.status, row_count, booked_on, rows_digest,
+            landed_at, reason
         from control.channel_files as files
         inner join control.accounting_days as days
             on files.accounting_date = days.accounting_date
         where days.state = 'sealed'
             and files.status = 'landed'
+            and files.store_version is not null
         """
     ).fetchall()
-    return {(url, size): KnownFile(*known) for url, size, *known in rows}
+    return {tuple(row[:3]): KnownFile(*row[3:]) for row in rows}
+
+
+def found_again(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> None:
+    """Note what the store says now of bytes that were seen before."""
+    connection.execute(
+        """
+        update control.channel_files
+        set store_version = %(version)s
+        where file_id = %(file_id)s
+            and file_url = %(url)s
+            and store_version is distinct from %(version)s
+        """,
+        {"version": arrived.store_version, "file_id": arrived.file_id, "url": arrived.url},
+    )
 
 
 def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> list[KnownFile]:
     """Return every file of the same place, the latest first."""
-    rows = connection.execute(
-        """
-        select file_id, file_name, status, row_count, reason
-        from control.channel_files
-        where channel = %s
-            and file_kind = %s
-            and accounting_date = %s
-        order by landed_at desc, file_id asc
-        """,
-        [file.channel, file.file_kind, file.accounting_date],
-    ).fetchall()
-    known = [KnownFile(*row) for row in rows]
+    with connection.cursor(row_factory=class_row(KnownFile)) as cursor:
+        known = cursor.execute(
+            f"""
+            {_KNOWN}
+            where channel = %s
+                and file_kind = %s
+                and accounting_date = %s
+            order by landed_at desc, file_id asc
+            """,
+            [file.channel, file.file_kind, file.accounting_date],
+        ).fetchall()
     return [other for other in known if _slot_of(other.file_name) == file.slot]
+
+
+def date_of_same_bytes(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> date | None:
+    """Return another date for which the same bytes of this kind have landed, or None."""
+    row = connection.execute(
+        """
+        select min(accounting_date)
+        from control.channel_files
+        where sha256 = %s
+            and channel = %s
+            and file_kind = %s
+            and accounting_date <> %s
+            and status = 'landed'
+        """,
+        [
+            arrived.sha256,
+            arrived.file.channel,
+            arrived.file.file_kind,
+            arrived.file.accounting_date,
+        ],
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _slot_of(file_name: str) -> str | None:
@@ -137,6 +222,23 @@ def booking_date(connection: psycopg.Connection[Any], file: RecognisedFile) -> d
     return booked_on
 
 
+def rows_digest(parsed: ParsedFile) -> str | None:
+    """Return a digest of the rows whatever their order, or None where rows cannot be compared.
+
+    Lines do not count; a table with ciphertext, which is another one each time, cannot be compared.
+    """
+    names = [name for frame in parsed.frames.values() for name in frame.columns]
+    if not parsed.frames or any(name.endswith("_ciphertext") for name in names):
+        return None
+    digest = hashlib.sha256()
+    for table in sorted(parsed.frames):
+        frame = parsed.frames[table].drop("line_number", strict=False)
+        hashes = frame.hash_rows() if frame.width and len(frame) else pl.Series(dtype=pl.UInt64)
+        digest.update(f"{table} {frame.columns} ".encode())
+        digest.update(hashes.sort().to_numpy().tobytes())
+    return digest.hexdigest()
+
+
 def reason_of(parsed: ParsedFile) -> str | None:
     """Return in one line why a file is not accepted, or None where nothing speaks against it."""
     if parsed.is_good:
@@ -164,6 +266,7 @@ def write_entry(
     reason: str | None = None,
     booked_on: date | None = None,
     supersedes: str | None = None,
+    digest: str | None = None,
 ) -> None:
     """Write or rewrite the file's row. `parsed` is None where the content was not looked at."""
     totals = [
@@ -175,13 +278,15 @@ def write_entry(
         insert into control.channel_files (
             file_id, file_name, file_url, sha256, size_bytes, channel, file_kind, accounting_date,
             booked_on, row_count, declared_row_count, declared_total_minor, counted_total_minor,
-            control_totals, totals_status, status, supersedes, reason
+            control_totals, totals_status, status, supersedes, reason, store_version, rows_digest,
+            masked_values
         )
         values (
             %(file_id)s, %(file_name)s, %(file_url)s, %(sha256)s, %(size_bytes)s, %(channel)s,
             %(file_kind)s, %(accounting_date)s, %(booked_on)s, %(row_count)s,
             %(declared_row_count)s, %(declared_total_minor)s, %(counted_total_minor)s,
-            %(control_totals)s, %(totals_status)s, %(status)s, %(supersedes)s, %(reason)s
+            %(control_totals)s, %(totals_status)s, %(status)s, %(supersedes)s, %(reason)s,
+            %(store_version)s, %(rows_digest)s, %(masked_values)s
         )
         on conflict (file_id) do update set
             file_name = excluded.file_name,
@@ -196,6 +301,9 @@ def write_entry(
             status = excluded.status,
             supersedes = excluded.supersedes,
             reason = excluded.reason,
+            store_version = excluded.store_version,
+            rows_digest = excluded.rows_digest,
+            masked_values = excluded.masked_values,
             landed_at = now()
         """,
         {
@@ -203,21 +311,101 @@ def write_entry(
             "file_name": arrived.file.file_name,
             "file_url": arrived.url,
             "sha256": arrived.sha256,
-            "size_bytes": len(arrived.content),
+            "size_bytes": arrived.size_bytes,
             "channel": arrived.file.channel,
             "file_kind": arrived.file.file_kind,
             "accounting_date": arrived.file.accounting_date,
             "booked_on": booked_on,
             "row_count": parsed.row_count if parsed else None,
-            "declared_row_count": parsed.declared_row_count if parsed else None,
-            "declared_total_minor": parsed.declared_total_minor if parsed else None,
-            "counted_total_minor": parsed.counted_total_minor if parsed else None,
+            "declared_row_count": _integer(parsed.declared_row_count) if parsed else None,
+            "declared_total_minor": _bigint(parsed.declared_total_minor) if parsed else None,
+            "counted_total_minor": _bigint(parsed.counted_total_minor) if parsed else None,
             "control_totals": json.dumps(totals, ensure_ascii=False),
             "totals_status": parsed.totals_status if parsed else None,
             "status": status,
             "supersedes": supersedes,
             "reason": reason,
+            "store_version": arrived.store_version,
+            "rows_digest": digest,
+            "masked_values": json.dumps([asdict(found) for found in parsed.masked])
+            if parsed
+            else "[]",
         },
+    )
+    connection.execute(
+        """
+        update control.channel_files
+        set status = 'superseded', reason = %s
+        where sha256 = %s
+            and status = 'unrecognised'
+        """,
+        [f"known since as {arrived.file_id}", arrived.sha256],
+    )
+
+
+def _integer(value: int | None) -> int | None:
+    return value if value is not None and abs(value) < 2**31 else None
+
+
+def _bigint(value: int | None) -> int | None:
+    """Return what a column of 64 bits holds; a total beyond stays in `control_totals` as it is."""
+    return value if value is not None and abs(value) < 2**63 else None
+
+
+def write_unrecognised(
+    connection: psycopg.Connection[Any], name: str, url: str, read: FileBytes, reason: str
+) -> KnownFile:
+    """Put a file whose name nobody knows on record, once; return its row.
+
+    `name` and `url` are masked: a name can hold anything.
+    """
+    file_id = _file_id(f"unrecognised/{name}", read.sha256)
+    connection.execute(
+        """
+        insert into control.channel_files
+            (file_id, file_name, file_url, sha256, size_bytes, status, reason)
+        values (%s, %s, %s, %s, %s, 'unrecognised', %s)
+        on conflict (file_id) do nothing
+        """,
+        [file_id, name, url, read.sha256, read.size_bytes, reason],
+    )
+    known = known_file(connection, file_id)
+    assert known is not None
+    return known
+
+
+def write_decision(
+    connection: psycopg.Connection[Any],
+    file_id: str,
+    action: str,
+    *,
+    status_before: str | None,
+    status_after: str,
+    decided_by: str,
+    reason: str,
+    replaced: str | None = None,
+    excluded_row_count: int = 0,
+    reopened: Sequence[date] = (),
+) -> None:
+    """Append what was decided about a file, by whom and which dates it opened."""
+    connection.execute(
+        """
+        insert into control.file_decisions
+            (file_id, action, status_before, status_after, replaced_file_id, excluded_row_count,
+                reopened_dates, decided_by, reason)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        [
+            file_id,
+            action,
+            status_before,
+            status_after,
+            replaced,
+            excluded_row_count,
+            list(reopened),
+            decided_by,
+            reason,
+        ],
     )
 
 

@@ -20,8 +20,9 @@ FileStatus = Literal[
     "refused",
     "superseded",
     "unrecognised",
+    "waiting",  # it would open a date that a run works on: for the next landing
 ]
-PROBLEMS = ("quarantined", "conflict", "refused")
+PROBLEMS = ("quarantined", "conflict", "refused", "waiting")
 
 
 class LandingError(TieoutError):
@@ -30,7 +31,7 @@ class LandingError(TieoutError):
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What became of one file. `file_id` is empty for a name we do not know."""
+    """What became of one file. One of an unknown name has no channel, kind or date."""
 
     file_id: str
     file_name: str

@@ -28,7 +28,7 @@ from tieout.settings import Settings
 LOOKBACK_DAYS: Final = 35
 """How far back a run without a payment date looks; returns of payouts come within days."""
 
-_REPORT_NAME: Final = re.compile(r"pain002_.+\.xml")
+_REPORT_NAME: Final = re.compile(r"pain002_.+\.(?:xml|zip)")
 _DATE_FOLDER: Final = re.compile(r"[0-9]{8}")
 
 

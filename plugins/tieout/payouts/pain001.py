@@ -1,4 +1,4 @@
-"""The payment file pain.001.001.09 (customer credit transfer initiation): write it, read it back.
+"""The payment file pain.001, 001.09 or 001.03 (customer credit transfer initiation): write, read.
 
 Elements and their order are those of the public schema of ISO 20022 (``docs/formats``). The same
 batch gives the same bytes: nothing in a file depends on the clock or on the order of a query.
@@ -15,8 +15,10 @@ from lxml import etree
 from tieout.errors import TieoutError
 from tieout.payouts.amounts import decimal_text, minor_units
 
-NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
-MESSAGE_NAME: Final = "pain.001.001.09"
+MESSAGE_NAMES: Final = ("pain.001.001.09", "pain.001.001.03")
+"""The versions written, the usual one first. They differ in the namespace and ReqdExctnDt only, of
+what we write: neither has a BIC of ours, since Chinese banks are named by their CNAPS code."""
+_NAMESPACE_PREFIX: Final = "urn:iso:std:iso:20022:tech:xsd:"
 PAYMENTS_PER_FILE_MAX: Final = 3_000
 """Chinese banks' batch interfaces commonly take 3,000 to 5,000 payments in one file."""
 
@@ -28,12 +30,16 @@ _TEXT_LENGTH_MAX: Final = {"Nm": 140, "MsgId": 35, "PmtInfId": 35, "EndToEndId":
 
 @dataclass(frozen=True)
 class Debtor:
-    """The account payouts are paid from: the client-reserve account (备付金账户)."""
+    """The account payouts are paid from: the client-reserve account (备付金账户).
+
+    `message_name` is the version of pain.001 that its bank takes.
+    """
 
     name: str
     bank_account_id: str
     bank_code: str
     bank_name: str
+    message_name: str = MESSAGE_NAMES[0]
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class ReadPayment:
 class ReadBatch:
     """A payment file as read back: the stated count and sum, checked against its payments."""
 
+    message_name: str
     message_id: str
     payment_information_id: str
     requested_on: date
@@ -108,7 +115,8 @@ def write(batch: Batch) -> bytes:
         sum(payment.amount_minor for payment in batch.payments), batch.currency_code
     )
     count = str(len(batch.payments))
-    document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
+    namespace = _NAMESPACE_PREFIX + batch.debtor.message_name
+    document = etree.Element(f"{{{namespace}}}Document", nsmap={None: namespace})
     initiation = _add(document, "CstmrCdtTrfInitn")
 
     header = _add(initiation, "GrpHdr")
@@ -126,7 +134,10 @@ def write(batch: Batch) -> bytes:
     _add(information, "BtchBookg", "true")
     _add(information, "NbOfTxs", count)
     _add(information, "CtrlSum", control_sum)
-    _add(_add(information, "ReqdExctnDt"), "Dt", batch.payment_date.isoformat())
+    if batch.debtor.message_name == "pain.001.001.03":
+        _add(information, "ReqdExctnDt", batch.payment_date.isoformat())
+    else:
+        _add(_add(information, "ReqdExctnDt"), "Dt", batch.payment_date.isoformat())
     _add(_add(information, "Dbtr"), "Nm", batch.debtor.name)
     account = _add(information, "DbtrAcct")
     _add(_add(_add(account, "Id"), "Othr"), "Id", batch.debtor.bank_account_id)
@@ -147,16 +158,18 @@ def read(content: bytes, source: str) -> ReadBatch:
             agree.
     """
     root = parse_xml(content, source)
-    if root.tag != f"{{{NAMESPACE}}}Document":
-        raise _unreadable(source, f"the root element is {root.tag}, not a {MESSAGE_NAME} Document")
-    blocks = root.findall(f"{{{NAMESPACE}}}CstmrCdtTrfInitn/{{{NAMESPACE}}}PmtInf")
+    name = etree.QName(root)
+    message_name = str(name.namespace or "").removeprefix(_NAMESPACE_PREFIX)
+    if name.localname != "Document" or message_name not in MESSAGE_NAMES:
+        known = " or ".join(MESSAGE_NAMES)
+        raise _unreadable(source, f"the root element is {root.tag}, not a {known} Document")
+    blocks = root.findall("{*}CstmrCdtTrfInitn/{*}PmtInf")
     if len(blocks) != 1:
         raise _unreadable(source, f"it has {len(blocks)} PmtInf elements instead of one")
     information = blocks[0]
     header = _find(root, "CstmrCdtTrfInitn/GrpHdr", source)
     payments = tuple(
-        _read_payment(element, source)
-        for element in information.findall(f"{{{NAMESPACE}}}CdtTrfTxInf")
+        _read_payment(element, source) for element in information.findall("{*}CdtTrfTxInf")
     )
     currencies = {payment.currency_code for payment in payments}
     if len(currencies) != 1:
@@ -173,10 +186,12 @@ def read(content: bytes, source: str) -> ReadBatch:
                 f" and carries {len(payments)} of {decimal_text(total_minor, currency_code)}"
                 f" {currency_code}",
             )
+    execution = "ReqdExctnDt" if message_name == "pain.001.001.03" else "ReqdExctnDt/Dt"
     return ReadBatch(
+        message_name=message_name,
         message_id=_text(header, "MsgId", source),
         payment_information_id=_text(information, "PmtInfId", source),
-        requested_on=date.fromisoformat(_text(information, "ReqdExctnDt/Dt", source)),
+        requested_on=_date(information, execution, source),
         debtor_account_id=_text(information, "DbtrAcct/Id/Othr/Id", source),
         currency_code=currency_code,
         payment_count=len(payments),
@@ -195,6 +210,12 @@ def parse_xml(content: bytes, source: str) -> etree._Element:
 
 
 def _check(batch: Batch) -> None:
+    if batch.debtor.message_name not in MESSAGE_NAMES:
+        raise _unwritable(
+            batch,
+            f"{batch.debtor.message_name} is none of {', '.join(MESSAGE_NAMES)} "
+            "(reference.bank_accounts, payment_message)",
+        )
     if not 0 < len(batch.payments) <= PAYMENTS_PER_FILE_MAX:
         raise _unwritable(batch, f"it has {len(batch.payments)} payments")
     ids = {payment.end_to_end_id for payment in batch.payments}
@@ -236,7 +257,7 @@ def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str
 
 
 def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
-    element = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
+    element = etree.SubElement(parent, f"{{{etree.QName(parent).namespace}}}{name}")
     if text is not None:
         length_max = _TEXT_LENGTH_MAX.get(name)
         if not text or (length_max is not None and len(text) > length_max):
@@ -244,7 +265,7 @@ def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._E
             raise TieoutError(
                 what=f"element {name} of a payment file would have {len(text)} characters",
                 where="tieout.payouts.pain001",
-                why=f"{MESSAGE_NAME} allows 1 to {length_max or 'unbounded'}",
+                why=f"pain.001 allows 1 to {length_max or 'unbounded'}",
                 next_step="correct the payee's data and run the payment date again",
             )
         element.text = text
@@ -264,7 +285,7 @@ def _read_payment(element: etree._Element, source: str) -> ReadPayment:
 
 
 def _find(parent: etree._Element, path: str, source: str) -> etree._Element:
-    found = parent.find("/".join(f"{{{NAMESPACE}}}{name}" for name in path.split("/")))
+    found = parent.find("/".join(f"{{*}}{name}" for name in path.split("/")))
     if found is None:
         raise _unreadable(source, f"element {path} is missing")
     return found
@@ -275,6 +296,14 @@ def _text(parent: etree._Element, path: str, source: str) -> str:
     if not text:
         raise _unreadable(source, f"element {path} is empty")
     return str(text)
+
+
+def _date(parent: etree._Element, path: str, source: str) -> date:
+    text = _text(parent, path, source)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise _unreadable(source, f"element {path} is no date") from None
 
 
 def _unreadable(source: str, why: str) -> TieoutError:

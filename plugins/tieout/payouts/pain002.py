@@ -1,5 +1,7 @@
 """The status report pain.002 (payment status report), any version: read it into what it claims.
 
+The forms of .03 and .10 are known from their schemas; elements that matter here are the same.
+
 The namespace's version is not fixed: banks answer a .09 order with .03 or .10 reports. A status
 code this page does not list is an error: an unknown code never becomes a default.
 """
@@ -13,9 +15,11 @@ from typing import Final
 
 from lxml import etree
 
+from tieout.channels.bank_texts import remittance_shown
+from tieout.channels.iso20022 import safe_xml
+from tieout.channels.model import UnreadableFileError
 from tieout.errors import TieoutError
 from tieout.payouts.amounts import minor_units
-from tieout.payouts.pain001 import parse_xml
 from tieout.payouts.states import State
 
 # National variants add to the name: http://…/pain.002.001.03.ch.02.xsd (Switzerland).
@@ -77,12 +81,12 @@ class StatusReport:
 
 
 def read(content: bytes, source: str) -> StatusReport:
-    """Read a status report; ``source`` names the file in errors.
+    """Read a status report, bare or alone in a ZIP; ``source`` names the file in errors.
 
     Raises:
         TieoutError: not this format, a missing element, or a status code that is not known.
     """
-    root = parse_xml(content, source)
+    root = _root(content, source)
     namespace = etree.QName(root).namespace or ""
     if not _NAMESPACE.fullmatch(namespace):
         raise _unreadable(source, f"its namespace is {namespace or 'missing'}, not a pain.002")
@@ -95,11 +99,15 @@ def read(content: bytes, source: str) -> StatusReport:
         group_state = _state(GROUP_STATES, group_code, "group", source)
     group_reason_code, _ = reader.reason(group)
     transactions: list[TransactionStatus] = []
+    information_codes: set[str] = set()
     for information in reader.all(report, "OrgnlPmtInfAndSts"):
         lines = reader.all(information, "TxInfAndSts")
         information_code = reader.text(information, "PmtInfSts")
         if information_code is not None:
             state = _state(GROUP_STATES, information_code, "payment information", source)
+            information_codes.add(information_code)
+            if len(information_codes) > 1:
+                raise _unreadable(source, "payment informations differ in status; we send one")
             reason_code, _ = reader.reason(information)
             if state is not None:
                 # Our files have one payment information, so its status is that of the group, and
@@ -111,7 +119,7 @@ def read(content: bytes, source: str) -> StatusReport:
     return StatusReport(
         message_id=reader.required_text(report, "GrpHdr/MsgId"),
         original_message_id=reader.required_text(group, "OrgnlMsgId"),
-        original_payment_count=int(stated_count) if stated_count is not None else None,
+        original_payment_count=_count(stated_count, source),
         group_status_code=group_code,
         group_state=group_state,
         group_reason_code=group_reason_code,
@@ -152,7 +160,8 @@ class _Reader:
         texts = [
             str(element.text) for element in self.all(parent, "StsRsnInf/AddtlInf") if element.text
         ]
-        return code, " ".join(texts) or None
+        # A bank may repeat the payee's account, or any other number, in its words.
+        return code, remittance_shown(" ".join(texts) or None, is_payee=True)
 
 
 def _transaction(reader: _Reader, line: etree._Element, source: str) -> TransactionStatus:
@@ -160,8 +169,12 @@ def _transaction(reader: _Reader, line: etree._Element, source: str) -> Transact
     reason_code, detail = reader.reason(line)
     amounts = reader.all(line, "OrgnlTxRef/Amt/InstdAmt")
     currency_code = str(amounts[0].get("Ccy")) if amounts else None
+    # We write the same id as InstrId and EndToEndId; the bank has to repeat one of them.
+    identifier = reader.text(line, "OrgnlEndToEndId") or reader.text(line, "OrgnlInstrId")
+    if identifier is None:
+        raise _unreadable(source, "a payment has neither OrgnlEndToEndId nor OrgnlInstrId")
     return TransactionStatus(
-        end_to_end_id=reader.required_text(line, "OrgnlEndToEndId"),
+        end_to_end_id=identifier,
         status_code=status_code,
         state=_state(TRANSACTION_STATES, status_code, "transaction", source),
         reason_code=reason_code,
@@ -171,6 +184,21 @@ def _transaction(reader: _Reader, line: etree._Element, source: str) -> Transact
         ),
         currency_code=currency_code,
     )
+
+
+def _root(content: bytes, source: str) -> etree._Element:
+    try:
+        return safe_xml(content)
+    except UnreadableFileError as error:
+        raise _unreadable(source, f"{error.why} ({error.reason_code})") from None
+
+
+def _count(text: str | None, source: str) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise _unreadable(source, "OrgnlNbOfTxs is no number")
+    return int(text)
 
 
 def _state(table: Mapping[str, State | None], code: str, level: str, source: str) -> State | None:

@@ -209,7 +209,8 @@ _DEBTOR = """
         account_name,
         bank_account_id,
         bank_code,
-        bank_name
+        bank_name,
+        payment_message
     from reference.bank_accounts
     where
         account_kind = 'client_reserve'

@@ -135,7 +135,7 @@ def status_report(
     _add(header, "CreDtTm", f"{answered_on.isoformat()}T{ANSWERED_TIME_OF_DAY}")
     group = _add(report, "OrgnlGrpInfAndSts")
     _add(group, "OrgnlMsgId", batch.message_id)
-    _add(group, "OrgnlMsgNmId", pain001.MESSAGE_NAME)
+    _add(group, "OrgnlMsgNmId", batch.message_name)
     _add(group, "OrgnlNbOfTxs", str(batch.payment_count))
     _add(group, "OrgnlCtrlSum", decimal_text(batch.control_sum_minor, batch.currency_code))
     reported = [payment for payment in batch.payments if payment.end_to_end_id not in silent]

@@ -1,0 +1,132 @@
+"""ISO 20022 camt.054: a bank's notifications of credits and debits (formats.md §6.1).
+
+A notification tells of single bookings between two statements: a payout that left, one that came
+back. It has no balances and proves none, so nothing of it is an arrival: the statement of the day
+(camt.053, MT940) shows the same money again, and only that one is counted.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from tieout.channels.amounts import CURRENCY_EXPONENTS
+from tieout.channels.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
+from tieout.channels.camt_summary import declared_figures, figures_of
+from tieout.channels.iso20022 import Element, child, children, day_of, message_of, text_of
+from tieout.channels.model import BadRow, ControlTotal, FileContext, ParsedFile, file_problem
+
+__all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "parse"]
+
+ENTRIES_TABLE = "bank_notification_entries"
+DETAILS_TABLE = "bank_notification_details"
+VERSIONS = ("02", "03", "04", "05", "06", "07", "08")
+
+ENTRIES_SCHEMA = {
+    "line_number": pl.Int32,
+    "notification_id": pl.String,
+    "bank_account_id": pl.String,
+    "notification_date": pl.Date,
+    "entry_state": pl.String,
+    **ENTRY_SCHEMA,
+}
+
+
+def parse(content: bytes, context: FileContext) -> ParsedFile:
+    """Return the notified entries and their details; amounts signed, + = credit.
+
+    `line_number` is the ordinal of the entry in the file. Entries of every state are kept, with
+    their state. The content may be a ZIP that holds the XML alone.
+
+    Raises:
+        UnreadableFileError: no XML, an unsafe one, or not a camt.054 of a known version.
+    """
+    message = message_of(
+        content, name="camt.054.001", element_name="BkToCstmrDbtCdtNtfctn", versions=VERSIONS
+    )
+    reader = _Reader(context)
+    for element in children(message, "Ntfctn"):
+        reader.read_notification(element, day_of(message, "GrpHdr/CreDtTm"))
+    if not reader.dates and not reader.bad_rows:
+        reader.bad_rows.append(file_problem("missing_element", "there is no Ntfctn"))
+    entries = pl.DataFrame(reader.entries.lines, schema=ENTRIES_SCHEMA, orient="row")
+    return ParsedFile(
+        frames={
+            ENTRIES_TABLE: entries,
+            DETAILS_TABLE: pl.DataFrame(reader.entries.details, schema=DETAIL_SCHEMA, orient="row"),
+        },
+        row_count=len(entries),
+        accounting_date=reader.dates.pop() if len(reader.dates) == 1 else None,
+        totals=tuple(reader.totals),
+        bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
+    )
+
+
+class _Reader:
+    """Collects one file's entries, totals and findings."""
+
+    def __init__(self, context: FileContext) -> None:
+        self.context = context
+        self.entries = EntryReader(context.vault, allows_unknown_amounts=True)
+        self.dates: set[date] = set()
+        self.totals: list[ControlTotal] = []
+        self.bad_rows: list[BadRow] = []
+
+    def read_notification(self, element: Element, message_day: date | None) -> None:
+        """Read one Ntfctn: the entries of one account."""
+        common = self._common(element, day_of(element, "CreDtTm") or message_day)
+        rows: list[Row] = []
+        for entry in children(element, "Ntry"):
+            self.entries.entry_number += 1
+            state = self.entries.state_of(entry)
+            if state is None:
+                continue
+            row = self.entries.read(
+                entry, {**common, "entry_state": state}, needs_booking_date=False
+            )
+            rows += [row] if row is not None else []
+        account_currency = text_of(element, "Acct/Ccy")
+        currencies = {row["currency_code"] for row in rows}
+        if account_currency is not None and not currencies <= {account_currency}:
+            self._file_problem("wrong_currency", "an entry is not in the account's currency")
+        self._compare_summary(element, rows)
+
+    def _common(self, element: Element, day: date | None) -> Row:
+        """Return what all entries of a notification share; compare it with the file's name."""
+        common: Row = {
+            "notification_id": text_of(element, "Id"),
+            "bank_account_id": text_of(element, "Acct/Id/Othr/Id")
+            or text_of(element, "Acct/Id/IBAN"),
+            "notification_date": day,
+        }
+        for name, value in common.items():
+            if value is None:
+                self._file_problem("missing_element", f"the notification has no {name}", field=name)
+        expected = self.context.name_parts.get("bank_account_id")
+        if expected is not None and common["bank_account_id"] != expected:
+            reason = "bank_account_id inside is not the one in the file's name"
+            self._file_problem("wrong_name", reason, field="bank_account_id")
+        if day is not None:
+            self.dates.add(day)
+        return common
+
+    def _compare_summary(self, element: Element, rows: list[Row]) -> None:
+        """Compare TxsSummry with the entries: booked ones, or all of them."""
+        summary = child(element, "TxsSummry")
+        if summary is None:
+            return
+        exponents = {CURRENCY_EXPONENTS[row["currency_code"]] for row in rows} or {2}
+        if len(exponents) > 1:
+            self._file_problem("mixed_currencies", "its totals are of several currencies")
+            return
+        every = [row["amount_minor"] for row in rows]
+        booked = [row["amount_minor"] for row in rows if row["entry_state"] == "BOOK"]
+        declared = declared_figures(summary, exponents.pop())
+        counted = figures_of(declared, booked, every)
+        self.totals += [
+            ControlTotal(name, value, counted[name]) for name, value in declared.items()
+        ]
+
+    def _file_problem(self, reason_code: str, reason: str, *, field: str = "") -> None:
+        self.bad_rows.append(file_problem(reason_code, reason, field=field))

@@ -1,0 +1,418 @@
+"""UnionPay merchant files (全渠道): ZM transactions, ZME errors, the day's ZIP (formats.md §2).
+
+ZM and ZME have no totals inside. The ZIP holds a report (RD) whose totals ZM has to sum up to.
+Amounts are the merchant's: + it receives; the fee + it pays. One real ZIP is known, with sales
+only; no real ZME.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import PurePosixPath
+
+import numpy as np
+import polars as pl
+
+from tieout.channels.fixed_width import FixedWidthFile, IntArray, read_fixed_width
+from tieout.channels.model import (
+    BadRow,
+    ControlTotal,
+    FileContext,
+    ParsedFile,
+    UnreadableFileError,
+    file_problem,
+)
+from tieout.channels.packed_files import is_zip, zip_members
+from tieout.channels.unionpay_aerrn import ADJUSTMENT_CODES
+from tieout.channels.unionpay_common import (
+    blank_zeros,
+    card_columns,
+    check_transmission_times,
+    misdated_file,
+    original_settlement_dates,
+    require_keys,
+    required_date,
+    transmitted_at,
+)
+from tieout.channels.unionpay_layouts import ZM, ZME
+from tieout.channels.unionpay_merchant_report import MerchantReport, read_report
+
+__all__ = ["ERRORS_TABLE", "TABLE", "TRANSACTION_KINDS", "parse", "parse_errors"]
+
+TABLE, ERRORS_TABLE = "unionpay_zm", "unionpay_zme"
+
+# txnType: (our token, + where the merchant receives). Sale and refund are in real files, void (31)
+# and completion (03) are constants of UnionPay's SDK; any other is a bad row.
+TRANSACTION_KINDS: Mapping[str, tuple[str, int]] = {
+    "01": ("purchase", 1),
+    "03": ("preauth_completion", 1),
+    "04": ("refund", -1),
+    "31": ("void", -1),
+}
+# UnionPay's own demo ZIP has transactions of the day after its settlement date.
+DAYS_AFTER_MAX = 1
+
+_KEYS = (
+    "acquiring_institution_id",
+    "forwarding_institution_id",
+    "trace_number",
+    "transmission_time",
+    "merchant_id",
+)
+_TEXTS = (
+    "transaction_code",
+    *_KEYS,
+    "merchant_category_code",
+    "terminal_type",
+    "query_id",
+    "merchant_order_id",
+    "card_kind_code",
+    "original_trace_number",
+    "original_transmission_time",
+    "payment_mode",
+    "group_merchant_id",
+    "transaction_kind",
+    "transaction_subkind",
+    "business_type",
+    "account_type",
+    "bill_type",
+    "original_query_id",
+    "split_mode",
+    "sub_merchant_id",
+    "terminal_id",
+    "transaction_medium",
+    "instalment_count",
+    "original_merchant_order_id",
+)
+_ERROR_TEXTS = (
+    "adjustment_code",
+    *_KEYS,
+    "merchant_category_code",
+    "terminal_type",
+    "card_kind_code",
+    "original_trace_number",
+    "original_transmission_time",
+    "original_settlement_date",
+    "group_merchant_id",
+    "split_mode",
+    "instalment_count",
+)
+# References that are zeros where there is none.
+_ZEROS = (
+    "original_trace_number",
+    "original_transmission_time",
+    "original_query_id",
+    "sub_merchant_id",
+)
+
+# Names of members (and of files by themselves): date, two digits whose meaning is not known, whose.
+_MEMBER = re.compile(
+    r"INN(?P<date>\d{6})\d{2}(?P<kind>ZME?)_(?P<merchant_id>[0-9A-Za-z]+)(?:\.txt)?"
+    r"|RD2010(?P<report_date>\d{6})\d{2}_(?P<report_merchant_id>[0-9A-Za-z]+)(?:\.txt)?",
+    re.ASCII,
+)
+
+
+def parse(content: bytes, context: FileContext) -> ParsedFile:
+    """Return `unionpay_zm` (and of a ZIP `unionpay_zme`): one row a record, amounts in fen.
+
+    Args:
+        content: the day's ZIP, or a bare ZM.
+        context: `name_parts` has the `merchant_id`.
+
+    Raises:
+        UnreadableFileError: no date in the name; a ZIP that is unsafe, or not one ZM and one RD.
+    """
+    if is_zip(content) or context.file_name.endswith(".zip"):
+        return _parse_zip(content, context)
+    return _parse_transactions(content, context)
+
+
+def parse_errors(content: bytes, context: FileContext) -> ParsedFile:
+    """Return `unionpay_zme`: one row an error record, amounts in fen, signs as they stand.
+
+    Raises:
+        UnreadableFileError: the name states no settlement date.
+    """
+    settlement_date = required_date(context)
+    file = read_fixed_width(content, (ZME,))
+    texts = file.texts(_ERROR_TEXTS)
+    require_keys(file, texts, _KEYS)
+    _check_merchant(file, texts, context)
+    times = _transmitted_at(file, texts, settlement_date)
+    codes = texts["adjustment_code"]
+    known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
+    types = codes.replace_strict(known, default=None, return_dtype=pl.String)
+    file.findings.flag(
+        types.is_null(),
+        "adjustment_code",
+        "unknown_code",
+        lambda position: f"adjustment code {codes[position]} is not known",
+    )
+    original = texts.select(blank_zeros("original_settlement_date")).to_series()
+    original_dates = original_settlement_dates(original, settlement_date)
+    file.findings.flag(
+        original.is_not_null() & original_dates.is_null(),
+        "original_settlement_date",
+        "not_a_date",
+        "it has to be MMDD",
+    )
+    frame = texts.with_columns(
+        *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
+        pl.Series("line_number", file.line_numbers),
+        times,
+        types.alias("adjustment_type"),
+        original_dates.alias("original_settlement_date"),
+        pl.lit("CNY").alias("currency_code"),
+        pl.Series("amount_minor", file.numbers("amount", blank_is_zero=True)),
+        pl.Series("original_amount_minor", file.numbers("original_amount", blank_is_zero=True)),
+        pl.Series("merchant_fee_minor", -_received(file, "merchant_fee")),
+        pl.Series("settlement_amount_minor", _received(file, "settlement_amount")),
+        pl.Series("instalment_fee_minor", -_received(file, "instalment_fee")),
+    ).hstack(card_columns(file, context, is_required=False, may_be_masked=True))
+    return ParsedFile(
+        frames={ERRORS_TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["settlement_amount_minor"].sum()),
+        bad_rows=tuple(file.findings.bad_rows),
+    )
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+def _parse_transactions(content: bytes, context: FileContext) -> ParsedFile:
+    settlement_date = required_date(context)
+    file = read_fixed_width(content, (ZM,))
+    texts = file.texts(_TEXTS)
+    require_keys(file, texts, _KEYS)
+    _check_merchant(file, texts, context)
+    times = _transmitted_at(file, texts, settlement_date)
+    kinds = texts["transaction_kind"]
+    known = {code: token for code, (token, _) in TRANSACTION_KINDS.items()}
+    types = kinds.replace_strict(known, default=None, return_dtype=pl.String)
+    file.findings.flag(
+        types.is_null(),
+        "transaction_kind",
+        "unknown_code",
+        lambda position: f"transaction kind {kinds[position]} is not known",
+    )
+    query_ids = texts["query_id"]
+    file.findings.flag(
+        ~query_ids.is_first_distinct() & query_ids.is_not_null(),
+        "query_id",
+        "duplicate_key",
+        "another record of the file has it, too",
+    )
+    frame = texts.drop("transaction_kind").with_columns(
+        *(blank_zeros(name) for name in _ZEROS),
+        pl.Series("line_number", file.line_numbers),
+        times,
+        types.alias("transaction_type"),
+        pl.lit("CNY").alias("currency_code"),
+        *_money(file, kinds),
+    ).hstack(card_columns(file, context, is_required=False, may_be_masked=True))  # fmt: skip
+    misdated = misdated_file(times, settlement_date, days_after=DAYS_AFTER_MAX)
+    return ParsedFile(
+        frames={TABLE: frame},
+        row_count=len(file),
+        accounting_date=settlement_date,
+        counted_total_minor=int(frame["settlement_amount_minor"].sum()),
+        bad_rows=(*file.findings.bad_rows, *misdated),
+    )
+
+
+def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
+    """Return the amounts in fen, and flag what contradicts the kind of transaction."""
+    signs = kinds.replace_strict(
+        {code: sign for code, (_, sign) in TRANSACTION_KINDS.items()},
+        default=0,
+        return_dtype=pl.Int64,
+    ).to_numpy()
+    amounts = file.numbers("amount")
+    file.findings.flag(
+        (amounts == 0) & (signs != 0), "amount", "no_amount", "a transaction of no amount"
+    )
+    fees = -_received(file, "merchant_fee")
+    settled = _received(file, "settlement_amount")
+    others = {
+        name: _received(file, name)
+        for name in ("split_amount", "net_amount", "discount_amount", "invoice_amount")
+    }
+    instalment_fees = -_received(file, "instalment_fee")
+    file.findings.flag(
+        settled * signs < 0,
+        "settlement_amount",
+        "wrong_sign",
+        "the merchant receives (C) of a sale and pays (D) of a refund",
+    )
+    # What a discount, a split or instalments do to the settlement is not known.
+    is_plain = (
+        (others["discount_amount"] == 0) & (others["split_amount"] == 0) & (instalment_fees == 0)
+    )
+    file.findings.flag(
+        (signs != 0) & is_plain & (settled != amounts * signs - fees),
+        "settlement_amount",
+        "wrong_settlement",
+        "it is not the amount less the fee",
+    )
+    columns = {
+        "amount": amounts * signs,
+        "merchant_fee": fees,
+        "settlement_amount": settled,
+        **others,
+        "instalment_fee": instalment_fees,
+    }
+    return [pl.Series(f"{name}_minor", values) for name, values in columns.items()]
+
+
+def _received(file: FixedWidthFile, name: str) -> IntArray:
+    """Return an X+n field as what the merchant receives: C +, D −.
+
+    The sign may be blank only where the number is 0.
+    """
+    paid, is_unsigned = file.signed_numbers(name)
+    file.findings.flag(is_unsigned, name, "missing_sign", f"{name} has no sign, and is not zero")
+    received: IntArray = np.negative(paid)
+    return received
+
+
+def _transmitted_at(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+    """Return the times; those of the day after 31 December are of the next year."""
+    latest = settlement_date + timedelta(days=DAYS_AFTER_MAX)
+    times = transmitted_at(texts["transmission_time"], latest)
+    check_transmission_times(file, times, settlement_date, days_after=DAYS_AFTER_MAX)
+    return times
+
+
+def _check_merchant(file: FixedWidthFile, texts: pl.DataFrame, context: FileContext) -> None:
+    """Flag records of another merchant than the name's, which may be a group's."""
+    expected = context.name_parts.get("merchant_id")
+    if expected is None:
+        return
+    is_its = (texts["merchant_id"] == expected) | (texts["group_merchant_id"] == expected)
+    file.findings.flag(
+        ~is_its.fill_null(False),
+        "merchant_id",
+        "wrong_merchant",
+        "neither merchant nor group merchant is the one of the file's name",
+    )
+
+
+# --- the day's ZIP --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    kind: str
+    content: bytes
+
+
+def _parse_zip(content: bytes, context: FileContext) -> ParsedFile:
+    settlement_date = required_date(context)
+    members, problems = _members(content, context, settlement_date)
+    by_kind = {
+        kind: [member.content for member in members if member.kind == kind]
+        for kind in ("ZM", "ZME", "RD")
+    }
+    if [len(by_kind[kind]) for kind in ("ZM", "RD")] != [1, 1] or len(by_kind["ZME"]) > 1:
+        raise UnreadableFileError(
+            "missing_member",
+            f"{len(by_kind['ZM'])} members ZM and {len(by_kind['RD'])} RD, one of each expected; "
+            f"{len(by_kind['ZME'])} ZME, one or none expected",
+        )
+    transactions = _parse_transactions(by_kind["ZM"][0], context)
+    errors = parse_errors(by_kind["ZME"][0], context) if by_kind["ZME"] else None
+    report = read_report(by_kind["RD"][0])
+    problems += _report_problems(report, context, settlement_date)
+    return _proved(transactions, errors, report, problems)
+
+
+def _members(
+    content: bytes, context: FileContext, settlement_date: date
+) -> tuple[list[_Member], list[BadRow]]:
+    """Return the members we read, and findings where a name is of another date or merchant.
+
+    Other members (RNM2000…, whose form is not known) are left alone.
+    """
+    found, problems = [], []
+    for name, member in zip_members(content, wanted=lambda name: _match(name) is not None):
+        match = _match(name)
+        if match is None:
+            raise AssertionError("asked for members that match")
+        kind = match["kind"] or "RD"
+        found.append(_Member(kind, member))
+        if (match["date"] or match["report_date"]) != f"{settlement_date:%y%m%d}":
+            problems.append(file_problem("wrong_date", f"the member {kind} is of another date"))
+        merchant_id = match["merchant_id"] or match["report_merchant_id"]
+        if merchant_id != context.name_parts.get("merchant_id", merchant_id):
+            problems.append(
+                file_problem("wrong_merchant", f"the member {kind} is of another merchant")
+            )
+    return found, problems
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _MEMBER.fullmatch(PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _report_problems(
+    report: MerchantReport, context: FileContext, settlement_date: date
+) -> list[BadRow]:
+    problems = list(report.bad_rows)
+    if report.settlement_date != settlement_date:
+        problems.append(file_problem("wrong_date", f"the report RD is of {report.settlement_date}"))
+    if report.merchant_id != context.name_parts.get("merchant_id", report.merchant_id):
+        problems.append(file_problem("wrong_merchant", "the report RD is of another merchant"))
+    return problems
+
+
+def _proved(
+    transactions: ParsedFile,
+    errors: ParsedFile | None,
+    report: MerchantReport,
+    problems: Sequence[BadRow],
+) -> ParsedFile:
+    """Return both tables with the report's totals beside theirs; lines are those of the members."""
+    bad_rows = [*problems, *_of_member("ZM", transactions.bad_rows)]
+    frames = dict(transactions.frames)
+    if errors is not None:
+        bad_rows += _of_member("ZME", errors.bad_rows)
+        frames |= errors.frames
+    first = report.totals[0]
+    return replace(
+        transactions,
+        frames=frames,
+        row_count=transactions.row_count + (errors.row_count if errors else 0),
+        # With bad rows there are no sums to compare, and the file is refused for them.
+        # No ZIP with a ZME is known: that the report counts ZM only is not verified.
+        totals=() if bad_rows else _control_totals(report, frames[TABLE]),
+        declared_row_count=first.record_count,
+        declared_total_minor=first.net_minor,
+        bad_rows=tuple(bad_rows),
+    )
+
+
+def _of_member(kind: str, bad_rows: Sequence[BadRow]) -> list[BadRow]:
+    return [replace(row, reason=f"member {kind}: {row.reason}") for row in bad_rows]
+
+
+def _control_totals(report: MerchantReport, frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
+    sums = {
+        name: int(frame[f"{name}_minor"].sum())
+        for name in ("amount", "merchant_fee", "settlement_amount")
+    }
+    return tuple(
+        ControlTotal(f"{total.breakdown} {name}", declared, counted)
+        for total in report.totals
+        for name, declared, counted in (
+            ("交易笔数", total.record_count, len(frame)),
+            ("交易金额", total.amount_minor, sums["amount"]),
+            ("费用", total.fee_minor, sums["merchant_fee"]),
+            ("资金清算差额", total.net_minor, sums["settlement_amount"]),
+        )
+    )
