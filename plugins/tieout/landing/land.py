@@ -134,8 +134,6 @@ def _land_one(
         manifest.found_again(connection, arrived)
         return _known_outcome(arrived, known)
     parsed = unopened or parsed_file(landing.settings, arrived)
-    if parsed.is_good and parsed.row_count and arrived.file.channel != "platform":
-        parsed = _unless_of_another_date(connection, arrived, parsed)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
@@ -155,6 +153,8 @@ def _unless_of_another_date(
     Some formats have no date inside (disputes of UnionPay). The platform's snapshots may stay the
     same from day to day, and so do files without records.
     """
+    if not (parsed.is_good and parsed.row_count) or arrived.file.channel == "platform":
+        return parsed
     other = manifest.date_of_same_bytes(connection, arrived)
     if other is None:
         return parsed
@@ -187,6 +187,7 @@ def _land_parsed(
         known = manifest.known_file(connection, arrived.file_id)
         if known is not None and known.status != "quarantined":
             return _known_outcome(arrived, known)
+        parsed = _unless_of_another_date(connection, arrived, parsed)
         others = manifest.files_of_slot(connection, arrived.file)
         landed = next((other for other in others if other.status == "landed"), None)
         # What is inside a file that was not opened may well be what has landed.
