@@ -36,7 +36,9 @@ def ready(step: Step) -> str | None:
     window = days.operating_window(step.settings)
     if window is None:
         fetching.fetch(step.settings, step.day, kinds=["operating_window"])
-        landing.land(step.settings, through_date=step.day, kinds=["operating_window"])
+        landing.land(
+            step.settings, through_date=step.day, kinds=["operating_window"], owner=step.owner
+        )
         window = days.operating_window(step.settings)
     if window is not None and not window.holds(step.day):
         raise days.NothingToDo(f"{step.day} is no accounting date: the business runs {window}")

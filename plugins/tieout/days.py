@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -35,6 +35,7 @@ __all__ = [
     "NotYet",
     "NothingToDo",
     "OperatingWindow",
+    "admit_file",
     "business_date",
     "claim",
     "command_owner",
@@ -42,6 +43,7 @@ __all__ = [
     "day_state",
     "first_unsealed_payment",
     "inputs_fingerprint",
+    "lock_claims",
     "mark_closed",
     "missing_close",
     "missing_payment",
@@ -445,8 +447,7 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
         DateNotReadyError: the date before it was opened meanwhile, or payments of it exist.
     """
     with database.connect(settings) as connection, connection.transaction():
-        # One claim at a time: the checks below and the insert are one decision.
-        connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
+        lock_claims(connection)
         _refuse_busy(settings, connection, kind, day, owner)
         _refuse_early(settings, kind, day)
         reopened = _open_for_close(connection, day) if kind == ACCOUNTING_CLOSE else []
@@ -511,6 +512,32 @@ def _open_for_close(connection: psycopg.Connection[Any], day: date) -> list[date
     return _open_closed(connection, day + timedelta(days=1))
 
 
+def lock_claims(connection: psycopg.Connection[Any]) -> None:
+    """Let no claim begin until the transaction ends: what it asks and changes is one decision."""
+    connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
+
+
+def admit_file(
+    settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
+) -> list[date]:
+    """Make way for another file of a date, in the caller's transaction: open it where it is closed.
+
+    A close that runs would read the file in some of its tables and not in others.
+
+    Returns:
+        The dates that were closed and are open now.
+
+    Raises:
+        DateBusyError: another run works on the date, or on one that depends on it.
+        DateNotReadyError: payments were instructed from it and are not submitted yet.
+    """
+    lock_claims(connection)
+    if _day_state(connection, day).state == "closed":
+        return reopen(settings, connection, day, owner)
+    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts="false")
+    return []
+
+
 def reopen(
     settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
 ) -> list[date]:
@@ -526,8 +553,7 @@ def reopen(
         DateBusyError: another run works on the date, or on one that depends on it.
         DateNotReadyError: payments were instructed from it and are not submitted yet.
     """
-    # As in `claim`: what is asked here and what is changed are one decision.
-    connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
+    lock_claims(connection)
     _refuse_busy(settings, connection, ACCOUNTING_CLOSE, day, owner or "")
     _refuse_instructed(connection, day)
     return _open_closed(connection, day)
@@ -588,6 +614,19 @@ def _refuse_busy(
         SETTLEMENT_PAYOUT: "business_date < %(day)s and kind = 'accounting_close'",
         PAYOUT_OUTCOMES: "false",
     }[kind]
+    _refuse_held(settings, connection, kind, day, owner, conflicts=conflicts)
+
+
+def _refuse_held(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    kind: str,
+    day: date,
+    owner: str,
+    *,
+    conflicts: LiteralString,
+) -> None:
+    """Raise where a living owner holds this date or one of `conflicts`; drop leases of the dead."""
     rows = connection.execute(
         f"""
         select kind, business_date, owner_id

@@ -67,7 +67,7 @@ def land_bank(step: Step) -> Counts:
     from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
     fetching.fetch(step.settings, step.day, channels=["bank"])
-    report = landing.land(step.settings, through_date=step.day, channels=["bank"])
+    report = landing.land(step.settings, through_date=step.day, channels=["bank"], owner=step.owner)
     problems = landing.problem_files(step.settings, step.day)
     refused = [file for file in problems if file.channel == "bank"]
     if refused:

@@ -132,6 +132,14 @@ def test_what_is_written_into_a_text_does_not_leave_the_parser(
     assert {(masked.kind, masked.row_count) for masked in found} == {(kind, 1)}
 
 
+@pytest.mark.parametrize("text", [f"CT4f6be0{TRACK_2}", f"CT-{CARD}"], ids=["track", "card"])
+def test_what_the_platform_calls_a_token_may_hold_the_number(text: str) -> None:
+    file = parsed(VOUCHERS, voucher("card_token", text))
+    assert file.bad_rows == ()
+    assert not [text for text in texts_of(file) if CARD in text or EXPIRY in text]
+    assert [masked.field for masked in file.masked] == ["card_token"]
+
+
 @pytest.mark.parametrize("secret", [CARD, TRACK_2], ids=["card", "track"])
 def test_what_a_parser_masks_itself_shows_nothing_either(secret: str) -> None:
     file = parsed(ALIPAY, alipay("对方账户", secret))

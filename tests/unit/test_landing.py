@@ -14,6 +14,8 @@ import fsspec
 import pytest
 
 import channel_files as make
+import institution_files as institution
+import unionpay_files as union
 from landing_world import count, own_database, place, put, query, statuses, whole_day
 from tieout import database, landing, secrets
 from tieout.channels import camt053
@@ -162,6 +164,17 @@ def test_two_statements_of_a_day_are_no_conflict(place: Settings) -> None:
     put(place, f"{CAMT}_2.xml", make.camt053(opening="2500.00", sequence=2))
     assert landing.land(place).counts["landed"] == 2
     assert count(place, "bank_statements") == 2
+
+
+def test_files_of_a_kind_that_differ_in_their_name_are_two(place: Settings) -> None:
+    for merchant in (union.MERCHANT, "802310000000099"):
+        put(place, f"INN26092488ZM_{merchant}", union.zm(merchant_id=merchant))
+    for number in ("01", "02"):
+        put(place, f"IND260924{number}ICOMN", institution.icomn(trace_number=f"0000{number}"))
+    assert landing.land(place).counts == {"files": 4, "landed": 4, "rows": 4}
+    # The ZIP of a day is in the place of its bare ZM.
+    put(place, f"{union.MERCHANT}_20260924.zip", union.merchant_zip())
+    assert [file.status for file in landing.land(place).problems] == ["conflict"]
 
 
 # --- or nothing -----------------------------------------------------------------------------------

@@ -537,14 +537,16 @@ def add_file(connection: Connection, number: int, **changes: object) -> None:
         "channel": "unionpay",
         "file_kind": "acomn",
         "accounting_date": date(2026, 9, 24),
+        "slot": "unionpay/acomn/2026-09-24",
         "row_count": 1,
         "totals_status": "agree",
         "status": "landed",
         **changes,
     }
+    names = [name for name in row if row[name] is not None]
     connection.execute(
-        f"insert into control.channel_files ({', '.join(row)}) "
-        f"values ({', '.join(f'%({name})s' for name in row)})",
+        f"insert into control.channel_files ({', '.join(names)}) "
+        f"values ({', '.join(f'%({name})s' for name in names)})",
         row,
     )
 
@@ -552,9 +554,30 @@ def add_file(connection: Connection, number: int, **changes: object) -> None:
 def test_a_place_has_one_landed_file(guarded: Connection) -> None:
     add_file(guarded, 1)
     add_file(guarded, 2, status="conflict")
-    add_file(guarded, 3, file_kind="aerrn")
+    add_file(guarded, 3, file_kind="aerrn", slot="unionpay/aerrn/2026-09-24")
     with pytest.raises(psycopg.errors.UniqueViolation, match="one_landed_a_slot"):
-        add_file(guarded, 4)
+        add_file(guarded, 4, file_name="IND26092401ACOMN.Z")
+
+
+def test_places_of_files_of_before_come_from_their_names(settings: Settings) -> None:
+    name = "tieout_places"
+    url = psycopg.conninfo.make_conninfo(database.ensure_server(settings), dbname=name)
+    with psycopg.connect(database.ensure_server(settings), autocommit=True) as server:
+        server.execute(f"create database {name}")
+        try:
+            uri = database.ensure_server(settings).rpartition("/")[0] + f"/{name}"
+            migrations.upgrade(uri, "0011")
+            with psycopg.connect(url) as connection:
+                add_file(connection, 1, file_name="IND26092401ACOMN", slot=None)
+                add_file(connection, 2, file_name="x", slot=None, channel=None, status="refused")
+            migrations.upgrade(uri)
+            with psycopg.connect(url) as connection:
+                found = connection.execute(
+                    "select slot from control.channel_files order by file_id"
+                ).fetchall()
+            assert found == [("unionpay/acomn/2026-09-24",), (None,)]
+        finally:
+            server.execute(f"drop database {name} with (force)")
 
 
 @pytest.mark.parametrize(

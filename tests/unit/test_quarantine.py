@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import fsspec
@@ -28,6 +30,8 @@ NEXT = DAY + timedelta(days=1)
 ACOMN = "IND26092401ACOMN"
 VOUCHERS = "source_vouchers_20260924.csv"
 WECHAT = "1900000109All2026-09-24.csv"
+CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924_1.xml"
+T = TypeVar("T")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
@@ -267,6 +271,62 @@ def test_the_run_that_holds_the_date_lands_its_correction(place: Settings) -> No
             )
         assert landing.land(place).problems[0].status == "waiting"
         assert landing.land(place, owner=owner).counts["landed"] == 1
+
+
+def test_no_file_comes_between_the_tables_of_a_close(place: Settings) -> None:
+    # The close has looked at what is there: a file that came now would be in some of its tables.
+    put(place, ACOMN, make.acomn())
+    put(place, CAMT, make.camt053())
+    with days.command_owner(place) as owner:
+        with database.connect(place) as connection:
+            connection.execute(
+                "insert into control.date_leases (kind, business_date, owner_id) "
+                "values ('accounting_close', %s, %s)",
+                [DAY, owner],
+            )
+        assert landing.land(place).counts == {"files": 2, "waiting": 2, "rows": 0}
+        assert acomn_amounts(place) == []
+        assert landing.land(place, owner=owner, channels=["bank"]).counts["landed"] == 1
+    assert landing.land(place).counts["landed"] == 1
+    assert acomn_amounts(place) == [(10000,)]
+
+
+def meanwhile(place: Settings, work: Callable[[], T], change: str, day: date) -> T:
+    """Start work while a claim is decided upon, which ends in a change of the date's state."""
+    with ThreadPoolExecutor(1) as pool, database.connect(place) as connection:
+        days.lock_claims(connection)
+        waiting = pool.submit(work)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=1)
+        connection.execute(change, [day])
+        connection.commit()
+        return waiting.result(timeout=30)
+
+
+def test_a_date_that_is_paid_while_a_file_lands_takes_it_no_more(place: Settings) -> None:
+    path = put(place, VOUCHERS, vouchers(100, 200))
+    landing.land(place)
+    set_states(place, {DAY: "closed"})
+    path.write_bytes(vouchers(100, 201))
+    put(place, ACOMN, make.acomn())
+    seal = "update control.accounting_days set state = 'sealed' where accounting_date = %s"
+    report = meanwhile(place, lambda: landing.land(place), seal, DAY)
+    assert [file.status for file in report.problems] == ["refused", "refused"]
+    assert amounts(place) == [100, 200]
+    assert states(place) == {"2026-09-24": "sealed"}
+
+
+def test_a_second_decision_about_a_file_knows_the_first(place: Settings) -> None:
+    put(place, ACOMN, make.acomn()[:-9])
+    file_id = landing.land(place).problems[0].file_id
+    with pytest.raises(landing.LandingError, match="only a file that did not land"):
+        meanwhile(
+            place,
+            lambda: landing.reject(place, file_id, decided_by="Li", reason="x"),
+            "update control.channel_files set status = 'landed' "
+            "where status = 'quarantined' and accounting_date = %s",
+            DAY,
+        )
 
 
 def test_instructed_payments_are_not_pulled_from_under(place: Settings) -> None:

@@ -62,8 +62,10 @@ OWN_NUMBERS = frozenset(
         "sub_merchant_id",
     }
 )
-# Made by the vault, by us or by the platform from a number, and no number themselves.
+# Made by the vault or by us from a number, and no number themselves.
 _PROTECTED_SUFFIXES = ("_ciphertext", "_token")
+# What others call a token may hold the number it should stand for.
+_TOKENS_OF_OTHERS = frozenset({("platform_source_vouchers", "card_token")})
 _OUR_MASKS = frozenset({"account_name_mask", "account_number_mask", "card_mask"})
 
 _OTHER_HINT = rf"{GROUPED_NUMBER}|[0-9]{{12,19}}(?:\^|=|D[0-9])"
@@ -79,7 +81,7 @@ def guarded(
     for table, frame in frames.items():
         changed = []
         lines = frame["line_number"] if "line_number" in frame.columns else None
-        for column, positions in _suspicious(frame):
+        for column, positions in _suspicious(table, frame):
             texts, masked = _masked_column(column, positions, vault)
             for kind, rows in masked.items():
                 first = int(lines[rows[0]]) if lines is not None else 0
@@ -111,11 +113,12 @@ def masked_text(text: str, *, vault: Vault | None = None) -> tuple[str, frozense
     return text, frozenset(kinds)
 
 
-def _is_text_of_others(column: pl.Series) -> bool:
+def _is_text_of_others(table: str, column: pl.Series) -> bool:
     """Say whether a column is text that may hold anything, and long enough to hold a number."""
     if column.dtype != pl.String or column.name in OWN_NUMBERS:
         return False
-    if column.name.endswith(_PROTECTED_SUFFIXES) or column.name in _OUR_MASKS:
+    is_protected = column.name.endswith(_PROTECTED_SUFFIXES) or column.name in _OUR_MASKS
+    if is_protected and (table, column.name) not in _TOKENS_OF_OTHERS:
         return False
     longest = column.str.len_bytes().max()
     return isinstance(longest, int) and longest >= DIGITS_MIN
@@ -139,13 +142,13 @@ def _masked_column(
 # --- which texts are worth reading one by one -----------------------------------------------------
 
 
-def _suspicious(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, list[int]]]:
+def _suspicious(table: str, frame: pl.DataFrame) -> Iterator[tuple[pl.Series, list[int]]]:
     """Yield the columns with texts that may hold a number or a track, and where these stand.
 
     Ids of a day are millions and look alike: their digits are compared with the ranges, and then
     with Luhn, whole columns at once and without a step of Python for each.
     """
-    columns = [column for column in frame if _is_text_of_others(column)]
+    columns = [column for column in frame if _is_text_of_others(table, column)]
     hints = frame.select(
         pl.col(column.name).str.contains(f"{_run_in_range()}|{_OTHER_HINT}").fill_null(False)
         for column in columns

@@ -48,7 +48,7 @@ def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) ->
         LandingError: there is no such file, it is not one to be set aside, or no name or reason.
     """
     with database.connect(settings) as connection, connection.transaction():
-        entry = _entry(connection, file_id, decided_by=decided_by, reason=reason)
+        entry, _ = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status not in REJECTABLE:
             raise _not_possible(entry, "only a file that did not land can be set aside")
         connection.execute(
@@ -78,8 +78,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         days.DateBusyError, days.DateNotReadyError: its date cannot be opened now.
     """
     with database.connect(settings) as connection, connection.transaction():
-        entry = _entry(connection, file_id, decided_by=decided_by, reason=reason)
-        recognised = recognise(entry.file_name)
+        entry, recognised = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status == "landed":
             raise _not_possible(entry, "it has landed; nothing holds it")
         if recognised is None:
@@ -88,7 +87,6 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
                 "no channel delivers a file of this name",
                 "put it into the inbox under its right name and run `tieout land`",
             )
-        lock_for_transaction(connection, f"tieout/landing/{recognised.slot}")
         others = manifest.files_of_slot(connection, recognised)
         landed = next((other for other in others if other.status == "landed"), None)
         first = _first_date(connection, entry, recognised, landed)
@@ -262,9 +260,10 @@ def _content(settings: Settings, entry: manifest.KnownFile) -> bytes:
     raise _not_possible(entry, "its bytes are no longer kept")
 
 
-def _entry(
+def _held_entry(
     connection: psycopg.Connection[Any], file_id: str, *, decided_by: str, reason: str
-) -> manifest.KnownFile:
+) -> tuple[manifest.KnownFile, RecognisedFile | None]:
+    """Return the file's row, and what its name says, once nobody else decides or lands its slot."""
     if not decided_by.strip() or not reason.strip():
         raise LandingError(
             what="a decision about a file needs a name and a reason",
@@ -272,6 +271,15 @@ def _entry(
             why="both stay on record with the file",
             next_step="say who decides (--by), and why (--reason)",
         )
+    recognised = recognise(_known(connection, file_id).file_name)
+    if recognised is not None:
+        lock_for_transaction(connection, f"tieout/landing/{recognised.slot}")
+    days.lock_claims(connection)
+    # Another decision, or a landing, may have been waited for.
+    return _known(connection, file_id), recognised
+
+
+def _known(connection: psycopg.Connection[Any], file_id: str) -> manifest.KnownFile:
     entry = manifest.known_file(connection, file_id)
     if entry is None:
         raise LandingError(

@@ -44,7 +44,7 @@ def unless_of_another_institution(
             raise _unusable(settings, f"{file.channel} {file.file_kind} has no field {field}")
         for frame in frames:
             found += _of_others(frame, field, numbers)
-    return replace(parsed, bad_rows=tuple(found)) if found else parsed
+    return replace(parsed, bad_rows=(*found, *parsed.bad_rows)) if found else parsed
 
 
 def _of_others(frame: pl.DataFrame, field: str, numbers: frozenset[str]) -> Iterator[BadRow]:

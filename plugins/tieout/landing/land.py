@@ -134,8 +134,6 @@ def _land_one(
         manifest.found_again(connection, arrived)
         return _known_outcome(arrived, known)
     parsed = unopened or parsed_file(landing.settings, arrived)
-    if parsed.is_good and parsed.row_count and arrived.file.channel != "platform":
-        parsed = _unless_of_another_date(connection, arrived, parsed)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
@@ -155,6 +153,8 @@ def _unless_of_another_date(
     Some formats have no date inside (disputes of UnionPay). The platform's snapshots may stay the
     same from day to day, and so do files without records.
     """
+    if not (parsed.is_good and parsed.row_count) or arrived.file.channel == "platform":
+        return parsed
     other = manifest.date_of_same_bytes(connection, arrived)
     if other is None:
         return parsed
@@ -183,9 +183,11 @@ def _land_parsed(
 ) -> FileOutcome:
     with connection.transaction():
         lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
+        days.lock_claims(connection)
         known = manifest.known_file(connection, arrived.file_id)
         if known is not None and known.status != "quarantined":
             return _known_outcome(arrived, known)
+        parsed = _unless_of_another_date(connection, arrived, parsed)
         others = manifest.files_of_slot(connection, arrived.file)
         landed = next((other for other in others if other.status == "landed"), None)
         # What is inside a file that was not opened may well be what has landed.
@@ -250,10 +252,15 @@ def _correct(
 ) -> FileOutcome:
     """Land the sender's correction in place of the landed file; both stay on record."""
     reopened = days.reopen(
-        landing.settings, connection, arrived.file.accounting_date, landing.owner
+        landing.settings,
+        connection,
+        landed.booked_on or arrived.file.accounting_date,
+        landing.owner,
     )
     manifest.supersede(connection, [landed.file_id], f"corrected by {arrived.file_id}")
-    outcome = store(connection, landing.settings, arrived, parsed, others=others)
+    outcome = store(
+        connection, landing.settings, arrived, parsed, others=others, owner=landing.owner
+    )
     before, after = landed.row_count or 0, parsed.row_count
     reason = f"a correction of {landed.file_name} ({landed.file_id}): {before} rows, now {after}"
     if reopened:
@@ -301,11 +308,13 @@ def store(
         manifest.write_entry(connection, arrived, parsed, status="quarantined", reason=reason)
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
+    # After the lock: a payment may have sealed the date meanwhile.
+    days.lock_claims(connection)
     is_banks = arrived.file.channel == "bank"
     if not is_banks and is_sealed(connection, arrived.file.accounting_date):
         return _refuse_paid(connection, settings, arrived, parsed)
-    reopened = _reopen_for_late(connection, settings, arrived, owner)
     booked_on = manifest.booking_date(connection, arrived.file)
+    reopened = days.admit_file(settings, connection, booked_on, owner)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
     landed = [other.file_id for other in others if other.status == "landed"]
     manifest.supersede(
@@ -344,24 +353,6 @@ def store(
             reopened=reopened,
         )
     return _outcome(arrived.file, arrived.file_id, "landed", parsed.row_count, reason)
-
-
-def _reopen_for_late(
-    connection: psycopg.Connection[Any],
-    settings: Settings,
-    arrived: manifest.ArrivedFile,
-    owner: str | None,
-) -> list[date]:
-    """Open a closed date that gets another file. A bank's late file goes to the next open date."""
-    if arrived.file.channel == "bank":
-        return []
-    row = connection.execute(
-        "select state from control.accounting_days where accounting_date = %s",
-        [arrived.file.accounting_date],
-    ).fetchone()
-    if row is None or row[0] != "closed":
-        return []
-    return days.reopen(settings, connection, arrived.file.accounting_date, owner)
 
 
 def _keep(settings: Settings, arrived: manifest.ArrivedFile) -> None:

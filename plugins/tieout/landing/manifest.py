@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from tieout.channels.model import BadRow, ParsedFile
-from tieout.channels.registry import RecognisedFile, recognise
+from tieout.channels.registry import RecognisedFile
 from tieout.landing.stores import FileBytes, FoundFile
 
 __all__ = [
@@ -158,17 +158,9 @@ def found_again(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> No
 def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> list[KnownFile]:
     """Return every file of the same place, the latest first."""
     with connection.cursor(row_factory=class_row(KnownFile)) as cursor:
-        known = cursor.execute(
-            f"""
-            {_KNOWN}
-            where channel = %s
-                and file_kind = %s
-                and accounting_date = %s
-            order by landed_at desc, file_id asc
-            """,
-            [file.channel, file.file_kind, file.accounting_date],
+        return cursor.execute(
+            f"{_KNOWN} where slot = %s order by landed_at desc, file_id asc", [file.slot]
         ).fetchall()
-    return [other for other in known if _slot_of(other.file_name) == file.slot]
 
 
 def date_of_same_bytes(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> date | None:
@@ -191,11 +183,6 @@ def date_of_same_bytes(connection: psycopg.Connection[Any], arrived: ArrivedFile
         ],
     ).fetchone()
     return row[0] if row else None
-
-
-def _slot_of(file_name: str) -> str | None:
-    recognised = recognise(file_name)
-    return recognised.slot if recognised else None
 
 
 def booking_date(connection: psycopg.Connection[Any], file: RecognisedFile) -> date:
@@ -279,14 +266,14 @@ def write_entry(
             file_id, file_name, file_url, sha256, size_bytes, channel, file_kind, accounting_date,
             booked_on, row_count, declared_row_count, declared_total_minor, counted_total_minor,
             control_totals, totals_status, status, supersedes, reason, store_version, rows_digest,
-            masked_values
+            masked_values, slot
         )
         values (
             %(file_id)s, %(file_name)s, %(file_url)s, %(sha256)s, %(size_bytes)s, %(channel)s,
             %(file_kind)s, %(accounting_date)s, %(booked_on)s, %(row_count)s,
             %(declared_row_count)s, %(declared_total_minor)s, %(counted_total_minor)s,
             %(control_totals)s, %(totals_status)s, %(status)s, %(supersedes)s, %(reason)s,
-            %(store_version)s, %(rows_digest)s, %(masked_values)s
+            %(store_version)s, %(rows_digest)s, %(masked_values)s, %(slot)s
         )
         on conflict (file_id) do update set
             file_name = excluded.file_name,
@@ -315,6 +302,7 @@ def write_entry(
             "channel": arrived.file.channel,
             "file_kind": arrived.file.file_kind,
             "accounting_date": arrived.file.accounting_date,
+            "slot": arrived.file.slot,
             "booked_on": booked_on,
             "row_count": parsed.row_count if parsed else None,
             "declared_row_count": _integer(parsed.declared_row_count) if parsed else None,
