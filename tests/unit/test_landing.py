@@ -29,6 +29,7 @@ __all__ = ["own_database", "place"]
 
 DAY = make.DAY
 ACOMN = "IND26092401ACOMN"
+SAME = "same_as_another_file"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
 
 
@@ -177,6 +178,52 @@ def test_files_of_a_kind_that_differ_in_their_name_are_two(place: Settings) -> N
     assert [file.status for file in landing.land(place).problems] == ["conflict"]
 
 
+def test_records_that_have_landed_as_another_file_do_not_land_again(place: Settings) -> None:
+    put(place, f"{CAMT}_1.xml", make.camt053())
+    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", bank_csv())
+    put(place, "IND26092499AERRN", make.aerrn())
+    assert landing.land(place).counts["landed"] == 3
+    again = {
+        f"{CAMT}_01.xml": (make.camt053(), "already_landed"),
+        "camt053_20260924_7.xml": (make.camt053().replace(b"<Document", b"<Document "), SAME),
+        f"bankcsv_{make.BANK_ACCOUNT}_20260924_2.csv": (bank_csv(), SAME),
+        # Nothing of the date is inside, and packed its bytes are others.
+        "IND26092599AERRN.Z": (union.compressed(make.aerrn()), "same_as_another_date"),
+    }
+    for name, (content, _) in again.items():
+        put(place, name, content)
+    report = landing.land(place)
+    found = {
+        file.file_name: file.reason.rpartition("[")[2][:-1] if file.reason else file.status
+        for file in report.files
+    }
+    assert {name: found[name] for name in again} == {name: why for name, (_, why) in again.items()}
+    assert count(place, "bank_statements") == 2
+    assert count(place, "unionpay_aerrn") == 1
+
+
+def test_a_file_that_goes_away_meanwhile_stops_no_other(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (ACOMN, "IND26092499ALFEE", "x.csv.uploading"):
+        put(place, name, make.acomn() if name == ACOMN else b"")
+    read = stores.FoundFile._read
+
+    def gone(file: stores.FoundFile, bytes_max: int) -> stores.FileBytes:
+        if file.name != ACOMN:
+            raise FileNotFoundError(file.url)
+        return read(file, bytes_max)
+
+    monkeypatch.setattr(stores.FoundFile, "_read", gone)
+    assert landing.land(place).counts == {"files": 1, "landed": 1, "rows": 1}
+
+
+def test_an_error_of_a_store_shows_no_number(place: Settings, tmp_path: Path) -> None:
+    with pytest.raises(landing.LandingError) as caught:
+        landing.land(place, paths=[str(tmp_path / f"{make.CARD}.txt")])
+    assert make.CARD not in str(caught.value)
+
+
 # --- or nothing -----------------------------------------------------------------------------------
 
 BAD_FILES = {
@@ -248,6 +295,15 @@ BAD_FILES = {
 }
 
 
+def bank_csv() -> bytes:
+    """Return a statement as a bank in China lists it."""
+    listed = (
+        f"账号：,{make.BANK_ACCOUNT}\r\n交易日期,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要\r\n"
+        f"20260924,5.00,,95.00,{make.ACCOUNT_NUMBER},{make.ACCOUNT_NAME},代付\r\n"
+    )
+    return listed.encode("gb18030")
+
+
 def test_bank_files_of_other_forms_land(place: Settings) -> None:
     """A notification stands apart; a CSV and a file of several accounts stand with statements."""
     statement = make.camt053().decode()
@@ -265,11 +321,7 @@ def test_bank_files_of_other_forms_land(place: Settings) -> None:
         "</NtryDtls></Ntry></Ntfctn></BkToCstmrDbtCdtNtfctn></Document>"
     )
     put(place, f"camt054_{make.BANK_ACCOUNT}_20260924_1.xml", notified.encode())
-    listed = (
-        f"账号：,{make.BANK_ACCOUNT}\r\n交易日期,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要\r\n"
-        f"20260924,5.00,,95.00,{make.ACCOUNT_NUMBER},{make.ACCOUNT_NAME},代付\r\n"
-    )
-    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", listed.encode("gb18030"))
+    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", bank_csv())
     assert [file.status for file in landing.land(place).files] == ["landed"] * 3
     assert count(place, "bank_statements") == 3
     assert count(place, "bank_statement_lines") == 3
