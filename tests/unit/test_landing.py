@@ -668,6 +668,25 @@ def test_missing_files_are_named(place: Settings) -> None:
     ]
 
 
+def test_of_two_merchants_the_one_whose_file_is_missing_is_named(
+    place: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / expected.EXPECTED_FILES
+    path.parent.mkdir(parents=True)
+    rows = [
+        f"wechat,trade_bill,every_day,2070,by_itself,channel_merchant_id={number}"
+        for number in ("1900000109", "190000010")
+    ]
+    path.write_text("\n".join([",".join(expected.COLUMNS), *rows]) + "\n")
+    put(place, "1900000109All2026-09-24.csv", make.wechat_bill([make.WECHAT_PAYMENT]))
+    landing.land(place)
+    two = replace(place, project_dir=tmp_path)
+    assert [str(file) for file in landing.missing_files(two, DAY)] == [
+        "wechat trade_bill channel_merchant_id=190000010 of 2026-09-24 "
+        "(wechat/20260924/…All2026-09-24.csv), due 2026-09-25 10:30"
+    ]
+
+
 def test_opening_balances_are_owed_on_the_first_date_only(place: Settings) -> None:
     later = DAY + timedelta(days=1)
     for name, content in whole_day(later).items():
@@ -691,9 +710,10 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     "rows",
     [
         "",
-        "unionpay,acomn,sometimes,60,by_person\n",
-        "unionpay,acomn,every_day,soon,by_person\n",
-        "unionpay,acomn,every_day,60,by_nobody\n",
+        "unionpay,acomn,sometimes,60,by_person,\n",
+        "unionpay,acomn,every_day,soon,by_person,\n",
+        "unionpay,acomn,every_day,60,by_nobody,\n",
+        "unionpay,acomn,every_day,60,by_person,1900000109\n",
         "unionpay,acomn,every_day\n",
     ],
 )
