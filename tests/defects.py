@@ -165,7 +165,13 @@ def _inf(day: date, *changes: Mapping[str, str], trailer: bool = True) -> bytes:
 def _ncp(one: Callable[..., bytes]) -> Callable[..., bytes]:
     def build(day: date, *changes: Mapping[str, str]) -> bytes:
         records = [
-            one(**{"settlement_date": f"{day:%Y%m%d}", "transaction_id": f"{n:016}", **change})
+            one(
+                **{
+                    "settlement_date": f"{day:%Y%m%d}",
+                    "transaction_id": f"{day:%Y%m%d}{n:08}",
+                    **change,
+                }
+            )
             for n, change in enumerate(changes or ({}, {}), 1)
         ]
         return institution.ncp(*records)

@@ -62,7 +62,10 @@ insert into reference.bank_accounts values
 ('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行',
     'CNY', 'pain.001.001.09');
 
-create table reference.expected_files (channel text, file_kind text, calendar text);
+create table reference.expected_files (
+    channel text, file_kind text, calendar text, due_minutes integer, correction text,
+    name_part text
+);
 insert into reference.expected_files values
 ('platform', 'source_vouchers', 'every_day'),
 ('platform', 'operating_window', 'every_day'),

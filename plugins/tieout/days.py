@@ -518,11 +518,17 @@ def lock_claims(connection: psycopg.Connection[Any]) -> None:
 
 
 def admit_file(
-    settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    day: date,
+    owner: str | None,
+    *,
+    is_banks: bool,
 ) -> list[date]:
     """Make way for another file of a date, in the caller's transaction: open it where it is closed.
 
-    A close that runs would read the file in some of its tables and not in others.
+    A close that runs would read the file in some of its tables and not in others, and so would a
+    payment that runs, of the bank's.
 
     Returns:
         The dates that were closed and are open now.
@@ -534,7 +540,10 @@ def admit_file(
     lock_claims(connection)
     if _day_state(connection, day).state == "closed":
         return reopen(settings, connection, day, owner)
-    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts="false")
+    conflicts: LiteralString = "false"
+    if is_banks:
+        conflicts = "kind = 'settlement_payout' and business_date >= %(day)s"
+    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     return []
 
 
@@ -554,7 +563,12 @@ def reopen(
         DateNotReadyError: payments were instructed from it and are not submitted yet.
     """
     lock_claims(connection)
-    _refuse_busy(settings, connection, ACCOUNTING_CLOSE, day, owner or "")
+    # The date's own payment, too: its gate has looked at the bank's files of the date.
+    conflicts: LiteralString = (
+        "(kind = 'accounting_close' and business_date > %(day)s) "
+        "or (kind = 'settlement_payout' and business_date >= %(day)s)"
+    )
+    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     _refuse_instructed(connection, day)
     return _open_closed(connection, day)
 

@@ -485,7 +485,8 @@ with first_date as (
 expected as (
     select
         expected_files.channel,
-        expected_files.file_kind
+        expected_files.file_kind,
+        coalesce(expected_files.name_part, '') as name_part
     from reference.expected_files as expected_files
     cross join first_date
     where
@@ -506,7 +507,7 @@ expected as (
 )
 
 select
-    expected.channel || ' ' || expected.file_kind as subject,
+    rtrim(expected.channel || ' ' || expected.file_kind || ' ' || expected.name_part) as subject,
     'file' as term,
     null::text as amount_minor,
     null::text as currency_code,
@@ -519,6 +520,10 @@ select
             others.channel = expected.channel
             and others.file_kind = expected.file_kind
             and others.accounting_date = <<date>>
+            and (
+                expected.name_part = ''
+                or position('/' || expected.name_part || '/' in '/' || others.slot || '/') > 0
+            )
     ), '') as detail
 from expected
 where not exists (
@@ -529,6 +534,10 @@ where not exists (
         and batch.file_kind = expected.file_kind
         and batch.accounting_date = <<date>>
         and batch.status = 'landed'
+        and (
+            expected.name_part = ''
+            or position('/' || expected.name_part || '/' in '/' || batch.slot || '/') > 0
+        )
 )
 union all
 select

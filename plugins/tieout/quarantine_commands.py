@@ -165,9 +165,11 @@ def release(file_id: FileId, by: By, reason: Reason) -> None:
 
 @app.command()
 def reject(file_id: FileId, by: By, reason: Reason) -> None:
-    """Set a file aside: it stays on record, its date is no longer blocked by it."""
+    """Set a file aside, landed or not: it stays on record, does not count and blocks no date."""
     from tieout.landing import corrections
 
-    corrections.reject(_home(), file_id, decided_by=by, reason=reason)
-    _say(f"{file_id} is set aside by {by}; it stays on record with its bytes")
-    _say("next: tieout quarantine list")
+    reopened = corrections.reject(_home(), file_id, decided_by=by, reason=reason)
+    _say(f"{file_id} is set aside by {by}; it stays on record")
+    if reopened:
+        _say(f"to be closed again, in order: {', '.join(map(str, reopened))}")
+    _say(f"next: tieout close {reopened[0]}" if reopened else "next: tieout quarantine list")

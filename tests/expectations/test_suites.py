@@ -195,6 +195,12 @@ BAD: tuple[Bad, ...] = (
         "insert into reference.expected_files values ('wechat', 'fund_bill', 'every_moon')",
         ("wechat fund_bill: file (not landed",),
     ),
+    Bad(
+        "landing",
+        "every_expected_file_is_landed",
+        "update reference.expected_files set name_part = 'merchant=2' where channel = 'unionpay'",
+        ("unionpay acomn merchant=2: file (not landed",),
+    ),
     # The date is Mid-Autumn, so the calendar has to say otherwise before the file is owed.
     Bad(
         "landing",

@@ -279,6 +279,18 @@ def test_a_landed_file_that_opens_no_longer_is_no_conflict(
     assert [row[1] for row in file_rows(own_home)] == ["landed", "quarantined"]
 
 
+def test_an_encrypted_copy_of_what_has_landed_blocks_nothing_once_opened(
+    own_home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(own_home, "IND26092401ACOMN", make.acomn())
+    put(own_home, NAME, encrypted(make.acomn()))
+    landing.land(own_home)
+    assert [row[1] for row in file_rows(own_home)] == ["landed", "quarantined"]
+    monkeypatch.setenv("TIEOUT_PGP_KEY", str(key("us")))
+    landing.land(own_home)
+    assert [row[1] for row in file_rows(own_home)] == ["landed", "superseded"]
+
+
 def test_what_is_inside_is_checked_like_any_file(
     own_home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

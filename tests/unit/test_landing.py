@@ -29,6 +29,7 @@ __all__ = ["own_database", "place"]
 
 DAY = make.DAY
 ACOMN = "IND26092401ACOMN"
+SAME = "same_as_another_file"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924"
 
 
@@ -177,6 +178,52 @@ def test_files_of_a_kind_that_differ_in_their_name_are_two(place: Settings) -> N
     assert [file.status for file in landing.land(place).problems] == ["conflict"]
 
 
+def test_records_that_have_landed_as_another_file_do_not_land_again(place: Settings) -> None:
+    put(place, f"{CAMT}_1.xml", make.camt053())
+    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", bank_csv())
+    put(place, "IND26092499AERRN", make.aerrn())
+    assert landing.land(place).counts["landed"] == 3
+    again = {
+        f"{CAMT}_01.xml": (make.camt053(), "already_landed"),
+        "camt053_20260924_7.xml": (make.camt053().replace(b"<Document", b"<Document "), SAME),
+        f"bankcsv_{make.BANK_ACCOUNT}_20260924_2.csv": (bank_csv(), SAME),
+        # Nothing of the date is inside, and packed its bytes are others.
+        "IND26092599AERRN.Z": (union.compressed(make.aerrn()), "same_as_another_date"),
+    }
+    for name, (content, _) in again.items():
+        put(place, name, content)
+    report = landing.land(place)
+    found = {
+        file.file_name: file.reason.rpartition("[")[2][:-1] if file.reason else file.status
+        for file in report.files
+    }
+    assert {name: found[name] for name in again} == {name: why for name, (_, why) in again.items()}
+    assert count(place, "bank_statements") == 2
+    assert count(place, "unionpay_aerrn") == 1
+
+
+def test_a_file_that_goes_away_meanwhile_stops_no_other(
+    place: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (ACOMN, "IND26092499ALFEE", "x.csv.uploading"):
+        put(place, name, make.acomn() if name == ACOMN else b"")
+    read = stores.FoundFile._read
+
+    def gone(file: stores.FoundFile, bytes_max: int) -> stores.FileBytes:
+        if file.name != ACOMN:
+            raise FileNotFoundError(file.url)
+        return read(file, bytes_max)
+
+    monkeypatch.setattr(stores.FoundFile, "_read", gone)
+    assert landing.land(place).counts == {"files": 1, "landed": 1, "rows": 1}
+
+
+def test_an_error_of_a_store_shows_no_number(place: Settings, tmp_path: Path) -> None:
+    with pytest.raises(landing.LandingError) as caught:
+        landing.land(place, paths=[str(tmp_path / f"{make.CARD}.txt")])
+    assert make.CARD not in str(caught.value)
+
+
 # --- or nothing -----------------------------------------------------------------------------------
 
 BAD_FILES = {
@@ -248,6 +295,15 @@ BAD_FILES = {
 }
 
 
+def bank_csv() -> bytes:
+    """Return a statement as a bank in China lists it."""
+    listed = (
+        f"账号：,{make.BANK_ACCOUNT}\r\n交易日期,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要\r\n"
+        f"20260924,5.00,,95.00,{make.ACCOUNT_NUMBER},{make.ACCOUNT_NAME},代付\r\n"
+    )
+    return listed.encode("gb18030")
+
+
 def test_bank_files_of_other_forms_land(place: Settings) -> None:
     """A notification stands apart; a CSV and a file of several accounts stand with statements."""
     statement = make.camt053().decode()
@@ -265,11 +321,7 @@ def test_bank_files_of_other_forms_land(place: Settings) -> None:
         "</NtryDtls></Ntry></Ntfctn></BkToCstmrDbtCdtNtfctn></Document>"
     )
     put(place, f"camt054_{make.BANK_ACCOUNT}_20260924_1.xml", notified.encode())
-    listed = (
-        f"账号：,{make.BANK_ACCOUNT}\r\n交易日期,借方发生额,贷方发生额,余额,对方账号,对方户名,摘要\r\n"
-        f"20260924,5.00,,95.00,{make.ACCOUNT_NUMBER},{make.ACCOUNT_NAME},代付\r\n"
-    )
-    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", listed.encode("gb18030"))
+    put(place, f"bankcsv_{make.BANK_ACCOUNT}_20260924_1.csv", bank_csv())
     assert [file.status for file in landing.land(place).files] == ["landed"] * 3
     assert count(place, "bank_statements") == 3
     assert count(place, "bank_statement_lines") == 3
@@ -616,6 +668,25 @@ def test_missing_files_are_named(place: Settings) -> None:
     ]
 
 
+def test_of_two_merchants_the_one_whose_file_is_missing_is_named(
+    place: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / expected.EXPECTED_FILES
+    path.parent.mkdir(parents=True)
+    rows = [
+        f"wechat,trade_bill,every_day,2070,by_itself,channel_merchant_id={number}"
+        for number in ("1900000109", "190000010")
+    ]
+    path.write_text("\n".join([",".join(expected.COLUMNS), *rows]) + "\n")
+    put(place, "1900000109All2026-09-24.csv", make.wechat_bill([make.WECHAT_PAYMENT]))
+    landing.land(place)
+    two = replace(place, project_dir=tmp_path)
+    assert [str(file) for file in landing.missing_files(two, DAY)] == [
+        "wechat trade_bill channel_merchant_id=190000010 of 2026-09-24 "
+        "(wechat/20260924/…All2026-09-24.csv), due 2026-09-25 10:30"
+    ]
+
+
 def test_opening_balances_are_owed_on_the_first_date_only(place: Settings) -> None:
     later = DAY + timedelta(days=1)
     for name, content in whole_day(later).items():
@@ -639,9 +710,10 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     "rows",
     [
         "",
-        "unionpay,acomn,sometimes,60,by_person\n",
-        "unionpay,acomn,every_day,soon,by_person\n",
-        "unionpay,acomn,every_day,60,by_nobody\n",
+        "unionpay,acomn,sometimes,60,by_person,\n",
+        "unionpay,acomn,every_day,soon,by_person,\n",
+        "unionpay,acomn,every_day,60,by_nobody,\n",
+        "unionpay,acomn,every_day,60,by_person,1900000109\n",
         "unionpay,acomn,every_day\n",
     ],
 )

@@ -108,10 +108,41 @@ def test_a_correction_of_a_closed_date_counts_and_opens_it_and_the_later_ones(
     assert days.reopened_dates(place, before=NEXT) == [DAY]
     assert decisions(place) == [("correct", None, "landed", "tieout", [DAY, NEXT], 0)]
     assert "a correction of" in capsys.readouterr().err
-    # The old bytes, should they come back, change nothing.
-    path.write_bytes(vouchers(100, 200))
+    # The old bytes beside it are what the correction replaced: they change nothing.
+    put(place, f"old/{VOUCHERS}", vouchers(100, 200))
     assert landing.land(place).counts["superseded"] == 1
     assert amounts(place) == [100, 201]
+
+
+def test_a_correction_that_its_sender_takes_back_is_for_a_person(place: Settings) -> None:
+    path = put(place, VOUCHERS, vouchers(100, 200))
+    landing.land(place)
+    for content in (vouchers(100, 201), vouchers(100, 200)):
+        path.write_bytes(content)
+        report = landing.land(place)
+    (problem,) = report.problems
+    assert problem.status == "conflict"
+    assert "its sender has put it back" in (problem.reason or "")
+    assert amounts(place) == [100, 201]
+    set_states(place, {DAY: "closed"})
+    done = landing.release(place, problem.file_id, decided_by="Li", reason="they meant it")
+    assert done.reopened == (DAY,)
+    assert amounts(place) == [100, 200]
+    assert query(place, "select count(*) from raw.platform_source_vouchers") == [(4,)]
+    # A person's decision stands against what lies there.
+    landing.land(place)
+    assert amounts(place) == [100, 200]
+
+
+def test_of_a_paid_date_a_correction_taken_back_is_refused(place: Settings) -> None:
+    path = put(place, VOUCHERS, vouchers(100, 200))
+    landing.land(place)
+    path.write_bytes(vouchers(100, 201))
+    landing.land(place)
+    set_states(place, {DAY: "sealed"})
+    path.write_bytes(vouchers(100, 200))
+    (problem,) = landing.land(place).problems
+    assert (problem.status, amounts(place)) == ("refused", [100, 201])
 
 
 def test_status_says_which_dates_are_to_be_closed_again(place: Settings) -> None:
@@ -291,6 +322,29 @@ def test_no_file_comes_between_the_tables_of_a_close(place: Settings) -> None:
     assert acomn_amounts(place) == [(10000,)]
 
 
+def test_the_banks_files_stay_while_the_payment_of_their_date_runs(place: Settings) -> None:
+    # Its gate has looked at them.
+    path = put(place, CAMT, make.camt053())
+    landing.land(place)
+    path.write_bytes(make.camt053(opening="900.00"))
+    (problem,) = landing.land(place).problems
+    put(place, CAMT.replace("_1.", "_2."), make.camt053(opening="2500.00", sequence=2))
+    put(place, ACOMN, make.acomn())
+    with days.command_owner(place) as owner:
+        with database.connect(place) as connection:
+            connection.execute(
+                "insert into control.date_leases (kind, business_date, owner_id) "
+                "values ('settlement_payout', %s, %s)",
+                [DAY, owner],
+            )
+        with pytest.raises(days.DateBusyError, match="settlement_payout"):
+            landing.release(place, problem.file_id, decided_by="Li", reason="the right one")
+        counts = landing.land(place).counts
+        assert (counts["waiting"], counts["landed"]) == (1, 1)
+    assert landing.land(place).counts["landed"] == 1
+    landing.release(place, problem.file_id, decided_by="Li", reason="the right one")
+
+
 def meanwhile(place: Settings, work: Callable[[], T], change: str, day: date) -> T:
     """Start work while a claim is decided upon, which ends in a change of the date's state."""
     with ThreadPoolExecutor(1) as pool, database.connect(place) as connection:
@@ -319,11 +373,11 @@ def test_a_date_that_is_paid_while_a_file_lands_takes_it_no_more(place: Settings
 def test_a_second_decision_about_a_file_knows_the_first(place: Settings) -> None:
     put(place, ACOMN, make.acomn()[:-9])
     file_id = landing.land(place).problems[0].file_id
-    with pytest.raises(landing.LandingError, match="only a file that did not land"):
+    with pytest.raises(landing.LandingError, match="it was set aside before"):
         meanwhile(
             place,
             lambda: landing.reject(place, file_id, decided_by="Li", reason="x"),
-            "update control.channel_files set status = 'landed' "
+            "update control.channel_files set status = 'refused' "
             "where status = 'quarantined' and accounting_date = %s",
             DAY,
         )
@@ -423,12 +477,32 @@ def test_a_decision_needs_a_name_and_a_reason(place: Settings, by: str) -> None:
     assert decisions(place) == []
 
 
-def test_what_counts_cannot_be_released_or_rejected(place: Settings) -> None:
+def test_what_counts_cannot_be_released(place: Settings) -> None:
     put(place, ACOMN, make.acomn())
     file_id = landing.land(place).files[0].file_id
-    for decide in (landing.release, landing.reject):
-        with pytest.raises(landing.LandingError, match="left as it is"):
-            decide(place, file_id, decided_by="Li", reason="x")
+    with pytest.raises(landing.LandingError, match="left as it is"):
+        landing.release(place, file_id, decided_by="Li", reason="x")
+
+
+def test_what_should_not_have_landed_is_taken_out_and_can_come_back(place: Settings) -> None:
+    put(place, ACOMN, make.acomn())
+    file_id = landing.land(place).files[0].file_id
+    set_states(place, {DAY: "closed", NEXT: "closed"})
+    opened = landing.reject(place, file_id, decided_by="Li", reason="another bank's")
+    assert opened == [DAY, NEXT]
+    assert acomn_amounts(place) == []
+    assert "acomn" in {file.file_kind for file in expected.missing_files(place, DAY)}
+    assert landing.land(place).counts["refused"] == 1
+    landing.release(place, file_id, decided_by="Wang", reason="it was ours")
+    assert acomn_amounts(place) == [(10000,)]
+    set_states(place, {DAY: "sealed"})
+    with pytest.raises(landing.LandingError) as caught:
+        landing.reject(place, file_id, decided_by="Li", reason="x")
+    assert "is paid and sealed" in caught.value.why
+    assert decisions(place) == [
+        ("reject", "landed", "refused", "Li", [DAY, NEXT], 0),
+        ("release", "refused", "landed", "Wang", [], 0),
+    ]
 
 
 def test_good_rows_land_where_the_totals_prove_them_without_the_bad(place: Settings) -> None:

@@ -19,6 +19,7 @@ expected_files as (
     select
         channel,
         file_kind,
+        name_part,
         calendar
     from {{ ref('expected_files') }}
 ),
@@ -45,7 +46,7 @@ channel_files as (
             else file_kind
         end as file_kind,
         accounting_date,
-        file_name,
+        slot,
         status,
         totals_status,
         row_count,
@@ -115,6 +116,7 @@ slots as (
     select
         expected_files.channel,
         expected_files.file_kind,
+        expected_files.name_part,
         arrival_groups.accounting_date as business_date
     from arrival_groups
     cross join expected_files
@@ -133,6 +135,7 @@ slots as (
     select
         'bank' as channel,
         'camt053' as file_kind,
+        cast(null as text) as name_part,
         arrival_date as business_date
     from arrival_dates
 ),
@@ -141,6 +144,7 @@ slot_states as (
     select
         slots.channel,
         slots.file_kind,
+        slots.name_part,
         slots.business_date,
         count(*) filter (where judged_files.is_good) as good_count,
         count(*) filter (where judged_files.status = 'landed' and not judged_files.is_good)
@@ -152,21 +156,34 @@ slot_states as (
         on slots.channel = judged_files.channel
         and slots.file_kind = judged_files.file_kind
         and slots.business_date = judged_files.accounting_date
-    group by slots.channel, slots.file_kind, slots.business_date
+        and (
+            slots.name_part is null
+            or position('/' || slots.name_part || '/' in '/' || judged_files.slot || '/') > 0
+        )
+    group by slots.channel, slots.file_kind, slots.name_part, slots.business_date
+),
+
+named_states as (
+    select
+        slot_states.*,
+        file_kind || coalesce(' ' || name_part, '') as owed_file
+    from slot_states
 ),
 
 slot_faults as (
     select
-        slot_states.*,
+        channel,
+        business_date,
+        owed_file,
         case
-            when wrong_totals_count > 0 then file_kind || ': totals differ (控制总数不符)'
+            when wrong_totals_count > 0 then owed_file || ': totals differ (控制总数不符)'
             when conflict_count > 0
-                then file_kind || ': a second file with other bytes (重复文件内容不同)'
+                then owed_file || ': a second file with other bytes (重复文件内容不同)'
             when good_count = 0 and quarantined_count > 0
-                then file_kind || ': in quarantine (已隔离)'
-            when good_count = 0 then file_kind || ': missing (缺失)'
+                then owed_file || ': in quarantine (已隔离)'
+            when good_count = 0 then owed_file || ': missing (缺失)'
         end as fault
-    from slot_states
+    from named_states
 ),
 
 file_checks as (
@@ -174,7 +191,7 @@ file_checks as (
         'files_complete_and_totals_agree' as check_name,
         to_char(business_date, 'YYYY-MM-DD') || ' ' || channel as subject,
         count(*) filter (where fault is not null) = 0 as holds,
-        coalesce(string_agg(fault, '; ' order by file_kind), '') as detail,
+        coalesce(string_agg(fault, '; ' order by owed_file), '') as detail,
         cast(count(*) filter (where fault is null) as text) as measured,
         cast(count(*) as text) as expected
     from slot_faults

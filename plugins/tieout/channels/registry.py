@@ -45,6 +45,7 @@ __all__ = ["RecognisedFile", "expected_name", "parse_file", "recognise"]
 
 Parser = Callable[[bytes, FileContext], ParsedFile]
 COMPRESSED_SUFFIX = ".Z"
+_NUMBERS = ("delivery", "sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,11 @@ class RecognisedFile:
     def slot(self) -> str:
         """Return the place of which there can be one good file only."""
         parts = [self.channel, self.file_kind, self.accounting_date.isoformat()]
-        parts += [f"{name}={value}" for name, value in sorted(self.name_parts.items())]
+        # A statement is number 1 however many digits its name writes that with.
+        parts += [
+            f"{name}={int(value) if name in _NUMBERS else value}"
+            for name, value in sorted(self.name_parts.items())
+        ]
         return "/".join(parts)
 
 

@@ -28,7 +28,7 @@ from tieout.settings import Settings
 
 __all__ = ["Release", "good_rows", "reject", "release"]
 
-REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised"})
+REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,27 @@ class Release:
     reopened: tuple[date, ...]
 
 
-def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> None:
-    """Set a file aside: it stays on record with its bytes, and blocks its date no longer.
+def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> list[date]:
+    """Set a file aside: it stays on record, does not count and blocks its date no longer.
+
+    Returns:
+        The dates that are to be closed again, where the file had landed for a closed one.
 
     Raises:
-        LandingError: there is no such file, it is not one to be set aside, or no name or reason.
+        LandingError: there is no such file, it is not one to be set aside, its date is paid, or no
+            name or reason.
+        days.DateBusyError, days.DateNotReadyError: its date cannot be opened now.
     """
     with database.connect(settings) as connection, connection.transaction():
         entry, _ = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status not in REJECTABLE:
-            raise _not_possible(entry, "only a file that did not land can be set aside")
-        connection.execute(
-            "update control.channel_files set status = 'refused', reason = %s where file_id = %s",
-            [f"rejected by {decided_by}: {reason}", file_id],
-        )
+            raise _not_possible(entry, "it was set aside before, or another took its place")
+        reopened: list[date] = []
+        if entry.status == "landed" and entry.booked_on is not None:
+            _refuse_sealed(connection, entry, entry.booked_on)
+            reopened = days.reopen(settings, connection, entry.booked_on, None)
+        note = f"rejected by {decided_by}: {reason}"
+        manifest.set_status(connection, file_id, "refused", note)
         manifest.write_decision(
             connection,
             file_id,
@@ -63,7 +70,9 @@ def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) ->
             status_after="refused",
             decided_by=decided_by,
             reason=reason,
+            reopened=reopened,
         )
+        return reopened
 
 
 def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -> Release:
@@ -95,7 +104,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         if landed is not None:
             manifest.supersede(connection, [landed.file_id], f"replaced by {file_id}, {note}")
         excluded: tuple[BadRow, ...] = ()
-        if entry.status == "superseded" and entry.booked_on is not None:
+        if entry.booked_on is not None:
             outcome = _put_back(connection, entry, recognised, landed, note)
         else:
             outcome, excluded = _land_again(connection, settings, entry, recognised)
@@ -166,13 +175,19 @@ def _first_date(
     booked = [known.booked_on for known in (entry, landed) if known and known.booked_on]
     dates = booked if file.channel == "bank" else [file.accounting_date, *booked]
     for day in sorted(dates):
-        if is_sealed(connection, day):
-            raise _not_possible(
-                entry,
-                f"{day} is paid and sealed; it takes no more files",
-                "book the difference by records of a later date; the file stays on record",
-            )
+        _refuse_sealed(connection, entry, day)
     return min(dates, default=None)
+
+
+def _refuse_sealed(
+    connection: psycopg.Connection[Any], entry: manifest.KnownFile, day: date
+) -> None:
+    if is_sealed(connection, day):
+        raise _not_possible(
+            entry,
+            f"{day} is paid and sealed; it takes no more files and gives none back",
+            "book the difference by records of a later date; the file stays on record",
+        )
 
 
 def _put_back(

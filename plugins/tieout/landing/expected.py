@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -30,7 +31,8 @@ __all__ = [
 EXPECTED_FILES = Path("dbt_project/seeds/reference/expected_files.csv")
 CALENDARS = ("every_day", "working_day", "first_accounting_date")
 CORRECTIONS = ("by_itself", "by_person")
-COLUMNS = ("channel", "file_kind", "calendar", "due_minutes", "correction")
+COLUMNS = ("channel", "file_kind", "calendar", "due_minutes", "correction", "name_part")
+_NAME_PART = re.compile(r"[a-z_]+=[^/=]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class ExpectedFile:
 
     `calendar` says for which dates. It is due `due_minutes` after the date's midnight in
     Asia/Shanghai. `correction` says whether a corrected one may take its place by itself.
+    `name_part` tells it from others of its kind, as a place has it (`RecognisedFile.slot`); "" is
+    any of them.
     """
 
     channel: str
@@ -46,6 +50,7 @@ class ExpectedFile:
     calendar: str
     due_minutes: int
     correction: str
+    name_part: str = ""
 
     def due_at(self, accounting_date: date) -> datetime:
         """Return when the date's file has to be here."""
@@ -58,6 +63,11 @@ class ExpectedFile:
             return workdays.is_working_day(accounting_date)
         return self.calendar == "every_day" or is_first
 
+    def is_in(self, channel: str, file_kind: str, slot: str | None) -> bool:
+        """Say whether a file of that place is the one owed."""
+        is_kind = (self.channel, self.file_kind) == (channel, file_kind)
+        return is_kind and (not self.name_part or f"/{self.name_part}/" in f"/{slot}/")
+
 
 @dataclass(frozen=True, slots=True)
 class MissingFile:
@@ -67,12 +77,14 @@ class MissingFile:
     file_kind: str
     accounting_date: date
     due_at: datetime
+    name_part: str = ""
 
     def __str__(self) -> str:
         """Return channel, kind, date, the name it would have, and when it is due."""
         name = expected_name(self.channel, self.file_kind, self.accounting_date)
         due = f"due {self.due_at:%Y-%m-%d %H:%M}"
-        return f"{self.channel} {self.file_kind} of {self.accounting_date} ({name}), {due}"
+        which = f" {self.name_part}" if self.name_part else ""
+        return f"{self.channel} {self.file_kind}{which} of {self.accounting_date} ({name}), {due}"
 
     def lateness(self, now: datetime) -> str:
         """Return how late it is at `now` (aware), or that it is not due yet."""
@@ -107,6 +119,7 @@ def expected_files(settings: Settings) -> tuple[ExpectedFile, ...]:
             row["calendar"],
             int(row["due_minutes"]),
             row["correction"],
+            row["name_part"],
         )
         for row in rows
     )
@@ -119,6 +132,8 @@ def _problem(row: dict[str, str]) -> str | None:
         return f"unknown calendar {row['calendar']!r}"
     if row["correction"] not in CORRECTIONS:
         return f"unknown correction {row['correction']!r}"
+    if row["name_part"] and not _NAME_PART.fullmatch(row["name_part"]):
+        return f"name_part {row['name_part']!r} is not written name=value"
     if not (row["due_minutes"].isascii() and row["due_minutes"].isdigit()):
         return f"due_minutes {row['due_minutes']!r} is not a whole number"
     return None
@@ -126,11 +141,9 @@ def _problem(row: dict[str, str]) -> str | None:
 
 def correctable_kinds(settings: Settings) -> frozenset[tuple[str, str]]:
     """Return channel and kind of the files whose corrections need no person."""
-    return frozenset(
-        (file.channel, file.file_kind)
-        for file in expected_files(settings)
-        if file.correction == "by_itself"
-    )
+    files = expected_files(settings)
+    by_person = {(file.channel, file.file_kind) for file in files if file.correction == "by_person"}
+    return frozenset((file.channel, file.file_kind) for file in files) - by_person
 
 
 def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFile, ...]:
@@ -139,7 +152,7 @@ def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFil
     with database.connect(settings, autocommit=True) as connection:
         rows = connection.execute(
             """
-            select distinct channel, file_kind
+            select distinct channel, file_kind, slot
             from control.channel_files
             where accounting_date = %s
                 and status in ('landed', 'quarantined', 'conflict')
@@ -147,11 +160,16 @@ def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFil
             [accounting_date],
         ).fetchall()
         is_first = _is_first_date(connection, accounting_date)
-    present = {(channel, kind) for channel, kind in rows}
     return tuple(
-        MissingFile(file.channel, file.file_kind, accounting_date, file.due_at(accounting_date))
+        MissingFile(
+            file.channel,
+            file.file_kind,
+            accounting_date,
+            file.due_at(accounting_date),
+            file.name_part,
+        )
         for file in expected_files(settings)
-        if (file.channel, file.file_kind) not in present
+        if not any(file.is_in(*row) for row in rows)
         and file.is_owed(accounting_date, is_first=is_first)
     )
 

@@ -8,7 +8,8 @@ it; else it is a conflict, which a person decides (`corrections`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -24,7 +25,7 @@ from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
-from tieout.landing.stores import FoundFile, find_files
+from tieout.landing.stores import FileGoneError, FoundFile, find_files
 from tieout.landing.vault import SettingsVault
 from tieout.progress import say
 from tieout.settings import Settings
@@ -88,21 +89,38 @@ def land(
     with database.connect(settings, autocommit=True) as connection:
         began_at = manifest.clock(connection)
         landing = _Landing(settings, owner, began_at, correctable_kinds(settings))
-        outcomes = [_unrecognised(connection, settings, file) for file in unknown]
-        for outcome in outcomes:
-            say(f"not landed: {outcome}")
+        outcomes: list[FileOutcome] = []
         # Files of paid dates need not be read again and again for years.
         sealed = manifest.sealed_files(connection)
         for day, files in itertools.groupby(wanted, key=lambda pair: pair[0].accounting_date):
-            of_day = [
-                _outcome(recognised, known.file_id, "already_landed", known.row_count or 0)
-                if (known := sealed.get((file.url, file.size_bytes, file.version))) is not None
-                else _land_one(connection, landing, recognised, file)
-                for recognised, file in files
-            ]
+            of_day: list[FileOutcome] = []
+            for recognised, file in files:
+                known = sealed.get((file.url, file.size_bytes, file.version))
+                with _left_where_gone(file):
+                    of_day.append(
+                        _known_outcome(recognised, known)
+                        if known is not None
+                        else _land_one(connection, landing, recognised, file)
+                    )
             _say_day(day, of_day)
             outcomes += of_day
-    return LandingReport(tuple(outcomes))
+        strangers: list[FileOutcome] = []
+        for file in unknown:
+            with _left_where_gone(file):
+                strangers.append(_unrecognised(connection, settings, file))
+        for outcome in strangers:
+            say(f"not landed: {outcome}")
+    return LandingReport((*strangers, *outcomes))
+
+
+@contextmanager
+def _left_where_gone(file: FoundFile) -> Iterator[None]:
+    """Go on without a file that its sender renamed or took away since it was found."""
+    try:
+        yield
+    except FileGoneError:
+        name = masked_excerpt(file.name)
+        say(f"not landed: {name} is gone since the inbox was searched; looked for at the next time")
 
 
 def _is_wanted(
@@ -132,7 +150,9 @@ def _land_one(
     # Quarantined bytes are looked at again: what kept them out may have been a rule of ours.
     if known is not None and known.status != "quarantined":
         manifest.found_again(connection, arrived)
-        return _known_outcome(arrived, known)
+        if known.status == "superseded":
+            return _sent_back(connection, landing.settings, arrived)
+        return _known_outcome(arrived.file, known)
     parsed = unopened or parsed_file(landing.settings, arrived)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
@@ -141,25 +161,63 @@ def _land_one(
         # of what was violated is kept.
         return _land_parsed(connection, landing, arrived, _refused_by_database(error))
     except (days.DateBusyError, days.DateNotReadyError) as error:
+        # Its sender may put another into its place meanwhile.
+        _keep(landing.settings, arrived)
         reason = f"waits for the next landing: {error.what} ({error.why})"
         return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
 
 
-def _unless_of_another_date(
+def _sent_back(
+    connection: psycopg.Connection[Any], settings: Settings, arrived: manifest.ArrivedFile
+) -> FileOutcome:
+    """Ask a person where a sender puts a file back that its own correction had replaced.
+
+    The earlier version beside the correction is what the correction left there, and says nothing.
+    """
+    with connection.transaction():
+        lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
+        others = manifest.files_of_slot(connection, arrived.file)
+        known = next(other for other in others if other.file_id == arrived.file_id)
+        landed = next((other for other in others if other.status == "landed"), None)
+        is_back = (
+            known.status == "superseded"
+            and landed is not None
+            and landed.file_url == arrived.url
+            and manifest.was_corrected(connection, arrived.file_id)
+        )
+        if landed is None or not is_back:
+            return _known_outcome(arrived.file, known)
+        _keep(settings, arrived)
+        reason = (
+            f"its sender has put it back in the place of {landed.file_name} ({landed.file_id}), "
+            "which had corrected it"
+        )
+        status: FileStatus = "conflict"
+        if is_sealed(connection, landed.booked_on or arrived.file.accounting_date):
+            status, reason = "refused", f"{reason}; the date is paid and sealed"
+        manifest.set_status(connection, arrived.file_id, status, reason)
+        return _outcome(arrived.file, arrived.file_id, status, known.row_count or 0, reason)
+
+
+def _unless_landed_elsewhere(
     connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile, parsed: ParsedFile
 ) -> ParsedFile:
-    """Refuse records that have landed for another date, byte for byte: they would count twice.
+    """Refuse records that have landed as another file: they would count twice.
 
-    Some formats have no date inside (disputes of UnionPay). The platform's snapshots may stay the
-    same from day to day, and so do files without records.
+    Some formats have no date inside (disputes of UnionPay), and the number in a bank file's name
+    need not be in it. The platform's snapshots may stay the same from day to day, and so do files
+    without records.
     """
     if not (parsed.is_good and parsed.row_count) or arrived.file.channel == "platform":
         return parsed
-    other = manifest.date_of_same_bytes(connection, arrived)
+    other = manifest.landed_elsewhere(connection, arrived, parsed)
     if other is None:
         return parsed
-    reason = f"the same bytes have landed as the file of {other}"
-    return replace(parsed, bad_rows=(file_problem("same_as_another_date", reason),))
+    day, file_name = other
+    is_same_date = day == arrived.file.accounting_date
+    code = "same_as_another_file" if is_same_date else "same_as_another_date"
+    reason = f"the same records have landed as the file {file_name} of {day}"
+    return replace(parsed, bad_rows=(file_problem(code, reason),))
 
 
 def parsed_file(settings: Settings, arrived: manifest.ArrivedFile) -> ParsedFile:
@@ -186,8 +244,8 @@ def _land_parsed(
         days.lock_claims(connection)
         known = manifest.known_file(connection, arrived.file_id)
         if known is not None and known.status != "quarantined":
-            return _known_outcome(arrived, known)
-        parsed = _unless_of_another_date(connection, arrived, parsed)
+            return _known_outcome(arrived.file, known)
+        parsed = _unless_landed_elsewhere(connection, arrived, parsed)
         others = manifest.files_of_slot(connection, arrived.file)
         landed = next((other for other in others if other.status == "landed"), None)
         # What is inside a file that was not opened may well be what has landed.
@@ -314,7 +372,7 @@ def store(
     if not is_banks and is_sealed(connection, arrived.file.accounting_date):
         return _refuse_paid(connection, settings, arrived, parsed)
     booked_on = manifest.booking_date(connection, arrived.file)
-    reopened = days.admit_file(settings, connection, booked_on, owner)
+    reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
     landed = [other.file_id for other in others if other.status == "landed"]
     manifest.supersede(
@@ -438,10 +496,10 @@ _STATUS_OF_KNOWN: dict[str, FileStatus] = {
 }
 
 
-def _known_outcome(arrived: manifest.ArrivedFile, known: manifest.KnownFile) -> FileOutcome:
+def _known_outcome(file: RecognisedFile, known: manifest.KnownFile) -> FileOutcome:
     return _outcome(
-        arrived.file,
-        arrived.file_id,
+        file,
+        known.file_id,
         _STATUS_OF_KNOWN[known.status],
         known.row_count or 0,
         known.reason,

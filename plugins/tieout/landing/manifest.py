@@ -23,15 +23,17 @@ __all__ = [
     "arrived_file",
     "booking_date",
     "clock",
-    "date_of_same_bytes",
     "files_of_slot",
     "found_again",
     "known_file",
+    "landed_elsewhere",
     "quarantine_rows",
     "reason_of",
     "rows_digest",
     "sealed_files",
+    "set_status",
     "supersede",
+    "was_corrected",
     "write_decision",
     "write_entry",
     "write_unrecognised",
@@ -153,6 +155,19 @@ def found_again(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> No
         """,
         {"version": arrived.store_version, "file_id": arrived.file_id, "url": arrived.url},
     )
+    # What lay there encrypted is opened now, and is this file.
+    connection.execute(
+        """
+        update control.channel_files
+        set status = 'superseded', reason = %s
+        where slot = %s
+            and file_url = %s
+            and file_id <> %s
+            and status = 'quarantined'
+            and reason like '%%[pgp\\_%%'
+        """,
+        [f"opened since: {arrived.file_id}", arrived.file.slot, arrived.url, arrived.file_id],
+    )
 
 
 def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> list[KnownFile]:
@@ -163,26 +178,109 @@ def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> 
         ).fetchall()
 
 
-def date_of_same_bytes(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> date | None:
-    """Return another date for which the same bytes of this kind have landed, or None."""
+def landed_elsewhere(
+    connection: psycopg.Connection[Any], arrived: ArrivedFile, parsed: ParsedFile
+) -> tuple[date, str] | None:
+    """Return date and name of a landed file of another place that has the same content, or None.
+
+    The same bytes, the same rows in other bytes (packed, other line ends), or one of the bank's
+    statements.
+    """
+    rows = connection.execute(
+        """
+        select accounting_date, file_name, sha256, rows_digest
+        from control.channel_files
+        where channel = %(channel)s
+            and file_kind = %(file_kind)s
+            and slot is distinct from %(slot)s
+            and status = 'landed'
+            and (sha256 = %(sha256)s or (row_count = %(row_count)s and rows_digest is not null))
+        order by accounting_date, file_name, file_id
+        """,
+        {
+            "channel": arrived.file.channel,
+            "file_kind": arrived.file.file_kind,
+            "slot": arrived.file.slot,
+            "sha256": arrived.sha256,
+            "row_count": parsed.row_count,
+        },
+    ).fetchall()
+    digest = rows_digest(parsed) if rows else None
+    for accounting_date, file_name, sha256, other_digest in rows:
+        if sha256 == arrived.sha256 or (digest is not None and other_digest == digest):
+            return accounting_date, file_name
+    return _statement_elsewhere(connection, arrived, parsed)
+
+
+def _statement_elsewhere(
+    connection: psycopg.Connection[Any], arrived: ArrivedFile, parsed: ParsedFile
+) -> tuple[date, str] | None:
+    """Return the landed file that has one of the file's statements, of one id and balances."""
+    statements = parsed.frames.get("bank_statements")
+    if statements is None or statements.is_empty():
+        return None
+    names = (
+        "bank_account_id",
+        "statement_id",
+        "statement_date",
+        "opening_balance_minor",
+        "closing_balance_minor",
+        "entry_count",
+    )
     row = connection.execute(
         """
-        select min(accounting_date)
-        from control.channel_files
-        where sha256 = %s
-            and channel = %s
-            and file_kind = %s
-            and accounting_date <> %s
-            and status = 'landed'
+        select files.accounting_date, files.file_name
+        from unnest(
+            %s::text[], %s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::integer[]
+        ) as arrived (
+            bank_account_id, statement_id, statement_date, opening_balance_minor,
+            closing_balance_minor, entry_count
+        )
+        inner join raw.bank_statements as statements
+            on arrived.bank_account_id = statements.bank_account_id
+            and arrived.statement_id = statements.statement_id
+            and arrived.statement_date = statements.statement_date
+            and arrived.opening_balance_minor = statements.opening_balance_minor
+            and arrived.closing_balance_minor = statements.closing_balance_minor
+            and arrived.entry_count = statements.entry_count
+        inner join control.channel_files as files
+            on statements.file_id = files.file_id and files.status = 'landed'
+        where arrived.entry_count > 0
+            and statements.accounting_date >= %s
+            and files.slot is distinct from %s
+        order by files.accounting_date, files.file_name, files.file_id
+        limit 1
         """,
         [
-            arrived.sha256,
-            arrived.file.channel,
-            arrived.file.file_kind,
-            arrived.file.accounting_date,
+            *(statements[name].to_list() for name in names),
+            statements["statement_date"].min(),
+            arrived.file.slot,
         ],
     ).fetchone()
-    return row[0] if row else None
+    return (row[0], row[1]) if row else None
+
+
+def was_corrected(connection: psycopg.Connection[Any], file_id: str) -> bool:
+    """Say whether it was its sender's correction that last took the file's place."""
+    row = connection.execute(
+        """
+        select action
+        from control.file_decisions
+        where replaced_file_id = %s
+        order by decision_id desc
+        limit 1
+        """,
+        [file_id],
+    ).fetchone()
+    return row is not None and row[0] == "correct"
+
+
+def set_status(connection: psycopg.Connection[Any], file_id: str, status: str, reason: str) -> None:
+    """Change what a file is on record as."""
+    connection.execute(
+        "update control.channel_files set status = %s, reason = %s where file_id = %s",
+        [status, reason, file_id],
+    )
 
 
 def booking_date(connection: psycopg.Connection[Any], file: RecognisedFile) -> date:

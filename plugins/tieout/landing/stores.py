@@ -11,9 +11,10 @@ from typing import Any
 
 import fsspec
 
+from tieout.channels.excerpts import masked_excerpt
 from tieout.landing.report import LandingError
 
-__all__ = ["PARTIAL_SUFFIXES", "FileBytes", "FoundFile", "find_files", "shown_url"]
+__all__ = ["PARTIAL_SUFFIXES", "FileBytes", "FileGoneError", "FoundFile", "find_files", "shown_url"]
 
 CHUNK_BYTES = 8 * 1024**2
 # What stores call the time of the last change, and a mark that changes with the bytes.
@@ -22,6 +23,10 @@ _MARKS = ("ETag", "etag", "md5Hash", *_CHANGED_AT)
 
 # Names of files still being written, by the habits of rsync, sftp servers and browsers.
 PARTIAL_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload")
+
+
+class FileGoneError(LandingError):
+    """A file that was found is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,13 @@ class FoundFile:
         A file that is too large is never in memory: it is hashed piece by piece.
 
         Raises:
+            FileGoneError: it is not there any more.
             LandingError: it cannot be read.
         """
         try:
             return self._read(bytes_max)
+        except FileNotFoundError as error:
+            raise _unreadable(self.url, error, FileGoneError) from error
         except Exception as error:
             raise _unreadable(self.url, error) from error
 
@@ -136,10 +144,13 @@ def shown_url(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
 
 
-def _unreadable(url: str, error: Exception) -> LandingError:
-    return LandingError(
+def _unreadable(
+    url: str, error: Exception, kind: type[LandingError] = LandingError
+) -> LandingError:
+    # A name can hold anything, a card number too, and the error may repeat it.
+    return kind(
         what="a file store cannot be read",
-        where=shown_url(url),
-        why=f"{type(error).__name__}: {error}"[:300],
+        where=masked_excerpt(shown_url(url)),
+        why=masked_excerpt(f"{type(error).__name__}: {error}"),
         next_step="check TIEOUT_INBOX (or the path given) and that the store answers",
     )
