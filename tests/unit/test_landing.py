@@ -668,19 +668,31 @@ def test_missing_files_are_named(place: Settings) -> None:
     ]
 
 
+def project_with(folder: Path, path: Path, text: str) -> Path:
+    """Return a project folder that has only one list of reference data, of this text."""
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).write_text(text)
+    return folder
+
+
+def settings_with(folder: Path, path: Path, text: str) -> Settings:
+    """Return settings of a home whose project has only that list."""
+    project = str(project_with(folder, path, text))
+    return load_settings({"TIEOUT_HOME": project, "TIEOUT_PROJECT_DIR": project})
+
+
 def test_of_two_merchants_the_one_whose_file_is_missing_is_named(
     place: Settings, tmp_path: Path
 ) -> None:
-    path = tmp_path / expected.EXPECTED_FILES
-    path.parent.mkdir(parents=True)
     rows = [
         f"wechat,trade_bill,every_day,2070,by_itself,channel_merchant_id={number}"
         for number in ("1900000109", "190000010")
     ]
-    path.write_text("\n".join([",".join(expected.COLUMNS), *rows]) + "\n")
+    listed = "\n".join([",".join(expected.COLUMNS), *rows]) + "\n"
     put(place, "1900000109All2026-09-24.csv", make.wechat_bill([make.WECHAT_PAYMENT]))
     landing.land(place)
-    two = replace(place, project_dir=tmp_path)
+    project = project_with(tmp_path, expected.EXPECTED_FILES, listed)
+    two = replace(place, project_dir=project)
     assert [str(file) for file in landing.missing_files(two, DAY)] == [
         "wechat trade_bill channel_merchant_id=190000010 of 2026-09-24 "
         "(wechat/20260924/…All2026-09-24.csv), due 2026-09-25 10:30"
@@ -720,10 +732,8 @@ def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
 def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
     tmp_path: Path, rows: str
 ) -> None:
-    path = tmp_path / expected.EXPECTED_FILES
-    path.parent.mkdir(parents=True)
-    path.write_text(",".join(expected.COLUMNS) + "\n" + rows)
-    settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
+    text = ",".join(expected.COLUMNS) + "\n" + rows
+    settings = settings_with(tmp_path, expected.EXPECTED_FILES, text)
     with pytest.raises(landing.LandingError, match="expected files"):
         expected.expected_files(settings)
 
@@ -763,10 +773,7 @@ def test_another_institutions_file_does_not_land(
 def test_a_list_of_our_institutions_that_checks_nothing_is_an_error(
     tmp_path: Path, text: str
 ) -> None:
-    path = tmp_path / institutions.OWN_INSTITUTIONS
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    settings = load_settings({"TIEOUT_HOME": str(tmp_path), "TIEOUT_PROJECT_DIR": str(tmp_path)})
+    settings = settings_with(tmp_path, institutions.OWN_INSTITUTIONS, text)
     recognised = recognise(ACOMN)
     assert recognised is not None
     parsed = parse_file(make.acomn(), recognised, make.FakeVault())

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -53,23 +54,32 @@ WAYS: dict[str | None, tuple[str, ...]] = {
 }
 
 
+@contextmanager
+def made_database(settings: Settings, name: str) -> Iterator[str]:
+    """Make a database on the session's server, yield its URL, and drop it."""
+    admin = database.ensure_server(settings)
+    with psycopg.connect(admin, autocommit=True) as server:
+        server.execute(f"create database {name}")
+    try:
+        yield f"{admin.rpartition('/')[0]}/{name}"
+    finally:
+        with psycopg.connect(admin, autocommit=True) as server:
+            server.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture(scope="module")
 def empty_database(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """A database of this module's own on the session's server: no dbt, no other test's rows."""
-    admin = database.ensure_server(settings)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database guards")
-    given = {
-        "TIEOUT_HOME": str(tmp_path_factory.mktemp("guards")),
-        "TIEOUT_DATABASE_URL": admin.rpartition("/")[0] + "/guards",
-    }
-    empty = load_settings(given)
-    database.migrate(empty)
-    yield empty
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("drop database guards with (force)")
+    with made_database(settings, "guards") as url:
+        given = {
+            "TIEOUT_HOME": str(tmp_path_factory.mktemp("guards")),
+            "TIEOUT_DATABASE_URL": url,
+        }
+        empty = load_settings(given)
+        database.migrate(empty)
+        yield empty
 
 
 @pytest.fixture
@@ -560,24 +570,17 @@ def test_a_place_has_one_landed_file(guarded: Connection) -> None:
 
 
 def test_places_of_files_of_before_come_from_their_names(settings: Settings) -> None:
-    name = "tieout_places"
-    url = psycopg.conninfo.make_conninfo(database.ensure_server(settings), dbname=name)
-    with psycopg.connect(database.ensure_server(settings), autocommit=True) as server:
-        server.execute(f"create database {name}")
-        try:
-            uri = database.ensure_server(settings).rpartition("/")[0] + f"/{name}"
-            migrations.upgrade(uri, "0011")
-            with psycopg.connect(url) as connection:
-                add_file(connection, 1, file_name="IND26092401ACOMN", slot=None)
-                add_file(connection, 2, file_name="x", slot=None, channel=None, status="refused")
-            migrations.upgrade(uri)
-            with psycopg.connect(url) as connection:
-                found = connection.execute(
-                    "select slot from control.channel_files order by file_id"
-                ).fetchall()
-            assert found == [("unionpay/acomn/2026-09-24",), (None,)]
-        finally:
-            server.execute(f"drop database {name} with (force)")
+    with made_database(settings, "tieout_places") as url:
+        migrations.upgrade(url, "0011")
+        with psycopg.connect(url) as connection:
+            add_file(connection, 1, file_name="IND26092401ACOMN", slot=None)
+            add_file(connection, 2, file_name="x", slot=None, channel=None, status="refused")
+        migrations.upgrade(url)
+        with psycopg.connect(url) as connection:
+            found = connection.execute(
+                "select slot from control.channel_files order by file_id"
+            ).fetchall()
+        assert found == [("unionpay/acomn/2026-09-24",), (None,)]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +63,19 @@ def states(settings: Settings) -> dict[str, str]:
     """Return each date's state."""
     rows = query(settings, "select accounting_date, state from control.accounting_days")
     return {str(day): state for day, state in rows}
+
+
+@contextmanager
+def running(settings: Settings, kind: str, day: date) -> Iterator[str]:
+    """Let a run of the kind hold the date; yield who it is."""
+    with days.command_owner(settings) as owner:
+        with database.connect(settings) as connection:
+            connection.execute(
+                "insert into control.date_leases (kind, business_date, owner_id) "
+                "values (%s, %s, %s)",
+                [kind, day, owner],
+            )
+        yield owner
 
 
 def amounts(settings: Settings) -> list[int]:
@@ -272,13 +286,7 @@ def test_a_file_waits_while_a_run_works_on_what_it_would_change(place: Settings)
     set_states(place, {DAY: "closed"})
     path.write_bytes(vouchers(100, 201))
     put(place, ACOMN, make.acomn())
-    with days.command_owner(place) as owner:
-        with database.connect(place) as connection:
-            connection.execute(
-                "insert into control.date_leases (kind, business_date, owner_id) "
-                "values ('settlement_payout', %s, %s)",
-                [DAY + timedelta(days=4), owner],
-            )
+    with running(place, "settlement_payout", DAY + timedelta(days=4)):
         report = landing.land(place)
         assert sorted(file.status for file in report.problems) == ["waiting", "waiting"]
         assert "settlement_payout of 2026-09-28 is running" in (report.problems[0].reason or "")
@@ -293,13 +301,7 @@ def test_the_run_that_holds_the_date_lands_its_correction(place: Settings) -> No
     landing.land(place)
     set_states(place, {DAY: "open"})
     path.write_bytes(vouchers(100, 201))
-    with days.command_owner(place) as owner:
-        with database.connect(place) as connection:
-            connection.execute(
-                "insert into control.date_leases (kind, business_date, owner_id) "
-                "values ('accounting_close', %s, %s)",
-                [DAY, owner],
-            )
+    with running(place, "accounting_close", DAY) as owner:
         assert landing.land(place).problems[0].status == "waiting"
         assert landing.land(place, owner=owner).counts["landed"] == 1
 
@@ -308,13 +310,7 @@ def test_no_file_comes_between_the_tables_of_a_close(place: Settings) -> None:
     # The close has looked at what is there: a file that came now would be in some of its tables.
     put(place, ACOMN, make.acomn())
     put(place, CAMT, make.camt053())
-    with days.command_owner(place) as owner:
-        with database.connect(place) as connection:
-            connection.execute(
-                "insert into control.date_leases (kind, business_date, owner_id) "
-                "values ('accounting_close', %s, %s)",
-                [DAY, owner],
-            )
+    with running(place, "accounting_close", DAY) as owner:
         assert landing.land(place).counts == {"files": 2, "waiting": 2, "rows": 0}
         assert acomn_amounts(place) == []
         assert landing.land(place, owner=owner, channels=["bank"]).counts["landed"] == 1
@@ -330,13 +326,7 @@ def test_the_banks_files_stay_while_the_payment_of_their_date_runs(place: Settin
     (problem,) = landing.land(place).problems
     put(place, CAMT.replace("_1.", "_2."), make.camt053(opening="2500.00", sequence=2))
     put(place, ACOMN, make.acomn())
-    with days.command_owner(place) as owner:
-        with database.connect(place) as connection:
-            connection.execute(
-                "insert into control.date_leases (kind, business_date, owner_id) "
-                "values ('settlement_payout', %s, %s)",
-                [DAY, owner],
-            )
+    with running(place, "settlement_payout", DAY):
         with pytest.raises(days.DateBusyError, match="settlement_payout"):
             landing.release(place, problem.file_id, decided_by="Li", reason="the right one")
         counts = landing.land(place).counts
