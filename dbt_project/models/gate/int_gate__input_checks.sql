@@ -143,8 +143,7 @@ slots as (
 slot_states as (
     select
         slots.channel,
-        slots.file_kind,
-        slots.name_part,
+        slots.file_kind || coalesce(' ' || slots.name_part, '') as owed_file,
         slots.business_date,
         count(*) filter (where judged_files.is_good) as good_count,
         count(*) filter (where judged_files.status = 'landed' and not judged_files.is_good)
@@ -163,18 +162,9 @@ slot_states as (
     group by slots.channel, slots.file_kind, slots.name_part, slots.business_date
 ),
 
-named_states as (
-    select
-        slot_states.*,
-        file_kind || coalesce(' ' || name_part, '') as owed_file
-    from slot_states
-),
-
 slot_faults as (
     select
-        channel,
-        business_date,
-        owed_file,
+        slot_states.*,
         case
             when wrong_totals_count > 0 then owed_file || ': totals differ (控制总数不符)'
             when conflict_count > 0
@@ -183,7 +173,7 @@ slot_faults as (
                 then owed_file || ': in quarantine (已隔离)'
             when good_count = 0 then owed_file || ': missing (缺失)'
         end as fault
-    from named_states
+    from slot_states
 ),
 
 file_checks as (
