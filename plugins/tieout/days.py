@@ -68,6 +68,8 @@ COMMAND_PREFIX = "command:"
 OWNER_LOCK = 0x71E0
 CLAIM_LOCK = 0x71E1
 COMMAND_LOCK = 0x71E2
+# Leases of payments that read the bank's files of a date.
+_PAYMENT_SINCE: LiteralString = "kind = 'settlement_payout' and business_date >= %(day)s"
 
 
 class DateBusyError(TieoutError):
@@ -530,19 +532,12 @@ def admit_file(
     A close that runs would read the file in some of its tables and not in others, and so would a
     payment that runs, of the bank's.
 
-    Returns:
-        The dates that were closed and are open now.
-
-    Raises:
-        DateBusyError: another run works on the date, or on one that depends on it.
-        DateNotReadyError: payments were instructed from it and are not submitted yet.
+    Returns and raises as `reopen` does.
     """
     lock_claims(connection)
     if _day_state(connection, day).state == "closed":
         return reopen(settings, connection, day, owner)
-    conflicts: LiteralString = "false"
-    if is_banks:
-        conflicts = "kind = 'settlement_payout' and business_date >= %(day)s"
+    conflicts = _PAYMENT_SINCE if is_banks else "false"
     _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     return []
 
@@ -564,10 +559,7 @@ def reopen(
     """
     lock_claims(connection)
     # The date's own payment, too: its gate has looked at the bank's files of the date.
-    conflicts: LiteralString = (
-        "(kind = 'accounting_close' and business_date > %(day)s) "
-        "or (kind = 'settlement_payout' and business_date >= %(day)s)"
-    )
+    conflicts = f"(kind = 'accounting_close' and business_date > %(day)s) or ({_PAYMENT_SINCE})"
     _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     _refuse_instructed(connection, day)
     return _open_closed(connection, day)

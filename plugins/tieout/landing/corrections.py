@@ -18,9 +18,8 @@ from tieout import database, days
 from tieout.channels.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, decryption, manifest
-from tieout.landing.copying import lock_for_transaction
 from tieout.landing.institutions import ANOTHER_INSTITUTION
-from tieout.landing.land import is_sealed, parsed_file, store
+from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
 from tieout.landing.report import FileOutcome, LandingError
 from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
@@ -287,9 +286,10 @@ def _held_entry(
             next_step="say who decides (--by), and why (--reason)",
         )
     recognised = recognise(_known(connection, file_id).file_name)
-    if recognised is not None:
-        lock_for_transaction(connection, f"tieout/landing/{recognised.slot}")
-    days.lock_claims(connection)
+    if recognised is None:
+        days.lock_claims(connection)
+    else:
+        hold_slot(connection, recognised)
     # Another decision, or a landing, may have been waited for.
     return _known(connection, file_id), recognised
 

@@ -30,7 +30,7 @@ from tieout.landing.vault import SettingsVault
 from tieout.progress import say
 from tieout.settings import Settings
 
-__all__ = ["is_sealed", "land", "parsed_file", "store"]
+__all__ = ["hold_slot", "is_sealed", "land", "parsed_file", "store"]
 
 # Files other parts of Tieout read: the bank's answers to payouts.
 _OTHERS = ("pain002_",)
@@ -150,6 +150,8 @@ def _land_one(
     # Quarantined bytes are looked at again: what kept them out may have been a rule of ours.
     if known is not None and known.status != "quarantined":
         manifest.found_again(connection, arrived)
+        if decryption.plain_name(file.name) != file.name:
+            _set_unopened_aside(connection, arrived)
         if known.status == "superseded":
             return _sent_back(connection, landing.settings, arrived)
         return _known_outcome(arrived.file, known)
@@ -167,6 +169,20 @@ def _land_one(
         return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
 
 
+def _set_unopened_aside(connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile) -> None:
+    """Let what lay there and could not be opened block no more: it is opened now, and known."""
+    with connection.transaction():
+        hold_slot(connection, arrived.file)
+        unopened = [
+            other.file_id
+            for other in manifest.files_of_slot(connection, arrived.file)
+            if other.status == "quarantined"
+            and other.file_url == arrived.url
+            and decryption.says_unopened(other.reason)
+        ]
+        manifest.supersede(connection, unopened, f"opened since: {arrived.file_id}")
+
+
 def _sent_back(
     connection: psycopg.Connection[Any], settings: Settings, arrived: manifest.ArrivedFile
 ) -> FileOutcome:
@@ -175,7 +191,7 @@ def _sent_back(
     The earlier version beside the correction is what the correction left there, and says nothing.
     """
     with connection.transaction():
-        lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
+        hold_slot(connection, arrived.file)
         others = manifest.files_of_slot(connection, arrived.file)
         known = next(other for other in others if other.file_id == arrived.file_id)
         landed = next((other for other in others if other.status == "landed"), None)
@@ -240,8 +256,7 @@ def _land_parsed(
     parsed: ParsedFile,
 ) -> FileOutcome:
     with connection.transaction():
-        lock_for_transaction(connection, f"tieout/landing/{arrived.file.slot}")
-        days.lock_claims(connection)
+        hold_slot(connection, arrived.file)
         known = manifest.known_file(connection, arrived.file_id)
         if known is not None and known.status != "quarantined":
             return _known_outcome(arrived.file, known)
@@ -355,7 +370,7 @@ def store(
 ) -> FileOutcome:
     """Put a file into its place, which holds no landed file; inside the caller's transaction.
 
-    A good file for a date that is closed opens it.
+    The caller holds the place (`hold_slot`). A good file for a date that is closed opens it.
 
     Raises:
         days.DateBusyError, days.DateNotReadyError: the date cannot be opened now.
@@ -366,8 +381,6 @@ def store(
         manifest.write_entry(connection, arrived, parsed, status="quarantined", reason=reason)
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
-    # After the lock: a payment may have sealed the date meanwhile.
-    days.lock_claims(connection)
     is_banks = arrived.file.channel == "bank"
     if not is_banks and is_sealed(connection, arrived.file.accounting_date):
         return _refuse_paid(connection, settings, arrived, parsed)
@@ -451,6 +464,16 @@ def _conflict(
     manifest.write_entry(connection, arrived, parsed, status="conflict", reason=reason)
     manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
     return _outcome(arrived.file, arrived.file_id, "conflict", parsed.row_count, reason)
+
+
+def hold_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> None:
+    """Let nobody else land or decide for the file's place until the transaction ends.
+
+    Nor may a claim begin: what is asked of the date's state and what is changed are one decision.
+    Always in this order, so that no two wait for one another.
+    """
+    lock_for_transaction(connection, f"tieout/landing/{file.slot}")
+    days.lock_claims(connection)
 
 
 def is_sealed(connection: psycopg.Connection[Any], accounting_date: date) -> bool:

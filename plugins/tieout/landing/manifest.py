@@ -155,19 +155,6 @@ def found_again(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> No
         """,
         {"version": arrived.store_version, "file_id": arrived.file_id, "url": arrived.url},
     )
-    # What lay there encrypted is opened now, and is this file.
-    connection.execute(
-        """
-        update control.channel_files
-        set status = 'superseded', reason = %s
-        where slot = %s
-            and file_url = %s
-            and file_id <> %s
-            and status = 'quarantined'
-            and reason like '%%[pgp\\_%%'
-        """,
-        [f"opened since: {arrived.file_id}", arrived.file.slot, arrived.url, arrived.file_id],
-    )
 
 
 def files_of_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> list[KnownFile]:
