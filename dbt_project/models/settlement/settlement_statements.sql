@@ -84,22 +84,13 @@ contracts as (
         and effective_from <= {{ payment_date() }}
 ),
 
-payees as (
+account_payees as (
     select
-        payee_id,
-        payee_version,
         account_id,
         currency_code,
-        payee_status,
-        effective_from,
-        row_number() over (
-            partition by payee_id
-            order by payee_version desc
-        ) as version_order
-    from {{ ref('stg_platform__payees') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__payees')) }}
-        and effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }})
+        payee_id,
+        payee_version
+    from {{ ref('int_settlement__account_payees') }}
 ),
 
 account_contracts as (
@@ -113,21 +104,6 @@ account_contracts as (
             order by is_in_force desc, effective_from desc, contract_id asc
         ) as contract_order
     from contracts
-),
-
--- Only the latest version of a payee counts: an older active one must not revive a blocked payee.
-account_payees as (
-    select
-        account_id,
-        currency_code,
-        payee_id,
-        payee_version,
-        row_number() over (
-            partition by account_id, currency_code
-            order by effective_from desc, payee_id asc
-        ) as payee_order
-    from payees
-    where version_order = 1 and payee_status = 'active'
 ),
 
 session_entries as (
@@ -267,7 +243,6 @@ composed as (
     left join account_payees
         on grain.account_id = account_payees.account_id
         and grain.currency_code = account_payees.currency_code
-        and account_payees.payee_order = 1
 ),
 
 balanced as (
