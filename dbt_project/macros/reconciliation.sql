@@ -174,3 +174,26 @@ remaining_{{ step }} as (
     {%- endfor -%}
     {{ return(steps) }}
 {%- endmacro %}
+
+{#
+    Whether the channel's record names a merchant or a terminal that is not the voucher's
+    (docs/reconciliation.md 3). What the channel leaves empty contradicts nothing.
+#}
+{% macro names_another_merchant(system_side, channel_side) -%}
+    coalesce(
+        (
+            {{ channel_side }}.merchant_ids <> ''
+            and {{ channel_side }}.merchant_ids <> {{ system_side }}.merchant_ids
+            and strpos(
+                ' ' || {{ system_side }}.merchant_ids || ' ',
+                ' ' || {{ channel_side }}.merchant_ids || ' '
+            ) = 0
+        )
+        or (
+            {{ channel_side }}.terminal_id <> ''
+            and {{ system_side }}.terminal_id <> ''
+            and {{ channel_side }}.terminal_id <> {{ system_side }}.terminal_id
+        ),
+        false
+    )
+{%- endmacro %}

@@ -29,3 +29,17 @@
             and snapshots.snapshot_date < {{ payment_date() }}
     )
 {%- endmacro %}
+
+{#
+    What of an open platform item may be paid: nothing of what only the platform has, the smaller
+    signed amount of an amount mismatch while the channel's item is open. What takes money from the
+    merchant is taken at once, whoever has it.
+#}
+{% macro payable_amount(system_side, channel_side) -%}
+    case
+        when {{ system_side }}.break_reason = 'amount_mismatch'
+            and {{ channel_side }}.suspense_item_id is not null
+            then least({{ system_side }}.amount_minor, {{ channel_side }}.amount_minor)
+        else least({{ system_side }}.amount_minor, 0)
+    end
+{%- endmacro %}

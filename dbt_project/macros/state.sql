@@ -28,7 +28,9 @@
             cast(null as text) as fallback_key_1,
             cast(null as text) as fallback_key_2,
             cast(null as text) as suspense_item_id,
-            cast(null as text) as linked_item_id
+            cast(null as text) as linked_item_id,
+            cast(null as text) as merchant_ids,
+            cast(null as text) as terminal_id
         limit 0
     ) as suspense_items
     {%- else -%}
@@ -59,6 +61,28 @@
             cast(null as integer) as line_number
         limit 0
     ) as suspended_adjustments
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for arrival groups that were short on the payment date before. #}
+{% macro unconfirmed_arrivals_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='settlement', identifier='unconfirmed_arrivals'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'settlement', 'unconfirmed_arrivals') is none -%}
+    (
+        select
+            cast(null as date) as payment_date,
+            cast(null as text) as arrival_group_id,
+            cast(null as text) as channel,
+            cast(null as text) as currency_code,
+            cast(null as date) as opened_on,
+            cast(null as bigint) as residual_minor
+        limit 0
+    ) as unconfirmed_arrivals
     {%- else -%}
     {{ relation }}
     {%- endif -%}

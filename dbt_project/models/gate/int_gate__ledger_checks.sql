@@ -53,8 +53,7 @@ suspense_items as (
         channel,
         side,
         currency_code,
-        amount_minor,
-        age_days
+        amount_minor
     from {{ ref('suspense_items') }}
     where accounting_date >= {{ previous_payment_date() }}
         and accounting_date < {{ payment_date() }}
@@ -77,9 +76,7 @@ items_charged as (
 channels as (
     select
         channels.channel,
-        channel_currencies.currency_code,
-        channels.suspense_limit_amount_minor,
-        channels.suspense_limit_age_days
+        channel_currencies.currency_code
     from {{ ref('channels') }} as channels
     inner join {{ ref('channel_currencies') }} as channel_currencies
         on channels.channel = channel_currencies.channel
@@ -190,8 +187,7 @@ items_open as (
         side,
         currency_code,
         count(*) as open_count,
-        sum(amount_minor) as open_amount_minor,
-        max(age_days) as oldest_age_days
+        sum(amount_minor) as open_amount_minor
     from suspense_items
     group by accounting_date, channel, side, currency_code
 ),
@@ -296,30 +292,6 @@ rollforward_checks as (
         '0' as expected
     from rollforward_faults
     group by channel, side, currency_code
-),
-
-last_date as (
-    select max(accounting_date) as accounting_date
-    from arrival_groups
-),
-
-limit_checks as (
-    select
-        'open_system_suspense_within_limit' as check_name,
-        channels.channel || ' ' || channels.currency_code as subject,
-        coalesce(abs(items_open.open_amount_minor), 0) <= channels.suspense_limit_amount_minor
-        and coalesce(items_open.oldest_age_days, 0) <= channels.suspense_limit_age_days as holds,
-        'oldest ' || coalesce(items_open.oldest_age_days, 0) || ' of at most '
-        || channels.suspense_limit_age_days || ' days (挂账账龄)' as detail,
-        cast(coalesce(abs(items_open.open_amount_minor), 0) as text) as measured,
-        'at most ' || channels.suspense_limit_amount_minor as expected
-    from channels
-    cross join last_date
-    left join items_open
-        on channels.channel = items_open.channel
-        and channels.currency_code = items_open.currency_code
-        and items_open.side = 'system'
-        and last_date.accounting_date = items_open.accounting_date
 ),
 
 adjustments_received as (
@@ -507,8 +479,6 @@ final as (
     select * from trial_balance_checks
     union all
     select * from rollforward_checks
-    union all
-    select * from limit_checks
     union all
     select * from adjustment_checks
     union all

@@ -7,7 +7,8 @@
     Who is paired with whom in the close of T (docs/reconciliation.md 2): same date exact by the
     primary key, then the oldest open item exact, then both by the fallback keys, then what is left
     of one key on both sides as a mismatch, at last a mismatch with an item open from before. What
-    pairs with nothing is `single`. The sign of an amount is its direction.
+    pairs with nothing is `single`. The sign of an amount is its direction. A pair whose record
+    names another merchant or terminal than the voucher is a mismatch, whatever else agrees.
 -#}
 {%- set steps = pairing_steps() %}
 with same_day as (
@@ -15,7 +16,8 @@ with same_day as (
         channel,
         match_key,
         system_item_id,
-        channel_item_id
+        channel_item_id,
+        is_other_merchant
     from {{ ref('int_reconciliation__same_day') }}
 ),
 
@@ -35,7 +37,9 @@ pool as (
         fallback_key_2,
         is_open_item,
         opened_on,
-        linked_item_id
+        linked_item_id,
+        merchant_ids,
+        terminal_id
     from {{ ref('int_reconciliation__pool') }}
 ),
 
@@ -70,6 +74,8 @@ remaining_0 as (
         pool.fallback_key_2,
         pool.is_open_item,
         pool.linked_item_id,
+        pool.merchant_ids,
+        pool.terminal_id,
         row_number() over (
             order by
                 pool.opened_on, pool.transaction_at, pool.file_id, pool.line_number, pool.side,
@@ -92,23 +98,40 @@ left_over_pairs as (
     {%- endfor %}
 ),
 
-mismatched as (
+judged_pairs as (
     select
-        left_over_pairs.system_item_id,
-        left_over_pairs.channel_item_id,
+        left_over_pairs.*,
+        {{ names_another_merchant('system_side', 'channel_side') }} as is_other_merchant,
         case
             when system_side.currency_code is distinct from channel_side.currency_code
                 then 'currency_mismatch'
             when sign(system_side.amount_minor) is distinct from sign(channel_side.amount_minor)
                 then 'direction_mismatch'
-            else 'amount_mismatch'
-        end as break_reason
+            when system_side.amount_minor is distinct from channel_side.amount_minor
+                then 'amount_mismatch'
+        end as difference
     from left_over_pairs
     inner join remaining_0 as system_side
         on left_over_pairs.system_item_id = system_side.suspense_item_id
     inner join remaining_0 as channel_side
         on left_over_pairs.channel_item_id = channel_side.suspense_item_id
-    where not left_over_pairs.is_exact
+),
+
+-- What agrees in all but the merchant is no match either: both stay open, and nobody is paid.
+mismatched as (
+    select
+        system_item_id,
+        channel_item_id,
+        case when is_other_merchant then 'merchant_mismatch' else difference end as break_reason
+    from judged_pairs
+    where not is_exact or is_other_merchant
+    union all
+    select
+        system_item_id,
+        channel_item_id,
+        'merchant_mismatch' as break_reason
+    from same_day
+    where is_other_merchant
 ),
 
 unpaired as (
@@ -190,7 +213,10 @@ pairs as (
         1 as rule_no,
         cast(null as text) as break_reason
     from same_day
-    where system_item_id is not null and channel_item_id is not null
+    where
+        system_item_id is not null
+        and channel_item_id is not null
+        and is_other_merchant is not true
     union all
     select
         case
@@ -203,8 +229,8 @@ pairs as (
         channel,
         rule_no,
         cast(null as text) as break_reason
-    from left_over_pairs
-    where is_exact
+    from judged_pairs
+    where is_exact and not is_other_merchant
     union all
     select
         'mismatch' as pair_kind,

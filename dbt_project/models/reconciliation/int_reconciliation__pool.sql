@@ -19,6 +19,7 @@ with source_vouchers as (
         file_id,
         line_number,
         account_id,
+        merchant_id,
         acquiring_institution_id,
         forwarding_institution_id,
         trace_number,
@@ -59,7 +60,8 @@ channel_records as (
         terminal_id,
         channel_order_id,
         merchant_order_id,
-        refund_order_id
+        refund_order_id,
+        channel_merchant_id
     from {{ ref('int_channels__records') }}
     where accounting_date = {{ accounting_date() }}
 ),
@@ -72,6 +74,35 @@ transaction_types as (
 
 match_rules as (
     {{- match_rule_flags(rule_numbers()) }}
+),
+
+contracts as (
+    select
+        merchant_id,
+        channel_merchant_ids
+    from {{ ref('stg_platform__contracts') }}
+    where snapshot_date = {{ accounting_date() }}
+),
+
+-- Under which ids a channel knows a merchant besides the platform's own: `channel:id` each.
+known_ids as (
+    select
+        contracts.merchant_id,
+        split_part(known.channel_and_id, ':', 1) as channel,
+        substr(known.channel_and_id, strpos(known.channel_and_id, ':') + 1) as channel_merchant_id
+    from contracts
+    cross join lateral string_to_table(contracts.channel_merchant_ids, ' ')
+        as known (channel_and_id)
+),
+
+merchant_ids as (
+    select
+        merchant_id,
+        channel,
+        string_agg(distinct channel_merchant_id, ' ' order by channel_merchant_id)
+            as channel_merchant_ids
+    from known_ids
+    group by merchant_id, channel
 ),
 
 -- Channels whose file has neither record of a sale that was voided on its own date.
@@ -127,7 +158,9 @@ open_items as (
         fallback_key_1,
         fallback_key_2,
         suspense_item_id,
-        linked_item_id
+        linked_item_id,
+        merchant_ids,
+        terminal_id
     -- The items as the close of the date before left them: running state, one partition.
     from {{ suspense_items_relation() }}
     where
@@ -149,11 +182,17 @@ keyed as (
         source_vouchers.account_id,
         {{ match_key('source_vouchers', 'match_rules', 1) }} as match_key,
         {{ match_key('source_vouchers', 'match_rules', 2) }} as fallback_key_1,
-        {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2
+        {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2,
+        concat_ws(' ', source_vouchers.merchant_id, merchant_ids.channel_merchant_ids)
+            as merchant_ids,
+        source_vouchers.terminal_id
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
     left join match_rules on source_vouchers.channel = match_rules.channel
+    left join merchant_ids
+        on source_vouchers.merchant_id = merchant_ids.merchant_id
+        and source_vouchers.channel = merchant_ids.channel
     -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool
     -- it would be suspense, or a pair, that clearing does not know, and the equation would not
     -- close.
@@ -176,7 +215,9 @@ keyed as (
         cast(null as text) as account_id,
         {{ match_key('channel_records', 'match_rules', 1) }} as match_key,
         {{ match_key('channel_records', 'match_rules', 2) }} as fallback_key_1,
-        {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2
+        {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2,
+        channel_records.channel_merchant_id as merchant_ids,
+        channel_records.terminal_id
     from channel_records
     inner join transaction_types
         on channel_records.transaction_type = transaction_types.transaction_type
@@ -201,7 +242,9 @@ final as (
         false as is_open_item,
         {{ accounting_date() }} as opened_on,
         case when side = 'system' then 'S:' else 'C:' end || source_id as suspense_item_id,
-        cast(null as text) as linked_item_id
+        cast(null as text) as linked_item_id,
+        merchant_ids,
+        terminal_id
     from keyed
     union all
     select
@@ -221,7 +264,9 @@ final as (
         true as is_open_item,
         opened_on,
         suspense_item_id,
-        linked_item_id
+        linked_item_id,
+        merchant_ids,
+        terminal_id
     from open_items
 )
 

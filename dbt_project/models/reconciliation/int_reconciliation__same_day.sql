@@ -7,7 +7,7 @@
     The records of T side by side: equal key, currency and amount, paired by occurrence, so that
     identical rows are all kept. A full join, which the database can only hash or merge: it stays
     linear however wrong its row estimates are. A row with one side empty is what T itself does
-    not explain.
+    not explain. A pair whose record names another merchant is no match (int_reconciliation__pairs).
 -#}
 with pool as (
     select
@@ -20,7 +20,9 @@ with pool as (
         transaction_at,
         file_id,
         line_number,
-        match_key
+        match_key,
+        merchant_ids,
+        terminal_id
     from {{ ref('int_reconciliation__pool') }}
     where not is_open_item and match_key is not null
 ),
@@ -33,6 +35,8 @@ numbered as (
         currency_code,
         amount_minor,
         match_key,
+        merchant_ids,
+        terminal_id,
         row_number() over (
             partition by side, channel, match_key, currency_code, amount_minor
             order by transaction_at, file_id, line_number, source_id
@@ -53,7 +57,8 @@ final as (
         coalesce(system_side.channel, channel_side.channel) as channel,
         coalesce(system_side.match_key, channel_side.match_key) as match_key,
         system_side.suspense_item_id as system_item_id,
-        channel_side.suspense_item_id as channel_item_id
+        channel_side.suspense_item_id as channel_item_id,
+        {{ names_another_merchant('system_side', 'channel_side') }} as is_other_merchant
     from system_side
     full outer join channel_side
         on system_side.channel = channel_side.channel

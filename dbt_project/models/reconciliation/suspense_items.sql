@@ -35,7 +35,9 @@ pool_before as (
         match_key,
         fallback_key_1,
         fallback_key_2,
-        opened_on
+        opened_on,
+        merchant_ids,
+        terminal_id
     from {{ ref('int_reconciliation__pool') }}
     where is_open_item
 ),
@@ -56,9 +58,20 @@ pool_today as (
         match_key,
         fallback_key_1,
         fallback_key_2,
-        opened_on
+        opened_on,
+        merchant_ids,
+        terminal_id
     from {{ ref('int_reconciliation__pool') }}
     where not is_open_item
+),
+
+-- What a sale's fee was, so that a close that charges the sale back can give it back.
+priced_vouchers as (
+    select
+        voucher_id,
+        settlement_mode,
+        fee_amount_minor
+    from {{ ref('int_clearing__priced_vouchers') }}
 ),
 
 adjusted_items as (
@@ -122,7 +135,9 @@ items_before as (
         status,
         break_reason,
         linked_item_id,
-        in_doubt_until
+        in_doubt_until,
+        fee_amount_minor,
+        deducted_fee_amount_minor
     from {{ this }}
     where
         accounting_date = {{ accounting_date() }} - 1
@@ -171,6 +186,10 @@ carried as (
         pool_before.match_key,
         pool_before.fallback_key_1,
         pool_before.fallback_key_2,
+        pool_before.merchant_ids,
+        pool_before.terminal_id,
+        items_before.fee_amount_minor,
+        items_before.deducted_fee_amount_minor,
         results.match_rule,
         pool_before.opened_on,
         coalesce(links.break_reason, items_before.break_reason) as break_reason,
@@ -228,6 +247,13 @@ opened as (
         pool_today.match_key,
         pool_today.fallback_key_1,
         pool_today.fallback_key_2,
+        pool_today.merchant_ids,
+        pool_today.terminal_id,
+        priced_vouchers.fee_amount_minor,
+        case priced_vouchers.settlement_mode
+            when 'net' then priced_vouchers.fee_amount_minor
+            when 'gross' then 0
+        end as deducted_fee_amount_minor,
         cast(null as text) as match_rule,
         pool_today.opened_on,
         results.break_reason,
@@ -250,6 +276,8 @@ opened as (
             'system_in_doubt', 'channel_in_doubt', 'system_one_sided', 'channel_one_sided'
         )
     inner join channels on pool_today.channel = channels.channel
+    left join priced_vouchers
+        on pool_today.side = 'system' and pool_today.source_id = priced_vouchers.voucher_id
 ),
 
 items as (
@@ -305,6 +333,10 @@ final as (
         items.match_key,
         items.fallback_key_1,
         items.fallback_key_2,
+        items.merchant_ids,
+        items.terminal_id,
+        items.fee_amount_minor,
+        items.deducted_fee_amount_minor,
         items.match_rule,
         items.file_id,
         items.line_number,

@@ -5,6 +5,11 @@
     account, settlement session and currency with any component that is not zero: a date without
     activity still carries its balance. Everything the arithmetic needs stands in the row, and
     CHECKs repeat it.
+
+    Held (settlement.holds) is what is stated and has not arrived: it stays in the carry and is not
+    available. A freeze is of the account: it takes from the backed balance of all its sessions of
+    the currency, the transaction session first; what finds no balance stands on that session. A
+    negative session is covered first, by a transfer from the account's other session.
 -#}
 with clearing_entries as (
     select
@@ -42,6 +47,16 @@ freezes as (
         frozen_amount_minor
     from {{ ref('freezes') }}
     where payment_date = {{ payment_date() }} and is_in_force
+),
+
+holds as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        closing_amount_minor
+    from {{ ref('holds') }}
+    where payment_date = {{ payment_date() }} and closing_amount_minor <> 0
 ),
 
 statements_before as (
@@ -154,6 +169,16 @@ freeze_totals as (
     group by account_id, currency_code
 ),
 
+hold_totals as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        sum(closing_amount_minor) as held_amount_minor
+    from holds
+    group by account_id, settlement_session_type, currency_code
+),
+
 carried_parts as (
     select
         account_id,
@@ -190,6 +215,8 @@ grain as (
     union
     select account_id, settlement_session_type, currency_code from carried_totals
     where previous_unsettled_amount_minor <> 0
+    union
+    select account_id, settlement_session_type, currency_code from hold_totals
 ),
 
 composed as (
@@ -215,11 +242,13 @@ composed as (
         coalesce(advance_totals.advance_fee_amount_minor, 0) as advance_fee_amount_minor,
         coalesce(carried_totals.previous_unsettled_amount_minor, 0)
             as previous_unsettled_amount_minor,
-        coalesce(freeze_totals.frozen_amount_minor, 0) as frozen_amount_minor,
+        coalesce(freeze_totals.frozen_amount_minor, 0) as freeze_stock_minor,
+        coalesce(hold_totals.held_amount_minor, 0) as held_amount_minor,
         coalesce(account_contracts.payout_minimum_amount_minor, 0)
             as payout_minimum_amount_minor,
         account_payees.payee_id,
-        account_payees.payee_version
+        account_payees.payee_version,
+        case when account_payees.payee_id is null then 'no_payee' end as withheld_reason
     from grain
     left join components
         on grain.account_id = components.account_id
@@ -233,6 +262,10 @@ composed as (
         on grain.account_id = freeze_totals.account_id
         and grain.settlement_session_type = freeze_totals.settlement_session_type
         and grain.currency_code = freeze_totals.currency_code
+    left join hold_totals
+        on grain.account_id = hold_totals.account_id
+        and grain.settlement_session_type = hold_totals.settlement_session_type
+        and grain.currency_code = hold_totals.currency_code
     left join carried_totals
         on grain.account_id = carried_totals.account_id
         and grain.settlement_session_type = carried_totals.settlement_session_type
@@ -251,21 +284,91 @@ balanced as (
         settlement_amount_minor + adjustment_amount_minor - advance_amount_minor
         + previous_unsettled_amount_minor as balance_amount_minor,
         settlement_amount_minor + adjustment_amount_minor - advance_amount_minor
-        + previous_unsettled_amount_minor - frozen_amount_minor as available_amount_minor
+        + previous_unsettled_amount_minor - held_amount_minor as backed_amount_minor,
+        case settlement_session_type when 'transaction' then 1 else 2 end as session_order
     from composed
+),
+
+-- What the account's positive sessions have, and what its negative ones lack, in their order.
+summed as (
+    select
+        balanced.*,
+        least(
+            sum(greatest(backed_amount_minor, 0)) over (partition by account_id, currency_code),
+            sum(greatest(-backed_amount_minor, 0)) over (partition by account_id, currency_code)
+        ) as to_transfer_minor,
+        sum(greatest(backed_amount_minor, 0)) over (
+            partition by account_id, currency_code
+            order by session_order, settlement_session_type
+        ) - greatest(backed_amount_minor, 0) as given_before_minor,
+        sum(greatest(-backed_amount_minor, 0)) over (
+            partition by account_id, currency_code
+            order by session_order, settlement_session_type
+        ) - greatest(-backed_amount_minor, 0) as taken_before_minor,
+        sum(freeze_stock_minor) over (partition by account_id, currency_code)
+            as account_freeze_minor
+    from balanced
+),
+
+transferred as (
+    select
+        summed.*,
+        greatest(
+            least(greatest(-backed_amount_minor, 0), to_transfer_minor - taken_before_minor), 0
+        ) - greatest(
+            least(greatest(backed_amount_minor, 0), to_transfer_minor - given_before_minor), 0
+        ) as transfer_amount_minor
+    from summed
+),
+
+with_backed_before as (
+    select
+        transferred.*,
+        greatest(backed_amount_minor + transfer_amount_minor, 0) as freezable_minor,
+        sum(greatest(backed_amount_minor + transfer_amount_minor, 0)) over (
+            partition by account_id, currency_code
+            order by session_order, settlement_session_type
+        ) - greatest(backed_amount_minor + transfer_amount_minor, 0) as freezable_before_minor,
+        sum(greatest(backed_amount_minor + transfer_amount_minor, 0)) over (
+            partition by account_id, currency_code
+        ) as account_freezable_minor
+    from transferred
+),
+
+frozen as (
+    select
+        with_backed_before.*,
+        greatest(least(freezable_minor, account_freeze_minor - freezable_before_minor), 0)
+        + case
+            when settlement_session_type = 'transaction'
+                then greatest(account_freeze_minor - account_freezable_minor, 0)
+            else 0
+        end as frozen_amount_minor
+    from with_backed_before
+),
+
+available as (
+    select
+        frozen.*,
+        balance_amount_minor + transfer_amount_minor - held_amount_minor - frozen_amount_minor
+            as available_amount_minor
+    from frozen
 ),
 
 decided as (
     select
-        balanced.*,
+        available.*,
         case
-            when available_amount_minor < 0 then 'negative'
-            when available_amount_minor = 0 then 'no_balance'
-            when available_amount_minor < payout_minimum_amount_minor then 'below_minimum'
-            when payee_id is null then 'withheld'
-            else 'payable'
+            when available_amount_minor > 0
+                and available_amount_minor < payout_minimum_amount_minor then 'below_minimum'
+            when available_amount_minor > 0 and withheld_reason is not null then 'withheld'
+            when available_amount_minor > 0 then 'payable'
+            when balance_amount_minor + transfer_amount_minor < 0 then 'negative'
+            when balance_amount_minor + transfer_amount_minor = 0 then 'no_balance'
+            when balance_amount_minor + transfer_amount_minor > held_amount_minor then 'frozen'
+            else 'held'
         end as payable_status
-    from balanced
+    from available
 ),
 
 final as (
@@ -289,13 +392,16 @@ final as (
         advance_amount_minor,
         advance_fee_amount_minor,
         previous_unsettled_amount_minor,
+        transfer_amount_minor,
+        held_amount_minor,
         frozen_amount_minor,
         available_amount_minor,
         payout_minimum_amount_minor,
         payable_status,
+        case when payable_status = 'withheld' then withheld_reason end as withheld_reason,
         case when payable_status = 'payable' then available_amount_minor else 0 end
             as payout_amount_minor,
-        balance_amount_minor
+        balance_amount_minor + transfer_amount_minor
         - case when payable_status = 'payable' then available_amount_minor else 0 end
             as carried_forward_amount_minor,
         payee_id,

@@ -27,7 +27,9 @@ with wanted_checks as (
         ('bank_statement_continuity'),
         ('no_unclassified_bank_line'),
         ('reserve_covers_payouts'),
-        ('open_system_suspense_within_limit')
+        ('holds_rollforward_exact'),
+        ('paid_early_within_limit'),
+        ('payout_backed_by_arrival')
     ) as names (check_name)
 ),
 
@@ -39,7 +41,8 @@ wanted_groups as (
     cross join (
         values
         ('balance_equation_zero'),
-        ('channel_receivable_zero')
+        ('channel_receivable_zero'),
+        ('payout_backed_by_arrival')
     ) as checks (check_name)
     where arrival_groups.arrival_date > {{ previous_payment_date() }}
         and arrival_groups.arrival_date <= {{ payment_date() }}

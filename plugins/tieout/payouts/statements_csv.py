@@ -32,10 +32,13 @@ HEADINGS: Final = (
     ("adjustment_amount", "差错金额"),
     ("advance_amount", "垫款"),
     ("previous_unsettled_amount", "前期未结金额"),
+    ("transfer_amount", "场次间划转"),
+    ("held_amount", "待到账金额"),
     ("frozen_amount", "冻结金额"),
     ("payout_amount", "出款金额"),
     ("carried_forward_amount", "结转金额"),
     ("payable_status", "付款状态"),
+    ("withheld_reason", "暂缓原因"),
     ("payee_id", "收款人"),
     ("payee_bank", "收款行"),
     ("payee_account_masked", "收款账号（掩码）"),
@@ -76,10 +79,13 @@ _STATEMENTS = """
         statements.adjustment_amount_minor,
         statements.advance_amount_minor,
         statements.previous_unsettled_amount_minor,
+        statements.transfer_amount_minor,
+        statements.held_amount_minor,
         statements.frozen_amount_minor,
         statements.payout_amount_minor,
         statements.carried_forward_amount_minor,
         statements.payable_status,
+        statements.withheld_reason,
         statements.payee_id,
         payees.bank_name,
         payees.account_number_mask
@@ -94,7 +100,7 @@ _STATEMENTS = """
 """
 
 _CURRENCY_COLUMN: Final = 7
-_AMOUNT_COLUMNS: Final = range(9, 18)
+_AMOUNT_COLUMNS: Final = range(9, 20)
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 

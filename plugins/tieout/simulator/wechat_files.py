@@ -15,7 +15,12 @@ import polars as pl
 
 from tieout.simulator.events import REFUND, VOID
 from tieout.simulator.texts import pick, timestamps, with_references, yuan, yuan_text
-from tieout.simulator.world import WECHAT_APP_ID, WECHAT_MERCHANT_ID, World
+from tieout.simulator.world import (
+    WECHAT_APP_ID,
+    WECHAT_MERCHANT_ID,
+    World,
+    wechat_sub_merchant_id,
+)
 
 HEADER = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,"
@@ -80,7 +85,9 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         timestamps(records["channel_time"], "%Y-%m-%d %H:%M:%S").alias("c1"),
         pl.lit(WECHAT_APP_ID).alias("c2"),
         pl.lit(WECHAT_MERCHANT_ID).alias("c3"),
-        (pl.lit("16000") + (pl.col("merchant") + 1).cast(pl.String).str.zfill(5)).alias("c4"),
+        pick(
+            [wechat_sub_merchant_id(m.index) for m in world.merchants], records["merchant"]
+        ).alias("c4"),
         pick(
             [terminal for m in world.merchants for terminal in m.terminal_ids],
             records["merchant"] * 3 + records["terminal"],

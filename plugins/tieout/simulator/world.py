@@ -221,6 +221,11 @@ def contract_rows(world: World) -> list[Row]:
     return rows
 
 
+def wechat_sub_merchant_id(merchant_index: int) -> str:
+    """Return the number under which WeChat knows the merchant (特约商户号)."""
+    return f"16000{merchant_index + 1:05d}"
+
+
 def _contract_row(merchant: Merchant, version: int, since: date, until: date | None) -> Row:
     return {
         "contract_id": f"C{merchant.index + 1:06d}-{version}",
@@ -235,6 +240,9 @@ def _contract_row(merchant: Merchant, version: int, since: date, until: date | N
         "effective_from": since,
         "effective_to": until,
         "ended_on": None,
+        "channel_merchant_ids": (
+            f"wechat:{wechat_sub_merchant_id(merchant.index)} alipay:{merchant.account_id}"
+        ),
     }
 
 

@@ -14,7 +14,8 @@ with records as (
         fee_collection_method,
         effective_from,
         effective_to,
-        ended_on
+        ended_on,
+        channel_merchant_ids
     from {{ source('raw', 'platform_contracts') }}
 ),
 
@@ -40,7 +41,8 @@ final as (
         records.fee_collection_method,
         records.effective_from,
         records.effective_to,
-        records.ended_on
+        records.ended_on,
+        records.channel_merchant_ids
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

@@ -1,0 +1,448 @@
+{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+
+{#-
+    What is stated to merchants and not paid yet, because its money has not arrived (待到账款): one
+    row for each transaction entry whose platform item is or was open, from the payment date that
+    states it until the item has ended (docs/holds.md).
+
+    Held is max(0, cleared − payable): nothing of an entry that only the platform has is payable,
+    of an amount mismatch the smaller signed amount is. Net accounts: less the fee of the held part.
+    An item counts as of the last close that this payment date pays for its channel, so that a hold
+    ends when the money of the channel's record has arrived, not when the pair is found.
+-#}
+with arrival_groups as (
+    select
+        channel,
+        currency_code,
+        accounting_date,
+        arrival_group_id,
+        payment_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where payment_date <= {{ payment_date() }}
+        and accounting_date >= {{ payment_date() }} - 31
+),
+
+clearing_entries as (
+    select
+        entry_id,
+        source_id,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        is_foreign_card,
+        accounting_date,
+        transaction_amount_minor,
+        deducted_fee_amount_minor,
+        clearing_amount_minor,
+        clearing_session_type
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+        and clearing_session_type = 'transaction'
+),
+
+suspense_items as (
+    select
+        accounting_date,
+        suspense_item_id,
+        side,
+        source_id,
+        channel,
+        currency_code,
+        status,
+        amount_minor,
+        break_reason,
+        linked_item_id,
+        resolution_method,
+        resolved_by_id
+    from {{ ref('suspense_items') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+),
+
+holds_before as (
+    select
+        entry_id,
+        voucher_id,
+        account_id,
+        merchant_id,
+        settlement_session_type,
+        currency_code,
+        channel,
+        accounting_date,
+        stated_on,
+        cleared_amount_minor,
+        deducted_fee_amount_minor,
+        reason,
+        closing_gross_amount_minor,
+        closing_fee_amount_minor,
+        lowered_amount_minor,
+        paid_early_amount_minor,
+        closing_amount_minor
+    from {{ this }}
+    where payment_date = {{ previous_payment_date() }} and end_kind is null
+),
+
+vouchers as (
+    select
+        voucher_id,
+        original_voucher_id
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and original_voucher_id is not null
+),
+
+unconfirmed_groups as (
+    select arrival_group_id
+    from {{ ref('int_settlement__short_arrivals') }}
+    where opening_amount_minor + late_amount_minor <> 0
+),
+
+results_of_old_records as (
+    select
+        results.system_transaction_id,
+        record_groups.arrival_group_id
+    from {{ ref('reconciliation_results') }} as results
+    inner join arrival_groups as record_groups
+        on results.channel = record_groups.channel
+        and results.currency_code = record_groups.currency_code
+        and results.opened_on = record_groups.accounting_date
+    where results.accounting_date >= {{ payment_date() }} - 31
+        and results.accounting_date < {{ payment_date() }}
+        and results.outcome = 'channel_resolved'
+),
+
+early_payments as (
+    select
+        channel,
+        currency_code,
+        limit_amount_minor,
+        limit_count,
+        merchant_limit_amount_minor,
+        item_limit_amount_minor
+    from {{ ref('early_payments') }}
+),
+
+-- Each item as the last close left it that this payment date pays for the item's channel.
+items_by_date as (
+    select
+        suspense_items.*,
+        row_number() over (
+            partition by suspense_items.suspense_item_id
+            order by suspense_items.accounting_date desc
+        ) as date_order
+    from suspense_items
+    inner join arrival_groups
+        on suspense_items.channel = arrival_groups.channel
+        and suspense_items.currency_code = arrival_groups.currency_code
+        and suspense_items.accounting_date = arrival_groups.accounting_date
+),
+
+items_now as (
+    select *
+    from items_by_date
+    where date_order = 1
+),
+
+system_items as (
+    select
+        system_side.source_id as voucher_id,
+        system_side.status,
+        system_side.break_reason,
+        system_side.resolution_method,
+        system_side.resolved_by_id,
+        {{ payable_amount('system_side', 'channel_side') }} as payable_amount_minor
+    from items_now as system_side
+    left join items_now as channel_side
+        on system_side.linked_item_id = channel_side.suspense_item_id
+        and channel_side.side = 'channel'
+        and (
+            channel_side.status in ('in_doubt', 'one_sided')
+            -- A pair that ended together was payable in part until then.
+            or (
+                channel_side.status = 'adjusted'
+                and system_side.status = 'adjusted'
+                and channel_side.accounting_date = system_side.accounting_date
+            )
+        )
+    where system_side.side = 'system'
+),
+
+-- A sale whose record came earlier, with money of a group that never arrived whole.
+of_unconfirmed_groups as (
+    select results_of_old_records.system_transaction_id as voucher_id
+    from results_of_old_records
+    inner join unconfirmed_groups
+        on results_of_old_records.arrival_group_id = unconfirmed_groups.arrival_group_id
+),
+
+new_lines as (
+    select
+        clearing_entries.entry_id,
+        clearing_entries.source_id as voucher_id,
+        clearing_entries.account_id,
+        clearing_entries.merchant_id,
+        {{ settlement_session_type('clearing_entries') }} as settlement_session_type,
+        clearing_entries.currency_code,
+        clearing_entries.channel,
+        clearing_entries.accounting_date,
+        clearing_entries.transaction_amount_minor as cleared_amount_minor,
+        clearing_entries.deducted_fee_amount_minor,
+        clearing_entries.clearing_amount_minor
+    from clearing_entries
+),
+
+lines as (
+    select
+        new_lines.entry_id,
+        new_lines.voucher_id,
+        new_lines.account_id,
+        new_lines.merchant_id,
+        new_lines.settlement_session_type,
+        new_lines.currency_code,
+        new_lines.channel,
+        new_lines.accounting_date,
+        {{ payment_date() }} as stated_on,
+        new_lines.cleared_amount_minor,
+        new_lines.deducted_fee_amount_minor,
+        cast(null as text) as reason_before,
+        0 as opening_gross_amount_minor,
+        0 as opening_fee_amount_minor,
+        0 as lowered_before_minor,
+        0 as paid_early_before_minor,
+        0 as opening_amount_minor
+    from new_lines
+    left join system_items on new_lines.voucher_id = system_items.voucher_id
+    left join of_unconfirmed_groups on new_lines.voucher_id = of_unconfirmed_groups.voucher_id
+    where system_items.voucher_id is not null or of_unconfirmed_groups.voucher_id is not null
+    union all
+    select
+        entry_id,
+        voucher_id,
+        account_id,
+        merchant_id,
+        settlement_session_type,
+        currency_code,
+        channel,
+        accounting_date,
+        stated_on,
+        cleared_amount_minor,
+        deducted_fee_amount_minor,
+        reason as reason_before,
+        closing_gross_amount_minor as opening_gross_amount_minor,
+        closing_fee_amount_minor as opening_fee_amount_minor,
+        lowered_amount_minor as lowered_before_minor,
+        paid_early_amount_minor as paid_early_before_minor,
+        closing_amount_minor as opening_amount_minor
+    from holds_before
+),
+
+-- A written-off item has left the books; what is held for it stays until people say whose it is.
+judged as (
+    select
+        lines.*,
+        system_items.status,
+        system_items.resolution_method,
+        system_items.resolved_by_id,
+        case
+            when of_unconfirmed_groups.voucher_id is not null then 'arrival_unconfirmed'
+            when system_items.status in ('in_doubt', 'one_sided')
+                then coalesce(system_items.break_reason, system_items.status)
+            when system_items.resolution_method = 'write_off' then 'written_off'
+            when system_items.voucher_id is null and lines.reason_before = 'written_off'
+                then 'written_off'
+        end as reason,
+        case
+            when of_unconfirmed_groups.voucher_id is not null
+                then least(lines.cleared_amount_minor, 0)
+            when system_items.status in ('in_doubt', 'one_sided')
+                then system_items.payable_amount_minor
+            when lines.stated_on = {{ payment_date() }} then system_items.payable_amount_minor
+            else lines.cleared_amount_minor - lines.opening_gross_amount_minor
+        end as payable_if_open_minor
+    from lines
+    left join system_items on lines.voucher_id = system_items.voucher_id
+    left join of_unconfirmed_groups on lines.voucher_id = of_unconfirmed_groups.voucher_id
+),
+
+grossed as (
+    select
+        judged.*,
+        case
+            when reason is not null then greatest(cleared_amount_minor - payable_if_open_minor, 0)
+            else 0
+        end as closing_gross_amount_minor
+    from judged
+),
+
+-- The fee that is deducted with the held part: all of it, or its share of a mismatch.
+feed as (
+    select
+        grossed.*,
+        case
+            when closing_gross_amount_minor = 0 or cleared_amount_minor <= 0 then 0
+            when closing_gross_amount_minor >= cleared_amount_minor
+                then least(deducted_fee_amount_minor, closing_gross_amount_minor)
+            else least(
+                round(
+                    cast(deducted_fee_amount_minor as numeric) * closing_gross_amount_minor
+                    / cleared_amount_minor
+                ),
+                closing_gross_amount_minor
+            )
+        end as closing_fee_amount_minor
+    from grossed
+),
+
+-- What takes a sale back and is in no channel's file either was deducted at once: it lowers the
+-- hold of its sale first, so that one sale that never was is not taken from the merchant.
+reversals as (
+    select
+        vouchers.original_voucher_id,
+        sum(new_lines.clearing_amount_minor) as clearing_amount_minor
+    from new_lines
+    inner join system_items
+        on new_lines.voucher_id = system_items.voucher_id
+        and system_items.status in ('in_doubt', 'one_sided')
+    inner join vouchers on new_lines.voucher_id = vouchers.voucher_id
+    where new_lines.cleared_amount_minor < 0
+    group by vouchers.original_voucher_id
+),
+
+lowered as (
+    select
+        feed.*,
+        case
+            when reason is null then 0
+            else least(
+                lowered_before_minor + greatest(-coalesce(reversals.clearing_amount_minor, 0), 0),
+                closing_gross_amount_minor - closing_fee_amount_minor
+            )
+        end as lowered_amount_minor
+    from feed
+    left join reversals on feed.voucher_id = reversals.original_voucher_id
+),
+
+-- A channel may be set to pay what is in doubt before it arrives, within limits by what is paid
+-- early already and what comes now: gross amounts and counts, never a net of both directions.
+early_candidates as (
+    select
+        lowered.entry_id,
+        early_payments.limit_amount_minor,
+        early_payments.limit_count,
+        early_payments.merchant_limit_amount_minor,
+        sum(lowered.closing_gross_amount_minor) over (
+            partition by lowered.channel, lowered.currency_code
+            order by lowered.stated_on, lowered.accounting_date, lowered.voucher_id
+        ) as running_amount_minor,
+        row_number() over (
+            partition by lowered.channel, lowered.currency_code
+            order by lowered.stated_on, lowered.accounting_date, lowered.voucher_id
+        ) as running_count,
+        sum(lowered.closing_gross_amount_minor) over (
+            partition by lowered.channel, lowered.currency_code, lowered.merchant_id
+            order by lowered.stated_on, lowered.accounting_date, lowered.voucher_id
+        ) as merchant_running_amount_minor
+    from lowered
+    inner join early_payments
+        on lowered.channel = early_payments.channel
+        and lowered.currency_code = early_payments.currency_code
+    where
+        lowered.reason = 'in_doubt'
+        and (
+            lowered.paid_early_before_minor > 0
+            or (
+                lowered.stated_on = {{ payment_date() }}
+                and lowered.closing_gross_amount_minor
+                between 1 and early_payments.item_limit_amount_minor
+            )
+        )
+),
+
+paid_early as (
+    select entry_id
+    from early_candidates
+    where
+        running_amount_minor <= limit_amount_minor
+        and running_count <= limit_count
+        and merchant_running_amount_minor <= merchant_limit_amount_minor
+),
+
+-- Paid early and not there when its doubt ends: charged back, by being held like anything else.
+decided as (
+    select
+        lowered.*,
+        case
+            when paid_early.entry_id is null then 0
+            else closing_gross_amount_minor - closing_fee_amount_minor - lowered_amount_minor
+        end as paid_early_amount_minor
+    from lowered
+    left join paid_early on lowered.entry_id = paid_early.entry_id
+),
+
+closed as (
+    select
+        decided.*,
+        closing_gross_amount_minor - closing_fee_amount_minor - lowered_amount_minor
+        - paid_early_amount_minor as closing_amount_minor
+    from decided
+),
+
+ended as (
+    select
+        closed.*,
+        case
+            when reason is not null then null
+            when resolution_method in ('late_match', 'manual_match') then 'arrived'
+            when resolution_method = 'adjustment' then 'recovered'
+            when resolution_method = 'manual_adjustment' then 'charge_merchant'
+            when resolution_method = 'offset' then 'offset'
+            when reason_before = 'arrival_unconfirmed' then 'arrived'
+        end as end_kind
+    from closed
+),
+
+final as (
+    select
+        {{ payment_date() }} as payment_date,
+        entry_id,
+        voucher_id,
+        account_id,
+        merchant_id,
+        settlement_session_type,
+        1 as settlement_session_no,
+        currency_code,
+        channel,
+        accounting_date,
+        stated_on,
+        cleared_amount_minor,
+        deducted_fee_amount_minor,
+        coalesce(reason, reason_before, 'ended_before_stated') as reason,
+        reason is not null as is_open,
+        opening_amount_minor,
+        greatest(closing_amount_minor - opening_amount_minor, 0) as opened_amount_minor,
+        greatest(opening_amount_minor - closing_amount_minor, 0) as released_amount_minor,
+        closing_amount_minor,
+        opening_gross_amount_minor,
+        closing_gross_amount_minor,
+        opening_fee_amount_minor,
+        closing_fee_amount_minor,
+        lowered_before_minor,
+        lowered_amount_minor,
+        paid_early_before_minor,
+        paid_early_amount_minor,
+        -- What left by other ways than the arrival of its money.
+        case
+            when end_kind is null or end_kind = 'arrived' then 0
+            else greatest(cleared_amount_minor - payable_if_open_minor, 0)
+        end as ended_gross_amount_minor,
+        end_kind,
+        case when end_kind is not null and resolved_by_id like 'ACT:%' then resolved_by_id end
+            as decision_id
+    from ended
+)
+
+select * from final
