@@ -100,6 +100,7 @@ class ChannelRecord:
     amount_minor: int
     cost_minor: int
     references: Mapping[str, str | None]
+    merchant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +394,7 @@ def _unionpay(row: Row, channel_of: Mapping[str, str]) -> ChannelRecord:
         - row["interchange_receivable_minor"]
         + row["network_fee_minor"],
         references=_references(**{column: row[column] for column in columns}),
+        merchant_id=row.get("merchant_id"),
     )
 
 
@@ -416,6 +418,7 @@ def _wechat(row: Row, channel_of: Mapping[str, str]) -> ChannelRecord:
             refund_order_id=None if refund == "0" else refund,
             terminal_id=row["device_id"],
         ),
+        merchant_id=row.get("sub_merchant_id"),
     )
 
 
@@ -438,6 +441,7 @@ def _alipay(row: Row, channel_of: Mapping[str, str]) -> ChannelRecord:
             refund_order_id=row["refund_request_id"],
             terminal_id=row["terminal_id"],
         ),
+        merchant_id=row.get("store_id"),
     )
 
 
@@ -484,6 +488,9 @@ class Entry:
     line_number: int
     account_id: str | None
     keys: tuple[Key | None, ...]
+    # The ids of the voucher's merchant; of a record the one it names, if any.
+    merchant_ids: frozenset[str] = frozenset()
+    terminal_id: str | None = None
 
     @property
     def item_id(self) -> str:
@@ -744,6 +751,8 @@ def system_pool(
             line_number=voucher.line_number,
             account_id=voucher.account_id,
             keys=tuple(key_of(rule, voucher.references) for rule in channel.rules),
+            merchant_ids=frozenset({voucher.merchant_id}),
+            terminal_id=voucher.references.get("terminal_id"),
         )
         for voucher in pool
     ]
@@ -767,6 +776,8 @@ def channel_pool(
             line_number=record.line_number,
             account_id=None,
             keys=tuple(key_of(rule, record.references) for rule in channel.rules),
+            merchant_ids=frozenset({record.merchant_id} if record.merchant_id else ()),
+            terminal_id=record.references.get("terminal_id"),
         )
         for record in records
         if record.accounting_date == day and record.transaction_type in source.pool_types
@@ -788,6 +799,7 @@ class _Pairs:
     results: list[Result] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     paired_keys: set[tuple[int, Key]] = field(default_factory=set)
+    of_other_merchants: list[Item] = field(default_factory=list)
 
 
 def _close(
@@ -808,6 +820,8 @@ def _close(
         open_channel=[item for item in before if item.entry.side == "channel"],
     )
     _pair_exactly(channel, day, pairs)
+    for item in pairs.of_other_merchants:
+        (pairs.open_system if item.entry.side == "system" else pairs.open_channel).append(item)
     _link_mismatches(channel, day, pairs)
     _open_the_rest(channel, day, pairs)
     resolved_late = [item for item in pairs.items if item.status == "resolved"]
@@ -913,6 +927,9 @@ def _pair_exactly(channel: Channel, day: date, pairs: _Pairs) -> None:
                 pairs.system.remove(system)
                 pairs.channel.remove(other)
                 _note_pair(pairs, rule, system)
+                if names_another_merchant(system, other):
+                    _open_both(day, pairs, system, other, "merchant_mismatch")
+                    continue
                 pairs.results.append(
                     _pair_row(
                         day, "matched", system, other, rule=channel.rules[rule].name, opened_on=None
@@ -929,6 +946,11 @@ def _pair_exactly(channel: Channel, day: date, pairs: _Pairs) -> None:
                 pairs.system.remove(system)
                 pairs.open_channel.remove(item)
                 _note_pair(pairs, rule, system)
+                if names_another_merchant(system, item.entry):
+                    pairs.of_other_merchants.append(
+                        _opened_linked(day, pairs, system, item, "merchant_mismatch")
+                    )
+                    continue
                 pairs.items.append(_ended(item, day, "resolved", "late_match", (system.source_id,)))
                 pairs.results.append(
                     _pair_row(
@@ -949,6 +971,11 @@ def _pair_exactly(channel: Channel, day: date, pairs: _Pairs) -> None:
                 pairs.open_system.remove(item)
                 pairs.channel.remove(other)
                 _note_pair(pairs, rule, other)
+                if names_another_merchant(item.entry, other):
+                    pairs.of_other_merchants.append(
+                        _opened_linked(day, pairs, other, item, "merchant_mismatch")
+                    )
+                    continue
                 pairs.items.append(_ended(item, day, "resolved", "late_match", (other.source_id,)))
                 pairs.results.append(
                     _pair_row(
@@ -992,8 +1019,22 @@ def _pair_row(
     )
 
 
-def mismatch(one: Entry, other: Entry) -> str:
+def names_another_merchant(system: Entry, other: Entry) -> bool:
+    """§2: the record names a merchant or a terminal that is not the voucher's."""
+    if other.merchant_ids and not other.merchant_ids <= system.merchant_ids:
+        return True
+    terminals = {system.terminal_id, other.terminal_id} - {None, ""}
+    return len(terminals) > 1
+
+
+def mismatch(system: Entry, other: Entry) -> str:
     """§2, step 4: why two records under one key are no pair."""
+    if names_another_merchant(system, other):
+        return "merchant_mismatch"
+    return _difference(system, other)
+
+
+def _difference(one: Entry, other: Entry) -> str:
     if one.currency_code != other.currency_code:
         return "currency_mismatch"
     if (one.amount_minor > 0) != (other.amount_minor > 0):
@@ -1012,23 +1053,7 @@ def _link_mismatches(channel: Channel, day: date, pairs: _Pairs) -> None:
         ):
             pairs.system.remove(system)
             pairs.channel.remove(other)
-            reason = mismatch(system, other)
-            _open(
-                day,
-                pairs,
-                system,
-                break_reason=reason,
-                linked_item_id=other.item_id,
-                linked_row=other.item_id,
-            )
-            _open(
-                day,
-                pairs,
-                other,
-                break_reason=reason,
-                linked_item_id=system.item_id,
-                linked_row=system.item_id,
-            )
+            _open_both(day, pairs, system, other, mismatch(system, other))
     for rule, on_system, on_channel in _rounds(len(channel.rules)):
         for system, item in first_with_first(
             pairs.system,
@@ -1048,13 +1073,30 @@ def _link_mismatches(channel: Channel, day: date, pairs: _Pairs) -> None:
             _link(day, pairs, pairs.open_system, other, item)
 
 
+def _open_both(day: date, pairs: _Pairs, system: Entry, other: Entry, reason: str) -> None:
+    """Two records of T that are no pair: both open, linked with one another."""
+    for entry, counterpart in ((system, other), (other, system)):
+        _open(
+            day,
+            pairs,
+            entry,
+            break_reason=reason,
+            linked_item_id=counterpart.item_id,
+            linked_row=counterpart.item_id,
+        )
+
+
 def _link(day: date, pairs: _Pairs, open_items: list[Item], entry: Entry, item: Item) -> None:
     """§2, step 5: the record opens linked; the item, opened before, writes no row."""
-    reason = mismatch(entry, item.entry)
+    system, other = (entry, item.entry) if entry.side == "system" else (item.entry, entry)
+    reason = mismatch(system, other)
+    open_items[open_items.index(item)] = _opened_linked(day, pairs, entry, item, reason)
+
+
+def _opened_linked(day: date, pairs: _Pairs, entry: Entry, item: Item, reason: str) -> Item:
+    """Open a record of T, linked with an item of before; return the item as it stands then."""
     _open(day, pairs, entry, break_reason=reason, linked_item_id=item.item_id)
-    open_items[open_items.index(item)] = replace(
-        item, status="one_sided", break_reason=reason, linked_item_id=entry.item_id
-    )
+    return replace(item, status="one_sided", break_reason=reason, linked_item_id=entry.item_id)
 
 
 def _open(
@@ -1315,6 +1357,16 @@ def _end_by_persons(
                 item = items.pop(action.item_id)
                 applied.append(action.action_id)
                 ended.append(_ended(item, day, status, method, (str(action.action_id),)))
+                linked = items.get(item.linked_item_id or "")
+                named = {id_ for each in todo for id_ in (each.item_id, each.second_item_id)}
+                if (
+                    kind == "adjust"
+                    and item.break_reason == "amount_mismatch"
+                    and linked is not None
+                    and linked.item_id not in named
+                ):
+                    del items[linked.item_id]
+                    ended.append(_ended(linked, day, status, method, (str(action.action_id),)))
     return list(items.values()), ended
 
 

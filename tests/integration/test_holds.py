@@ -92,7 +92,7 @@ class Example:
             },
         )
 
-    def _both(
+    def _both(  # noqa: PLR0917  called by `sale` and `take_back` only
         self,
         ref: str,
         kind: str,
