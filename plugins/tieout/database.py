@@ -44,6 +44,7 @@ __all__ = [
     "connect",
     "ensure_server",
     "is_running",
+    "lost",
     "migrate",
     "stop_server",
 ]
@@ -172,6 +173,32 @@ def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     if not connection.autocommit:
         connection.commit()
     return connection
+
+
+def lost(error: BaseException) -> DatabaseError | None:
+    """Return what to tell a person of an error behind which the server went away, else None.
+
+    Airflow, dbt and our own statements each wrap that in errors of their own, hundreds of lines of
+    traceback; none of them says what to do.
+    """
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, psycopg.OperationalError | psycopg.InterfaceError) or (
+            type(found).__name__ in {"OperationalError", "InterfaceError"}
+            and type(found).__module__.partition(".")[0] in {"psycopg2", "sqlalchemy"}
+        ):
+            words = str(getattr(found, "orig", None) or found).strip().splitlines()
+            return DatabaseError(
+                what="the database went away while the command worked",
+                where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
+                why=words[0][:200] if words else type(found).__name__,
+                next_step="run the same command again: what was committed stays, and it goes on "
+                "where it was",
+            )
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def airflow_url(settings: Settings) -> str:

@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 import channel_files as make
+import day_states
 import institution_files as institution
 import unionpay_files as union
 from landing_world import count, own_database, place, put, query, statuses, whole_day
@@ -504,10 +505,7 @@ def test_an_inbox_that_is_not_there_is_an_error_not_an_empty_one(place: Settings
 def test_a_banks_file_is_booked_on_the_next_open_date(place: Settings) -> None:
     with database.connect(place) as connection:
         for offset, state in enumerate(("closed", "sealed", "open")):
-            connection.execute(
-                "insert into control.accounting_days (accounting_date, state) values (%s, %s)",
-                [DAY + timedelta(days=offset), state],
-            )
+            day_states.set_state(connection, DAY + timedelta(days=offset), state)
     put(place, f"{CAMT}_1.xml", make.camt053())
     landing.land(place)
     booked = DAY + timedelta(days=2)
@@ -521,10 +519,7 @@ def test_a_banks_file_is_booked_on_the_next_open_date(place: Settings) -> None:
 
 def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     with database.connect(place) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
-            [DAY],
-        )
+        day_states.set_state(connection, DAY, "sealed")
     put(place, ACOMN, make.acomn())
     (problem,) = landing.land(place).problems
     assert problem.status == "refused"
@@ -538,10 +533,7 @@ def test_files_of_sealed_dates_are_read_again_when_they_changed(
     path = put(place, ACOMN, make.acomn())
     landing.land(place)
     with database.connect(place) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
-            [DAY],
-        )
+        day_states.set_state(connection, DAY, "sealed")
     with monkeypatch.context() as patch:
         patch.setattr(stores.FoundFile, "read", lambda *_: pytest.fail("it was read again"))
         assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 import channel_files as make
+import day_states
 from landing_world import count, own_database, place, put, query
 from tieout import closing, database, days, landing, overview, steps
 from tieout.cli import app
@@ -51,12 +52,7 @@ def set_states(settings: Settings, states: Mapping[date, str]) -> None:
     """Write states of dates, as closes and payments would leave them."""
     with database.connect(settings) as connection:
         for day, state in states.items():
-            connection.execute(
-                "insert into control.accounting_days (accounting_date, state, close_count) "
-                "values (%s, %s, 1) on conflict (accounting_date) do update "
-                "set state = excluded.state, close_count = 1",
-                [day, state],
-            )
+            day_states.set_state(connection, day, state)
 
 
 def states(settings: Settings) -> dict[str, str]:
