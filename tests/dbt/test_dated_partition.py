@@ -410,8 +410,8 @@ def test_the_statements_of_a_paid_date_stay_and_what_tells_of_it_goes_on(probe: 
     with database.connect(paying.settings) as connection:
         for state in ("closed", "sealed"):
             connection.execute(
-                "update control.accounting_days set state = %s where accounting_date = '2026-09-20'",
-                [state],
+                "update control.accounting_days set state = %s where accounting_date = %s",
+                [state, "2026-09-20"],
             )
         connection.execute(
             "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"

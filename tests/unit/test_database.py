@@ -276,9 +276,7 @@ def test_without_an_account_of_its_own_it_says_why(
 ) -> None:
     monkeypatch.setattr(database, "_is_root", lambda: True)
     monkeypatch.setattr(server_account, "NAME", "tieout-pg-no-such")
-    monkeypatch.setattr(
-        "shutil.which", lambda tool, **_: "/bin/false" if tool in tools else None
-    )
+    monkeypatch.setattr("shutil.which", lambda tool, **_: "/bin/false" if tool in tools else None)
     with pytest.raises(database.DatabaseError, match="no account of its own") as caught:
         database.ensure_server(new_home)
     assert says in caught.value.why

@@ -78,9 +78,9 @@ def _copy_into_partition(
         )
         # From now on it holds against a person with SQL, once the date is sealed.
         connection.execute(
-            sql.SQL("select control.guard_partition(%s::regclass, 'accounting_date', {date})").format(
-                **names
-            ),
+            sql.SQL(
+                "select control.guard_partition(%s::regclass, 'accounting_date', {date})"
+            ).format(**names),
             [f"raw.{partition}"],
         )
     # The close may follow at once, long before autovacuum does: without row counts its joins would

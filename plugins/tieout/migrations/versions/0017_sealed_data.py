@@ -200,7 +200,7 @@ begin
 end
 $body$;
 comment on function control.guard_parent(regclass, text) is
-'Put the guard of sealed rows on a partitioned table, for statements that name it, once (封存保护).';
+'Put the guard of sealed rows on a partitioned table, for what names it, once (封存保护).';
 """
 
 # What the database cannot tell from a forgery it refuses: a date begins open, and is closed before
