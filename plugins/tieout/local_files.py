@@ -26,6 +26,7 @@ __all__ = [
     "IrregularFileError",
     "Reading",
     "entries",
+    "hexdigest",
     "is_local",
     "kind_of",
     "make_private",
@@ -205,6 +206,20 @@ def read(root: str, parts: Sequence[str], bytes_max: int) -> Reading:
     """
     with opened(root, parts) as stream:
         return read_bounded(stream, bytes_max, os.fstat(stream.fileno()).st_size)
+
+
+def hexdigest(root: str, parts: Sequence[str], name: str) -> str:
+    """Return a hash of a regular file below a root, of as many bytes as it has when it is opened.
+
+    Raises as `opened` does.
+    """
+    counted = hashlib.new(name, usedforsecurity=False)
+    with opened(root, parts) as stream:
+        left = os.fstat(stream.fileno()).st_size
+        while left > 0 and (piece := stream.read(min(CHUNK_BYTES, left))):
+            counted.update(piece)
+            left -= len(piece)
+    return counted.hexdigest()
 
 
 def read_bounded(stream: io.FileIO | BinaryIO, bytes_max: int, size_told: int | None) -> Reading:
