@@ -530,3 +530,55 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
         database.connect(settings)
     assert caught.value.where == f"127.0.0.1:{port}/books"
     assert "a-password" not in str(caught.value)
+
+
+KILL_AND_ASK = """
+import os, signal, sys
+from tieout import cli, database, overview
+from tieout.settings import load_settings
+
+def kill_and_ask(console, settings, first=None, last=None):
+    with database.connect(settings) as connection:
+        os.kill(database._postmaster_pid(settings.pg_dir / "data"), signal.SIGKILL)
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        try:
+            connection.execute("select 1")
+        except Exception as error:
+            raise RuntimeError("as Airflow and dbt wrap it") from error
+
+overview.print_week = kill_and_ask
+sys.argv = ["tieout", "status"]
+cli.main()
+"""
+
+
+def test_a_server_killed_while_a_command_works_is_told_in_four_lines(new_home: Settings) -> None:
+    database.migrate(new_home)
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_AND_ASK],
+        env={**os.environ, "TIEOUT_HOME": str(new_home.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[0] == "tieout: the database went away while the command worked"
+    assert len(lines) == 4
+    assert "run the same command again" in lines[-1]
+
+
+def test_only_a_lost_server_is_told_as_one() -> None:
+    assert database.lost(ValueError("x")) is None
+    looped = ValueError("x")
+    looped.__context__ = RuntimeError("y")
+    looped.__context__.__context__ = looped
+    assert database.lost(looped) is None
+    assert database.lost(psycopg.errors.UndefinedTable("x")) is None
+    from sqlalchemy.exc import OperationalError
+
+    wrapped = OperationalError("select secret", {}, psycopg.OperationalError("gone\nmore"))
+    told = database.lost(wrapped)
+    assert told is not None
+    assert told.why == "gone"

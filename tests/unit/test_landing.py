@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import fsspec
+import psycopg
 import pytest
 
 import channel_files as make
@@ -525,6 +526,31 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     assert problem.status == "refused"
     assert "sealed" in (problem.reason or "")
     assert count(place, "unionpay_acomn") == 0
+
+
+@pytest.mark.parametrize("table", ["raw.unionpay_acomn_p20260924", "raw.unionpay_acomn"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into {} select * from {}",
+        "update {} set trace_number = trace_number",
+        "delete from {}",
+        "truncate {}",
+    ],
+)
+def test_rows_of_a_sealed_date_stay_as_they_are(place: Settings, table: str, change: str) -> None:
+    put(place, ACOMN, make.acomn())
+    landing.land(place)
+    with database.connect(place) as connection:
+        day_states.set_state(connection, DAY, "closed")
+        connection.execute("update raw.unionpay_acomn set trace_number = '000001'")
+        day_states.set_state(connection, DAY, "sealed")
+    with (
+        database.connect(place) as connection,
+        pytest.raises(psycopg.errors.RestrictViolation, match="2026-09-24 is sealed"),
+    ):
+        connection.execute(change.replace("{}", table))
+    assert count(place, "unionpay_acomn") == 1
 
 
 def test_files_of_sealed_dates_are_read_again_when_they_changed(
