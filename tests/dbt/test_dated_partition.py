@@ -367,7 +367,7 @@ def assert_it_stays(probe: Probe, key: str, day: str, says: str) -> None:
     probe.put(day, ("other", 2))
     report = transform.run_dbt(probe.settings, ["run"], {f"TIEOUT_{key.upper()}": day})
     assert not report.success
-    assert says in report.failures[0].message
+    assert f"is not computed: {says}" in report.failures[0].message
     for statement in changes(key, day):
         with (
             database.connect(probe.settings) as connection,

@@ -532,7 +532,7 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "insert into {} select * from {}",
+        "insert into {} select (jsonb_populate_record(r, '{\"line_number\": 99}')).* from {} as r",
         "update {} set trace_number = trace_number",
         "delete from {}",
         "truncate {}",

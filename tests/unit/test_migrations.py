@@ -363,6 +363,48 @@ def test_a_payment_date_is_paid_from_its_first_attempt_on(guarded: Connection) -
     assert guarded.execute(paid, [PAYMENT_DATE - timedelta(days=1)]).fetchone() == (False,)
 
 
+TABLES_OF_BEFORE = {
+    "clearing.entries": ("accounting_date", True),
+    "settlement.statements": ("payment_date", True),
+    "gate.checks": ("payment_date", True),
+    # They tell of a payment after it was made.
+    "ledger.bank_journal": ("payment_date", False),
+    "payout.payout_status": ("payment_date", False),
+}
+
+
+def test_tables_of_before_get_the_guard_of_sealed_rows(settings: Settings) -> None:
+    with made_database(settings, "tieout_unguarded") as url:
+        migrations.upgrade(url, "0012")
+        with psycopg.connect(url) as connection:
+            for table, (key, _) in TABLES_OF_BEFORE.items():
+                connection.execute(f"create table {table} ({key} date) partition by list ({key})")
+                connection.execute(
+                    f"create table {table}_1 partition of {table} for values in ('2026-09-24')"
+                )
+            connection.execute(
+                "create table raw.unionpay_acomn_1 partition of raw.unionpay_acomn"
+                " for values in ('2026-09-24')"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            set_state(connection, "2026-09-24", "sealed")
+            connection.execute(
+                "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
+                "values ('2026-09-24', 'unionpay', '2026-09-24')"
+            )
+            for table, (_, is_guarded) in TABLES_OF_BEFORE.items():
+                for name in (table, f"{table}_1"):
+                    insert = f"insert into {name} values ('2026-09-24')"
+                    if is_guarded:
+                        with refuses(f"its rows in {name} stay"):
+                            connection.execute(insert)
+                    else:
+                        connection.execute(insert)
+            with refuses("its rows in raw.unionpay_acomn_1 stay"):
+                connection.execute("delete from raw.unionpay_acomn_1")
+
+
 def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:
     rows = guarded.execute(
         """
