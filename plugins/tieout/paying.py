@@ -5,6 +5,11 @@ ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, a
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
+import psycopg
+
 from tieout import closing, database, days, steps, transform, workdays
 from tieout.errors import TieoutError
 from tieout.steps import Counts, Step
@@ -40,6 +45,8 @@ def ready(step: Step) -> str | None:
     window = days.operating_window(step.settings)
     if not days.covered_dates(step.day, window):
         raise days.NothingToDo(f"{step.day} pays no accounting date: the business runs {window}")
+    if days.is_unfinished(step.settings, step.day):
+        return None  # a run was cut off after its first attempt: its other steps are made up
     if days.is_paid(step.settings, step.day):
         raise days.NothingToDo(f"{step.day} is paid, unchanged")
     return days.missing_payment(step.settings, step.day)
@@ -61,9 +68,14 @@ def claim(step: Step) -> Counts:
 def land_bank(step: Step) -> Counts:
     """Fetch and land the bank's statements up to P: the arrivals the gate compares with.
 
+    From the first attempt on this step, `build`, `gate` and `instruct` have nothing more to do:
+    what is paid is decided, and its tables stay.
+
     Raises:
         closing.CloseError: a statement of P was not accepted.
     """
+    if days.has_attempts(step.settings, step.day):
+        return {}
     from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
     fetching.fetch(step.settings, step.day, channels=["bank"])
@@ -83,6 +95,8 @@ def land_bank(step: Step) -> Counts:
 def build(step: Step) -> Counts:
     """Compute statements and the gate's tables (dbt)."""
     days.require_lease(step.settings, step.kind, step.day, step.owner)
+    if days.has_attempts(step.settings, step.day):
+        return {}
     report = transform.build_payment(step.settings, step.day)
     return {"models": report.models, "tests": report.tests}
 
@@ -96,6 +110,8 @@ def gate(step: Step) -> Counts:
     from tieout import gate as gate_module  # noqa: PLC0415  Great Expectations is heavy
 
     days.require_lease(step.settings, step.kind, step.day, step.owner)
+    if days.has_attempts(step.settings, step.day):
+        return {}
     decision = gate_module.decide(step.settings, step.day)
     if decision.outcome not in {"passed", "released"}:
         shown = [str(failure) for failure in decision.failures[:FAILURES_SHOWN]]
@@ -115,17 +131,25 @@ def instruct(step: Step) -> Counts:
     from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
 
     days.require_lease(step.settings, step.kind, step.day, step.owner)
+    if days.has_attempts(step.settings, step.day):
+        return {}
     report = payouts.instruct(step.settings, step.day)
     return {"rows": report.instruction_count, "new_instructions": report.created_count}
 
 
 def submit(step: Step) -> Counts:
-    """Write the payment files into the outbox, then seal the dates they pay."""
+    """Make the attempts and seal the dates they pay, then write the payment files."""
     from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
 
     days.require_lease(step.settings, step.kind, step.day, step.owner)
-    report = payouts.submit(step.settings, step.day)
-    sealed = days.seal(step.settings, step.day, step.owner)
+    sealed: list[date] = []
+
+    def seal(connection: psycopg.Connection[Any]) -> None:
+        sealed.extend(days.seal_within(connection, step.settings, step.day, step.owner))
+
+    report = payouts.submit(step.settings, step.day, seal=seal)
+    # A date on which nothing is payable has no attempt, and is over all the same.
+    sealed.extend(days.seal(step.settings, step.day, step.owner))
     return {
         "files": len(report.files),
         "rows": report.payment_count,

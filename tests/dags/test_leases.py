@@ -11,6 +11,7 @@ from datetime import date
 
 import pytest
 
+import day_states
 from tieout import database, days
 from tieout.settings import Settings, load_settings
 
@@ -47,20 +48,13 @@ def settings(home: Settings) -> Settings:
     """The home without any date."""
     with database.connect(home) as connection:
         connection.execute("truncate control.date_leases")
-        connection.execute("truncate control.accounting_days cascade")
+        day_states.forget_dates(connection)
     return home
 
 
 def set_state(settings: Settings, day: date, state: str) -> None:
     with database.connect(settings) as connection:
-        connection.execute(
-            """
-            insert into control.accounting_days (accounting_date, state, close_count)
-            values (%s, %s, 1)
-            on conflict (accounting_date) do update set state = excluded.state
-            """,
-            [day, state],
-        )
+        day_states.set_state(connection, day, state)
 
 
 def open_window(settings: Settings, first: date = DAY_1) -> None:

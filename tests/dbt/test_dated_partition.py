@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
 from tieout import database, transform
@@ -20,6 +22,9 @@ pytestmark = pytest.mark.slow
 
 FIRST = "2026-09-24"
 SECOND = "2026-09-25"
+# Dates of the tests that seal them.
+SEALED = "2026-09-21"
+PAID = "2026-09-22"
 
 PROJECT = """
 name: tieout
@@ -127,7 +132,19 @@ class Probe:
 
 
 @pytest.fixture(scope="module")
-def project(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+def own_database(settings: Settings) -> Iterator[str]:
+    """A database of this module's own, because a sealed date cannot be taken back."""
+    parts = urlsplit(database.ensure_server(settings))
+    admin = urlunsplit(parts._replace(path="/postgres"))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("create database probe_tests")
+    yield urlunsplit(parts._replace(path="/probe_tests"))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("drop database probe_tests (force)")
+
+
+@pytest.fixture(scope="module")
+def project(own_database: str, tmp_path_factory: pytest.TempPathFactory) -> Probe:
     """The project, which dbt parses once."""
     place = tmp_path_factory.mktemp("probe")
     folder = place / "projects" / "project" / "dbt_project"
@@ -143,9 +160,16 @@ def project(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Pro
     own = replace(
         load_settings({"TIEOUT_HOME": str(place / "home")}),
         project_dir=folder.parent,
-        external_database_url=database.ensure_server(settings),
+        external_database_url=own_database,
     )
     own.ensure_dirs()
+    database.migrate(own)
+    with database.connect(own) as connection:
+        connection.execute(
+            "insert into control.accounting_days (accounting_date)"
+            " select generate_series(date '2026-09-20', date '2026-09-30', '1 day')::date"
+            " on conflict do nothing"
+        )
     return Probe(own)
 
 
@@ -287,6 +311,135 @@ def test_a_run_without_a_date_is_refused(probe: Probe) -> None:
     report = transform.run_dbt(probe.settings, ["run"], {"TIEOUT_ACCOUNTING_DATE": "yesterday"})
     assert not report.success
     assert "not a date" in report.failures[0].message
+
+
+@pytest.mark.parametrize(
+    ("day", "says"),
+    [
+        pytest.param("", "not a date", id="none"),
+        pytest.param("1970-01-01", "stands for no date", id="the placeholder of setup"),
+        pytest.param("2026-02-30", "out of range", id="no day of the calendar"),
+        pytest.param("2026-10-01", "is not known: no close of it was started", id="unknown"),
+    ],
+)
+def test_a_date_that_is_none_is_refused(probe: Probe, day: str, says: str) -> None:
+    probe.put("2026-10-01", ("a", 1))
+    report = probe.build(day)
+    assert not report.success
+    assert says in report.failures[0].message
+    assert probe.tables() == {"inputs"}
+
+
+@pytest.mark.parametrize("flag", ["--empty", "--sample=1 day"])
+def test_a_run_of_no_rows_is_refused(probe: Probe, flag: str) -> None:
+    probe.put(FIRST, ("a", 1))
+    assert probe.build(FIRST).success
+    before = probe.partition(FIRST)
+    report = transform.run_dbt(probe.settings, ["run", flag], {"TIEOUT_ACCOUNTING_DATE": FIRST})
+    assert not report.success
+    assert f"is not built with {flag.partition('=')[0]}" in report.failures[0].message
+    assert probe.partition(FIRST) == before
+
+
+def changes(key: str, day: str) -> list[str]:
+    """Every kind of statement that would change the rows of a date, by partition and by parent."""
+    partition = f"probe.probes_{day.replace('-', '')}"
+    row = f"values ('{day}', 'z', 1, 'forged')"
+    return [
+        f"insert into {partition} {row}",
+        f"insert into probe.probes {row}",
+        f"update {partition} set note = 'forged'",
+        f"update probe.probes set note = 'forged' where {key} = '{day}'",
+        f"update probe.probes set {key} = '{day}' where {key} = '{FIRST}'",
+        f"update probe.probes set {key} = '{FIRST}', probe_id = 'q' where {key} = '{day}'",
+        f"delete from {partition}",
+        f"delete from probe.probes where {key} = '{day}'",
+        f"truncate {partition}",
+        "truncate probe.probes",
+        f"merge into probe.probes using (values (1)) as one (n) on {key} = '{day}'"
+        " when matched then delete",
+    ]
+
+
+def assert_it_stays(probe: Probe, key: str, day: str, says: str) -> None:
+    """Neither a build nor a statement changes the date; another date changes as before."""
+    before = probe.partition(day)
+    probe.put(day, ("other", 2))
+    report = transform.run_dbt(probe.settings, ["run"], {f"TIEOUT_{key.upper()}": day})
+    assert not report.success
+    assert f"is not computed: {says}" in report.failures[0].message
+    for statement in changes(key, day):
+        with (
+            database.connect(probe.settings) as connection,
+            pytest.raises(psycopg.errors.RestrictViolation, match=says),
+        ):
+            connection.execute(statement)
+    assert probe.partition(day) == before
+    report = transform.run_dbt(probe.settings, ["run"], {f"TIEOUT_{key.upper()}": FIRST})
+    assert report.success
+    with database.connect(probe.settings) as connection:
+        changed = connection.execute("update probe.probes set note = 'y' where probe_id = 'first'")
+        assert changed.rowcount == 1
+
+
+def test_a_sealed_date_stays_as_it_is(probe: Probe) -> None:
+    probe.put(SEALED, ("a", 1))
+    probe.put(FIRST, ("first", 1))
+    assert probe.build(SEALED).success
+    assert probe.build(FIRST).success
+    with database.connect(probe.settings) as connection:
+        for state in ("closed", "sealed"):
+            connection.execute(
+                "update control.accounting_days set state = %s where accounting_date = %s",
+                [state, SEALED],
+            )
+    assert_it_stays(probe, "accounting_date", SEALED, f"accounting date {SEALED} is sealed")
+
+
+def test_the_statements_of_a_paid_date_stay_and_what_tells_of_it_goes_on(probe: Probe) -> None:
+    by_payment = MODEL.replace("accounting_date", "payment_date").replace(
+        "    payment_date,\n", "    accounting_date as payment_date,\n"
+    )
+    paying = probe.change("probes.yml", CONTRACT.replace("accounting_date", "payment_date"))
+    paying = paying.change("probes.sql", by_payment)
+    paying.put(PAID, ("a", 1))
+    paying.put(FIRST, ("first", 1))
+    for day in (PAID, FIRST):
+        report = transform.run_dbt(paying.settings, ["run"], {"TIEOUT_PAYMENT_DATE": day})
+        assert report.success, report.failures
+    with database.connect(paying.settings) as connection:
+        for state in ("closed", "sealed"):
+            connection.execute(
+                "update control.accounting_days set state = %s where accounting_date = %s",
+                [state, "2026-09-20"],
+            )
+        connection.execute(
+            "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"
+            " values ('2026-09-20', 'unionpay', %s)",
+            [PAID],
+        )
+    assert_it_stays(paying, "payment_date", PAID, f"payment date {PAID} is paid")
+
+    # The bank's matches and the payouts' status are of the payment date, too, and go on.
+    told = paying.change(
+        "probes.sql",
+        by_payment.replace("'payment_date')", "'payment_date', tags=['outcomes'])"),
+    )
+    with database.connect(told.settings) as connection:
+        connection.execute("drop table probe.probes")
+    for rows in ([("a", 1)], [("b", 2)]):
+        told.put(PAID, *rows)
+        report = transform.run_dbt(told.settings, ["run"], {"TIEOUT_PAYMENT_DATE": PAID})
+        assert report.success, report.failures
+    assert told.query("select probe_id from probe.probes") == [("b",)]
+
+
+def test_a_payment_date_before_every_accounting_date_is_refused(probe: Probe) -> None:
+    changed = probe.change("probes.yml", CONTRACT.replace("accounting_date", "payment_date"))
+    changed = changed.change("probes.sql", MODEL.replace("accounting_date", "payment_date"))
+    report = transform.run_dbt(changed.settings, ["run"], {"TIEOUT_PAYMENT_DATE": "2026-09-20"})
+    assert not report.success
+    assert "pays nothing" in report.failures[0].message
 
 
 def test_setup_makes_the_table_without_a_partition(probe: Probe) -> None:

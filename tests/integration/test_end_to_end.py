@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tieout import database
+from tieout import database, transform
 from tieout.settings import Settings
 
 from .conftest import TRANSACTIONS, tieout
@@ -265,6 +265,75 @@ def test_a_sealed_date_is_left_alone(week: Settings) -> None:
     done = tieout(week.home, "pay", "2026-09-28")
     assert done.returncode == 0, done.stderr
     assert "2026-09-28 is paid, unchanged" in done.stderr
+
+
+@pytest.mark.parametrize("flag", [None, "--full-refresh", "--empty"])
+def test_a_build_by_hand_changes_no_sealed_date(
+    week: Settings, tmp_path: Path, flag: str | None
+) -> None:
+    before = dump(week, tmp_path / "before.sql")
+    dates = {
+        "TIEOUT_ACCOUNTING_DATE": "2026-09-28",
+        "TIEOUT_PAYMENT_DATE": "2026-09-29",
+        "TIEOUT_PREVIOUS_PAYMENT_DATE": "2026-09-28",
+    }
+    for model, says in (
+        ("clearing_entries", "accounting date 2026-09-28 is sealed"),
+        ("settlement_statements", "payment date 2026-09-29 is paid"),
+    ):
+        report = transform.run_dbt(
+            week, ["run", "--select", model, *([flag] if flag else [])], dates
+        )
+        assert not report.success
+        wanted = "is not built with --empty" if flag == "--empty" else says
+        assert wanted in report.failures[0].message
+    assert dump(week, tmp_path / "after.sql") == before
+
+
+def test_every_partition_of_what_is_paid_has_its_guard(week: Settings) -> None:
+    rows = query(
+        week,
+        """
+        select
+            children.oid::regclass::text,
+            schemas.nspname,
+            exists (
+                select 1
+                from pg_trigger
+                where tgrelid = children.oid and tgname = 'sealed_rows_stay'
+            )
+        from pg_inherits as inherited
+        inner join pg_class as children on inherited.inhrelid = children.oid
+        inner join pg_namespace as schemas on children.relnamespace = schemas.oid
+        where children.relkind = 'r'
+        """,
+    )
+    goes_on = ("reconciliation.bank_", "ledger.bank_journal_", "payout.payout_status_")
+    without = {name for name, _, is_guarded in rows if not is_guarded}
+    assert {name for name in without if not name.startswith(goes_on)} == set()
+    assert {schema for _, schema, _ in rows} == {*COMPUTED_SCHEMAS}
+
+
+def test_what_a_killed_payment_did_not_publish_is_made_up(week: Settings, tmp_path: Path) -> None:
+    before = dump(week, tmp_path / "before.sql")
+    with database.connect(week) as connection:
+        connection.execute("delete from payout.payout_status where payment_date = '2026-10-08'")
+    seen = tieout(week.home, "status")
+    said = seen.stdout + seen.stderr
+    assert "not finished: the payment of 2026-10-08: run tieout pay 2026-10-08" in said
+    done = tieout(week.home, "pay", "2026-10-08")
+    assert done.returncode == 0, done.stderr
+    assert dump(week, tmp_path / "after.sql") == before
+    seen = tieout(week.home, "status")
+    assert "not finished" not in seen.stdout + seen.stderr
+
+
+def test_payment_files_and_statements_are_their_owner_s(week: Settings) -> None:
+    outbox = Path(week.outbox_url.removeprefix("file://"))
+    paths = list(outbox.rglob("*"))
+    assert {path.suffix for path in paths if path.is_file()} == {".xml", ".csv"}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
 
 
 def dump(settings: Settings, path: Path) -> bytes:

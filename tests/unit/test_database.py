@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -13,12 +14,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tieout import database
+from tieout import database, server_account
+from tieout.server_account import NAME, NOBODY
 from tieout.settings import Settings, load_settings
 
 STARTER = """
@@ -138,7 +141,7 @@ def test_the_address_and_password_are_the_owners_only(new_home: Settings) -> Non
 
 
 def test_under_a_private_folder_it_runs_unprivileged_and_widens_nothing(tmp_path: Path) -> None:
-    """As root the server is `nobody`; nobody may not even enter the folder above the home."""
+    """As root the server has its own account, which may not even enter the folder above."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     settings = load_settings({"TIEOUT_HOME": str(private / "home")})
@@ -150,14 +153,135 @@ def test_under_a_private_folder_it_runs_unprivileged_and_widens_nothing(tmp_path
         database.stop_server(settings)
         database.ensure_server(settings)
         assert read_row(settings) == 42
-        expected = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+        expected = pwd.getpwnam(NAME).pw_uid if os.geteuid() == 0 else os.geteuid()
         assert Path(f"/proc/{postmaster(settings)}").stat().st_uid == expected
-        assert expected != 0
+        assert expected not in {0, NOBODY}
         assert [folder.stat().st_mode for folder in above] == before
         assert private.stat().st_uid == settings.home.stat().st_uid == os.geteuid()
         assert (settings.pg_dir / "data").stat().st_mode & 0o777 == 0o700
     finally:
         database.stop_server(settings)
+
+
+def reached_by(uid: int, paths: list[str], pid: int) -> list[str]:
+    """Return what a process of that user can open, and whether it may signal the process."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        reached = []
+        try:
+            if uid:
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    os.close(os.open(path, os.O_RDONLY))
+                    reached.append(path)
+            with contextlib.suppress(PermissionError):
+                os.kill(pid, 0)
+                reached.append("a signal")
+            os.write(write_end, json.dumps(reached).encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as stream:
+        said = stream.read()
+    os.waitpid(child, 0)
+    found: list[str] = json.loads(said)
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_a_process_as_nobody_reaches_no_file_of_the_server(new_home: Settings) -> None:
+    database.ensure_server(new_home)
+    pid = postmaster(new_home)
+
+    home, process = new_home.home, Path(f"/proc/{pid}")
+    paths = [
+        *(process / "cwd" / name for name in (".", "base", "global/pg_control", "pg_hba.conf")),
+        *(process / name for name in ("fd", "environ", "root/etc")),
+        *(home / name for name in ("pg", "pg/data", "pg/server.json", "pg/server.log", "secrets")),
+    ]
+    names = [str(path) for path in paths]
+    # The test looks where something is: root reaches all of it.
+    assert reached_by(0, names, pid) == [*names, "a signal"]
+    assert reached_by(NOBODY, names, pid) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_a_home_that_nobody_owned_is_taken_over(new_home: Settings) -> None:
+    database.ensure_server(new_home)
+    write_row(new_home)
+    database.stop_server(new_home)
+    data = new_home.pg_dir / "data"
+    outside = new_home.home / "outside"
+    outside.write_text("of root")
+    (data / "link").symlink_to(outside)
+    paths = [data, *data.rglob("*")]
+    assert len(paths) > 500
+    for path in paths:
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    assert read_row(new_home) == 42
+    account = pwd.getpwnam(NAME)
+    assert {path.lstat().st_uid for path in [data, *data.rglob("*")]} == {account.pw_uid}
+    assert outside.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_a_home_of_somebody_else_is_left_alone(new_home: Settings) -> None:
+    database.ensure_server(new_home)
+    database.stop_server(new_home)
+    data = new_home.pg_dir / "data"
+    account = pwd.getpwnam(NAME).pw_uid
+    for path, says in ((data, "belongs to uid 4242"), (data / "base", "base in .* uid 4242")):
+        os.chown(data, NOBODY, NOBODY)
+        os.chown(path, 4242, 4242)
+        with pytest.raises(database.DatabaseError, match="no account of its own") as caught:
+            database.ensure_server(new_home)
+        assert re.search(says, caught.value.why)
+        os.chown(path, account, account)
+
+
+def entry(name: str, uid: int, shell: str = "/usr/sbin/nologin", gid: int = 900) -> Any:
+    return pwd.struct_passwd((name, "x", uid, gid, "", "/nonexistent", shell))
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        pytest.param(entry(NAME, 900), None, id="its own"),
+        pytest.param(entry(NAME, 34), "shares its uid 34 with backup", id="another's uid"),
+        pytest.param(entry(NAME, 0), "has the uid 0", id="root"),
+        pytest.param(entry(NAME, NOBODY), "has the uid 65534", id="nobody"),
+        pytest.param(entry(NAME, 900, gid=0), "gid 0", id="the group root"),
+        pytest.param(entry(NAME, 900, "/bin/bash"), "can log in", id="a login"),
+        pytest.param(entry(NAME, 900, ""), "can log in", id="the default shell"),
+    ],
+)
+def test_the_account_is_nobody_elses(own: pwd.struct_passwd, says: str | None) -> None:
+    reason = server_account.why_shared(own, [entry("backup", 34), own])
+    assert reason == says if says is None else says in (reason or "")
+
+
+@pytest.mark.parametrize(
+    ("tools", "says"),
+    [
+        pytest.param((), "no useradd or adduser", id="no program"),
+        pytest.param(("useradd",), "could not be made", id="it does not work"),
+    ],
+)
+def test_without_an_account_of_its_own_it_says_why(
+    new_home: Settings, monkeypatch: pytest.MonkeyPatch, tools: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setattr(database, "_is_root", lambda: True)
+    monkeypatch.setattr(server_account, "NAME", "tieout-pg-no-such")
+    monkeypatch.setattr("shutil.which", lambda tool, **_: "/bin/false" if tool in tools else None)
+    with pytest.raises(database.DatabaseError, match="no account of its own") as caught:
+        database.ensure_server(new_home)
+    assert says in caught.value.why
+    assert "useradd --system" in caught.value.next_step
+    assert not (new_home.pg_dir / "data").exists()
 
 
 def test_a_killed_server_recovers_what_was_committed(new_home: Settings) -> None:
@@ -406,3 +530,55 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
         database.connect(settings)
     assert caught.value.where == f"127.0.0.1:{port}/books"
     assert "a-password" not in str(caught.value)
+
+
+KILL_AND_ASK = """
+import os, signal, sys
+from tieout import cli, database, overview
+from tieout.settings import load_settings
+
+def kill_and_ask(console, settings, first=None, last=None):
+    with database.connect(settings) as connection:
+        os.kill(database._postmaster_pid(settings.pg_dir / "data"), signal.SIGKILL)
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        try:
+            connection.execute("select 1")
+        except Exception as error:
+            raise RuntimeError("as Airflow and dbt wrap it") from error
+
+overview.print_week = kill_and_ask
+sys.argv = ["tieout", "status"]
+cli.main()
+"""
+
+
+def test_a_server_killed_while_a_command_works_is_told_in_four_lines(new_home: Settings) -> None:
+    database.migrate(new_home)
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_AND_ASK],
+        env={**os.environ, "TIEOUT_HOME": str(new_home.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[0] == "tieout: the database went away while the command worked"
+    assert len(lines) == 4
+    assert "run the same command again" in lines[-1]
+
+
+def test_only_a_lost_server_is_told_as_one() -> None:
+    assert database.lost(ValueError("x")) is None
+    looped = ValueError("x")
+    looped.__context__ = RuntimeError("y")
+    looped.__context__.__context__ = looped
+    assert database.lost(looped) is None
+    assert database.lost(psycopg.errors.UndefinedTable("x")) is None
+    from sqlalchemy.exc import OperationalError
+
+    wrapped = OperationalError("select secret", {}, psycopg.OperationalError("gone\nmore"))
+    told = database.lost(wrapped)
+    assert told is not None
+    assert told.why == "gone"

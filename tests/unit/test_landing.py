@@ -11,9 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import fsspec
+import psycopg
 import pytest
 
 import channel_files as make
+import day_states
 import institution_files as institution
 import unionpay_files as union
 from landing_world import count, own_database, place, put, query, statuses, whole_day
@@ -504,10 +506,7 @@ def test_an_inbox_that_is_not_there_is_an_error_not_an_empty_one(place: Settings
 def test_a_banks_file_is_booked_on_the_next_open_date(place: Settings) -> None:
     with database.connect(place) as connection:
         for offset, state in enumerate(("closed", "sealed", "open")):
-            connection.execute(
-                "insert into control.accounting_days (accounting_date, state) values (%s, %s)",
-                [DAY + timedelta(days=offset), state],
-            )
+            day_states.set_state(connection, DAY + timedelta(days=offset), state)
     put(place, f"{CAMT}_1.xml", make.camt053())
     landing.land(place)
     booked = DAY + timedelta(days=2)
@@ -521,15 +520,37 @@ def test_a_banks_file_is_booked_on_the_next_open_date(place: Settings) -> None:
 
 def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     with database.connect(place) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
-            [DAY],
-        )
+        day_states.set_state(connection, DAY, "sealed")
     put(place, ACOMN, make.acomn())
     (problem,) = landing.land(place).problems
     assert problem.status == "refused"
     assert "sealed" in (problem.reason or "")
     assert count(place, "unionpay_acomn") == 0
+
+
+@pytest.mark.parametrize("table", ["raw.unionpay_acomn_p20260924", "raw.unionpay_acomn"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into {} select (jsonb_populate_record(r, '{\"line_number\": 99}')).* from {} as r",
+        "update {} set trace_number = trace_number",
+        "delete from {}",
+        "truncate {}",
+    ],
+)
+def test_rows_of_a_sealed_date_stay_as_they_are(place: Settings, table: str, change: str) -> None:
+    put(place, ACOMN, make.acomn())
+    landing.land(place)
+    with database.connect(place) as connection:
+        day_states.set_state(connection, DAY, "closed")
+        connection.execute("update raw.unionpay_acomn set trace_number = '000001'")
+        day_states.set_state(connection, DAY, "sealed")
+    with (
+        database.connect(place) as connection,
+        pytest.raises(psycopg.errors.RestrictViolation, match="2026-09-24 is sealed"),
+    ):
+        connection.execute(change.replace("{}", table))
+    assert count(place, "unionpay_acomn") == 1
 
 
 def test_files_of_sealed_dates_are_read_again_when_they_changed(
@@ -538,10 +559,7 @@ def test_files_of_sealed_dates_are_read_again_when_they_changed(
     path = put(place, ACOMN, make.acomn())
     landing.land(place)
     with database.connect(place) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
-            [DAY],
-        )
+        day_states.set_state(connection, DAY, "sealed")
     with monkeypatch.context() as patch:
         patch.setattr(stores.FoundFile, "read", lambda *_: pytest.fail("it was read again"))
         assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}

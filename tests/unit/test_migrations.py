@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from day_states import set_state
 from tieout import database, migrations
 from tieout.settings import Settings, load_settings
 
@@ -284,6 +285,7 @@ HISTORIES = (
 )
 @pytest.mark.parametrize("table", HISTORIES)
 def test_history_only_grows(table: str, change: str, guarded: Connection) -> None:
+    set_state(guarded, "2026-09-24", "sealed")
     guarded.execute(
         "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
         "values ('2026-09-24', 'unionpay', %s)",
@@ -299,19 +301,128 @@ def test_history_only_grows(table: str, change: str, guarded: Connection) -> Non
 
 
 def test_a_sealed_date_stays_sealed(guarded: Connection) -> None:
-    insert = "insert into control.accounting_days (accounting_date, state) values (%s, %s)"
     for day, state in ((date(2026, 9, 24), "sealed"), (date(2026, 9, 25), "closed")):
-        guarded.execute(insert, [day, state])
+        set_state(guarded, day, state)
     guarded.execute("update control.accounting_days set state = 'open' where state = 'closed'")
-    guarded.execute("update control.accounting_days set close_count = 1 where state = 'sealed'")
-    with refuses("2026-09-24 is sealed"):
-        guarded.execute("update control.accounting_days set state = 'open'")
+    for change in ("state = 'open'", "close_count = 9", "accounting_date = accounting_date - 9"):
+        with refuses("2026-09-24 is sealed"), guarded.transaction():
+            guarded.execute(f"update control.accounting_days set {change}")
 
 
 def test_a_sealed_date_is_not_deleted(guarded: Connection) -> None:
-    guarded.execute("insert into control.accounting_days values ('2026-09-24', 'sealed')")
+    set_state(guarded, "2026-09-24", "sealed")
     with refuses("2026-09-24 is sealed"):
         guarded.execute("delete from control.accounting_days")
+
+
+def test_the_dates_are_not_emptied(guarded: Connection) -> None:
+    set_state(guarded, "2026-09-24", "closed")
+    with refuses("control.accounting_days is not emptied"):
+        guarded.execute("truncate control.accounting_days cascade")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "(accounting_date, state) values ('2026-09-24', 'sealed')",
+        "(accounting_date, state) values ('2026-09-24', 'closed')",
+        "(accounting_date, close_count) values ('2026-09-24', 1)",
+        "(accounting_date, closed_at) values ('2026-09-24', now())",
+        "(accounting_date, closed_run_id) values ('2026-09-24', 'command:1')",
+        "(accounting_date, inputs_fingerprint) values ('2026-09-24', 'abc')",
+    ],
+)
+def test_a_date_begins_open_and_never_closed(forged: str, guarded: Connection) -> None:
+    with refuses("2026-09-24 begins open"):
+        guarded.execute(f"insert into control.accounting_days {forged}")
+
+
+def test_an_open_date_is_not_sealed_nor_moved(guarded: Connection) -> None:
+    set_state(guarded, "2026-09-24", "open")
+    with refuses("2026-09-24 is open, and cannot be sealed"), guarded.transaction():
+        guarded.execute("update control.accounting_days set state = 'sealed'")
+    with refuses("does not become another date"):
+        guarded.execute("update control.accounting_days set accounting_date = '2026-09-25'")
+
+
+def test_a_seal_needs_a_sealed_date(guarded: Connection) -> None:
+    set_state(guarded, "2026-09-24", "closed")
+    with refuses("2026-09-24 is not sealed"):
+        guarded.execute(
+            "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
+            "values ('2026-09-24', 'unionpay', '2026-09-25')"
+        )
+
+
+def test_a_payment_date_is_paid_from_its_first_attempt_on(guarded: Connection) -> None:
+    paid = "select control.is_paid(%s)"
+    instruct(guarded)
+    assert guarded.execute(paid, [PAYMENT_DATE]).fetchone() == (False,)
+    attempt(guarded, 1)
+    assert guarded.execute(paid, [PAYMENT_DATE]).fetchone() == (True,)
+    assert guarded.execute(paid, [PAYMENT_DATE - timedelta(days=1)]).fetchone() == (False,)
+
+
+TABLES_OF_BEFORE = {
+    "clearing.entries": ("accounting_date", True),
+    "settlement.statements": ("payment_date", True),
+    "gate.checks": ("payment_date", True),
+    # They tell of a payment after it was made.
+    "ledger.bank_journal": ("payment_date", False),
+    "payout.payout_status": ("payment_date", False),
+}
+
+
+def test_tables_of_before_get_the_guard_of_sealed_rows(settings: Settings) -> None:
+    with made_database(settings, "tieout_unguarded") as url:
+        migrations.upgrade(url, "0012")
+        with psycopg.connect(url) as connection:
+            for table, (key, _) in TABLES_OF_BEFORE.items():
+                connection.execute(f"create table {table} ({key} date) partition by list ({key})")
+                connection.execute(
+                    f"create table {table}_1 partition of {table} for values in ('2026-09-24')"
+                )
+            connection.execute(
+                "create table raw.unionpay_acomn_1 partition of raw.unionpay_acomn"
+                " for values in ('2026-09-24')"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            set_state(connection, "2026-09-24", "sealed")
+            connection.execute(
+                "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
+                "values ('2026-09-24', 'unionpay', '2026-09-24')"
+            )
+            for table, (_, is_guarded) in TABLES_OF_BEFORE.items():
+                for name in (table, f"{table}_1"):
+                    insert = f"insert into {name} values ('2026-09-24')"
+                    if is_guarded:
+                        with refuses(f"its rows in {name} stay"):
+                            connection.execute(insert)
+                    else:
+                        connection.execute(insert)
+            with refuses("its rows in raw.unionpay_acomn_1 stay"):
+                connection.execute("delete from raw.unionpay_acomn_1")
+
+
+def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:
+    rows = guarded.execute(
+        """
+        select
+            relname,
+            array(
+                select tgname::text
+                from pg_trigger
+                where tgrelid = pg_class.oid and tgname like 'sealed\\_rows%'
+                order by tgname
+            )
+        from pg_class
+        where relnamespace = 'raw'::regnamespace and relkind = 'p'
+        """
+    ).fetchall()
+    assert len(rows) > 20
+    wanted = [f"sealed_rows_stay_{change}" for change in ("delete", "insert", "update")]
+    assert {name for name, triggers in rows if triggers != wanted} == set()
 
 
 # --- decisions ----------------------------------------------------------------------------------

@@ -10,6 +10,11 @@
     order of the primary key.
 
     State of the date before is read with `{{ this }}` filtered on that date: only its partition.
+
+    A sealed accounting date, a paid payment date and a date nobody knows are refused before
+    anything is computed, and so is a run of no rows (`--empty`, `--sample`). Models of the tag
+    `outcomes` go on after the payment: they say what became of it. The partitions get a guard of
+    their own, so that sealed rows hold against a person with SQL, too.
 #}
 {% materialization dated_partition, adapter='postgres', supported_languages=['sql'] %}
     {%- set key = config.require('partition_by') -%}
@@ -30,15 +35,21 @@
         ) }}
     {%- endif -%}
 
+    {% do dated_partition_assert_whole() %}
+
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
+    {%- if env_var('TIEOUT_PARENTS_ONLY', '') != 'yes' %}
+    {% do dated_partition_assert_may_be_built(key, value) %}
+    {%- endif %}
     {# Two builds of one table, whoever started them, queue here instead of meeting in the swap. #}
     {% call statement('queue') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ parent }}', 0))
     {%- endcall %}
     {% do run_query(dated_partition_parent_sql(parent, key)) %}
     {% do dated_partition_assert_same_columns(parent) %}
+    {% do dated_partition_guard('guard_parent', parent, [key]) %}
     {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' %}
     {# Setup: every table exists, empty, before the first date: models read each other's state. #}
     {% call statement('main') -%}
@@ -66,6 +77,7 @@
 
     {% do run_query(dated_partition_dress_sql(parent, aside, key, value, order_by)) %}
     {% do run_query(dated_partition_swap_sql(parent, child, aside, value)) %}
+    {% do dated_partition_guard('guard_partition', child, [key, value]) %}
     {%- endif %}
     {% do persist_docs(parent, model) %}
 
@@ -74,6 +86,60 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [parent]}) }}
 {% endmaterialization %}
+
+
+{# Flags of dbt that leave rows out would put a part of a date, or nothing, in its place. #}
+{% macro dated_partition_assert_whole() %}
+    {%- for flag in ('empty', 'sample') -%}
+        {%- if invocation_args_dict.get(flag) -%}
+            {{ exceptions.raise_compiler_error(
+                model.name ~ ' is not built with --' ~ flag ~ ': the partition of the date would'
+                ~ ' lose its rows. Build it without the flag; dbt unit tests need no rows.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{# Whether the rows of a date go on changing after the payment. #}
+{% macro dated_partition_goes_on() %}
+    {{ return('outcomes' in config.get('tags', [])) }}
+{% endmacro %}
+
+
+{#
+    Refuse a date that is sealed, paid or not known. The answer holds until the model's transaction
+    ends: what would seal or pay the date waits.
+#}
+{% macro dated_partition_assert_may_be_built(key, value) %}
+    {%- if value == '1970-01-01' -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ': TIEOUT_' ~ (key | upper) ~ ' is 1970-01-01, which stands for no date.'
+            ~ ' Start the build with `tieout close`, `tieout pay` or a DAG; they set it.'
+        ) }}
+    {%- endif -%}
+    {%- set reason = run_query(
+        "select control.why_not_built('" ~ key ~ "', date '" ~ value ~ "', "
+        ~ dated_partition_goes_on() ~ ")"
+    ).rows[0][0] -%}
+    {%- if reason -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' is not computed: ' ~ reason ~ '. What is sealed stays as it is; book'
+            ~ ' a difference by records of a later date (docs/runbooks/sealed-date.md).'
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{# Put the database's own guard on a table, where the rows stay after the payment. #}
+{% macro dated_partition_guard(function, relation, arguments) %}
+    {%- if not dated_partition_goes_on() -%}
+        {%- do run_query(
+            "select control." ~ function ~ "('" ~ relation ~ "'::regclass, '"
+            ~ (arguments | join("', '")) ~ "')"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
 
 
 {# The primary key's columns as the contract declares them. #}

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import fsspec
 
+from tieout import local_files
 from tieout.fetching.report import FetchError
 from tieout.landing.stores import shown_url
 
@@ -99,11 +100,7 @@ class Inbox:
 
     def names(self, channel: str, day: date) -> list[str]:
         """Return the names of the files that lie in a channel's folder of a date."""
-        folder = f"{self._root}/{channel}/{day:%Y%m%d}"
-        self._filesystem.invalidate_cache()
-        if not self._filesystem.exists(folder):
-            return []
-        paths = [str(path) for path in self._filesystem.find(folder)]
+        paths = self._files_below(f"{self._root}/{channel}/{day:%Y%m%d}")
         names = {path.rpartition("/")[2] for path in paths}
         return sorted(name for name in names if not name.startswith("."))
 
@@ -114,9 +111,12 @@ class Inbox:
         """
         if not self._is_local or modified is None:
             return False
-        looks = (path.stat() for path in map(Path, self._versions(place)) if path.is_file())
+        looks = (path.lstat() for path in map(Path, self._versions(place)))
         return any(
-            look.st_size == size_bytes and abs(look.st_mtime - modified) < 1 for look in looks
+            local_files.kind_of(look.st_mode) is None
+            and look.st_size == size_bytes
+            and abs(look.st_mtime - modified) < 1
+            for look in looks
         )
 
     def holds_hash(self, place: Place, name: str, hexdigest: str) -> bool:
@@ -228,12 +228,26 @@ class Inbox:
         own = f"{self._root}/{place.folder}/{place.file_name}"
         if self._filesystem.exists(own):
             yield own
-        versions = f"{self._root}/{place.folder}/versions"
-        if self._filesystem.exists(versions):
-            paths = (str(path) for path in self._filesystem.find(versions))
-            yield from sorted(path for path in paths if path.endswith(f"/{place.file_name}"))
+        paths = self._files_below(f"{self._root}/{place.folder}/versions")
+        yield from sorted(path for path in paths if path.endswith(f"/{place.file_name}"))
+
+    def _files_below(self, folder: str) -> list[str]:
+        """Return the paths of the files below a folder; in a local inbox, of regular files only."""
+        self._filesystem.invalidate_cache()
+        if not self._filesystem.exists(folder):
+            return []
+        if not local_files.is_local(self._filesystem):
+            return [str(path) for path in self._filesystem.find(folder)]
+        return [entry.path for entry in local_files.entries(folder) if entry.kind is None]
 
     def _hash(self, path: str, name: str) -> str:
+        """Return the hash of a file; "" of what is no regular file, which no file's hash is."""
+        if local_files.is_local(self._filesystem):
+            folder, _, file_name = path.rpartition("/")
+            try:
+                return local_files.hexdigest(folder, [file_name], name)
+            except local_files.IrregularFileError:
+                return ""
         counted = hashlib.new(name, usedforsecurity=False)
         with self._filesystem.open(path, "rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):

@@ -7,7 +7,7 @@ An SFTP server has to prove who it is: its key stands in the connection (`host_k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import PurePosixPath
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from tieout import local_files
 from tieout.fetching.connections import Connection
 from tieout.fetching.inbox import CHUNK_BYTES, Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
@@ -79,7 +80,7 @@ class RemoteStore:
         with self._errors():
             self._filesystem.invalidate_cache()
             try:
-                found = self._filesystem.find(root, detail=True)
+                found = self._found(root)
             except FileNotFoundError:
                 return []
         files = [_remote_file(path, info) for path, info in found.items()]
@@ -88,6 +89,17 @@ class RemoteStore:
             (file for file in files if _is_finished(PurePosixPath(file.path), below)),
             key=lambda file: file.path,
         )
+
+    def _found(self, root: str) -> dict[str, dict[str, Any]]:
+        """Return what is below a folder by path; of this machine's folders, regular files only."""
+        if local_files.is_local(self._filesystem):
+            return {
+                entry.path: {"size": entry.size_bytes, "mtime": entry.changed_at_seconds}
+                for entry in local_files.entries(root)
+                if entry.kind is None
+            }
+        found: dict[str, dict[str, Any]] = self._filesystem.find(root, detail=True)
+        return found
 
     def again(self, file: RemoteFile) -> RemoteFile | None:
         """Look at a file once more; None when it is gone."""
@@ -104,7 +116,7 @@ class RemoteStore:
         Raises:
             TransientFetchError: it broke off, or has another size than was listed.
         """
-        with self._errors(), self._filesystem.open(file.path, "rb") as stream:
+        with self._errors(), self._opened(file.path) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 receiver.write(chunk)
         if receiver.size_bytes != file.size_bytes:
@@ -114,6 +126,13 @@ class RemoteStore:
                 why=f"{receiver.size_bytes:,} bytes came, {file.size_bytes:,} are listed",
                 next_step="fetch again; nothing of it was kept",
             )
+
+    def _opened(self, path: str) -> AbstractContextManager[Any]:
+        if local_files.is_local(self._filesystem):
+            folder, _, name = path.rpartition("/")
+            return local_files.opened(folder or "/", [name])
+        opened: AbstractContextManager[Any] = self._filesystem.open(path, "rb")
+        return opened
 
     def close(self) -> None:
         """Close the connection of a store that has one; others close theirs themselves."""

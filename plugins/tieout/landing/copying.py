@@ -76,6 +76,13 @@ def _copy_into_partition(
                 "alter table {table} attach partition {partition} for values in ({date})"
             ).format(**names)
         )
+        # From now on it holds against a person with SQL, once the date is sealed.
+        connection.execute(
+            sql.SQL(
+                "select control.guard_partition(%s::regclass, 'accounting_date', {date})"
+            ).format(**names),
+            [f"raw.{partition}"],
+        )
     # The close may follow at once, long before autovacuum does: without row counts its joins would
     # be planned for a handful of rows.
     connection.execute(sql.SQL("analyze {partition}").format(**names))

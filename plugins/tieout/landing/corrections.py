@@ -271,6 +271,12 @@ def _content(settings: Settings, entry: manifest.KnownFile) -> bytes:
                 f"it has {read.size_bytes:,} bytes, above TIEOUT_MAX_FILE_BYTES",
                 "land it on a machine with more memory, or raise TIEOUT_MAX_FILE_BYTES",
             )
+    if "[too_large]" in (entry.reason or ""):
+        raise _not_possible(
+            entry,
+            "of a file that was too large only the beginning was read, which proves no whole",
+            "raise TIEOUT_MAX_FILE_BYTES and close its date: it lands by itself",
+        )
     raise _not_possible(entry, "its bytes are no longer kept")
 
 

@@ -7,6 +7,7 @@ it; else it is a conflict, which a person decides (`corrections`).
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,14 @@ from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
-from tieout.landing.stores import FileGoneError, FoundFile, find_files
+from tieout.landing.stores import (
+    FileBytes,
+    FileGoneError,
+    FoundFile,
+    IrregularEntry,
+    IrregularError,
+    find_entries,
+)
 from tieout.landing.vault import SettingsVault
 from tieout.progress import say
 from tieout.settings import Settings
@@ -75,7 +83,7 @@ def land(
         LandingError: a store cannot be read. Files landed before that stay landed.
     """
     database.migrate(settings)
-    found = find_files(list(paths) if paths is not None else [settings.inbox_url])
+    found, irregular = find_entries(list(paths) if paths is not None else [settings.inbox_url])
     unknown: list[FoundFile] = []
     wanted: list[tuple[RecognisedFile, FoundFile]] = []
     for file in found:
@@ -96,7 +104,7 @@ def land(
             of_day: list[FileOutcome] = []
             for recognised, file in files:
                 known = sealed.get((file.url, file.size_bytes, file.version))
-                with _left_where_gone(file):
+                with _left_where_gone(file, irregular):
                     of_day.append(
                         _known_outcome(recognised, known)
                         if known is not None
@@ -106,21 +114,24 @@ def land(
             outcomes += of_day
         strangers: list[FileOutcome] = []
         for file in unknown:
-            with _left_where_gone(file):
+            with _left_where_gone(file, irregular):
                 strangers.append(_unrecognised(connection, settings, file))
+        strangers += [_irregular(connection, entry) for entry in irregular]
         for outcome in strangers:
             say(f"not landed: {outcome}")
     return LandingReport((*strangers, *outcomes))
 
 
 @contextmanager
-def _left_where_gone(file: FoundFile) -> Iterator[None]:
-    """Go on without a file that its sender renamed or took away since it was found."""
+def _left_where_gone(file: FoundFile, irregular: list[IrregularEntry]) -> Iterator[None]:
+    """Go on without a file that its sender renamed, took away or exchanged since it was found."""
     try:
         yield
     except FileGoneError:
         name = masked_excerpt(file.name)
         say(f"not landed: {name} is gone since the inbox was searched; looked for at the next time")
+    except IrregularError:
+        irregular.append(IrregularEntry(file.url, file.name, "something else since it was found"))
 
 
 def _is_wanted(
@@ -538,6 +549,18 @@ def _unrecognised(
         archive.keep(settings, read.sha256, read.content)
     # A name can hold anything, a card number too.
     name, url = masked_excerpt(file.name), masked_excerpt(file.url)
+    known = manifest.write_unrecognised(connection, name, url, read, reason)
+    status = _STATUS_OF_KNOWN[known.status]
+    return FileOutcome(known.file_id, name, None, None, None, status, 0, known.reason)
+
+
+def _irregular(connection: psycopg.Connection[Any], entry: IrregularEntry) -> FileOutcome:
+    """Put on record what is no file; nothing of it is opened, so nothing of it is kept."""
+    reason = f"it is {entry.kind}, not a regular file; it was not opened"
+    name, url = masked_excerpt(entry.name), masked_excerpt(entry.url)
+    # No bytes were read: the hash is of what is known of it, so that it is on record once.
+    known_of_it = hashlib.sha256(f"not opened: {entry.kind}\n{entry.url}".encode()).hexdigest()
+    read = FileBytes(None, known_of_it, 0)
     known = manifest.write_unrecognised(connection, name, url, read, reason)
     status = _STATUS_OF_KNOWN[known.status]
     return FileOutcome(known.file_id, name, None, None, None, status, 0, known.reason)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 
+from tieout import local_files
 from tieout.channels.excerpts import masked_excerpt
 from tieout.landing.report import LandingError
 
-__all__ = ["PARTIAL_SUFFIXES", "FileBytes", "FileGoneError", "FoundFile", "find_files", "shown_url"]
+__all__ = [
+    "PARTIAL_SUFFIXES",
+    "FileBytes",
+    "FileGoneError",
+    "FoundFile",
+    "IrregularEntry",
+    "IrregularError",
+    "find_entries",
+    "find_files",
+    "shown_url",
+]
 
-CHUNK_BYTES = 8 * 1024**2
 # What stores call the time of the last change, and a mark that changes with the bytes.
 _CHANGED_AT = ("mtime", "LastModified", "last_modified", "updated")
 _MARKS = ("ETag", "etag", "md5Hash", *_CHANGED_AT)
@@ -29,13 +38,20 @@ class FileGoneError(LandingError):
     """A file that was found is not there any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileBytes:
-    """What was read of a file; `content` is None where it is larger than was asked for."""
+class IrregularError(LandingError):
+    """What was found as a file is something else by now; it was not read."""
 
-    content: bytes | None = field(repr=False)
-    sha256: str
-    size_bytes: int
+
+FileBytes = local_files.Reading
+
+
+@dataclass(frozen=True, slots=True)
+class IrregularEntry:
+    """Something in a store that is no regular file; it is not opened. `kind` says what it is."""
+
+    url: str
+    name: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +69,64 @@ class FoundFile:
     _filesystem: Any = field(repr=False, compare=False)
     _path: str = field(repr=False, compare=False)
 
-    def read(self, bytes_max: int) -> FileBytes:
-        """Return the file's bytes, or only their hash and number where there are more than that.
+    _below: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
 
-        A file that is too large is never in memory: it is hashed piece by piece.
+    def read(self, bytes_max: int) -> FileBytes:
+        """Return the file's bytes, or None for them where there are more than that.
+
+        No more is read than that and one byte, whatever the store says of the size.
 
         Raises:
             FileGoneError: it is not there any more.
+            IrregularError: it is no regular file any more.
             LandingError: it cannot be read.
         """
         try:
             return self._read(bytes_max)
         except FileNotFoundError as error:
             raise _unreadable(self.url, error, FileGoneError) from error
+        except local_files.IrregularFileError as error:
+            raise _unreadable(self.url, error, IrregularError) from error
         except Exception as error:
             raise _unreadable(self.url, error) from error
 
     def _read(self, bytes_max: int) -> FileBytes:
-        if self.size_bytes is not None and self.size_bytes <= bytes_max:
-            content: bytes = self._filesystem.cat_file(self._path)
-            if len(content) <= bytes_max:
-                return FileBytes(content, hashlib.sha256(content).hexdigest(), len(content))
-            del content  # it grew meanwhile
-        digest, size, kept = hashlib.sha256(), 0, bytearray()
+        if self._below is not None:
+            return local_files.read(*self._below, bytes_max)
         with self._filesystem.open(self._path, "rb", cache_type="none") as stream:
-            while piece := stream.read(CHUNK_BYTES):
-                digest.update(piece)
-                size += len(piece)
-                if size <= bytes_max:
-                    kept += piece
-                else:
-                    kept.clear()
-        whole = bytes(kept) if size <= bytes_max else None
-        return FileBytes(whole, digest.hexdigest(), size)
+            return local_files.read_bounded(stream, bytes_max, self.size_bytes)
 
 
 def find_files(urls: Sequence[str]) -> list[FoundFile]:
     """Return the files below each URL or path (a file stands for itself), in order of their names.
 
-    Hidden files and files still being written are left alone.
+    Hidden files and files still being written are left alone, and so is what is no regular file.
 
     Raises:
         LandingError: a store does not answer, or a path is not there.
     """
-    found = {file.url: file for url in urls for file in _find(url)}
-    return sorted(found.values(), key=lambda file: file.url)
+    return find_entries(urls)[0]
 
 
-def _find(url: str) -> Iterator[FoundFile]:
+def find_entries(urls: Sequence[str]) -> tuple[list[FoundFile], list[IrregularEntry]]:
+    """Return the files, and apart from them what is no regular file: links, pipes, devices.
+
+    Raises as `find_files` does.
+    """
+    found = {entry.url: entry for url in urls for entry in _find(url)}
+    ordered = sorted(found.values(), key=lambda entry: entry.url)
+    return (
+        [entry for entry in ordered if isinstance(entry, FoundFile)],
+        [entry for entry in ordered if isinstance(entry, IrregularEntry)],
+    )
+
+
+def _find(url: str) -> Iterator[FoundFile | IrregularEntry]:
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
+        if local_files.is_local(filesystem):
+            yield from _find_here(filesystem, root)
+            return
         filesystem.invalidate_cache()
         paths = filesystem.find(root, detail=True)
         is_there = bool(paths) or filesystem.exists(root)
@@ -116,6 +140,11 @@ def _find(url: str) -> Iterator[FoundFile]:
         if any(part.startswith(".") for part in below) or path.endswith(PARTIAL_SUFFIXES):
             continue
         url_of_file = filesystem.unstrip_protocol(path)
+        kind = info.get("type", "file")
+        if kind != "file":
+            shown = "a link" if kind == "link" else "no regular file"
+            yield IrregularEntry(url_of_file, parts[-1], shown)
+            continue
         yield FoundFile(
             url_of_file,
             parts[-1],
@@ -124,6 +153,30 @@ def _find(url: str) -> Iterator[FoundFile]:
             _changed_at(info),
             filesystem,
             path,
+        )
+
+
+def _find_here(filesystem: Any, root: str) -> Iterator[FoundFile | IrregularEntry]:
+    """Look into folders of this machine, whose writers are not trusted."""
+    is_folder = Path(root).is_dir()
+    for entry in local_files.entries(root):
+        if entry.path.endswith(PARTIAL_SUFFIXES):
+            continue
+        url = filesystem.unstrip_protocol(entry.path)
+        if entry.kind is not None:
+            yield IrregularEntry(url, entry.parts[-1], entry.kind)
+            continue
+        info = {"mtime": entry.changed_at_seconds}
+        trusted = root if is_folder else str(PurePosixPath(root).parent)
+        yield FoundFile(
+            url,
+            entry.parts[-1],
+            entry.size_bytes,
+            _version(info),
+            _changed_at(info),
+            filesystem,
+            entry.path,
+            (trusted, entry.parts),
         )
 
 

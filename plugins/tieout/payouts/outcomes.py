@@ -7,7 +7,6 @@ of.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import psycopg
 
 from tieout.database import connect
 from tieout.errors import TieoutError
+from tieout.local_files import IrregularFileError, Reading
 from tieout.payouts import pain002
 from tieout.payouts.amounts import decimal_text
 from tieout.payouts.states import State, combine, may_follow, step
@@ -88,6 +88,7 @@ class _Attempt:
 @dataclass(frozen=True)
 class _ReportFile:
     path: str
+    url: str
     name: str
     folder_date: date
 
@@ -268,8 +269,10 @@ def apply_reports(
     inbox = Store(settings.inbox_url)
     with connect(settings) as connection:
         for file in _report_files(inbox):
-            with connection.transaction():
-                _apply_file(connection, inbox, file, payment_date, found)
+            reading = _reading(inbox, file, settings.max_file_bytes)
+            if reading is not None:
+                with connection.transaction():
+                    _apply_file(connection, file, reading, payment_date, found)
         with connection.transaction():
             _apply_bank_lines(connection, payment_date, found)
         if answers_are_due:
@@ -293,36 +296,48 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
             continue
         day = date(int(folder[:4]), int(folder[4:6]), int(folder[6:]))
         files += [
-            _ReportFile(path=f"bank/{folder}/{name}", name=name, folder_date=day)
+            _ReportFile(
+                path=f"bank/{folder}/{name}",
+                url=inbox.path_url(f"bank/{folder}/{name}"),
+                name=name,
+                folder_date=day,
+            )
             for name in inbox.names(f"bank/{folder}")
             if _REPORT_NAME.fullmatch(name)
         ]
     return tuple(files)
 
 
+def _reading(inbox: Store, file: _ReportFile, bytes_max: int) -> Reading | None:
+    """Read a report; None where it is gone, or is no regular file (landing puts that on record)."""
+    try:
+        return inbox.read_bounded(file.path, bytes_max)
+    except IrregularFileError:
+        return None
+
+
 def _apply_file(
     connection: psycopg.Connection[Any],
-    inbox: Store,
     file: _ReportFile,
+    reading: Reading,
     payment_date: date | None,
     found: _Found,
 ) -> None:
-    content = inbox.read(file.path)
-    if content is None:
-        return
-    sha256 = hashlib.sha256(content).hexdigest()
-    known = connection.execute(_KNOWN_FILE, (sha256[:16], sha256)).fetchone()
+    known = connection.execute(_KNOWN_FILE, (reading.sha256[:16], reading.sha256)).fetchone()
     if known is not None and known[0] == "landed":
         found.files_known += 1
         return
-    url = inbox.path_url(file.path)
+    if reading.content is None:
+        if known is None:  # told once: nothing more can come of it
+            why = f"it has {reading.size_bytes:,} bytes, more than TIEOUT_MAX_FILE_BYTES"
+            found.problems.append(f"{file.name}: {why}")
+            _register(connection, file, reading, report=None, status="quarantined", reason=why)
+        return
     try:
-        report = pain002.read(content, url)
+        report = pain002.read(reading.content, file.url)
     except TieoutError as error:
         found.problems.append(f"{file.name}: {error.why}")
-        _register(
-            connection, file, url, content, report=None, status="quarantined", reason=error.why
-        )
+        _register(connection, file, reading, report=None, status="quarantined", reason=error.why)
         return
     attempts = _attempts(
         connection, "attempts.batch_message_id = %(value)s", report.original_message_id
@@ -338,11 +353,11 @@ def _apply_file(
     if stated is not None and stated != len(attempts):
         why = f"it says the order had {stated} payments, it had {len(attempts)}"
         found.problems.append(f"{file.name}: {why}")
-        _register(connection, file, url, content, report=report, status="quarantined", reason=why)
+        _register(connection, file, reading, report=report, status="quarantined", reason=why)
         return
-    _register(connection, file, url, content, report=report, status="landed")
+    _register(connection, file, reading, report=report, status="landed")
     found.files_new += 1
-    _apply_report(connection, report, attempts, file=file, file_id=sha256[:16], found=found)
+    _apply_report(connection, report, attempts, file=file, file_id=reading.sha256[:16], found=found)
 
 
 def _apply_report(
@@ -464,23 +479,21 @@ def _mark_unanswered(
 def _register(
     connection: psycopg.Connection[Any],
     file: _ReportFile,
-    url: str,
-    content: bytes,
+    reading: Reading,
     *,
     report: pain002.StatusReport | None,
     status: str,
     reason: str | None = None,
 ) -> None:
-    sha256 = hashlib.sha256(content).hexdigest()
     declared = report.original_payment_count if report is not None else None
     connection.execute(
         _REGISTER,
         {
-            "file_id": sha256[:16],
+            "file_id": reading.sha256[:16],
             "file_name": file.name,
-            "file_url": url,
-            "sha256": sha256,
-            "size_bytes": len(content),
+            "file_url": file.url,
+            "sha256": reading.sha256,
+            "size_bytes": reading.size_bytes,
             "accounting_date": file.folder_date,
             "row_count": len(report.transactions) if report is not None else 0,
             "declared_row_count": declared,

@@ -7,7 +7,7 @@ attempts (same attempts, same bytes), and only then the attempts become ``submit
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -219,8 +219,16 @@ _DEBTOR = """
 """
 
 
-def submit(settings: Settings, payment_date: date) -> SubmitReport:
+def submit(
+    settings: Settings,
+    payment_date: date,
+    *,
+    seal: Callable[[psycopg.Connection[Any]], None] | None = None,
+) -> SubmitReport:
     """Write the payment files of ``payment_date`` and mark their attempts submitted.
+
+    ``seal`` is called in the transaction that makes the attempts: what they pay is sealed with
+    them, or neither happens.
 
     A second run makes no attempt and finds the same files; a file the bank has fetched away is not
     written again, because its attempts are no longer ``created``.
@@ -234,6 +242,8 @@ def submit(settings: Settings, payment_date: date) -> SubmitReport:
         with connection.transaction():
             lock_payment_date(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
+            if created_count and seal is not None:
+                seal(connection)
         with connection.transaction():
             lock_payment_date(connection, payment_date)
             files = _write_files(settings, connection, payment_date, outbox)
