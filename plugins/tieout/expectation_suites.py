@@ -788,6 +788,14 @@ unposted as (
             from posted
             where posted.source_voucher_id = sources.voucher_id
         )
+        -- What contradicts our history is refused, and listed.
+        and not exists (
+            select 1
+            from clearing.refused_vouchers as refused
+            where
+                refused.accounting_date = <<date>>
+                and refused.voucher_id = sources.voucher_id
+        )
         -- The reversal of a transaction that failed reverses nothing, and clears nothing.
         and not (
             sources.transaction_type = 'reversal'

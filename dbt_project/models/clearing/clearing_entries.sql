@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', partition_by='accounting_date', tags=['close'],
+    post_hook="{{ register_original_movements() }}"
+) }}
 
 {#-
     Who is owed what for T, record by record: the vouchers of the transaction session and the

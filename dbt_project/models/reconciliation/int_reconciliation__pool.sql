@@ -29,16 +29,14 @@ with source_vouchers as (
         merchant_order_id,
         refund_order_id,
         original_voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date = {{ accounting_date() }} and transaction_status = 'success'
+    from {{ ref('int_clearing__vouchers') }}
+    where transaction_status = 'success'
 ),
 
-failed_vouchers as (
+reversals_of_failed as (
     select voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where
-        accounting_date between {{ accounting_date() }} - 1 and {{ accounting_date() }}
-        and transaction_status is distinct from 'success'
+    from {{ ref('int_clearing__voucher_history') }}
+    where reverses_failed
 ),
 
 channel_records as (
@@ -149,7 +147,8 @@ keyed as (
         source_vouchers.account_id,
         {{ match_key('source_vouchers', 'match_rules', 1) }} as match_key,
         {{ match_key('source_vouchers', 'match_rules', 2) }} as fallback_key_1,
-        {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2
+        {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2,
+        cast(null as text) as lookup_key
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
@@ -157,11 +156,10 @@ keyed as (
     -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool
     -- it would be suspense, or a pair, that clearing does not know, and the equation would not
     -- close.
-    left join failed_vouchers
-        on source_vouchers.transaction_type = 'reversal'
-        and source_vouchers.original_voucher_id = failed_vouchers.voucher_id
+    left join reversals_of_failed
+        on source_vouchers.voucher_id = reversals_of_failed.voucher_id
     left join voided_vouchers on source_vouchers.voucher_id = voided_vouchers.voucher_id
-    where failed_vouchers.voucher_id is null and voided_vouchers.voucher_id is null
+    where reversals_of_failed.voucher_id is null and voided_vouchers.voucher_id is null
     union all
     select
         'channel' as side,
@@ -176,7 +174,12 @@ keyed as (
         cast(null as text) as account_id,
         {{ match_key('channel_records', 'match_rules', 1) }} as match_key,
         {{ match_key('channel_records', 'match_rules', 2) }} as fallback_key_1,
-        {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2
+        {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2,
+        control.voucher_lookup_key(
+            channel_records.channel, channel_records.channel_order_id,
+            channel_records.refund_order_id, channel_records.trace_number,
+            channel_records.transmission_time, channel_records.merchant_order_id
+        ) as lookup_key
     from channel_records
     inner join transaction_types
         on channel_records.transaction_type = transaction_types.transaction_type
@@ -198,6 +201,7 @@ final as (
         match_key,
         fallback_key_1,
         fallback_key_2,
+        lookup_key,
         false as is_open_item,
         {{ accounting_date() }} as opened_on,
         case when side = 'system' then 'S:' else 'C:' end || source_id as suspense_item_id,
@@ -218,6 +222,7 @@ final as (
         match_key,
         fallback_key_1,
         fallback_key_2,
+        cast(null as text) as lookup_key,
         true as is_open_item,
         opened_on,
         suspense_item_id,

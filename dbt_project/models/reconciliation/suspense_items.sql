@@ -96,6 +96,14 @@ manual_pairs as (
     from {{ ref('int_reconciliation__manual_pairs') }}
 ),
 
+known_records as (
+    select
+        suspense_item_id,
+        break_reason,
+        account_id
+    from {{ ref('int_reconciliation__known_records') }}
+),
+
 suggestion_rules as (
     select
         rule_no,
@@ -167,13 +175,14 @@ carried as (
         pool_before.transaction_at,
         pool_before.file_id,
         pool_before.line_number,
-        pool_before.account_id,
+        coalesce(pool_before.account_id, known_records.account_id) as account_id,
         pool_before.match_key,
         pool_before.fallback_key_1,
         pool_before.fallback_key_2,
         results.match_rule,
         pool_before.opened_on,
-        coalesce(links.break_reason, items_before.break_reason) as break_reason,
+        coalesce(links.break_reason, known_records.break_reason, items_before.break_reason)
+            as break_reason,
         coalesce(links.linked_item_id, items_before.linked_item_id) as linked_item_id,
         items_before.in_doubt_until,
         case
@@ -182,6 +191,7 @@ carried as (
             when item_actions.action_kind = 'write_off' then 'written_off'
             when item_actions.suspense_item_id is not null then 'adjusted'
             when links.suspense_item_id is not null then 'one_sided'
+            when known_records.suspense_item_id is not null then 'one_sided'
             when items_before.status = 'in_doubt'
                 and items_before.in_doubt_until > {{ accounting_date() }} then 'in_doubt'
             else 'one_sided'
@@ -210,6 +220,7 @@ carried as (
     left join item_actions on pool_before.suspense_item_id = item_actions.suspense_item_id
     left join manual_items on pool_before.suspense_item_id = manual_items.suspense_item_id
     left join links on pool_before.suspense_item_id = links.suspense_item_id
+    left join known_records on pool_before.suspense_item_id = known_records.suspense_item_id
 ),
 
 opened as (
@@ -224,7 +235,7 @@ opened as (
         pool_today.transaction_at,
         pool_today.file_id,
         pool_today.line_number,
-        pool_today.account_id,
+        coalesce(pool_today.account_id, known_records.account_id) as account_id,
         pool_today.match_key,
         pool_today.fallback_key_1,
         pool_today.fallback_key_2,
@@ -250,6 +261,7 @@ opened as (
             'system_in_doubt', 'channel_in_doubt', 'system_one_sided', 'channel_one_sided'
         )
     inner join channels on pool_today.channel = channels.channel
+    left join known_records on pool_today.suspense_item_id = known_records.suspense_item_id
 ),
 
 items as (
