@@ -484,6 +484,7 @@ class Entry:
     line_number: int
     account_id: str | None
     keys: tuple[Key | None, ...]
+    references: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
     @property
     def item_id(self) -> str:
@@ -664,6 +665,9 @@ def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> li
     """Close ``dates`` in order for one channel; nothing of another channel is looked at."""
     vouchers = [row for row in source.vouchers if row.channel == channel.name]
     records = [row for row in source.records if row.channel == channel.name]
+    refused = refused_vouchers(channel, vouchers, dates)
+    history = _History(channel, vouchers, refused)
+    vouchers = [row for row in vouchers if row.voucher_id not in refused]
     closes: list[Close] = []
     open_items: list[Item] = []
     suspended: tuple[Adjustment, ...] = ()
@@ -676,11 +680,141 @@ def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> li
             from_channel=channel_pool(source, channel, records, day),
             open_items=open_items,
             suspended=suspended,
+            history=history,
         )
+        history.ended |= {item.item_id: item.status for item in done.items}
         closes.append(done)
         open_items = [item for item in done.items if item.is_open]
         suspended = done.suspended
     return closes
+
+
+# --- §1: history --------------------------------------------------------------------------------
+
+RETURNS = ("refund", "void", "reversal")
+DAYS_OF_REFUSALS = timedelta(days=7)
+
+
+def _contradicts(voucher: Voucher, original: Voucher) -> bool:
+    """Decisions 0036: what a voucher says of its original is not what landed."""
+    kinds = ("purchase", "preauth_completion")
+    if voucher.transaction_type == "preauth_completion":
+        kinds = ("pre_authorisation",)
+    return (
+        (original.merchant_id, original.account_id, original.currency_code)
+        != (voucher.merchant_id, voucher.account_id, voucher.currency_code)
+        or original.transaction_type not in kinds
+        or original.transaction_at > voucher.transaction_at
+        or voucher.original_transaction_at not in (None, original.transaction_at)
+        or (
+            original.amount_minor != 0
+            and voucher.original_amount_minor not in (None, original.amount_minor)
+        )
+        or (not original.is_success and voucher.transaction_type != "reversal")
+    )
+
+
+def refused_vouchers(
+    channel: Channel, vouchers: Sequence[Voucher], dates: Sequence[date]
+) -> dict[str, date]:
+    """Decisions 0036: the vouchers that contradict history, with the date that refused them."""
+    opens = at_minutes(min(dates) - ONE_DAY, channel.platform_cutoff_minutes)
+    returned: dict[str, int] = {}
+    refused: dict[str, date] = {}
+    by_id = {voucher.voucher_id: voucher for voucher in vouchers}
+    for voucher in sorted(
+        vouchers, key=lambda found: (found.accounting_date, found.transaction_at, found.voucher_id)
+    ):
+        gives_back = voucher.transaction_type in RETURNS
+        is_completion = voucher.transaction_type == "preauth_completion"
+        if not voucher.is_success or not (gives_back or is_completion):
+            continue
+        original = by_id.get(voucher.original_voucher_id or "")
+        if original is not None and original.accounting_date > voucher.accounting_date:
+            original = None
+        if original is not None and _contradicts(voucher, original):
+            refused[voucher.voucher_id] = voucher.accounting_date
+            continue
+        if not gives_back or (original is not None and not original.is_success):
+            continue
+        key = voucher.original_voucher_id or f"of {voucher.voucher_id}"
+        before = returned.get(key, 0)
+        if original is None:
+            amount = voucher.original_amount_minor or 0
+            before = max(before, voucher.original_refunded_before_minor or 0)
+            is_known_enough = (
+                voucher.original_transaction_at is not None
+                and voucher.original_transaction_at < opens
+            )
+        else:
+            amount = original.amount_minor
+            is_known_enough = voucher.original_refunded_before_minor in (None, before)
+        is_whole = voucher.transaction_type == "refund" or voucher.amount_minor == -amount
+        if is_known_enough and is_whole and 0 < -voucher.amount_minor <= amount - before:
+            returned[key] = before - voucher.amount_minor
+        else:
+            refused[voucher.voucher_id] = voucher.accounting_date
+    return refused
+
+
+def _looked_up_by(references: Mapping[str, str | None]) -> tuple[str | None, ...] | None:
+    """Decisions 0036: what the register is searched by, whatever a channel's rules name."""
+    order, refund = references["channel_order_id"], references["refund_order_id"]
+    trace, sent = references["trace_number"], references["transmission_time"]
+    if order is not None:
+        return (order, refund)
+    if trace is not None and sent is not None:
+        return (trace, sent)
+    merchant_order = references["merchant_order_id"]
+    return None if merchant_order is None else (merchant_order, refund)
+
+
+@dataclass
+class _History:
+    """What a channel record without a counterpart may be known by."""
+
+    channel: Channel
+    vouchers: Sequence[Voucher]
+    refused: Mapping[str, date]
+    ended: dict[str, str] = field(default_factory=dict)
+
+    def _keys(self, voucher: Voucher) -> tuple[Key | None, ...]:
+        return tuple(key_of(rule, voucher.references) for rule in self.channel.rules)
+
+    def is_refused(self, entry: Entry, day: date) -> bool:
+        """Its voucher was refused, on this date or one of the seven before."""
+        for voucher in self.vouchers:
+            on = self.refused.get(voucher.voucher_id)
+            if on is None or not day - DAYS_OF_REFUSALS <= on <= day:
+                continue
+            keys = self._keys(voucher)
+            if None not in (keys[0], entry.keys[0]):
+                if keys[0] == entry.keys[0]:
+                    return True
+            elif any(
+                mine is not None and mine == other
+                for mine, other in zip(keys[1:], entry.keys[1:], strict=True)
+            ):
+                return True
+        return False
+
+    def was_paired(self, entry: Entry, day: date) -> bool:
+        """The latest voucher of its reference was paired on an earlier date."""
+        found = [
+            voucher
+            for voucher in self.vouchers
+            if voucher.accounting_date < day
+            and voucher.is_success
+            and voucher.currency_code == entry.currency_code
+            and (voucher.amount_minor > 0) == (entry.amount_minor > 0)
+            and entry.keys[0] is not None
+            and self._keys(voucher)[0] == entry.keys[0]
+            and _looked_up_by(voucher.references) == _looked_up_by(entry.references)
+        ]
+        if not found:
+            return False
+        latest = min(found, key=lambda one: (-one.accounting_date.toordinal(), one.voucher_id))
+        return self.ended.get(f"S:{latest.voucher_id}", "resolved") == "resolved"
 
 
 # --- §1: records --------------------------------------------------------------------------------
@@ -694,12 +828,12 @@ def key_of(rule: MatchRule, references: Mapping[str, str | None]) -> Key | None:
 
 
 def is_reversal_of_nothing(voucher: Voucher, vouchers: Iterable[Voucher]) -> bool:
-    """§1: the reversal of a voucher of T or T−1 that is not a success."""
+    """§1: the reversal of a voucher that is not a success, of whatever date."""
     if voucher.transaction_type != "reversal":
         return False
     return any(
         original.voucher_id == voucher.original_voucher_id
-        and original.accounting_date in (voucher.accounting_date, voucher.accounting_date - ONE_DAY)
+        and original.accounting_date <= voucher.accounting_date
         and not original.is_success
         for original in vouchers
     )
@@ -744,6 +878,7 @@ def system_pool(
             line_number=voucher.line_number,
             account_id=voucher.account_id,
             keys=tuple(key_of(rule, voucher.references) for rule in channel.rules),
+            references=voucher.references,
         )
         for voucher in pool
     ]
@@ -767,6 +902,7 @@ def channel_pool(
             line_number=record.line_number,
             account_id=None,
             keys=tuple(key_of(rule, record.references) for rule in channel.rules),
+            references=record.references,
         )
         for record in records
         if record.accounting_date == day and record.transaction_type in source.pool_types
@@ -799,6 +935,7 @@ def _close(
     from_channel: list[Entry],
     open_items: Sequence[Item],
     suspended: Sequence[Adjustment],
+    history: _History,
 ) -> Close:
     before = sorted(open_items, key=lambda item: item.order)
     pairs = _Pairs(
@@ -809,7 +946,13 @@ def _close(
     )
     _pair_exactly(channel, day, pairs)
     _link_mismatches(channel, day, pairs)
-    _open_the_rest(channel, day, pairs)
+    _open_the_rest(channel, day, pairs, history)
+    pairs.open_channel = [
+        replace(item, status="one_sided", break_reason="refused_voucher")
+        if item.linked_item_id is None and history.is_refused(item.entry, day)
+        else item
+        for item in pairs.open_channel
+    ]
     resolved_late = [item for item in pairs.items if item.status == "resolved"]
     opened = [item for item in pairs.items if item.opened_on == day]
     still_open = [_aged(channel, item, day) for item in (*pairs.open_system, *pairs.open_channel)]
@@ -1086,7 +1229,7 @@ def _open(
     )
 
 
-def _open_the_rest(channel: Channel, day: date, pairs: _Pairs) -> None:
+def _open_the_rest(channel: Channel, day: date, pairs: _Pairs, history: _History) -> None:
     """§2, step 6, and §3."""
     for entry in (*pairs.system, *pairs.channel):
         reason = None
@@ -1099,6 +1242,11 @@ def _open_the_rest(channel: Channel, day: date, pairs: _Pairs) -> None:
             for rule, key in enumerate(entry.keys)
         ):
             reason = "duplicate"
+        if reason is None and entry.side == "channel":
+            if history.is_refused(entry, day):
+                reason = "refused_voucher"
+            elif history.was_paired(entry, day):
+                reason = "duplicate"
         doubtful = reason is None and is_in_doubt(channel, entry, day)
         status = "in_doubt" if doubtful else "one_sided"
         _open(day, pairs, entry, status=status, break_reason=reason)
@@ -1469,6 +1617,9 @@ def equations(
     arrivals = [(arrival_of_line(source, line), line) for line in source.bank_lines]
     for alone in by_channel(source).values():
         (channel,) = alone.channels
+        refused = refused_vouchers(channel, alone.vouchers, dates)
+        kept = tuple(row for row in alone.vouchers if row.voucher_id not in refused)
+        alone = replace(alone, vouchers=kept)  # noqa: PLW2901
         groups: dict[tuple[date, date], list[date]] = {}
         for day in dates:
             arrives_on = arrival_date(source, channel, day)

@@ -239,6 +239,8 @@ identified as (
         compared.*,
         case
             when compared.contradiction is not null then compared.contradiction
+            -- A hold of before, or of none of our files: its completion gives nothing back.
+            when not compared.is_known and not compared.is_return then null
             when not compared.is_known
                 and coalesce(compared.original_transaction_at < compared.window_opens_at, false)
                 is distinct from true then 'unknown_original'
@@ -262,10 +264,10 @@ judged as (
         identified.original_key,
         identified.is_return,
         identified.return_no,
-        returned_before.returned_minor as returned_before_minor,
+        checked.before_minor as returned_before_minor,
         returned_before.refunded_minor as refunded_before_minor,
         checked.reason,
-        returned_before.returned_minor + checked.accepted_minor as returned_after_minor,
+        checked.before_minor + checked.accepted_minor as returned_after_minor,
         returned_before.refunded_minor + checked.accepted_minor as refunded_after_minor
     from identified
     inner join returned_before on identified.original_key = returned_before.original_key
@@ -281,10 +283,10 @@ judged as (
         identified.original_key,
         identified.is_return,
         identified.return_no,
-        judged.returned_after_minor as returned_before_minor,
+        checked.before_minor as returned_before_minor,
         judged.refunded_after_minor as refunded_before_minor,
         checked.reason,
-        judged.returned_after_minor + checked.accepted_minor as returned_after_minor,
+        checked.before_minor + checked.accepted_minor as returned_after_minor,
         judged.refunded_after_minor + checked.accepted_minor as refunded_after_minor
     from judged
     inner join identified

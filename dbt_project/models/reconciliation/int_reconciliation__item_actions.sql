@@ -57,7 +57,13 @@ contracts as (
         merchant_id,
         account_id,
         settlement_mode,
-        row_number() over (partition by account_id order by contract_id) as contract_order
+        -- Whose money it is must follow from the account alone; it is never the first of several.
+        min(merchant_id) over (partition by account_id)
+        = max(merchant_id) over (partition by account_id) as is_one_merchant,
+        row_number() over (
+            partition by account_id
+            order by effective_from desc, contract_id
+        ) as contract_order
     from {{ ref('stg_platform__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
@@ -113,6 +119,8 @@ judged as (
             ) then 'the two items do not cancel each other'
             when actions.action_kind = 'adjust' and contracts.account_id is null
                 then 'the account has no contract in force'
+            when actions.action_kind = 'adjust' and not contracts.is_one_merchant
+                then 'the account has contracts of several merchants in force'
         end as refused_because
     from actions
     left join open_items as first_item

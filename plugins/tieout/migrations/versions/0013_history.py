@@ -227,12 +227,27 @@ end
 $$
 """
 
+# A table that an earlier version built gets what its contract has now; only new dates fill it.
+COLUMNS = """
+do $$
+begin
+    if to_regclass('clearing.channel_adjustments') is not null then
+        alter table clearing.channel_adjustments
+            add column original_voucher_id text,
+            add column original_channel_record_id text,
+            add column suspended_reason text;
+    end if;
+end
+$$
+"""
+
 
 def upgrade() -> None:
     """Create the registers, fill them from what is there, then guard them."""
     op.execute(CREATE)
     op.execute(FILL)
     op.execute(FILL_ENTRIES)
+    op.execute(COLUMNS)
     for table in (
         "control.voucher_register",
         "settlement.statement_entries",
