@@ -11,7 +11,7 @@ The comments name the paragraph of docs/reconciliation.md that a step follows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -116,6 +116,9 @@ class Adjustment:
     funds_effect_minor: int
     fees_effect_minor: int
     original_references: Mapping[str, str | None]
+    merchant_id: str | None = None
+    original_amount_minor: int | None = None
+    original_settlement_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +466,9 @@ def _adjustment(row: Row, channel_of: Mapping[str, str]) -> Adjustment:
             retrieval_reference_number=row["retrieval_reference_number"],
             terminal_id=row["terminal_id"],
         ),
+        merchant_id=row["merchant_id"],
+        original_amount_minor=row["original_amount_minor"],
+        original_settlement_date=row["original_settlement_date"],
     )
 
 
@@ -589,6 +595,7 @@ class Close:
     suspended: tuple[Adjustment, ...] = ()
     applied_action_ids: tuple[int, ...] = ()
     refused_action_ids: tuple[int, ...] = ()
+    refused_voucher_ids: tuple[str, ...] = ()
     applied_adjustment_ids: tuple[str, ...] = ()
     late_adjustment_ids: tuple[str, ...] = ()  # applied, and suspended since an earlier date
 
@@ -665,18 +672,18 @@ def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> li
     """Close ``dates`` in order for one channel; nothing of another channel is looked at."""
     vouchers = [row for row in source.vouchers if row.channel == channel.name]
     records = [row for row in source.records if row.channel == channel.name]
-    refused = refused_vouchers(channel, vouchers, dates)
-    history = _History(channel, vouchers, refused)
-    vouchers = [row for row in vouchers if row.voucher_id not in refused]
+    history = _History(channel, vouchers, min(dates))
     closes: list[Close] = []
     open_items: list[Item] = []
     suspended: tuple[Adjustment, ...] = ()
     for day in dates:
+        history.refuse(day)
+        kept = [row for row in vouchers if row.voucher_id not in history.refused]
         done = _close(
             source,
             channel,
             day,
-            system=system_pool(source, channel, vouchers, day),
+            system=system_pool(source, channel, kept, day),
             from_channel=channel_pool(source, channel, records, day),
             open_items=open_items,
             suspended=suspended,
@@ -714,49 +721,6 @@ def _contradicts(voucher: Voucher, original: Voucher) -> bool:
     )
 
 
-def refused_vouchers(
-    channel: Channel, vouchers: Sequence[Voucher], dates: Sequence[date]
-) -> dict[str, date]:
-    """Decisions 0036: the vouchers that contradict history, with the date that refused them."""
-    opens = at_minutes(min(dates) - ONE_DAY, channel.platform_cutoff_minutes)
-    returned: dict[str, int] = {}
-    refused: dict[str, date] = {}
-    by_id = {voucher.voucher_id: voucher for voucher in vouchers}
-    for voucher in sorted(
-        vouchers, key=lambda found: (found.accounting_date, found.transaction_at, found.voucher_id)
-    ):
-        gives_back = voucher.transaction_type in RETURNS
-        is_completion = voucher.transaction_type == "preauth_completion"
-        if not voucher.is_success or not (gives_back or is_completion):
-            continue
-        original = by_id.get(voucher.original_voucher_id or "")
-        if original is not None and original.accounting_date > voucher.accounting_date:
-            original = None
-        if original is not None and _contradicts(voucher, original):
-            refused[voucher.voucher_id] = voucher.accounting_date
-            continue
-        if not gives_back or (original is not None and not original.is_success):
-            continue
-        key = voucher.original_voucher_id or f"of {voucher.voucher_id}"
-        before = returned.get(key, 0)
-        if original is None:
-            amount = voucher.original_amount_minor or 0
-            before = max(before, voucher.original_refunded_before_minor or 0)
-            is_known_enough = (
-                voucher.original_transaction_at is not None
-                and voucher.original_transaction_at < opens
-            )
-        else:
-            amount = original.amount_minor
-            is_known_enough = voucher.original_refunded_before_minor in (None, before)
-        is_whole = voucher.transaction_type == "refund" or voucher.amount_minor == -amount
-        if is_known_enough and is_whole and 0 < -voucher.amount_minor <= amount - before:
-            returned[key] = before - voucher.amount_minor
-        else:
-            refused[voucher.voucher_id] = voucher.accounting_date
-    return refused
-
-
 def _looked_up_by(references: Mapping[str, str | None]) -> tuple[str | None, ...] | None:
     """Decisions 0036: what the register is searched by, whatever a channel's rules name."""
     order, refund = references["channel_order_id"], references["refund_order_id"]
@@ -771,32 +735,100 @@ def _looked_up_by(references: Mapping[str, str | None]) -> tuple[str | None, ...
 
 @dataclass
 class _History:
-    """What a channel record without a counterpart may be known by."""
+    """What landed and what was given back, over the dates; and what became of each voucher."""
 
     channel: Channel
     vouchers: Sequence[Voucher]
-    refused: Mapping[str, date]
+    first_date: date
+    refused: dict[str, date] = field(default_factory=dict)
+    refunded: dict[str, int] = field(default_factory=dict)
+    charged_back: dict[str, int] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, day: date) -> None:
+        """Judge the date's vouchers that refer to an original, first to last."""
+        by_id = {voucher.voucher_id: voucher for voucher in self.vouchers}
+        for voucher in sorted(
+            self.vouchers, key=lambda found: (found.transaction_at, found.voucher_id)
+        ):
+            gives_back = voucher.transaction_type in RETURNS
+            is_completion = voucher.transaction_type == "preauth_completion"
+            if voucher.accounting_date != day or not voucher.is_success:
+                continue
+            if not (gives_back or is_completion):
+                continue
+            original = by_id.get(voucher.original_voucher_id or "")
+            if original is not None and original.accounting_date > day:
+                original = None
+            if not self._stands(voucher, original, gives_back=gives_back):
+                self.refused[voucher.voucher_id] = day
+
+    def _stands(self, voucher: Voucher, original: Voucher | None, *, gives_back: bool) -> bool:
+        if original is not None and _contradicts(voucher, original):
+            return False
+        if not gives_back or (original is not None and not original.is_success):
+            return True
+        key = voucher.original_voucher_id or f"of {voucher.voucher_id}"
+        refunded = self.refunded.get(key, 0)
+        before = refunded + self.charged_back.get(key, 0)
+        if original is None:
+            opens = at_minutes(self.first_date - ONE_DAY, self.channel.platform_cutoff_minutes)
+            amount = voucher.original_amount_minor or 0
+            stated = voucher.original_refunded_before_minor or 0
+            refunded += max(0, stated - before)
+            before = max(before, stated)
+            is_known_enough = (
+                voucher.original_transaction_at is not None
+                and voucher.original_transaction_at < opens
+            )
+        else:
+            amount = original.amount_minor
+            is_known_enough = voucher.original_refunded_before_minor in (None, before, refunded)
+        is_whole = voucher.transaction_type == "refund" or voucher.amount_minor == -amount
+        fits = 0 < -voucher.amount_minor <= amount - before
+        if is_known_enough and is_whole and fits:
+            self.refunded[key] = refunded - voucher.amount_minor
+            return True
+        return False
 
     def _keys(self, voucher: Voucher) -> tuple[Key | None, ...]:
         return tuple(key_of(rule, voucher.references) for rule in self.channel.rules)
 
-    def is_refused(self, entry: Entry, day: date) -> bool:
-        """Its voucher was refused, on this date or one of the seven before."""
+    def refused_for(self, entry: Entry, day: date) -> Voucher | None:
+        """The voucher of this record that was refused, on this date or one of the seven before."""
+        found = []
         for voucher in self.vouchers:
             on = self.refused.get(voucher.voucher_id)
             if on is None or not day - DAYS_OF_REFUSALS <= on <= day:
                 continue
             keys = self._keys(voucher)
             if None not in (keys[0], entry.keys[0]):
-                if keys[0] == entry.keys[0]:
-                    return True
-            elif any(
-                mine is not None and mine == other
-                for mine, other in zip(keys[1:], entry.keys[1:], strict=True)
-            ):
-                return True
-        return False
+                is_its = keys[0] == entry.keys[0]
+            else:
+                is_its = any(
+                    mine is not None and mine == other
+                    for mine, other in zip(keys[1:], entry.keys[1:], strict=True)
+                )
+            if is_its:
+                found.append((-on.toordinal(), voucher.voucher_id, voucher))
+        return min(found, key=lambda one: one[:2])[2] if found else None
+
+    def with_account(self, entry: Entry, refused: Voucher) -> Entry:
+        """The record of a refused voucher is of the account of the original in our history."""
+        accounts = [
+            voucher.account_id
+            for voucher in self.vouchers
+            if voucher.voucher_id == refused.original_voucher_id
+            and voucher.accounting_date <= refused.accounting_date
+        ]
+        return replace(entry, account_id=accounts[0]) if accounts else entry
+
+    def is_paired(self, voucher: Voucher, day: date) -> bool:
+        """It was paired on its own date, or later, before ``day``."""
+        return (
+            voucher.accounting_date < day
+            and self.ended.get(f"S:{voucher.voucher_id}", "resolved") == "resolved"
+        )
 
     def was_paired(self, entry: Entry, day: date) -> bool:
         """The latest voucher of its reference was paired on an earlier date."""
@@ -814,7 +846,73 @@ class _History:
         if not found:
             return False
         latest = min(found, key=lambda one: (-one.accounting_date.toordinal(), one.voucher_id))
-        return self.ended.get(f"S:{latest.voucher_id}", "resolved") == "resolved"
+        return self.is_paired(latest, day)
+
+    def original_of(self, adjustment: Adjustment, day: date) -> Voucher | None:
+        """Decisions 0036: the sale an adjustment names, by trace, time and what else it says."""
+        says = adjustment.original_references
+        if says["trace_number"] is None or says["transmission_time"] is None:
+            return None
+        names = (
+            "acquiring_institution_id",
+            "forwarding_institution_id",
+            "retrieval_reference_number",
+        )
+        found = [
+            voucher
+            for voucher in self.vouchers
+            if voucher.accounting_date <= day
+            and voucher.is_success
+            and voucher.transaction_type in ("purchase", "preauth_completion")
+            and voucher.currency_code == adjustment.currency_code
+            and _looked_up_by(voucher.references)
+            == (says["trace_number"], says["transmission_time"])
+            and voucher.merchant_id == (adjustment.merchant_id or voucher.merchant_id)
+            and adjustment.original_amount_minor in (None, voucher.amount_minor)
+            and (
+                adjustment.original_settlement_date is None
+                or abs((voucher.accounting_date - adjustment.original_settlement_date).days) <= 3
+            )
+            and all(
+                None in (says[name], voucher.references[name])
+                or says[name] == voucher.references[name]
+                for name in names
+            )
+        ]
+        latest = max((voucher.accounting_date for voucher in found), default=None)
+        found = [voucher for voucher in found if voucher.accounting_date == latest]
+        if len({voucher.account_id for voucher in found}) != 1:
+            return None
+        return min(found, key=lambda one: one.voucher_id)
+
+    def charge(
+        self,
+        adjustments: Sequence[tuple[Adjustment, bool]],
+        day: date,
+        is_blocked: Callable[[Adjustment], bool],
+    ) -> set[str]:
+        """The ids charged to the account of their sale, of (record, whether its kind is charged)."""
+        charged: set[str] = set()
+        totals: dict[str, int] = {}
+        for adjustment, is_charged_kind in adjustments:
+            original = self.original_of(adjustment, day)
+            if original is None:
+                continue
+            if not is_charged_kind and not (
+                adjustment.adjustment_type == "credit_adjustment" and self.is_paired(original, day)
+            ):
+                continue
+            key = original.voucher_id
+            before = totals.get(key, self.refunded.get(key, 0) + self.charged_back.get(key, 0))
+            totals[key] = before - adjustment.funds_effect_minor
+            if 0 <= totals[key] <= original.amount_minor and (
+                is_charged_kind or not is_blocked(adjustment)
+            ):
+                charged.add(adjustment.adjustment_id)
+                self.charged_back[key] = (
+                    self.charged_back.get(key, 0) - adjustment.funds_effect_minor
+                )
+        return charged
 
 
 # --- §1: records --------------------------------------------------------------------------------
@@ -947,12 +1045,17 @@ def _close(
     _pair_exactly(channel, day, pairs)
     _link_mismatches(channel, day, pairs)
     _open_the_rest(channel, day, pairs, history)
-    pairs.open_channel = [
-        replace(item, status="one_sided", break_reason="refused_voucher")
-        if item.linked_item_id is None and history.is_refused(item.entry, day)
-        else item
-        for item in pairs.open_channel
-    ]
+    for place, item in enumerate(pairs.open_channel):
+        refused = history.refused_for(item.entry, day)
+        if refused is not None:
+            entry = history.with_account(item.entry, refused)
+            is_free = item in before  # not linked by this close
+            pairs.open_channel[place] = replace(
+                item,
+                entry=entry,
+                status="one_sided",
+                break_reason="refused_voucher" if is_free else item.break_reason,
+            )
     resolved_late = [item for item in pairs.items if item.status == "resolved"]
     opened = [item for item in pairs.items if item.opened_on == day]
     still_open = [_aged(channel, item, day) for item in (*pairs.open_system, *pairs.open_channel)]
@@ -965,7 +1068,10 @@ def _close(
     ]
     applied: list[int] = []
     still_open, ended_by_hand, paired_rows = _pair_by_hand(day, still_open, todo, applied)
-    still_open, adjusted, used, waiting = _adjust(source, channel, day, still_open, suspended)
+    keys_before = {item.entry.keys[0] for item in before}
+    still_open, adjusted, used, waiting = _adjust(
+        source, channel, day, still_open, suspended, history=history, keys_before=keys_before
+    )
     still_open, ended_by_persons = _end_by_persons(day, still_open, todo, applied)
 
     ended = [*resolved_late, *ended_by_hand, *adjusted, *ended_by_persons]
@@ -988,6 +1094,9 @@ def _close(
         suspended=tuple(waiting),
         applied_action_ids=tuple(applied),
         refused_action_ids=tuple(refused),
+        refused_voucher_ids=tuple(
+            voucher_id for voucher_id, on in history.refused.items() if on == day
+        ),
         applied_adjustment_ids=tuple(used),
         late_adjustment_ids=tuple(
             old.adjustment_id for old in suspended if old.adjustment_id in used
@@ -1242,14 +1351,17 @@ def _open_the_rest(channel: Channel, day: date, pairs: _Pairs, history: _History
             for rule, key in enumerate(entry.keys)
         ):
             reason = "duplicate"
+        known = entry
         if reason is None and entry.side == "channel":
-            if history.is_refused(entry, day):
+            refused = history.refused_for(entry, day)
+            if refused is not None:
+                known = history.with_account(entry, refused)
                 reason = "refused_voucher"
             elif history.was_paired(entry, day):
                 reason = "duplicate"
         doubtful = reason is None and is_in_doubt(channel, entry, day)
         status = "in_doubt" if doubtful else "one_sided"
-        _open(day, pairs, entry, status=status, break_reason=reason)
+        _open(day, pairs, known, status=status, break_reason=reason)
 
 
 def at_minutes(day: date, minutes: int) -> datetime:
@@ -1373,10 +1485,15 @@ def _adjust(
     day: date,
     open_items: list[Item],
     suspended: Sequence[Adjustment],
+    *,
+    history: _History,
+    keys_before: Collection[Key | None],
 ) -> tuple[list[Item], list[Item], list[str], list[Adjustment]]:
     """§4, step 3. Returns what stays open, what ended, the ids used, and what stays suspended."""
 
     def disposition(adjustment: Adjustment) -> str:
+        if adjustment in suspended:
+            return "suspended"
         return source.adjustment_types[adjustment.adjustment_type].default_disposition
 
     of_today = [
@@ -1431,7 +1548,18 @@ def _adjust(
         first = [found for found in targets if (found.key, found.currency_code) == group][:1]
         if parts and first and sum(part.funds_effect_minor for part in parts) == first[0].needs:
             use(first[0], parts)
-    waiting = [adjustment for adjustment in left if disposition(adjustment) == "suspended"]
+    fresh = [adjustment for adjustment in left if adjustment in of_today]
+    charged = history.charge(
+        [(adjustment, disposition(adjustment) == "charged") for adjustment in fresh],
+        day,
+        lambda found: key(found) is not None and key(found) in keys_before,
+    )
+    waiting = [
+        adjustment
+        for adjustment in left
+        if disposition(adjustment) in ("charged", "suspended")
+        and adjustment.adjustment_id not in charged
+    ]
     return open_items, ended, used, waiting
 
 
@@ -1617,7 +1745,9 @@ def equations(
     arrivals = [(arrival_of_line(source, line), line) for line in source.bank_lines]
     for alone in by_channel(source).values():
         (channel,) = alone.channels
-        refused = refused_vouchers(channel, alone.vouchers, dates)
+        refused = {
+            voucher_id for close in closes[channel.name] for voucher_id in close.refused_voucher_ids
+        }
         kept = tuple(row for row in alone.vouchers if row.voucher_id not in refused)
         alone = replace(alone, vouchers=kept)  # noqa: PLW2901
         groups: dict[tuple[date, date], list[date]] = {}

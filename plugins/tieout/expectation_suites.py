@@ -82,6 +82,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "no_account_paid_twice",
     "no_unclassified_bank_line",
     "no_unposted_source_voucher",
+    "fees_recomputed",
     "open_system_suspense_within_limit",
     "payable_statement_has_payee",
     "reserve_covers_payouts",

@@ -82,11 +82,19 @@ match_rules as (
     {{- match_rule_flags([1]) }}
 ),
 
+resolved_pairs as (
+    select channel_item_id
+    from {{ ref('int_reconciliation__pairs') }}
+    where pair_kind = 'channel_resolved'
+),
+
 candidates as (
     select pool.*
     from pool
     left join pairs on pool.suspense_item_id = pairs.channel_item_id
-    where pool.is_open_item or pairs.channel_item_id is not null
+    left join resolved_pairs on pool.suspense_item_id = resolved_pairs.channel_item_id
+    where resolved_pairs.channel_item_id is null
+        and (pool.is_open_item or pairs.channel_item_id is not null)
 ),
 
 of_refused as (
