@@ -467,8 +467,8 @@ def _adjustment(row: Row, channel_of: Mapping[str, str]) -> Adjustment:
             terminal_id=row["terminal_id"],
         ),
         merchant_id=row["merchant_id"],
-        original_amount_minor=row["original_amount_minor"],
-        original_settlement_date=row["original_settlement_date"],
+        original_amount_minor=row.get("original_amount_minor"),
+        original_settlement_date=row.get("original_settlement_date"),
     )
 
 
@@ -891,7 +891,7 @@ class _History:
         day: date,
         is_blocked: Callable[[Adjustment], bool],
     ) -> set[str]:
-        """The ids charged to the account of their sale, of (record, whether its kind is charged)."""
+        """The ids charged to their sale's account, of (record, whether its kind is charged)."""
         charged: set[str] = set()
         totals: dict[str, int] = {}
         for adjustment, is_charged_kind in adjustments:

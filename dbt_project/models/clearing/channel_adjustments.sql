@@ -2,9 +2,9 @@
 
 {#-
     What became of each adjustment record (差错) of T: charged to the account of the sale it names,
-    absorbed by us, applied to an open item, or suspended until somebody decides. Taken amounts are + when the
-    channel took money from us. Fees on a record are always absorbed. Fee records (收付费) are
-    another term and stand in channel_terms.
+    absorbed by us, applied to an open item, or suspended until somebody decides. Taken amounts are
+    + when the channel took money from us. Fees on a record are always absorbed. Fee records
+    (收付费) are another term and stand in channel_terms.
 -#}
 with adjustments as (
     select
@@ -55,8 +55,7 @@ originals as (
 
 -- Money of a credit adjustment may yet end an open item: of these it is not the sale's account's.
 open_keys as (
-    select distinct
-        adjustments.adjustment_id
+    select distinct adjustments.adjustment_id
     from {{ ref('int_reconciliation__adjustments') }} as adjustments
     inner join {{ ref('int_reconciliation__pool') }} as pool
         on adjustments.channel = pool.channel

@@ -167,7 +167,8 @@ priced_combinations as (
         row_number() over (
             partition by
                 combinations.merchant_id, combinations.account_id, combinations.channel,
-                combinations.priced_type, combinations.priced_card_kind, combinations.priced_card_region,
+                combinations.priced_type, combinations.priced_card_kind,
+                combinations.priced_card_region,
                 combinations.priced_on
             -- The contract of the voucher's own account; another one of the merchant only where the
             -- account changed between the sale and its refund.
@@ -189,8 +190,14 @@ priced_combinations as (
             fee_rates.transaction_type is null
             or fee_rates.transaction_type = combinations.priced_type
         )
-        and (fee_rates.card_kind is null or fee_rates.card_kind = combinations.priced_card_kind)
-        and (fee_rates.card_region is null or fee_rates.card_region = combinations.priced_card_region)
+        and (
+            fee_rates.card_kind is null
+            or fee_rates.card_kind = combinations.priced_card_kind
+        )
+        and (
+            fee_rates.card_region is null
+            or fee_rates.card_region = combinations.priced_card_region
+        )
 ),
 
 current_contracts as (
@@ -232,8 +239,10 @@ with_original_fee as (
         and cleared_vouchers.account_id = priced_combinations.account_id
         and cleared_vouchers.channel = priced_combinations.channel
         and cleared_vouchers.priced_type = priced_combinations.priced_type
-        and cleared_vouchers.priced_card_kind is not distinct from priced_combinations.priced_card_kind
-        and cleared_vouchers.priced_card_region is not distinct from priced_combinations.priced_card_region
+        and cleared_vouchers.priced_card_kind
+        is not distinct from priced_combinations.priced_card_kind
+        and cleared_vouchers.priced_card_region
+        is not distinct from priced_combinations.priced_card_region
         and cleared_vouchers.priced_on = priced_combinations.priced_on
         and priced_combinations.rule_order = 1
     left join current_contracts

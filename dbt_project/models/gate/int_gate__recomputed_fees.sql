@@ -6,8 +6,8 @@
 {#-
     The fee of every transaction entry that this payment date pays, computed a second time: from the
     landed voucher, the register's original and the contract, by other steps than the close's own
-    (docs/decisions/0037). It shares no step with int_clearing__priced_vouchers, so that a mistake in
-    one of them shows as a difference. One row an entry.
+    (docs/decisions/0037-fees-twice.md). It shares no step with int_clearing__priced_vouchers, so
+    that a mistake in one of them shows as a difference. One row an entry.
 -#}
 with entries as (
     select
@@ -174,7 +174,8 @@ returns as (
         greatest(
             coalesce(moved.amount_minor, 0),
             case
-                when sold.voucher_id is null then coalesce(vouchers.original_refunded_before_minor, 0)
+                when sold.voucher_id is null
+                    then coalesce(vouchers.original_refunded_before_minor, 0)
                 else 0
             end
         ) as given_back_before_minor,
