@@ -85,6 +85,16 @@ def load(connection: psycopg.Connection[Any], rendered: worlds.Rendered) -> None
                 )
         _copy(connection, table, rows)
         connection.execute(sql.SQL("analyze {}").format(_name(table)))
+    connection.execute(
+        "select control.register_vouchers(file_id, booked_on)"
+        " from (select distinct file_id, accounting_date as booked_on"
+        "       from raw.platform_source_vouchers) as files"
+    )
+    # Worlds refund sales of the time before them as they like.
+    connection.execute(
+        "insert into reference.history_limits select channel, currency_code, 1000000000000, 1000000"
+        " from reference.channel_currencies"
+    )
 
 
 def _copy(connection: psycopg.Connection[Any], table: str, rows: Sequence[Row]) -> None:

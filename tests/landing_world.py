@@ -22,6 +22,7 @@ TABLES_EMPTIED = [
     "control.quarantined_rows",
     "control.accounting_days",
     "control.date_leases",
+    "control.voucher_register",
 ]
 
 

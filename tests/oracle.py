@@ -11,7 +11,7 @@ The comments name the paragraph of docs/reconciliation.md that a step follows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -117,6 +117,9 @@ class Adjustment:
     funds_effect_minor: int
     fees_effect_minor: int
     original_references: Mapping[str, str | None]
+    merchant_id: str | None = None
+    original_amount_minor: int | None = None
+    original_settlement_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +470,9 @@ def _adjustment(row: Row, channel_of: Mapping[str, str]) -> Adjustment:
             retrieval_reference_number=row["retrieval_reference_number"],
             terminal_id=row["terminal_id"],
         ),
+        merchant_id=row["merchant_id"],
+        original_amount_minor=row.get("original_amount_minor"),
+        original_settlement_date=row.get("original_settlement_date"),
     )
 
 
@@ -491,6 +497,7 @@ class Entry:
     # The ids of the voucher's merchant; of a record the one it names, if any.
     merchant_ids: frozenset[str] = frozenset()
     terminal_id: str | None = None
+    references: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
     @property
     def item_id(self) -> str:
@@ -595,6 +602,7 @@ class Close:
     suspended: tuple[Adjustment, ...] = ()
     applied_action_ids: tuple[int, ...] = ()
     refused_action_ids: tuple[int, ...] = ()
+    refused_voucher_ids: tuple[str, ...] = ()
     applied_adjustment_ids: tuple[str, ...] = ()
     late_adjustment_ids: tuple[str, ...] = ()  # applied, and suspended since an earlier date
 
@@ -671,23 +679,247 @@ def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> li
     """Close ``dates`` in order for one channel; nothing of another channel is looked at."""
     vouchers = [row for row in source.vouchers if row.channel == channel.name]
     records = [row for row in source.records if row.channel == channel.name]
+    history = _History(channel, vouchers, min(dates))
     closes: list[Close] = []
     open_items: list[Item] = []
     suspended: tuple[Adjustment, ...] = ()
     for day in dates:
+        history.refuse(day)
+        kept = [row for row in vouchers if row.voucher_id not in history.refused]
         done = _close(
             source,
             channel,
             day,
-            system=system_pool(source, channel, vouchers, day),
+            system=system_pool(source, channel, kept, day),
             from_channel=channel_pool(source, channel, records, day),
             open_items=open_items,
             suspended=suspended,
+            history=history,
         )
+        history.ended |= {item.item_id: item.status for item in done.items}
         closes.append(done)
         open_items = [item for item in done.items if item.is_open]
         suspended = done.suspended
     return closes
+
+
+# --- §1: history --------------------------------------------------------------------------------
+
+RETURNS = ("refund", "void", "reversal")
+DAYS_OF_REFUSALS = timedelta(days=7)
+
+
+def _contradicts(voucher: Voucher, original: Voucher) -> bool:
+    """Decisions 0036: what a voucher says of its original is not what landed."""
+    kinds = ("purchase", "preauth_completion")
+    if voucher.transaction_type == "preauth_completion":
+        kinds = ("pre_authorisation",)
+    return (
+        (original.merchant_id, original.account_id, original.currency_code)
+        != (voucher.merchant_id, voucher.account_id, voucher.currency_code)
+        or original.transaction_type not in kinds
+        or original.transaction_at > voucher.transaction_at
+        or voucher.original_transaction_at not in (None, original.transaction_at)
+        or (
+            original.amount_minor != 0
+            and voucher.original_amount_minor not in (None, original.amount_minor)
+        )
+        or (not original.is_success and voucher.transaction_type != "reversal")
+    )
+
+
+def _looked_up_by(references: Mapping[str, str | None]) -> tuple[str | None, ...] | None:
+    """Decisions 0036: what the register is searched by, whatever a channel's rules name."""
+    order, refund = references["channel_order_id"], references["refund_order_id"]
+    trace, sent = references["trace_number"], references["transmission_time"]
+    if order is not None:
+        return (order, refund)
+    if trace is not None and sent is not None:
+        return (trace, sent)
+    merchant_order = references["merchant_order_id"]
+    return None if merchant_order is None else (merchant_order, refund)
+
+
+@dataclass
+class _History:
+    """What landed and what was given back, over the dates; and what became of each voucher."""
+
+    channel: Channel
+    vouchers: Sequence[Voucher]
+    first_date: date
+    refused: dict[str, date] = field(default_factory=dict)
+    refunded: dict[str, int] = field(default_factory=dict)
+    charged_back: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, day: date) -> None:
+        """Judge the date's vouchers that refer to an original, first to last."""
+        by_id = {voucher.voucher_id: voucher for voucher in self.vouchers}
+        for voucher in sorted(
+            self.vouchers, key=lambda found: (found.transaction_at, found.voucher_id)
+        ):
+            gives_back = voucher.transaction_type in RETURNS
+            is_completion = voucher.transaction_type == "preauth_completion"
+            if voucher.accounting_date != day or not voucher.is_success:
+                continue
+            if not (gives_back or is_completion):
+                continue
+            original = by_id.get(voucher.original_voucher_id or "")
+            if original is not None and original.accounting_date > day:
+                original = None
+            if not self._stands(voucher, original, gives_back=gives_back):
+                self.refused[voucher.voucher_id] = day
+
+    def _stands(self, voucher: Voucher, original: Voucher | None, *, gives_back: bool) -> bool:
+        if original is not None and _contradicts(voucher, original):
+            return False
+        if not gives_back or (original is not None and not original.is_success):
+            return True
+        key = voucher.original_voucher_id or f"of {voucher.voucher_id}"
+        refunded = self.refunded.get(key, 0)
+        before = refunded + self.charged_back.get(key, 0)
+        if original is None:
+            opens = at_minutes(self.first_date - ONE_DAY, self.channel.platform_cutoff_minutes)
+            amount = voucher.original_amount_minor or 0
+            stated = voucher.original_refunded_before_minor or 0
+            refunded += max(0, stated - before)
+            before = max(before, stated)
+            is_known_enough = (
+                voucher.original_transaction_at is not None
+                and voucher.original_transaction_at < opens
+            )
+        else:
+            amount = original.amount_minor
+            is_known_enough = voucher.original_refunded_before_minor in (None, before, refunded)
+        is_whole = voucher.transaction_type == "refund" or voucher.amount_minor == -amount
+        fits = 0 < -voucher.amount_minor <= amount - before
+        if is_known_enough and is_whole and fits:
+            self.refunded[key] = refunded - voucher.amount_minor
+            return True
+        return False
+
+    def _keys(self, voucher: Voucher) -> tuple[Key | None, ...]:
+        return tuple(key_of(rule, voucher.references) for rule in self.channel.rules)
+
+    def refused_for(self, entry: Entry, day: date) -> Voucher | None:
+        """The voucher of this record that was refused, on this date or one of the seven before."""
+        found = []
+        for voucher in self.vouchers:
+            on = self.refused.get(voucher.voucher_id)
+            if on is None or not day - DAYS_OF_REFUSALS <= on <= day:
+                continue
+            keys = self._keys(voucher)
+            if None not in (keys[0], entry.keys[0]):
+                is_its = keys[0] == entry.keys[0]
+            else:
+                is_its = any(
+                    mine is not None and mine == other
+                    for mine, other in zip(keys[1:], entry.keys[1:], strict=True)
+                )
+            if is_its:
+                found.append((-on.toordinal(), voucher.voucher_id, voucher))
+        return min(found, key=lambda one: one[:2])[2] if found else None
+
+    def with_account(self, entry: Entry, refused: Voucher) -> Entry:
+        """The record of a refused voucher is of the account of the original in our history."""
+        accounts = [
+            voucher.account_id
+            for voucher in self.vouchers
+            if voucher.voucher_id == refused.original_voucher_id
+            and voucher.accounting_date <= refused.accounting_date
+        ]
+        return replace(entry, account_id=accounts[0]) if accounts else entry
+
+    def is_paired(self, voucher: Voucher, day: date) -> bool:
+        """It was paired on its own date, or later, before ``day``."""
+        return (
+            voucher.accounting_date < day
+            and self.ended.get(f"S:{voucher.voucher_id}", "resolved") == "resolved"
+        )
+
+    def was_paired(self, entry: Entry, day: date) -> bool:
+        """The latest voucher of its reference was paired on an earlier date."""
+        found = [
+            voucher
+            for voucher in self.vouchers
+            if voucher.accounting_date < day
+            and voucher.is_success
+            and voucher.currency_code == entry.currency_code
+            and (voucher.amount_minor > 0) == (entry.amount_minor > 0)
+            and entry.keys[0] is not None
+            and self._keys(voucher)[0] == entry.keys[0]
+            and _looked_up_by(voucher.references) == _looked_up_by(entry.references)
+        ]
+        if not found:
+            return False
+        latest = min(found, key=lambda one: (-one.accounting_date.toordinal(), one.voucher_id))
+        return self.is_paired(latest, day)
+
+    def original_of(self, adjustment: Adjustment, day: date) -> Voucher | None:
+        """Decisions 0036: the sale an adjustment names, by trace, time and what else it says."""
+        says = adjustment.original_references
+        if says["trace_number"] is None or says["transmission_time"] is None:
+            return None
+        names = (
+            "acquiring_institution_id",
+            "forwarding_institution_id",
+            "retrieval_reference_number",
+        )
+        found = [
+            voucher
+            for voucher in self.vouchers
+            if voucher.accounting_date <= day
+            and voucher.is_success
+            and voucher.transaction_type in ("purchase", "preauth_completion")
+            and voucher.currency_code == adjustment.currency_code
+            and _looked_up_by(voucher.references)
+            == (says["trace_number"], says["transmission_time"])
+            and voucher.merchant_id == (adjustment.merchant_id or voucher.merchant_id)
+            and adjustment.original_amount_minor in (None, voucher.amount_minor)
+            and (
+                adjustment.original_settlement_date is None
+                or abs((voucher.accounting_date - adjustment.original_settlement_date).days) <= 3
+            )
+            and all(
+                None in (says[name], voucher.references[name])
+                or says[name] == voucher.references[name]
+                for name in names
+            )
+        ]
+        latest = max((voucher.accounting_date for voucher in found), default=None)
+        found = [voucher for voucher in found if voucher.accounting_date == latest]
+        if len({voucher.account_id for voucher in found}) != 1:
+            return None
+        return min(found, key=lambda one: one.voucher_id)
+
+    def charge(
+        self,
+        adjustments: Sequence[tuple[Adjustment, bool]],
+        day: date,
+        is_blocked: Callable[[Adjustment], bool],
+    ) -> set[str]:
+        """The ids charged to their sale's account, of (record, whether its kind is charged)."""
+        charged: set[str] = set()
+        totals: dict[str, int] = {}
+        for adjustment, is_charged_kind in adjustments:
+            original = self.original_of(adjustment, day)
+            if original is None:
+                continue
+            if not is_charged_kind and not (
+                adjustment.adjustment_type == "credit_adjustment" and self.is_paired(original, day)
+            ):
+                continue
+            key = original.voucher_id
+            before = totals.get(key, self.refunded.get(key, 0) + self.charged_back.get(key, 0))
+            totals[key] = before - adjustment.funds_effect_minor
+            if 0 <= totals[key] <= original.amount_minor and (
+                is_charged_kind or not is_blocked(adjustment)
+            ):
+                charged.add(adjustment.adjustment_id)
+                self.charged_back[key] = (
+                    self.charged_back.get(key, 0) - adjustment.funds_effect_minor
+                )
+        return charged
 
 
 # --- §1: records --------------------------------------------------------------------------------
@@ -701,12 +933,12 @@ def key_of(rule: MatchRule, references: Mapping[str, str | None]) -> Key | None:
 
 
 def is_reversal_of_nothing(voucher: Voucher, vouchers: Iterable[Voucher]) -> bool:
-    """§1: the reversal of a voucher of T or T−1 that is not a success."""
+    """§1: the reversal of a voucher that is not a success, of whatever date."""
     if voucher.transaction_type != "reversal":
         return False
     return any(
         original.voucher_id == voucher.original_voucher_id
-        and original.accounting_date in (voucher.accounting_date, voucher.accounting_date - ONE_DAY)
+        and original.accounting_date <= voucher.accounting_date
         and not original.is_success
         for original in vouchers
     )
@@ -753,6 +985,7 @@ def system_pool(
             keys=tuple(key_of(rule, voucher.references) for rule in channel.rules),
             merchant_ids=frozenset({voucher.merchant_id}),
             terminal_id=voucher.references.get("terminal_id"),
+            references=voucher.references,
         )
         for voucher in pool
     ]
@@ -778,6 +1011,7 @@ def channel_pool(
             keys=tuple(key_of(rule, record.references) for rule in channel.rules),
             merchant_ids=frozenset({record.merchant_id} if record.merchant_id else ()),
             terminal_id=record.references.get("terminal_id"),
+            references=record.references,
         )
         for record in records
         if record.accounting_date == day and record.transaction_type in source.pool_types
@@ -811,6 +1045,7 @@ def _close(
     from_channel: list[Entry],
     open_items: Sequence[Item],
     suspended: Sequence[Adjustment],
+    history: _History,
 ) -> Close:
     before = sorted(open_items, key=lambda item: item.order)
     pairs = _Pairs(
@@ -823,7 +1058,18 @@ def _close(
     for item in pairs.of_other_merchants:
         (pairs.open_system if item.entry.side == "system" else pairs.open_channel).append(item)
     _link_mismatches(channel, day, pairs)
-    _open_the_rest(channel, day, pairs)
+    _open_the_rest(channel, day, pairs, history)
+    for place, item in enumerate(pairs.open_channel):
+        refused = history.refused_for(item.entry, day)
+        if refused is not None:
+            entry = history.with_account(item.entry, refused)
+            is_free = item in before  # not linked by this close
+            pairs.open_channel[place] = replace(
+                item,
+                entry=entry,
+                status="one_sided",
+                break_reason="refused_voucher" if is_free else item.break_reason,
+            )
     resolved_late = [item for item in pairs.items if item.status == "resolved"]
     opened = [item for item in pairs.items if item.opened_on == day]
     still_open = [_aged(channel, item, day) for item in (*pairs.open_system, *pairs.open_channel)]
@@ -836,7 +1082,10 @@ def _close(
     ]
     applied: list[int] = []
     still_open, ended_by_hand, paired_rows = _pair_by_hand(day, still_open, todo, applied)
-    still_open, adjusted, used, waiting = _adjust(source, channel, day, still_open, suspended)
+    keys_before = {item.entry.keys[0] for item in before}
+    still_open, adjusted, used, waiting = _adjust(
+        source, channel, day, still_open, suspended, history=history, keys_before=keys_before
+    )
     still_open, ended_by_persons = _end_by_persons(day, still_open, todo, applied)
 
     ended = [*resolved_late, *ended_by_hand, *adjusted, *ended_by_persons]
@@ -859,6 +1108,9 @@ def _close(
         suspended=tuple(waiting),
         applied_action_ids=tuple(applied),
         refused_action_ids=tuple(refused),
+        refused_voucher_ids=tuple(
+            voucher_id for voucher_id, on in history.refused.items() if on == day
+        ),
         applied_adjustment_ids=tuple(used),
         late_adjustment_ids=tuple(
             old.adjustment_id for old in suspended if old.adjustment_id in used
@@ -1128,7 +1380,7 @@ def _open(
     )
 
 
-def _open_the_rest(channel: Channel, day: date, pairs: _Pairs) -> None:
+def _open_the_rest(channel: Channel, day: date, pairs: _Pairs, history: _History) -> None:
     """§2, step 6, and §3."""
     for entry in (*pairs.system, *pairs.channel):
         reason = None
@@ -1141,9 +1393,17 @@ def _open_the_rest(channel: Channel, day: date, pairs: _Pairs) -> None:
             for rule, key in enumerate(entry.keys)
         ):
             reason = "duplicate"
+        known = entry
+        if reason is None and entry.side == "channel":
+            refused = history.refused_for(entry, day)
+            if refused is not None:
+                known = history.with_account(entry, refused)
+                reason = "refused_voucher"
+            elif history.was_paired(entry, day):
+                reason = "duplicate"
         doubtful = reason is None and is_in_doubt(channel, entry, day)
         status = "in_doubt" if doubtful else "one_sided"
-        _open(day, pairs, entry, status=status, break_reason=reason)
+        _open(day, pairs, known, status=status, break_reason=reason)
 
 
 def at_minutes(day: date, minutes: int) -> datetime:
@@ -1267,10 +1527,15 @@ def _adjust(
     day: date,
     open_items: list[Item],
     suspended: Sequence[Adjustment],
+    *,
+    history: _History,
+    keys_before: Collection[Key | None],
 ) -> tuple[list[Item], list[Item], list[str], list[Adjustment]]:
     """§4, step 3. Returns what stays open, what ended, the ids used, and what stays suspended."""
 
     def disposition(adjustment: Adjustment) -> str:
+        if adjustment in suspended:
+            return "suspended"
         return source.adjustment_types[adjustment.adjustment_type].default_disposition
 
     of_today = [
@@ -1325,7 +1590,18 @@ def _adjust(
         first = [found for found in targets if (found.key, found.currency_code) == group][:1]
         if parts and first and sum(part.funds_effect_minor for part in parts) == first[0].needs:
             use(first[0], parts)
-    waiting = [adjustment for adjustment in left if disposition(adjustment) == "suspended"]
+    fresh = [adjustment for adjustment in left if adjustment in of_today]
+    charged = history.charge(
+        [(adjustment, disposition(adjustment) == "charged") for adjustment in fresh],
+        day,
+        lambda found: key(found) is not None and key(found) in keys_before,
+    )
+    waiting = [
+        adjustment
+        for adjustment in left
+        if disposition(adjustment) in ("charged", "suspended")
+        and adjustment.adjustment_id not in charged
+    ]
     return open_items, ended, used, waiting
 
 
@@ -1521,6 +1797,11 @@ def equations(
     arrivals = [(arrival_of_line(source, line), line) for line in source.bank_lines]
     for alone in by_channel(source).values():
         (channel,) = alone.channels
+        refused = {
+            voucher_id for close in closes[channel.name] for voucher_id in close.refused_voucher_ids
+        }
+        kept = tuple(row for row in alone.vouchers if row.voucher_id not in refused)
+        alone = replace(alone, vouchers=kept)  # noqa: PLW2901
         groups: dict[tuple[date, date], list[date]] = {}
         for day in dates:
             arrives_on = arrival_date(source, channel, day)

@@ -39,6 +39,7 @@ create schema if not exists settlement;
 create schema if not exists gate;
 create schema if not exists ledger;
 create schema if not exists reconciliation;
+create schema if not exists clearing;
 
 create table reference.channels (
     channel text primary key, channel_name_zh text, currency_code text, arrival_calendar text,
@@ -109,6 +110,8 @@ create table ledger.trial_balance (
     accounting_date date, ledger_account text, currency_code text, opening_amount_minor bigint,
     debit_amount_minor bigint, credit_amount_minor bigint, closing_amount_minor bigint
 );
+create table clearing.refused_vouchers (accounting_date date, voucher_id text);
+
 create table ledger.accounting_vouchers (
     accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint
 );

@@ -30,7 +30,9 @@
             cast(null as text) as suspense_item_id,
             cast(null as text) as linked_item_id,
             cast(null as text) as merchant_ids,
-            cast(null as text) as terminal_id
+            cast(null as text) as terminal_id,
+            cast(null as bigint) as fee_amount_minor,
+            cast(null as bigint) as deducted_fee_amount_minor
         limit 0
     ) as suspense_items
     {%- else -%}

@@ -76,6 +76,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "channel_receivable_zero",
     "clearing_records_sum_to_entries",
     "equation_covers_clearing",
+    "fees_recomputed",
     "files_complete_and_totals_agree",
     "holds_rollforward_exact",
     "late_arrivals_explained",
@@ -789,6 +790,14 @@ unposted as (
             select 1
             from posted
             where posted.source_voucher_id = sources.voucher_id
+        )
+        -- What contradicts our history is refused, and listed.
+        and not exists (
+            select 1
+            from clearing.refused_vouchers as refused
+            where
+                refused.accounting_date = <<date>>
+                and refused.voucher_id = sources.voucher_id
         )
         -- The reversal of a transaction that failed reverses nothing, and clears nothing.
         and not (

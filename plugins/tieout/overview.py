@@ -336,6 +336,28 @@ def print_day_stages(console: Console, settings: Settings, day: date) -> None:
         console.print(f"  {kind:<18} {stage:<10} {float(seconds):6.1f} s  {rows_text}")
 
 
+def _refused_vouchers(
+    connection: psycopg.Connection[Any], day: date | None
+) -> list[tuple[Any, ...]]:
+    """Return date, count, first voucher and its reason of each date that refused vouchers."""
+    if not _exists(connection, "clearing.refused_vouchers"):
+        return []
+    return connection.execute(
+        """
+        select
+            accounting_date,
+            count(*),
+            min(voucher_id),
+            (array_agg(reason order by voucher_id))[1]
+        from clearing.refused_vouchers
+        where %(day)s::date is null or accounting_date = %(day)s
+        group by accounting_date
+        order by accounting_date
+        """,
+        {"day": day},
+    ).fetchall()
+
+
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print what holds dates up: runs at work, files not accepted, and the last failures."""
     with database.connect(settings) as connection:
@@ -373,6 +395,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             """,
             {"day": day},
         ).fetchall()
+        refused = _refused_vouchers(connection, day)
     for lease in days.leases(settings):
         what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
         if lease.is_alive:
@@ -386,6 +409,11 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         console.print(f"not finished: the payment of {unfinished}: run tieout pay {unfinished}")
     for row in files:
         console.print(f"not accepted: {row[0]} {row[2]} {row[3]} {row[4]}: {row[1]}: {row[5]}")
+    for row in refused:
+        console.print(
+            f"refused: {row[0]} {row[1]} source vouchers contradict our history (拒收凭证), the "
+            f"first {row[2]}: {row[3]} (clearing.refused_vouchers)"
+        )
     if unknown is not None and unknown[0] and day is None:
         console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")
     for opened_date, reason in reopened:

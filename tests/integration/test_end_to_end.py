@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
+import json
 import re
 import subprocess
 from collections import Counter
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,8 @@ TABLES = (
     "clearing.clearing_entries",
     "clearing.clearing_records",
     "settlement.settlement_statements",
+    "settlement.holds",
+    "settlement.backed_rollforward",
     "settlement.fee_bills",
     "gate.balance_equation",
     "gate.gate_checks",
@@ -214,6 +219,86 @@ def test_the_payment_files_are_the_statements_paid(week: Settings) -> None:
     )
     assert {row[0] for row in paid} == {"paid"}
     assert sum(int(row[1]) for row in paid) == sum(in_files.values())
+
+
+def true_holds(settings: Settings) -> dict[str, dict[str, int]]:
+    """Return, by payment date, what is held of each voucher, before fee, as the simulator has it.
+
+    A sale that no record came for is held; of two that differ, what the channel has less. It ends
+    with the record, or with the adjustment that brings the money.
+    """
+    open_items: dict[str, int] = {}
+    held: dict[str, dict[str, int]] = {}
+    for folder in sorted(settings.truth_dir.glob("2*")):
+        with (folder / "results.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        smaller = {
+            row["channel"]: int(row["channel_amount_minor"])
+            for row in rows
+            if row["outcome"] == "channel_one_sided" and row["break_reason"] == "amount_mismatch"
+        }
+        for row in rows:
+            if row["outcome"] in ("system_in_doubt", "system_one_sided"):
+                amount = int(row["system_amount_minor"])
+                of_pair = row["break_reason"] == "amount_mismatch"
+                payable = min(amount, smaller[row["channel"]]) if of_pair else min(amount, 0)
+                open_items[row["voucher_id"]] = amount - payable
+            elif row["outcome"] == "system_resolved":
+                del open_items[row["voucher_id"]]
+        facts = json.loads((folder / "day.json").read_text(encoding="utf-8"))
+        for adjustment in facts["adjustments"]:
+            if adjustment["disposition"] == "applied_to_open_item":
+                open_items.pop(adjustment["voucher_id"], None)
+        day = date.fromisoformat(f"{folder.name[:4]}-{folder.name[4:6]}-{folder.name[6:]}")
+        paid_on = workdays.working_day_on_or_after(day + timedelta(days=1))
+        held[str(paid_on)] = {voucher: amount for voucher, amount in open_items.items() if amount}
+    return held
+
+
+def test_what_is_held_is_what_the_simulator_did_not_send(week: Settings) -> None:
+    found: dict[str, dict[str, int]] = {}
+    for payment_date, voucher_id, amount in query(
+        week,
+        "select payment_date, voucher_id, closing_gross_amount_minor from settlement.holds"
+        " where closing_gross_amount_minor <> 0",
+    ):
+        found.setdefault(str(payment_date), {})[voucher_id] = int(amount)
+    expected = true_holds(week)
+    assert len(expected) == 4
+    assert all(expected.values())
+    assert found == expected
+
+
+def test_holds_roll_forward_exactly_each_date(week: Settings) -> None:
+    """Per account, session and currency; and what is held is part of what is carried."""
+    rows = query(
+        week,
+        """
+        select payment_date, account_id, settlement_session_type, currency_code,
+            sum(opening_amount_minor), sum(opened_amount_minor), sum(released_amount_minor),
+            sum(closing_amount_minor)
+        from settlement.holds
+        group by payment_date, account_id, settlement_session_type, currency_code
+        """,
+    )
+    stated = {
+        tuple(row[:4]): int(row[4])
+        for row in query(
+            week,
+            "select payment_date, account_id, settlement_session_type, currency_code,"
+            " held_amount_minor from settlement.settlement_statements where held_amount_minor <> 0",
+        )
+    }
+    closing = {tuple(row[:4]): int(row[7]) for row in rows if row[7]}
+    assert closing
+    assert closing == stated
+    dates = sorted({row[0] for row in rows})
+    for before, after in itertools.pairwise(dates):
+        left = {row[1:4]: int(row[7]) for row in rows if row[0] == before and row[7]}
+        opened_with = {row[1:4]: int(row[4]) for row in rows if row[0] == after and row[4]}
+        assert opened_with == left
+    assert all(row[4] + row[5] - row[6] == row[7] for row in rows)
+    assert sum(row[6] for row in rows) > 0, "some hold was released in the week"
 
 
 def test_every_date_is_sealed_by_its_payment(week: Settings) -> None:

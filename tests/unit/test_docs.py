@@ -116,7 +116,9 @@ def program_tables(settings: Any) -> dict[str, set[str]]:
                 table_schema || '.' || table_name as name,
                 column_name
             from information_schema.columns
-            where table_schema in ('raw', 'control', 'payout', 'reconciliation')
+            where table_schema in (
+                'raw', 'control', 'payout', 'reconciliation', 'clearing', 'settlement'
+            )
             """
         ).fetchall()
     found: dict[str, set[str]] = {}

@@ -1,10 +1,10 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    What became of each adjustment record (差错) of T: charged to the merchant, absorbed by us,
-    applied to an open item, or suspended until somebody decides. Taken amounts are + when the
-    channel took money from us. Fees on a record are always absorbed. Fee records (收付费) are
-    another term and stand in channel_terms.
+    What became of each adjustment record (差错) of T: charged to the account of the sale it names,
+    absorbed by us, applied to an open item, or suspended until somebody decides. Taken amounts are
+    + when the channel took money from us. Fees on a record are always absorbed. Fee records
+    (收付费) are another term and stand in channel_terms.
 -#}
 with adjustments as (
     select
@@ -40,13 +40,39 @@ applied_adjustments as (
     from {{ ref('int_reconciliation__applied_adjustments') }}
 ),
 
+originals as (
+    select
+        adjustment_id,
+        original_voucher_id,
+        original_channel_record_id,
+        original_merchant_id,
+        original_account_id,
+        sale_amount_minor,
+        is_chargeable,
+        returned_after_minor
+    from {{ ref('int_clearing__adjustment_originals') }}
+),
+
+-- Money of a credit adjustment may yet end an open item: of these it is not the sale's account's.
+open_keys as (
+    select distinct adjustments.adjustment_id
+    from {{ ref('int_reconciliation__adjustments') }} as adjustments
+    inner join {{ ref('int_reconciliation__pool') }} as pool
+        on adjustments.channel = pool.channel
+        and adjustments.match_key = pool.match_key
+        and pool.is_open_item
+),
+
 contracts as (
     select
         contract_id,
         merchant_id,
         account_id,
         settlement_mode,
-        row_number() over (partition by merchant_id order by contract_id) as contract_order
+        row_number() over (
+            partition by merchant_id, account_id
+            order by effective_from desc, contract_id
+        ) as contract_order
     from {{ ref('stg_platform__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
@@ -54,29 +80,62 @@ contracts as (
         and (effective_to is null or effective_to > {{ accounting_date() }})
 ),
 
-disposed as (
+judged as (
     select
         adjustments.*,
         adjustment_types.reply_days,
+        adjustment_types.default_disposition,
         applied_adjustments.suspense_item_id,
+        originals.original_voucher_id,
+        originals.original_channel_record_id,
+        originals.original_merchant_id,
         contracts.contract_id,
         contracts.account_id,
         contracts.settlement_mode,
+        originals.is_chargeable
+        and (
+            adjustment_types.default_disposition = 'charged' or open_keys.adjustment_id is null
+        ) as is_chargeable,
         case
-            when applied_adjustments.suspense_item_id is not null then 'applied_to_open_item'
-            when adjustments.funds_effect_minor = 0 then 'no_funds'
-            -- A record about a merchant we do not know cannot be charged to anybody.
-            when adjustment_types.default_disposition = 'charged' and contracts.account_id is null
-                then 'suspended'
-            else adjustment_types.default_disposition
-        end as disposition
+            when applied_adjustments.suspense_item_id is not null
+                or adjustments.funds_effect_minor = 0
+                or (
+                    adjustment_types.default_disposition <> 'charged'
+                    and adjustments.adjustment_type <> 'credit_adjustment'
+                )
+                then null
+            when originals.adjustment_id is null then 'unknown_original'
+            when originals.is_chargeable and (
+                originals.returned_after_minor > originals.sale_amount_minor
+                or originals.returned_after_minor < 0
+            ) then 'above_original'
+            when originals.is_chargeable and contracts.account_id is null then 'no_contract'
+        end as reason
     from adjustments
     inner join adjustment_types
         on adjustments.adjustment_type = adjustment_types.adjustment_type
     left join applied_adjustments on adjustments.adjustment_id = applied_adjustments.adjustment_id
+    left join originals on adjustments.adjustment_id = originals.adjustment_id
+    left join open_keys on adjustments.adjustment_id = open_keys.adjustment_id
     left join contracts
-        on adjustments.merchant_id = contracts.merchant_id and contracts.contract_order = 1
+        on originals.original_merchant_id = contracts.merchant_id
+        and originals.original_account_id = contracts.account_id
+        and contracts.contract_order = 1
     where adjustment_types.equation_term = 'adjustments'
+),
+
+disposed as (
+    select
+        judged.*,
+        case
+            when suspense_item_id is not null then 'applied_to_open_item'
+            when funds_effect_minor = 0 then 'no_funds'
+            when default_disposition not in ('charged', 'suspended') then default_disposition
+            -- Nobody's account is chosen for a record that names no sale of ours.
+            when is_chargeable and reason is null then 'charged'
+            else 'suspended'
+        end as disposition
+    from judged
 ),
 
 final as (
@@ -89,7 +148,7 @@ final as (
         adjustment_type,
         disposition,
         case when disposition = 'charged' then account_id end as account_id,
-        case when disposition = 'charged' then merchant_id end as merchant_id,
+        case when disposition = 'charged' then original_merchant_id end as merchant_id,
         case when disposition = 'charged' then contract_id end as contract_id,
         case when disposition = 'charged' then settlement_mode end as settlement_mode,
         suspense_item_id,
@@ -106,7 +165,10 @@ final as (
             as suspended_amount_minor,
         {{ accounting_date() }} + reply_days as reply_due_on,
         file_id,
-        line_number
+        line_number,
+        original_voucher_id,
+        original_channel_record_id,
+        case when disposition = 'suspended' then reason end as suspended_reason
     from disposed
 )
 

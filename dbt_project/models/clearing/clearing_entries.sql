@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', partition_by='accounting_date', tags=['close'],
+    post_hook="{{ register_original_movements() }}"
+) }}
 
 {#-
     Who is owed what for T, record by record: the vouchers of the transaction session and the
@@ -37,19 +40,40 @@ channel_adjustments as (
     where accounting_date = {{ accounting_date() }} and disposition = 'charged'
 ),
 
-manual_adjustments as (
+item_actions as (
     select
         action_id,
         side,
         channel,
         currency_code,
         amount_minor,
+        returned_fee_minor,
+        returned_deducted_fee_minor,
         account_id,
         merchant_id,
         contract_id,
         settlement_mode
     from {{ ref('int_reconciliation__item_actions') }}
     where action_kind = 'adjust' and refused_because is null
+),
+
+-- One decision may end both items of an amount mismatch: one entry, of their difference.
+manual_adjustments as (
+    select
+        action_id,
+        channel,
+        currency_code,
+        account_id,
+        merchant_id,
+        contract_id,
+        coalesce(
+            max(settlement_mode) filter (where returned_fee_minor <> 0), min(settlement_mode)
+        ) as settlement_mode,
+        sum(case side when 'system' then -amount_minor else amount_minor end) as amount_minor,
+        sum(returned_fee_minor) as returned_fee_minor,
+        sum(returned_deducted_fee_minor) as returned_deducted_fee_minor
+    from item_actions
+    group by action_id, channel, currency_code, account_id, merchant_id, contract_id
 ),
 
 arrival_groups as (
@@ -112,10 +136,9 @@ entries as (
         currency_code,
         'manual_adjustment' as transaction_type,
         'ACT:' || action_id as source_id,
-        case side when 'system' then -amount_minor else amount_minor end
-            as transaction_amount_minor,
-        0 as fee_amount_minor,
-        0 as deducted_fee_amount_minor,
+        amount_minor as transaction_amount_minor,
+        -returned_fee_minor as fee_amount_minor,
+        -returned_deducted_fee_minor as deducted_fee_amount_minor,
         settlement_mode,
         false as is_foreign_card,
         cast(null as text) as fee_rule_id,

@@ -9,6 +9,9 @@
     time; what reverses a purchase by the contract in force at the time of the original, on the
     original's amount.
 
+    The original and what was given back of it before are our own history's
+    (int_clearing__voucher_history), never what the voucher says of them.
+
     A refund returns the part of the original's fee that its part of the original's amount is. The
     parts are taken as differences of the rounded running total (before + this, minus before), so
     that all refunds of a sale together return exactly its fee, whatever the number of refunds
@@ -27,22 +30,21 @@ with source_vouchers as (
         currency_code,
         amount_minor,
         card_kind,
-        card_region,
-        original_voucher_id,
-        original_transaction_at,
-        original_amount_minor,
-        original_refunded_before_minor
-    from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date = {{ accounting_date() }}
+        card_region
+    from {{ ref('int_clearing__vouchers') }}
 ),
 
--- A reversal follows its original within minutes, perhaps over the cutoff.
-failed_vouchers as (
-    select voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where
-        accounting_date between {{ accounting_date() }} - 1 and {{ accounting_date() }}
-        and transaction_status is distinct from 'success'
+voucher_history as (
+    select
+        voucher_id,
+        reverses_failed,
+        bound_amount_minor,
+        priced_at,
+        priced_type,
+        priced_card_kind,
+        priced_card_region,
+        returned_before_minor
+    from {{ ref('int_clearing__voucher_history') }}
 ),
 
 transaction_types as (
@@ -89,34 +91,48 @@ fee_rates as (
 
 cleared_vouchers as (
     select
-        source_vouchers.*,
+        source_vouchers.voucher_id,
+        source_vouchers.accounting_date,
+        source_vouchers.transaction_at,
+        source_vouchers.transaction_type,
+        source_vouchers.merchant_id,
+        source_vouchers.account_id,
+        source_vouchers.channel,
+        source_vouchers.currency_code,
+        source_vouchers.amount_minor,
+        source_vouchers.card_region,
         transaction_types.fee_treatment,
+        voucher_history.returned_before_minor,
         case
             when transaction_types.fee_treatment = 'charge'
                 then {{ business_date('source_vouchers.transaction_at') }}
-            else {{ business_date('source_vouchers.original_transaction_at') }}
+            else {{ business_date('voucher_history.priced_at') }}
         end as priced_on,
         case
             when transaction_types.fee_treatment = 'charge' then source_vouchers.amount_minor
-            else source_vouchers.original_amount_minor
+            else voucher_history.bound_amount_minor
         end as priced_amount_minor,
         case
             when transaction_types.fee_treatment = 'charge' then source_vouchers.transaction_type
-            else 'purchase'
-        end as priced_type
+            else voucher_history.priced_type
+        end as priced_type,
+        case
+            when transaction_types.fee_treatment = 'charge' then source_vouchers.card_kind
+            else voucher_history.priced_card_kind
+        end as priced_card_kind,
+        case
+            when transaction_types.fee_treatment = 'charge' then source_vouchers.card_region
+            else voucher_history.priced_card_region
+        end as priced_card_region
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
-    left join failed_vouchers
-        on source_vouchers.original_voucher_id = failed_vouchers.voucher_id
+    left join voucher_history on source_vouchers.voucher_id = voucher_history.voucher_id
     where
         source_vouchers.transaction_status = 'success'
         and transaction_types.is_cleared
         -- A reversal clears only if its original cleared.
-        and not (
-            source_vouchers.transaction_type = 'reversal'
-            and failed_vouchers.voucher_id is not null
-        )
+        and coalesce(voucher_history.reverses_failed, false) = false
 ),
 
 -- Prices are looked up per distinct combination, not per voucher: thousands instead of millions.
@@ -126,8 +142,8 @@ combinations as (
         account_id,
         channel,
         priced_type,
-        card_kind,
-        card_region,
+        priced_card_kind,
+        priced_card_region,
         priced_on
     from cleared_vouchers
 ),
@@ -138,8 +154,8 @@ priced_combinations as (
         combinations.account_id,
         combinations.channel,
         combinations.priced_type,
-        combinations.card_kind,
-        combinations.card_region,
+        combinations.priced_card_kind,
+        combinations.priced_card_region,
         combinations.priced_on,
         contracts.contract_id,
         contracts.refund_fee_policy,
@@ -151,7 +167,8 @@ priced_combinations as (
         row_number() over (
             partition by
                 combinations.merchant_id, combinations.account_id, combinations.channel,
-                combinations.priced_type, combinations.card_kind, combinations.card_region,
+                combinations.priced_type, combinations.priced_card_kind,
+                combinations.priced_card_region,
                 combinations.priced_on
             -- The contract of the voucher's own account; another one of the merchant only where the
             -- account changed between the sale and its refund.
@@ -173,8 +190,14 @@ priced_combinations as (
             fee_rates.transaction_type is null
             or fee_rates.transaction_type = combinations.priced_type
         )
-        and (fee_rates.card_kind is null or fee_rates.card_kind = combinations.card_kind)
-        and (fee_rates.card_region is null or fee_rates.card_region = combinations.card_region)
+        and (
+            fee_rates.card_kind is null
+            or fee_rates.card_kind = combinations.priced_card_kind
+        )
+        and (
+            fee_rates.card_region is null
+            or fee_rates.card_region = combinations.priced_card_region
+        )
 ),
 
 current_contracts as (
@@ -216,8 +239,10 @@ with_original_fee as (
         and cleared_vouchers.account_id = priced_combinations.account_id
         and cleared_vouchers.channel = priced_combinations.channel
         and cleared_vouchers.priced_type = priced_combinations.priced_type
-        and cleared_vouchers.card_kind is not distinct from priced_combinations.card_kind
-        and cleared_vouchers.card_region is not distinct from priced_combinations.card_region
+        and cleared_vouchers.priced_card_kind
+        is not distinct from priced_combinations.priced_card_kind
+        and cleared_vouchers.priced_card_region
+        is not distinct from priced_combinations.priced_card_region
         and cleared_vouchers.priced_on = priced_combinations.priced_on
         and priced_combinations.rule_order = 1
     left join current_contracts
@@ -246,10 +271,10 @@ final as (
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'keep' then 0
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'return'
                 then round(
-                    full_fee_minor * original_refunded_before_minor / original_amount_minor
+                    full_fee_minor * returned_before_minor / priced_amount_minor
                 ) - round(
-                    full_fee_minor * (original_refunded_before_minor + abs(amount_minor))
-                    / original_amount_minor
+                    full_fee_minor * (returned_before_minor + abs(amount_minor))
+                    / priced_amount_minor
                 )
         end as fee_amount_minor
     from with_original_fee

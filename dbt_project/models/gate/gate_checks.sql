@@ -34,6 +34,11 @@ backing_checks as (
     from {{ ref('int_gate__backing_checks') }}
 ),
 
+fee_checks as (
+    select check_name, subject, holds, detail, measured, expected
+    from {{ ref('int_gate__fee_checks') }}
+),
+
 all_checks as (
     select * from input_checks
     union all
@@ -46,6 +51,8 @@ all_checks as (
     select * from bank_checks
     union all
     select * from backing_checks
+    union all
+    select * from fee_checks
 ),
 
 final as (

@@ -71,7 +71,7 @@ transaction_types as (
     where is_cleared
 ),
 
-source_vouchers as (
+landed_vouchers as (
     select
         voucher_id,
         accounting_date,
@@ -82,6 +82,25 @@ source_vouchers as (
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date >= {{ previous_payment_date() }}
         and accounting_date < {{ payment_date() }}
+),
+
+refused_vouchers as (
+    select
+        voucher_id,
+        accounting_date
+    from {{ ref('refused_vouchers') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+),
+
+-- What contradicts our history is refused: neither cleared nor posted.
+source_vouchers as (
+    select landed_vouchers.*
+    from landed_vouchers
+    left join refused_vouchers
+        on landed_vouchers.accounting_date = refused_vouchers.accounting_date
+        and landed_vouchers.voucher_id = refused_vouchers.voucher_id
+    where refused_vouchers.voucher_id is null
 ),
 
 transaction_postings as (

@@ -330,7 +330,8 @@ manual_cleared as (
     select
         channel,
         currency_code,
-        sum(clearing_amount_minor) as cleared_amount_minor
+        -- Before the fee that goes back with it, which no decision states.
+        sum(transaction_amount_minor) as cleared_amount_minor
     from clearing_entries
     where clearing_session_type = 'adjustment' and transaction_type = 'manual_adjustment'
     group by channel, currency_code

@@ -17,6 +17,7 @@ with clearing_entries as (
         source_id,
         transaction_amount_minor,
         fee_amount_minor,
+        deducted_fee_amount_minor,
         settlement_mode,
         arrival_group_id
     from {{ ref('clearing_entries') }}
@@ -577,6 +578,44 @@ item_action_events as (
     from item_actions
 ),
 
+-- Fees given back, or taken again, with an adjustment; no term of the equation.
+adjustment_fee_events as (
+    select
+        'adjustment_fee' as event_type,
+        'ADJFEE:' || entry_id || ':' || part as posting_id,
+        'FEE-' || source_id as voucher_id,
+        source_id,
+        channel,
+        settlement_mode,
+        currency_code,
+        fee_minor as amount_minor,
+        case part when 'deducted' then 'merchant_payable' else 'merchant_fee_receivable' end
+            as debit_account,
+        account_id as debit_subledger_id,
+        'fee_income' as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from (
+        select
+            clearing_entries.*,
+            parts.part,
+            case parts.part
+                when 'deducted' then clearing_entries.deducted_fee_amount_minor
+                else clearing_entries.fee_amount_minor - clearing_entries.deducted_fee_amount_minor
+            end as fee_minor
+        from clearing_entries
+        cross join (
+            select 'deducted' as part
+            union all
+            select 'billed' as part
+        ) as parts
+        where clearing_entries.clearing_session_type = 'adjustment'
+    ) as fee_parts
+    where fee_minor <> 0
+),
+
 -- A debit that names none of its payouts is its whole batch, when that is what it amounts to.
 unnamed_debits as (
     select
@@ -853,6 +892,8 @@ events as (
     select * from adjusted_item_events
     union all
     select * from item_action_events
+    union all
+    select * from adjustment_fee_events
     union all
     select * from bank_events
     union all

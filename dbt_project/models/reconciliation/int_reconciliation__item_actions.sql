@@ -25,7 +25,10 @@ pool as (
         side,
         channel,
         currency_code,
-        amount_minor
+        amount_minor,
+        linked_item_id,
+        fee_amount_minor,
+        deducted_fee_amount_minor
     from {{ ref('int_reconciliation__pool') }}
     where is_open_item
 ),
@@ -57,7 +60,13 @@ contracts as (
         merchant_id,
         account_id,
         settlement_mode,
-        row_number() over (partition by account_id order by contract_id) as contract_order
+        -- Whose money it is must follow from the account alone; it is never the first of several.
+        min(merchant_id) over (partition by account_id)
+        = max(merchant_id) over (partition by account_id) as is_one_merchant,
+        row_number() over (
+            partition by account_id
+            order by effective_from desc, contract_id
+        ) as contract_order
     from {{ ref('stg_platform__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
@@ -91,6 +100,16 @@ open_items as (
     where ended_items.suspense_item_id is null
 ),
 
+-- Items that a decision of their own is about.
+named_items as (
+    select suspense_item_id
+    from actions
+    union
+    select second_item_id as suspense_item_id
+    from actions
+    where second_item_id is not null
+),
+
 judged as (
     select
         actions.*,
@@ -98,6 +117,10 @@ judged as (
         first_item.channel,
         first_item.currency_code,
         first_item.amount_minor,
+        first_item.fee_amount_minor,
+        first_item.deducted_fee_amount_minor,
+        coalesce(actions.second_item_id, linked_item.suspense_item_id) as other_item_id,
+        linked_item.amount_minor as linked_amount_minor,
         contracts.contract_id,
         contracts.merchant_id,
         contracts.settlement_mode,
@@ -113,17 +136,27 @@ judged as (
             ) then 'the two items do not cancel each other'
             when actions.action_kind = 'adjust' and contracts.account_id is null
                 then 'the account has no contract in force'
+            when actions.action_kind = 'adjust' and not contracts.is_one_merchant
+                then 'the account has contracts of several merchants in force'
         end as refused_because
     from actions
     left join open_items as first_item
         on actions.suspense_item_id = first_item.suspense_item_id
     left join open_items as second_item
         on actions.second_item_id = second_item.suspense_item_id
+    -- Of an amount mismatch the difference is charged or credited: what both sides have is paid.
+    left join open_items as linked_item
+        on actions.action_kind = 'adjust'
+        and first_item.linked_item_id = linked_item.suspense_item_id
+        and first_item.currency_code = linked_item.currency_code
+        and sign(first_item.amount_minor) = sign(linked_item.amount_minor)
+        and first_item.amount_minor <> linked_item.amount_minor
+        and linked_item.suspense_item_id not in (select suspense_item_id from named_items)
     left join contracts
         on actions.account_id = contracts.account_id and contracts.contract_order = 1
 ),
 
-final as (
+decided_items as (
     select
         action_id,
         action_kind,
@@ -132,6 +165,9 @@ final as (
         channel,
         currency_code,
         amount_minor,
+        fee_amount_minor,
+        deducted_fee_amount_minor,
+        linked_amount_minor,
         account_id,
         merchant_id,
         contract_id,
@@ -148,6 +184,9 @@ final as (
         open_items.channel,
         open_items.currency_code,
         open_items.amount_minor,
+        open_items.fee_amount_minor,
+        open_items.deducted_fee_amount_minor,
+        judged.amount_minor as linked_amount_minor,
         judged.account_id,
         judged.merchant_id,
         judged.contract_id,
@@ -155,8 +194,47 @@ final as (
         judged.approvers,
         judged.refused_because
     from judged
-    inner join open_items on judged.second_item_id = open_items.suspense_item_id
+    inner join open_items on judged.other_item_id = open_items.suspense_item_id
     where judged.refused_because is null
+),
+
+-- Who is charged a sale back gets its fee back: of a mismatch that of the difference, which is
+-- what was held (settlement.holds); of a refund that is undone it is taken again.
+returned_shares as (
+    select
+        decided_items.*,
+        case
+            when action_kind is distinct from 'adjust' or side = 'channel' then 0
+            when linked_amount_minor is null or amount_minor <= 0 then 1
+            else greatest(amount_minor - linked_amount_minor, 0) / cast(amount_minor as numeric)
+        end as returned_share
+    from decided_items
+),
+
+final as (
+    select
+        action_id,
+        action_kind,
+        suspense_item_id,
+        side,
+        channel,
+        currency_code,
+        amount_minor,
+        round(coalesce(fee_amount_minor, 0) * returned_share) as returned_fee_minor,
+        round(coalesce(deducted_fee_amount_minor, 0) * returned_share)
+            as returned_deducted_fee_minor,
+        account_id,
+        merchant_id,
+        contract_id,
+        -- A fee goes back the way it was taken, whatever the contract says now.
+        case
+            when returned_share = 0 or coalesce(fee_amount_minor, 0) = 0 then settlement_mode
+            when deducted_fee_amount_minor = fee_amount_minor then 'net'
+            else 'gross'
+        end as settlement_mode,
+        approvers,
+        refused_because
+    from returned_shares
 )
 
 select * from final

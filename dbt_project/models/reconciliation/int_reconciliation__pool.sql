@@ -30,16 +30,14 @@ with source_vouchers as (
         merchant_order_id,
         refund_order_id,
         original_voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date = {{ accounting_date() }} and transaction_status = 'success'
+    from {{ ref('int_clearing__vouchers') }}
+    where transaction_status = 'success'
 ),
 
-failed_vouchers as (
+reversals_of_failed as (
     select voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where
-        accounting_date between {{ accounting_date() }} - 1 and {{ accounting_date() }}
-        and transaction_status is distinct from 'success'
+    from {{ ref('int_clearing__voucher_history') }}
+    where reverses_failed
 ),
 
 channel_records as (
@@ -160,7 +158,9 @@ open_items as (
         suspense_item_id,
         linked_item_id,
         merchant_ids,
-        terminal_id
+        terminal_id,
+        fee_amount_minor,
+        deducted_fee_amount_minor
     -- The items as the close of the date before left them: running state, one partition.
     from {{ suspense_items_relation() }}
     where
@@ -185,7 +185,8 @@ keyed as (
         {{ match_key('source_vouchers', 'match_rules', 3) }} as fallback_key_2,
         concat_ws(' ', source_vouchers.merchant_id, merchant_ids.channel_merchant_ids)
             as merchant_ids,
-        source_vouchers.terminal_id
+        source_vouchers.terminal_id,
+        cast(null as text) as lookup_key
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
@@ -196,11 +197,10 @@ keyed as (
     -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool
     -- it would be suspense, or a pair, that clearing does not know, and the equation would not
     -- close.
-    left join failed_vouchers
-        on source_vouchers.transaction_type = 'reversal'
-        and source_vouchers.original_voucher_id = failed_vouchers.voucher_id
+    left join reversals_of_failed
+        on source_vouchers.voucher_id = reversals_of_failed.voucher_id
     left join voided_vouchers on source_vouchers.voucher_id = voided_vouchers.voucher_id
-    where failed_vouchers.voucher_id is null and voided_vouchers.voucher_id is null
+    where reversals_of_failed.voucher_id is null and voided_vouchers.voucher_id is null
     union all
     select
         'channel' as side,
@@ -217,7 +217,12 @@ keyed as (
         {{ match_key('channel_records', 'match_rules', 2) }} as fallback_key_1,
         {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2,
         channel_records.channel_merchant_id as merchant_ids,
-        channel_records.terminal_id
+        channel_records.terminal_id,
+        control.voucher_lookup_key(
+            channel_records.channel, channel_records.channel_order_id,
+            channel_records.refund_order_id, channel_records.trace_number,
+            channel_records.transmission_time, channel_records.merchant_order_id
+        ) as lookup_key
     from channel_records
     inner join transaction_types
         on channel_records.transaction_type = transaction_types.transaction_type
@@ -239,12 +244,15 @@ final as (
         match_key,
         fallback_key_1,
         fallback_key_2,
+        lookup_key,
         false as is_open_item,
         {{ accounting_date() }} as opened_on,
         case when side = 'system' then 'S:' else 'C:' end || source_id as suspense_item_id,
         cast(null as text) as linked_item_id,
         merchant_ids,
-        terminal_id
+        terminal_id,
+        cast(null as bigint) as fee_amount_minor,
+        cast(null as bigint) as deducted_fee_amount_minor
     from keyed
     union all
     select
@@ -261,12 +269,15 @@ final as (
         match_key,
         fallback_key_1,
         fallback_key_2,
+        cast(null as text) as lookup_key,
         true as is_open_item,
         opened_on,
         suspense_item_id,
         linked_item_id,
         merchant_ids,
-        terminal_id
+        terminal_id,
+        fee_amount_minor,
+        deducted_fee_amount_minor
     from open_items
 )
 

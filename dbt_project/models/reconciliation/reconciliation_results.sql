@@ -55,6 +55,14 @@ manual_pairs as (
     from {{ ref('int_reconciliation__manual_pairs') }}
 ),
 
+-- What our history knows of a record that nobody has on the other side.
+known_records as (
+    select
+        suspense_item_id,
+        break_reason
+    from {{ ref('int_reconciliation__known_records') }}
+),
+
 channels as (
     select
         channel,
@@ -158,9 +166,10 @@ opened as (
         pool_today.transaction_type,
         pool_today.transaction_at,
         opened_items.linked_item_id,
-        opened_items.break_reason
+        coalesce(known_records.break_reason, opened_items.break_reason) as break_reason
     from opened_items
     inner join pool_today on opened_items.suspense_item_id = pool_today.suspense_item_id
+    left join known_records on opened_items.suspense_item_id = known_records.suspense_item_id
 ),
 
 judged as (

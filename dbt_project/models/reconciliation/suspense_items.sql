@@ -109,6 +109,14 @@ manual_pairs as (
     from {{ ref('int_reconciliation__manual_pairs') }}
 ),
 
+known_records as (
+    select
+        suspense_item_id,
+        break_reason,
+        account_id
+    from {{ ref('int_reconciliation__known_records') }}
+),
+
 suggestion_rules as (
     select
         rule_no,
@@ -182,7 +190,7 @@ carried as (
         pool_before.transaction_at,
         pool_before.file_id,
         pool_before.line_number,
-        pool_before.account_id,
+        coalesce(pool_before.account_id, known_records.account_id) as account_id,
         pool_before.match_key,
         pool_before.fallback_key_1,
         pool_before.fallback_key_2,
@@ -192,7 +200,8 @@ carried as (
         items_before.deducted_fee_amount_minor,
         results.match_rule,
         pool_before.opened_on,
-        coalesce(links.break_reason, items_before.break_reason) as break_reason,
+        coalesce(links.break_reason, known_records.break_reason, items_before.break_reason)
+            as break_reason,
         coalesce(links.linked_item_id, items_before.linked_item_id) as linked_item_id,
         items_before.in_doubt_until,
         case
@@ -201,6 +210,7 @@ carried as (
             when item_actions.action_kind = 'write_off' then 'written_off'
             when item_actions.suspense_item_id is not null then 'adjusted'
             when links.suspense_item_id is not null then 'one_sided'
+            when known_records.suspense_item_id is not null then 'one_sided'
             when items_before.status = 'in_doubt'
                 and items_before.in_doubt_until > {{ accounting_date() }} then 'in_doubt'
             else 'one_sided'
@@ -229,6 +239,7 @@ carried as (
     left join item_actions on pool_before.suspense_item_id = item_actions.suspense_item_id
     left join manual_items on pool_before.suspense_item_id = manual_items.suspense_item_id
     left join links on pool_before.suspense_item_id = links.suspense_item_id
+    left join known_records on pool_before.suspense_item_id = known_records.suspense_item_id
 ),
 
 opened as (
@@ -243,7 +254,7 @@ opened as (
         pool_today.transaction_at,
         pool_today.file_id,
         pool_today.line_number,
-        pool_today.account_id,
+        coalesce(pool_today.account_id, known_records.account_id) as account_id,
         pool_today.match_key,
         pool_today.fallback_key_1,
         pool_today.fallback_key_2,
@@ -278,6 +289,7 @@ opened as (
     inner join channels on pool_today.channel = channels.channel
     left join priced_vouchers
         on pool_today.side = 'system' and pool_today.source_id = priced_vouchers.voucher_id
+    left join known_records on pool_today.suspense_item_id = known_records.suspense_item_id
 ),
 
 items as (

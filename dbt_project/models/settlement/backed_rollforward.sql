@@ -36,6 +36,7 @@ holds as (
         account_id,
         settlement_session_type,
         currency_code,
+        entry_id,
         reason,
         opening_amount_minor,
         opening_gross_amount_minor,
@@ -71,8 +72,10 @@ hold_totals as (
         sum(lowered_amount_minor - lowered_before_minor) as lowered_change_minor,
         sum(paid_early_amount_minor - paid_early_before_minor) as paid_early_change_minor,
         sum(ended_gross_amount_minor) as ended_amount_minor,
+        -- Held apart from any open platform item: newly backed knows nothing of it.
         sum(closing_gross_amount_minor - opening_gross_amount_minor)
-            filter (where reason = 'arrival_unconfirmed') as unconfirmed_change_minor
+            filter (where reason = 'arrival_unconfirmed' or entry_id like 'C:%')
+            as unconfirmed_change_minor
     from holds
     group by account_id, settlement_session_type, currency_code
 ),

@@ -53,6 +53,8 @@ suspense_items as (
         currency_code,
         status,
         amount_minor,
+        account_id,
+        opened_on,
         break_reason,
         linked_item_id,
         resolution_method,
@@ -238,6 +240,7 @@ lines as (
         paid_early_amount_minor as paid_early_before_minor,
         closing_amount_minor as opening_amount_minor
     from holds_before
+    where entry_id like 'T:%'
 ),
 
 -- A written-off item has left the books; what is held for it stays until people say whose it is.
@@ -405,6 +408,128 @@ ended as (
     from closed
 ),
 
+-- The channel took money back under a voucher that we refused: nobody is charged by itself, and the
+-- account of the sale it names does not get the money meanwhile.
+refused_items as (
+    select
+        items_now.suspense_item_id as entry_id,
+        items_now.source_id,
+        items_now.account_id,
+        items_now.channel,
+        items_now.currency_code,
+        items_now.opened_on,
+        -items_now.amount_minor as amount_minor,
+        items_now.resolution_method,
+        items_now.resolved_by_id,
+        case
+            when items_now.status in ('in_doubt', 'one_sided') then 'refused_voucher'
+            when items_now.resolution_method = 'write_off' then 'written_off'
+        end as reason
+    from items_now
+    where items_now.side = 'channel'
+        and items_now.break_reason = 'refused_voucher'
+        and items_now.account_id is not null
+        and items_now.amount_minor < 0
+),
+
+refused as (
+    select
+        coalesce(holds_before.entry_id, refused_items.entry_id) as entry_id,
+        coalesce(holds_before.voucher_id, refused_items.source_id) as voucher_id,
+        coalesce(holds_before.account_id, refused_items.account_id) as account_id,
+        coalesce(holds_before.currency_code, refused_items.currency_code) as currency_code,
+        coalesce(holds_before.channel, refused_items.channel) as channel,
+        coalesce(holds_before.accounting_date, refused_items.opened_on) as accounting_date,
+        coalesce(holds_before.stated_on, {{ payment_date() }}) as stated_on,
+        coalesce(holds_before.closing_amount_minor, 0) as opening_amount_minor,
+        -- A written-off one has no item any more, and stays held.
+        case
+            when refused_items.entry_id is not null then refused_items.reason
+            when holds_before.reason = 'written_off' then 'written_off'
+        end as reason,
+        holds_before.reason as reason_before,
+        coalesce(refused_items.amount_minor, holds_before.closing_amount_minor) as amount_minor,
+        refused_items.resolution_method,
+        refused_items.resolved_by_id
+    from refused_items
+    full join holds_before on refused_items.entry_id = holds_before.entry_id
+    where (holds_before.entry_id is null and refused_items.reason is not null)
+        or holds_before.entry_id like 'C:%'
+),
+
+refused_closed as (
+    select
+        refused.*,
+        case when reason is null then 0 else amount_minor end as closing_amount_minor
+    from refused
+),
+
+all_holds as (
+    select
+        entry_id,
+        voucher_id,
+        account_id,
+        merchant_id,
+        settlement_session_type,
+        currency_code,
+        channel,
+        accounting_date,
+        stated_on,
+        cleared_amount_minor,
+        deducted_fee_amount_minor,
+        reason,
+        reason_before,
+        opening_amount_minor,
+        closing_amount_minor,
+        opening_gross_amount_minor,
+        closing_gross_amount_minor,
+        opening_fee_amount_minor,
+        closing_fee_amount_minor,
+        lowered_before_minor,
+        lowered_amount_minor,
+        paid_early_before_minor,
+        paid_early_amount_minor,
+        payable_if_open_minor,
+        end_kind,
+        resolved_by_id
+    from ended
+    union all
+    select
+        entry_id,
+        voucher_id,
+        account_id,
+        cast(null as text) as merchant_id,
+        'transaction' as settlement_session_type,
+        currency_code,
+        channel,
+        accounting_date,
+        stated_on,
+        0 as cleared_amount_minor,
+        0 as deducted_fee_amount_minor,
+        reason,
+        reason_before,
+        opening_amount_minor,
+        closing_amount_minor,
+        opening_amount_minor as opening_gross_amount_minor,
+        closing_amount_minor as closing_gross_amount_minor,
+        0 as opening_fee_amount_minor,
+        0 as closing_fee_amount_minor,
+        0 as lowered_before_minor,
+        0 as lowered_amount_minor,
+        0 as paid_early_before_minor,
+        0 as paid_early_amount_minor,
+        0 as payable_if_open_minor,
+        case
+            when reason is not null then null
+            when resolution_method = 'manual_adjustment' then 'charge_merchant'
+            when resolution_method = 'adjustment' then 'recovered'
+            when resolution_method = 'offset' then 'offset'
+            else 'arrived'
+        end as end_kind,
+        resolved_by_id
+    from refused_closed
+),
+
 final as (
     select
         {{ payment_date() }} as payment_date,
@@ -442,7 +567,7 @@ final as (
         end_kind,
         case when end_kind is not null and resolved_by_id like 'ACT:%' then resolved_by_id end
             as decision_id
-    from ended
+    from all_holds
 )
 
 select * from final

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+{{ config(
+    materialized='dated_partition', partition_by='payment_date', tags=['payment'],
+    post_hook="{{ register_statement_entries() }}"
+) }}
 
 {#-
     Every clearing entry in exactly one statement (结算单明细): the proof that nothing is paid twice or

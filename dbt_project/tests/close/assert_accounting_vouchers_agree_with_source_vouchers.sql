@@ -26,6 +26,13 @@ manual_refunds as (
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date = {{ accounting_date() }}
         and transaction_type = 'manual_refund'
+),
+
+-- What contradicts our history is not posted, whatever the platform booked for it.
+refused_vouchers as (
+    select voucher_id
+    from {{ ref('refused_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
 )
 
 select
@@ -44,5 +51,8 @@ left join accounting_vouchers
     on platform_vouchers.source_voucher_id = accounting_vouchers.source_voucher_id
 left join manual_refunds
     on platform_vouchers.source_voucher_id = manual_refunds.voucher_id
+left join refused_vouchers
+    on platform_vouchers.source_voucher_id = refused_vouchers.voucher_id
 where accounting_vouchers.source_voucher_id is null
     and manual_refunds.voucher_id is null
+    and refused_vouchers.voucher_id is null

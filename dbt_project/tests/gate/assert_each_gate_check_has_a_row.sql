@@ -11,6 +11,7 @@ with wanted_checks as (
         ('files_complete_and_totals_agree'),
         ('accounting_dates_closed'),
         ('no_unposted_source_voucher'),
+        ('fees_recomputed'),
         ('trial_balance_zero'),
         ('suspense_rollforward_exact'),
         ('statement_rollforward_exact'),

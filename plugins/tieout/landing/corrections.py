@@ -20,6 +20,7 @@ from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, decryption, manifest
 from tieout.landing.institutions import ANOTHER_INSTITUTION
 from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
+from tieout.landing.register import RepeatedVouchersError, register_vouchers
 from tieout.landing.report import FileOutcome, LandingError
 from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
@@ -27,6 +28,7 @@ from tieout.settings import Settings
 
 __all__ = ["Release", "good_rows", "reject", "release"]
 
+NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
 REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed"})
 
 
@@ -198,6 +200,16 @@ def _put_back(
 ) -> FileOutcome:
     """Let the rows of a file that was landed before count again; they never left the tables."""
     reason = f"put back, {note}"
+    if (file.channel, file.file_kind) == ("platform", "source_vouchers") and entry.row_count:
+        try:
+            register_vouchers(
+                connection,
+                entry.file_id,
+                entry.booked_on or file.accounting_date,
+                entry.row_count,
+            )
+        except RepeatedVouchersError as error:
+            raise _not_possible(entry, error.reason, NEXT_STEP_OF_REPEATS) from None
     connection.execute(
         """
         update control.channel_files
@@ -246,6 +258,8 @@ def _land_again(
     others = manifest.files_of_slot(connection, file)
     try:
         outcome = store(connection, settings, arrived, parsed, others=others)
+    except RepeatedVouchersError as error:
+        raise _not_possible(entry, error.reason, NEXT_STEP_OF_REPEATS) from None
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         # The message of the database may quote a row.
         name = error.diag.constraint_name or error.diag.column_name or type(error).__name__

@@ -25,6 +25,11 @@ from tieout.landing import archive, decryption, manifest
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
 from tieout.landing.institutions import unless_of_another_institution
+from tieout.landing.register import (
+    REGISTERED_TABLE,
+    RepeatedVouchersError,
+    register_vouchers,
+)
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
 from tieout.landing.stores import (
     FileBytes,
@@ -169,6 +174,8 @@ def _land_one(
     parsed = unopened or parsed_file(landing.settings, arrived)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
+    except RepeatedVouchersError as error:
+        return _repeats(connection, landing.settings, arrived, parsed, error)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         # The database's own checks are the last net. Its message may quote the row: only the name
         # of what was violated is kept.
@@ -385,6 +392,7 @@ def store(
 
     Raises:
         days.DateBusyError, days.DateNotReadyError: the date cannot be opened now.
+        RepeatedVouchersError: a voucher of it is on record already; nothing may be kept.
     """
     reason = manifest.reason_of(parsed)
     if reason is not None:
@@ -410,6 +418,9 @@ def store(
             f"{masked.field}, the first in line {masked.first_line_number}"
         )
     copy_frames(connection, parsed.frames, file_id=arrived.file_id, accounting_date=booked_on)
+    vouchers = parsed.frames.get(REGISTERED_TABLE)
+    if vouchers is not None and len(vouchers):
+        register_vouchers(connection, arrived.file_id, booked_on, len(vouchers))
     connection.execute("delete from control.quarantined_rows where file_id = %s", [arrived.file_id])
     manifest.write_entry(
         connection,
@@ -475,6 +486,26 @@ def _conflict(
     manifest.write_entry(connection, arrived, parsed, status="conflict", reason=reason)
     manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
     return _outcome(arrived.file, arrived.file_id, "conflict", parsed.row_count, reason)
+
+
+def _repeats(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    arrived: manifest.ArrivedFile,
+    parsed: ParsedFile,
+    error: RepeatedVouchersError,
+) -> FileOutcome:
+    """Hold a file with vouchers that are on record already: nothing of it, nor of its try, is kept.
+
+    It stays a conflict until a person sets aside this file, or the one that has them.
+    """
+    with connection.transaction():
+        hold_slot(connection, arrived.file)
+        _keep(settings, arrived)
+        manifest.write_entry(connection, arrived, parsed, status="conflict", reason=error.reason)
+        rows = [repeat.as_bad_row() for repeat in error.repeats]
+        manifest.quarantine_rows(connection, arrived.file_id, rows)
+    return _outcome(arrived.file, arrived.file_id, "conflict", parsed.row_count, error.reason)
 
 
 def hold_slot(connection: psycopg.Connection[Any], file: RecognisedFile) -> None:

@@ -1,0 +1,268 @@
+{{ config(
+    materialized='table', schema='intermediate', unlogged=true, tags=['close'],
+    post_hook='analyze {{ this }}'
+) }}
+
+{#-
+    The sale that each adjustment record of T refers to: by the channel's keys of the original and
+    by whatever else the record says of it, among all vouchers that ever landed. What names none, or
+    fits sales of two accounts, has no original here: nobody's account is chosen for it. One row a
+    record with an original.
+-#}
+with adjustments as (
+    select
+        adjustment_id,
+        channel,
+        adjustment_type,
+        currency_code,
+        funds_effect_minor,
+        acquiring_institution_id,
+        forwarding_institution_id,
+        original_trace_number,
+        original_transmission_time,
+        original_settlement_date,
+        original_amount_minor,
+        channel_order_id,
+        refund_order_id,
+        retrieval_reference_number,
+        merchant_id,
+        file_id,
+        line_number
+    from {{ ref('stg_unionpay__adjustments') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+adjustment_types as (
+    select
+        adjustment_type,
+        default_disposition
+    from {{ ref('adjustment_types') }}
+    where equation_term = 'adjustments'
+),
+
+applied_adjustments as (
+    select adjustment_id
+    from {{ ref('int_reconciliation__applied_adjustments') }}
+),
+
+voucher_register as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_type,
+        transaction_status,
+        transaction_at,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        amount_minor,
+        acquiring_institution_id,
+        forwarding_institution_id,
+        retrieval_reference_number,
+        lookup_key
+    from {{ source('control', 'voucher_register') }}
+    where
+        source = 'platform'
+        -- Transmission times have no year.
+        and accounting_date between {{ accounting_date() }} - 360 and {{ accounting_date() }}
+),
+
+-- As far as they were paired; those of T that the channel sent with T are looked up below.
+results as (
+    select
+        accounting_date,
+        channel,
+        currency_code,
+        result_id,
+        outcome,
+        channel_record_id
+    from {{ ref('reconciliation_results') }}
+    where accounting_date between {{ accounting_date() }} - 360 and {{ accounting_date() }}
+),
+
+items_before as (
+    select
+        accounting_date,
+        suspense_item_id,
+        status
+    from {{ suspense_items_relation() }}
+    where accounting_date between {{ accounting_date() }} - 360 and {{ accounting_date() }} - 1
+),
+
+original_movements as (
+    select
+        original_voucher_id,
+        accounting_date,
+        amount_minor
+    from {{ source('clearing_registers', 'original_movements') }}
+),
+
+voucher_history as (
+    select
+        original_voucher_id,
+        sum(-amount_minor) as returned_minor
+    from {{ ref('int_clearing__voucher_history') }}
+    where reason is null and is_return and not reverses_failed
+    group by original_voucher_id
+),
+
+-- One index probe a record; the most recent date that fits.
+candidates as (
+    select
+        adjustments.*,
+        found.voucher_id,
+        found.accounting_date as original_accounting_date,
+        found.transaction_at as original_transaction_at,
+        found.merchant_id as original_merchant_id,
+        found.account_id as original_account_id,
+        found.amount_minor as sale_amount_minor,
+        rank() over (
+            partition by adjustments.adjustment_id
+            order by found.accounting_date desc
+        ) as date_order
+    from adjustments
+    cross join lateral (
+        select voucher_register.*
+        from voucher_register
+        where voucher_register.lookup_key = control.voucher_lookup_key(
+                adjustments.channel, adjustments.channel_order_id, null,
+                adjustments.original_trace_number, adjustments.original_transmission_time, null
+            )
+            and voucher_register.channel = adjustments.channel
+            and voucher_register.currency_code = adjustments.currency_code
+            and voucher_register.transaction_status = 'success'
+            and voucher_register.transaction_type in ('purchase', 'preauth_completion')
+            -- What one side leaves empty is no contradiction.
+            and coalesce(
+                voucher_register.acquiring_institution_id
+                = adjustments.acquiring_institution_id, true
+            )
+            and coalesce(
+                voucher_register.forwarding_institution_id
+                = adjustments.forwarding_institution_id, true
+            )
+            and coalesce(
+                voucher_register.retrieval_reference_number
+                = adjustments.retrieval_reference_number, true
+            )
+            and voucher_register.merchant_id
+            = coalesce(adjustments.merchant_id, voucher_register.merchant_id)
+            and (
+                adjustments.original_amount_minor is null
+                or voucher_register.amount_minor = adjustments.original_amount_minor
+            )
+            and (
+                adjustments.original_settlement_date is null
+                or abs(
+                    voucher_register.accounting_date - adjustments.original_settlement_date
+                ) <= 3
+            )
+        order by voucher_register.accounting_date desc, voucher_register.voucher_id
+        limit 20
+    ) as found
+),
+
+counted as (
+    select
+        candidates.*,
+        count(*) over (
+            partition by candidates.adjustment_id
+        ) as candidate_count,
+        min(candidates.original_account_id) over (
+            partition by candidates.adjustment_id
+        ) = max(candidates.original_account_id) over (
+            partition by candidates.adjustment_id
+        ) as is_one_account,
+        row_number() over (
+            partition by candidates.adjustment_id
+            order by candidates.voucher_id
+        ) as candidate_order
+    from candidates
+    where candidates.date_order = 1
+),
+
+-- Of several equal sales of one account (equal in all the channel says) it is the first.
+originals as (
+    select *
+    from counted
+    where is_one_account and candidate_order = 1
+),
+
+stated as (
+    select
+        originals.*,
+        paired.channel_record_id as original_channel_record_id,
+        coalesce(last_state.status, 'resolved') = 'resolved'
+        and originals.original_accounting_date < {{ accounting_date() }} as is_paired,
+        coalesce(moved.returned_minor, 0) + coalesce(voucher_history.returned_minor, 0)
+            as returned_before_minor
+    from originals
+    left join lateral (
+        select items_before.status
+        from items_before
+        where items_before.suspense_item_id = 'S:' || originals.voucher_id
+            and items_before.accounting_date >= originals.original_accounting_date
+        order by items_before.accounting_date desc
+        limit 1
+    ) as last_state on true
+    -- Paired with its own date, or a late record in the week after it.
+    left join lateral (
+        select results.channel_record_id
+        from results
+        where results.accounting_date between originals.original_accounting_date
+            and originals.original_accounting_date + 7
+            and results.channel = originals.channel
+            and results.currency_code = originals.currency_code
+            and results.result_id in (
+                'M:' || originals.voucher_id, 'R:S:' || originals.voucher_id
+            )
+        order by results.accounting_date, results.result_id
+        limit 1
+    ) as paired on true
+    left join lateral (
+        select sum(original_movements.amount_minor) as returned_minor
+        from original_movements
+        where original_movements.original_voucher_id = originals.voucher_id
+            and original_movements.accounting_date < {{ accounting_date() }}
+    ) as moved on true
+    left join voucher_history on originals.voucher_id = voucher_history.original_voucher_id
+),
+
+judged as (
+    select
+        stated.*,
+        applied_adjustments.adjustment_id is null
+        and stated.funds_effect_minor <> 0
+        and (
+            adjustment_types.default_disposition = 'charged'
+            -- A credit adjustment of a sale that is paired and cleared: its account gives it back.
+            or (stated.adjustment_type = 'credit_adjustment' and stated.is_paired)
+        ) as is_chargeable
+    from stated
+    inner join adjustment_types
+        on stated.adjustment_type = adjustment_types.adjustment_type
+    left join applied_adjustments on stated.adjustment_id = applied_adjustments.adjustment_id
+),
+
+final as (
+    select
+        judged.adjustment_id,
+        judged.voucher_id as original_voucher_id,
+        judged.original_channel_record_id,
+        judged.original_accounting_date,
+        judged.original_transaction_at,
+        judged.original_merchant_id,
+        judged.original_account_id,
+        judged.sale_amount_minor,
+        judged.is_chargeable,
+        judged.returned_before_minor + sum(
+            case when judged.is_chargeable then -judged.funds_effect_minor else 0 end
+        ) over (
+            partition by judged.voucher_id
+            order by judged.file_id, judged.line_number, judged.adjustment_id
+        ) as returned_after_minor
+    from judged
+)
+
+select * from final

@@ -1,0 +1,360 @@
+{{ config(
+    materialized='table', schema='intermediate', unlogged=true, tags=['payment'],
+    post_hook='analyze {{ this }}'
+) }}
+
+{#-
+    The fee of every transaction entry that this payment date pays, computed a second time: from the
+    landed voucher, the register's original and the contract, by other steps than the close's own
+    (docs/decisions/0037-fees-twice.md). It shares no step with int_clearing__priced_vouchers, so
+    that a mistake in one of them shows as a difference. One row an entry.
+-#}
+with entries as (
+    select
+        accounting_date,
+        entry_id,
+        source_id,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        transaction_type,
+        transaction_amount_minor,
+        fee_amount_minor,
+        deducted_fee_amount_minor,
+        settlement_mode
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+        and clearing_session_type = 'transaction'
+),
+
+vouchers as (
+    select
+        accounting_date,
+        voucher_id,
+        transaction_at,
+        transaction_type,
+        merchant_id,
+        account_id,
+        channel,
+        amount_minor,
+        card_kind,
+        card_region,
+        original_voucher_id,
+        original_transaction_at,
+        original_amount_minor,
+        original_refunded_before_minor
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+),
+
+types as (
+    select
+        transaction_type,
+        fee_treatment
+    from {{ ref('transaction_types') }}
+),
+
+registered as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_type,
+        transaction_at,
+        amount_minor,
+        card_kind,
+        card_region
+    from {{ source('control', 'voucher_register') }}
+    where source = 'platform'
+),
+
+moves as (
+    select
+        movement_id,
+        original_voucher_id,
+        accounting_date,
+        movement_kind,
+        amount_minor,
+        fee_amount_minor
+    from {{ source('clearing_registers', 'original_movements') }}
+),
+
+contracts as (
+    select
+        snapshot_date,
+        contract_id,
+        merchant_id,
+        account_id,
+        settlement_mode,
+        refund_fee_policy,
+        effective_from,
+        coalesce(effective_to, date 'infinity') as effective_to
+    from {{ ref('stg_platform__contracts') }}
+    where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
+),
+
+rates as (
+    select
+        snapshot_date,
+        fee_rule_id,
+        contract_id,
+        channel,
+        transaction_type,
+        card_kind,
+        card_region,
+        fee_rate,
+        coalesce(fixed_fee_minor, 0) as fixed_fee_minor,
+        coalesce(minimum_fee_minor, 0) as minimum_fee_minor,
+        cap_fee_minor,
+        effective_from,
+        coalesce(effective_to, date 'infinity') as effective_to,
+        priority
+    from {{ ref('stg_platform__fee_rates') }}
+    where snapshot_date >= {{ payment_date() }} - 31
+        and snapshot_date < {{ payment_date() }}
+        and coalesce(tier_from_minor, 0) = 0
+),
+
+fee_postings as (
+    select
+        accounting_date,
+        source_id,
+        sum(
+            case direction when 'credit' then amount_minor else -amount_minor end
+        ) as ledger_fee_minor
+    from {{ ref('journal_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and event_type = 'merchant_fee'
+        and ledger_account = 'fee_income'
+    group by accounting_date, source_id
+),
+
+sales as (
+    select
+        entries.entry_id,
+        entries.accounting_date,
+        vouchers.merchant_id,
+        vouchers.account_id,
+        vouchers.channel,
+        vouchers.transaction_type as sold_as,
+        vouchers.card_kind,
+        vouchers.card_region,
+        {{ business_date('vouchers.transaction_at') }} as sold_on,
+        vouchers.amount_minor as sold_minor,
+        cast(0 as numeric) as given_back_before_minor,
+        types.fee_treatment,
+        cast(null as text) as original_id
+    from entries
+    inner join vouchers
+        on entries.accounting_date = vouchers.accounting_date
+        and entries.source_id = vouchers.voucher_id
+    inner join types on vouchers.transaction_type = types.transaction_type
+    where types.fee_treatment = 'charge'
+),
+
+returns as (
+    select
+        entries.entry_id,
+        entries.accounting_date,
+        vouchers.merchant_id,
+        vouchers.account_id,
+        vouchers.channel,
+        coalesce(sold.transaction_type, 'purchase') as sold_as,
+        coalesce(sold.card_kind, vouchers.card_kind) as card_kind,
+        coalesce(sold.card_region, vouchers.card_region) as card_region,
+        {{ business_date(
+            'coalesce(sold.transaction_at, vouchers.original_transaction_at)'
+        ) }} as sold_on,
+        coalesce(sold.amount_minor, vouchers.original_amount_minor) as sold_minor,
+        -- The time before our first date is not in our books: there, as the platform says.
+        greatest(
+            coalesce(moved.amount_minor, 0),
+            case
+                when sold.voucher_id is null
+                    then coalesce(vouchers.original_refunded_before_minor, 0)
+                else 0
+            end
+        ) as given_back_before_minor,
+        types.fee_treatment,
+        coalesce(vouchers.original_voucher_id, 'of ' || vouchers.voucher_id) as original_id
+    from entries
+    inner join vouchers
+        on entries.accounting_date = vouchers.accounting_date
+        and entries.source_id = vouchers.voucher_id
+    inner join types on vouchers.transaction_type = types.transaction_type
+    -- One index probe a return, and one a movement of its original.
+    left join lateral (
+        select registered.*
+        from registered
+        where registered.voucher_id = vouchers.original_voucher_id
+            and registered.accounting_date <= entries.accounting_date
+        limit 1
+    ) as sold on true
+    left join lateral (
+        select sum(moves.amount_minor) as amount_minor
+        from moves
+        where moves.original_voucher_id
+            = coalesce(vouchers.original_voucher_id, 'of ' || vouchers.voucher_id)
+            and (
+                moves.accounting_date < entries.accounting_date
+                or (
+                    moves.accounting_date = entries.accounting_date
+                    and moves.movement_kind = 'voucher'
+                    and exists (
+                        select 1
+                        from {{ source('control', 'voucher_register') }} as earlier
+                        where earlier.source = 'platform'
+                            and earlier.voucher_id = substr(moves.movement_id, 3)
+                            and (earlier.transaction_at, earlier.voucher_id)
+                            < (vouchers.transaction_at, vouchers.voucher_id)
+                    )
+                )
+            )
+    ) as moved on true
+    where types.fee_treatment <> 'charge'
+),
+
+priced as (
+    select * from sales
+    union all
+    select * from returns
+),
+
+-- One price a kind of sale, found for each kind on its own.
+kinds as (
+    select distinct
+        accounting_date,
+        merchant_id,
+        account_id,
+        channel,
+        sold_as,
+        card_kind,
+        card_region,
+        sold_on
+    from priced
+),
+
+prices as (
+    select
+        kinds.*,
+        chosen.contract_id,
+        chosen.refund_fee_policy,
+        chosen.fee_rate,
+        chosen.fixed_fee_minor,
+        chosen.minimum_fee_minor,
+        chosen.cap_fee_minor
+    from kinds
+    left join lateral (
+        select
+            contracts.contract_id,
+            contracts.refund_fee_policy,
+            rates.fee_rate,
+            rates.fixed_fee_minor,
+            rates.minimum_fee_minor,
+            rates.cap_fee_minor
+        from contracts
+        inner join rates
+            on contracts.snapshot_date = rates.snapshot_date
+            and contracts.contract_id = rates.contract_id
+        where contracts.snapshot_date = kinds.accounting_date
+            and contracts.merchant_id = kinds.merchant_id
+            and contracts.account_id = kinds.account_id
+            and kinds.sold_on >= contracts.effective_from
+            and kinds.sold_on < contracts.effective_to
+            and kinds.sold_on >= rates.effective_from
+            and kinds.sold_on < rates.effective_to
+            and coalesce(rates.channel, kinds.channel) = kinds.channel
+            and coalesce(rates.transaction_type, kinds.sold_as) = kinds.sold_as
+            and coalesce(rates.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
+            and coalesce(rates.card_region, kinds.card_region)
+            is not distinct from kinds.card_region
+        order by rates.priority, rates.fee_rule_id, contracts.contract_id
+        limit 1
+    ) as chosen on true
+),
+
+whole_fees as (
+    select
+        priced.*,
+        prices.contract_id,
+        prices.refund_fee_policy,
+        prices.fixed_fee_minor > 0 or prices.minimum_fee_minor > 0 as has_flat_part,
+        case
+            when priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor
+                >= prices.cap_fee_minor then prices.cap_fee_minor
+            when round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
+                < prices.minimum_fee_minor then prices.minimum_fee_minor
+            else round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
+        end as whole_fee_minor
+    from priced
+    left join prices
+        on priced.accounting_date = prices.accounting_date
+        and priced.merchant_id = prices.merchant_id
+        and priced.account_id = prices.account_id
+        and priced.channel = prices.channel
+        and priced.sold_as = prices.sold_as
+        and priced.card_kind = prices.card_kind
+        and priced.card_region = prices.card_region
+        and priced.sold_on = prices.sold_on
+),
+
+returned_fees as (
+    select
+        wanted.original_id,
+        given.fee_amount_minor
+    from (select distinct original_id from returns) as wanted
+    cross join lateral (
+        select sum(moves.fee_amount_minor) as fee_amount_minor
+        from moves
+        where moves.original_voucher_id = wanted.original_id
+            and moves.accounting_date < {{ payment_date() }}
+    ) as given
+),
+
+final as (
+    select
+        entries.accounting_date,
+        entries.entry_id,
+        entries.source_id,
+        entries.channel,
+        entries.currency_code,
+        whole_fees.contract_id,
+        entries.transaction_amount_minor,
+        entries.fee_amount_minor as cleared_fee_minor,
+        entries.deducted_fee_amount_minor,
+        case when entries.settlement_mode = 'net' then entries.fee_amount_minor else 0 end
+            as owed_deduction_minor,
+        coalesce(fee_postings.ledger_fee_minor, 0) as ledger_fee_minor,
+        case whole_fees.fee_treatment
+            when 'charge' then whole_fees.whole_fee_minor
+            when 'return_in_full' then -whole_fees.whole_fee_minor
+            when 'return_by_contract'
+                then case whole_fees.refund_fee_policy
+                    when 'keep' then 0
+                    else round(
+                        whole_fees.whole_fee_minor * whole_fees.given_back_before_minor
+                        / nullif(whole_fees.sold_minor, 0)
+                    ) - round(
+                        whole_fees.whole_fee_minor
+                        * (whole_fees.given_back_before_minor - entries.transaction_amount_minor)
+                        / nullif(whole_fees.sold_minor, 0)
+                    )
+                end
+        end as recomputed_fee_minor,
+        whole_fees.fee_treatment = 'charge' as is_sale,
+        coalesce(whole_fees.has_flat_part, false) as has_flat_part,
+        whole_fees.whole_fee_minor,
+        returned_fees.fee_amount_minor as returned_fee_minor
+    from entries
+    left join whole_fees on entries.entry_id = whole_fees.entry_id
+    left join fee_postings
+        on entries.accounting_date = fee_postings.accounting_date
+        and entries.source_id = fee_postings.source_id
+    left join returned_fees on whole_fees.original_id = returned_fees.original_id
+)
+
+select * from final
