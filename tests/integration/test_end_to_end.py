@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tieout import database, transform
+from tieout import database, transform, workdays
 from tieout.settings import Settings
 
 from .conftest import TRANSACTIONS, tieout
