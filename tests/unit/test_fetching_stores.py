@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import fsspec.implementations.local
 import pytest
 
 from fetch_homes import ACOMN, DAY, FetchHome, fetch_home, statuses
@@ -132,6 +131,14 @@ def test_a_file_that_grows_while_it_is_copied_is_left(
     assert home.files() == {}
 
 
+def test_what_is_no_file_in_a_source_is_not_opened(home: FetchHome, remote: Path) -> None:
+    (remote / ACOMN).unlink()
+    os.mkfifo(remote / ACOMN)  # to open it would wait for ever
+    home.sources(folder_source(remote))
+    assert statuses(home.fetch()) == ["not_there", "not_there"]
+    assert home.files() == {}
+
+
 def test_a_short_read_is_tried_again_and_then_failed(
     home: FetchHome, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,13 +150,7 @@ def test_a_short_read_is_tried_again_and_then_failed(
             reads.append("read")
             return super().read(size)
 
-    real = fsspec.implementations.local.LocalFileSystem.open
-
-    def opened(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
-        is_remote = path.startswith(str(remote)) and mode == "rb"
-        return Short(b"trans") if is_remote else real(self, path, mode, **options)
-
-    monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "open", opened)
+    monkeypatch.setattr(RemoteStore, "_opened", lambda *_: Short(b"trans"))
     report = home.fetch()
     assert statuses(report) == ["failed", "not_there"]
     assert "another size than its store lists" in report.failed[0].reason
