@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tieout import (
     airflow_home,
+    bank_line_commands,
     database,
     days,
     key_commands,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense_commands.app, name="suspense")
+app.add_typer(bank_line_commands.app, name="bank-lines")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.add_typer(key_commands.app, name="keys")
 app.command("leak-scan")(leak_commands.leak_scan)

@@ -14,7 +14,7 @@ import payment_world
 from payment_world import ACCOUNT_NAMES, ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World
 from tieout import payouts
 from tieout.errors import TieoutError
-from tieout.payouts import pain001, pain002, states, submission
+from tieout.payouts import AnswersDue, pain001, pain002, states, submission
 from tieout.simulator import bank, bank_answers
 
 FIRST = f"{payment_world.statement_id(1)}-1"
@@ -318,8 +318,14 @@ def test_a_report_that_is_not_understood_changes_nothing(
     assert len(outcome.problems) == 1
     assert word in outcome.problems[0]
     assert history(submitted) == ["created", "submitted"]
-    # It stays a problem until a person has dealt with it.
-    assert len(payouts.apply_reports(submitted.settings).problems) == 1
+    # It is put aside on record: told again, but no problem of a later run.
+    later = payouts.apply_reports(submitted.settings)
+    assert later.problems == ()
+    assert len(later.files_put_aside) == 1
+    assert word in later.files_put_aside[0]
+    assert submitted.rows(
+        "select status, file_kind from control.channel_files where file_name = 'pain002_odd.xml'"
+    ) == [("quarantined", "pain002")]
 
 
 def test_an_unknown_payment_is_listed_and_the_others_count(submitted: World) -> None:
@@ -357,9 +363,13 @@ def test_a_payment_after_a_rejection_is_history(submitted: World) -> None:
 
 
 def test_a_missing_answer_is_unknown_and_is_resolved_by_the_statement(submitted: World) -> None:
-    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_are_due=True)
+    due = {"CNY": AnswersDue(PAYMENT_DATE, date(2026, 9, 25))}
+    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_due=due)
     assert dict(outcome.states) == {"unknown": 3}
     assert len(outcome.problems) == 3
+    # Each later evening asks for it again, and sends nothing.
+    again = payouts.apply_reports(submitted.settings, answers_due=due)
+    assert (len(again.problems), again.events) == (3, ())
     bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
     assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 1, "unknown": 2}
 
@@ -454,7 +464,8 @@ def test_the_bank_can_reject_keep_silent_and_return(banked: World) -> None:
     )
     report = bank_answers.answer(banked.settings, PAYMENT_DATE)
     assert (report.settled_count, report.rejected_count) == (1, 1)
-    outcome = payouts.apply_reports(banked.settings, answers_are_due=True)
+    due = {"CNY": AnswersDue(PAYMENT_DATE, PAYMENT_DATE)}
+    outcome = payouts.apply_reports(banked.settings, answers_due=due)
     assert dict(outcome.states) == {"failed": 1, "unknown": 1, "paid": 1}
     assert len(list((banked.inbox / "bank" / "20260928").glob("camt053_*"))) == 3
     balance = bank.closing_balance(banked.settings.truth_dir)
