@@ -402,7 +402,8 @@ def _print_bank_problems(console: Console, settings: Settings, day: date | None)
                 """
                 select payment_date, count(*), sum(payout_amount_minor), currency_code
                 from payout.payout_status
-                where current_status = 'unknown' and (%(day)s::date is null or payment_date = %(day)s)
+                where current_status = 'unknown'
+                    and (%(day)s::date is null or payment_date = %(day)s)
                 group by payment_date, currency_code
                 order by payment_date, currency_code
                 """,
@@ -417,7 +418,11 @@ def _print_bank_problems(console: Console, settings: Settings, day: date | None)
         if _exists(connection, "reconciliation.unexplained_bank_lines"):
             for name, amount, currency, reason, opened_on in connection.execute(
                 """
-                select file_id || ':' || line_number, unexplained_amount_minor, currency_code, reason,
+                select
+                    file_id || ':' || line_number,
+                    unexplained_amount_minor,
+                    currency_code,
+                    reason,
                     opened_on
                 from reconciliation.unexplained_bank_lines
                 where status = 'open'

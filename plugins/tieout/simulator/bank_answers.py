@@ -14,9 +14,10 @@ write it; the sample week has none):
 
 A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is
 paid and comes back the same evening. A bank that errs debits each batch of a date twice, or gives a
-returned payment back twice, in a second statement of the same evening. Where the simulation was told that payouts of each batch come
-back, they do so in the three ways of life: in a line of its own the same evening, several in one
-line with details, and in a line of its own on the next working morning.
+returned payment back twice, in a second statement of the same evening. Where the simulation was
+told that payouts of each batch come back, they do so in the three ways of life: in a line of its
+own the same evening, several in one line with details, and in a line of its own on the next working
+morning.
 """
 
 from __future__ import annotations
