@@ -21,7 +21,6 @@ from .conftest import tieout
 pytestmark = pytest.mark.timeout(1200)
 
 WEEK = ("--transactions", "60", "--merchants", "10")
-RETURNED = "20260928-A000001-T1-CNY-1"
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +29,20 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
     home = tmp_path_factory.mktemp("erring-bank")
     settings = load_settings({"TIEOUT_HOME": str(home)})
     try:
-        done = tieout(home, "simulate", *WEEK)
-        assert done.returncode == 0, done.stderr
+        for command in (
+            ("simulate", *WEEK),
+            ("close", "2026-09-24", "--to", "2026-09-27"),
+            ("pay", "2026-09-28"),
+        ):
+            done = tieout(home, *command)
+            assert done.returncode == 0, done.stderr[-3000:]
+        returned = returned_payout(settings)
         (settings.truth_dir / "bank" / "answers.json").write_text(
             json.dumps(
                 {
                     "debit_twice": ["2026-09-28"],
-                    "return": {RETURNED: "AC04"},
-                    "return_twice": [RETURNED],
+                    "return": {returned: "AC04"},
+                    "return_twice": [returned],
                 }
             )
         )
@@ -51,6 +56,11 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
 def query(settings: Settings, text: str) -> list[tuple[Any, ...]]:
     with database.connect(settings) as connection:
         return connection.execute(text).fetchall()
+
+
+def returned_payout(settings: Settings) -> str:
+    """Return the end-to-end id of the payout that comes back."""
+    return str(query(settings, "select min(end_to_end_id) from payout.attempts")[0][0])
 
 
 def test_the_gate_names_each_line(stopped: tuple[Path, Settings, str]) -> None:
@@ -72,7 +82,7 @@ def test_the_gate_names_each_line(stopped: tuple[Path, Settings, str]) -> None:
         "select instructions.amount_minor from payout.instructions as instructions"
         " inner join payout.attempts as attempts"
         " on instructions.instruction_id = attempts.instruction_id"
-        f" where attempts.end_to_end_id = '{RETURNED}'",
+        f" where attempts.end_to_end_id = '{returned_payout(settings)}'",
     )[0][0]
     assert found == [
         ("debited_twice", -paid, -paid, "2026-09-28", "open"),
