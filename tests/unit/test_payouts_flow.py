@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import date
@@ -491,6 +492,24 @@ def test_a_report_put_aside_counts_once_it_can_be_read(submitted: World) -> None
     assert (dict(outcome.states), outcome.files_put_aside) == ({"paid": 3}, ())
     again = payouts.apply_reports(submitted.settings)
     assert (again.files_known, again.events) == (1, ())
+
+
+def test_a_report_that_came_under_another_name_counts_under_its_own(submitted: World) -> None:
+    report(submitted, "named")
+    (path,) = (submitted.inbox / "bank").rglob("pain002_named.xml")
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    submitted.execute(
+        "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
+        " status, reason) values (%s, 'report.xml', 'file:///inbox/report.xml', %s, %s,"
+        " 'unrecognised', 'unknown')",
+        (sha256[:16], sha256, len(content)),
+    )
+    assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 3}
+    assert submitted.rows(
+        "select file_name, file_kind, status from control.channel_files"
+        f" where file_id = '{sha256[:16]}'"
+    ) == [("pain002_named.xml", "pain002", "landed")]
 
 
 def test_a_line_two_people_took_is_no_problem_any_more(submitted: World) -> None:

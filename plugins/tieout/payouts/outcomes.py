@@ -174,12 +174,18 @@ _REGISTER = """
     )
     on conflict (file_id) do update
     set
+        file_name = excluded.file_name,
+        file_url = excluded.file_url,
+        channel = excluded.channel,
+        file_kind = excluded.file_kind,
+        accounting_date = excluded.accounting_date,
+        booked_on = excluded.booked_on,
         row_count = excluded.row_count,
         declared_row_count = excluded.declared_row_count,
         totals_status = excluded.totals_status,
         status = excluded.status,
         reason = excluded.reason
-    where channel_files.status = 'quarantined'
+    where channel_files.status in ('quarantined', 'unrecognised')
 """
 
 # A payout's own line: a detail of a batch booking, or an entry that stands for one payment. Lines
@@ -381,7 +387,7 @@ def _apply_or_put_aside(
     sha256 = hashlib.sha256(content).hexdigest()
     known = connection.execute(_KNOWN_FILE, (sha256[:16], sha256)).fetchone()
     status = None if known is None else str(known[0])
-    if status not in (None, "quarantined"):
+    if status in ("landed", "refused", "superseded"):
         # Applied, or set aside by a person.
         found.files_known += 1
         return
@@ -403,7 +409,7 @@ def _apply_or_put_aside(
     except (TieoutError, psycopg.IntegrityError) as error:
         why = error.why if isinstance(error, TieoutError) else _database_words(error)
         found.put_aside.append(f"{file.name}: {why}")
-        if status is None:
+        if status != "quarantined":
             # Told once as a problem; later runs list it until a person rejects it.
             found.problems.append(
                 f"{file.name}: {why}; put aside as {sha256[:16]} (tieout quarantine show)"
