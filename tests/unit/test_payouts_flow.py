@@ -494,6 +494,14 @@ def test_a_report_put_aside_counts_once_it_can_be_read(submitted: World) -> None
     assert (again.files_known, again.events) == (1, ())
 
 
+def test_a_currency_without_an_answer_time_is_told(submitted: World) -> None:
+    outcome = payouts.apply_reports(submitted.settings, answers_due={})
+    assert outcome.states == (("submitted", 3),)
+    assert outcome.problems == (
+        "reference.bank_answer_times does not say by when payouts in CNY are answered",
+    )
+
+
 def test_a_report_that_came_under_another_name_counts_under_its_own(submitted: World) -> None:
     report(submitted, "named")
     (path,) = (submitted.inbox / "bank").rglob("pain002_named.xml")

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psycopg
 
+from tieout.channels.excerpts import masked_excerpt
 from tieout.database import connect
 from tieout.errors import TieoutError
 from tieout.payouts import pain002
@@ -432,7 +433,9 @@ def _attempts_of(
     stated = report.original_payment_count
     why = None
     if not attempts:
-        why = f"it answers message {report.original_message_id}, which was never sent"
+        # The bank's words: they may hold any number.
+        message = masked_excerpt(report.original_message_id)
+        why = f"it answers message {message}, which was never sent"
     elif stated is not None and stated != len(attempts):
         why = f"it says the order had {stated} payments, it had {len(attempts)}"
     if why is not None:
@@ -567,9 +570,11 @@ def _mark_unanswered(
     found: _Found,
 ) -> None:
     """Make unknown what the bank has left without its answer; the event is of the run's date."""
+    timeless: set[str] = set()
     for attempt in _attempts(connection, *_date_condition(window)):
         due = answers_due.get(attempt.currency_code)
         if due is None:
+            timeless.add(attempt.currency_code)
             continue
         is_silent = attempt.state == "submitted" and attempt.payment_date <= due.answered
         is_undecided = attempt.state == "accepted" and attempt.payment_date <= due.ended
@@ -585,6 +590,10 @@ def _mark_unanswered(
             None,
         )
         found.count(["unknown"])
+    found.problems += [
+        f"reference.bank_answer_times does not say by when payouts in {currency} are answered"
+        for currency in sorted(timeless)
+    ]
 
 
 def _tell_unresolved(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
