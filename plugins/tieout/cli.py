@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tieout import (
     airflow_home,
+    bank_line_commands,
     database,
     days,
     key_commands,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense_commands.app, name="suspense")
+app.add_typer(bank_line_commands.app, name="bank-lines")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.add_typer(key_commands.app, name="keys")
 app.command("leak-scan")(leak_commands.leak_scan)
@@ -245,14 +247,24 @@ def land(
     paths: Annotated[
         list[str] | None, typer.Argument(help="Files or folders; default: the whole inbox.")
     ] = None,
+    through: Annotated[
+        str | None,
+        typer.Option("--through", help="Files of later dates wait for their date; default: today."),
+    ] = None,
 ) -> None:
     """Land files: check them, take their rows in, set bad ones aside with the reason."""
-    from tieout import landing
+    from tieout import landing, sample
 
     settings = _home()
-    report = landing.land(settings, paths=paths or None)
+    through_date = _day(through) if through else None
+    if through_date is None and not sample.has_sample(settings):
+        # A simulated week has a time of its own.
+        through_date = datetime.now(days.BUSINESS_TIME_ZONE).date()
+    report = landing.land(settings, paths=paths or None, through_date=through_date)
     counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     _say(f"landed from {settings.inbox_url}: {counted}")
+    if through_date is not None:
+        _say(f"files of dates after {through_date} wait for their date (--through)")
     if report.problems:
         _stop("next: tieout quarantine list, then show, release or reject", 1)
     _say("next: tieout close DATE")

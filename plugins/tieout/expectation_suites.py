@@ -72,6 +72,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "accounting_dates_closed",
     "adjustments_tie",
     "balance_equation_zero",
+    "bank_lines_explained",
     "bank_statement_continuity",
     "channel_receivable_zero",
     "clearing_records_sum_to_entries",

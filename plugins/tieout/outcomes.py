@@ -5,18 +5,26 @@ ready -> claim -> land -> apply -> build -> publish, and release at the end
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
-from tieout import database, days, steps, transform
+from tieout import database, days, steps, transform, workdays
 from tieout.errors import TieoutError
+from tieout.progress import say
 from tieout.settings import Settings
 from tieout.steps import Counts, Step
 
+if TYPE_CHECKING:
+    from tieout.payouts import AnswersDue
+
 __all__ = ["apply", "build", "claim", "is_read", "land", "publish", "ready", "release"]
+
+PROBLEMS_SHOWN = 8
 
 
 class OutcomeError(TieoutError):
-    """The bank said something that was not understood."""
+    """The bank said something that was not understood, or did not say what is due."""
 
 
 def ready(step: Step) -> Counts:
@@ -49,23 +57,28 @@ def land(step: Step) -> Counts:
 
 
 def apply(step: Step) -> Counts:
-    """Apply status reports and statement lines to the attempts of every payment date.
+    """Apply status reports and statement lines up to the date to every payment date's attempts.
 
-    Raises:
-        OutcomeError: a report contradicts what is known, or names an unknown payment or code.
+    What was not understood, and what is unknown, is kept for `publish`, which fails with it after
+    everything else is done.
     """
     from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
 
     days.require_lease(step.settings, step.kind, step.day, step.owner)
-    report = payouts.apply_reports(step.settings)
-    if report.problems:
-        raise OutcomeError(
-            what=f"{len(report.problems)} answers of the bank were not understood",
-            where=f"payout outcomes of {step.day}",
-            why="\n       ".join(report.problems[:8]),
-            next_step="look at the report files and payout.attempt_events; ask the bank",
-        )
-    return {"files": report.files_new, "rows": sum(count for _, count in report.events)}
+    report = payouts.apply_reports(
+        step.settings, through_date=step.day, answers_due=answers_due(step)
+    )
+    _keep_problems(step, report.problems)
+    for file in report.files_put_aside:
+        say(f"put aside: {file}")
+    if report.files_later:
+        say(f"{report.files_later} status reports of dates after {step.day} wait for their date")
+    return {
+        "files": report.files_new,
+        "rows": sum(count for _, count in report.events),
+        "files_put_aside": len(report.files_put_aside),
+        "problems": len(report.problems),
+    }
 
 
 def build(step: Step) -> Counts:
@@ -83,7 +96,12 @@ def build(step: Step) -> Counts:
 
 
 def publish(step: Step) -> Counts:
-    """Count the payouts by status, for the run's page."""
+    """Count the payouts by status, for the run's page.
+
+    Raises:
+        OutcomeError: a report contradicts what is known or cannot be used, or a payout is unknown.
+            Everything else of the run is done.
+    """
     with database.connect(step.settings) as connection:
         rows = connection.execute(
             """
@@ -95,6 +113,20 @@ def publish(step: Step) -> Counts:
             """,
             [step.day],
         ).fetchall()
+        problems = connection.execute(
+            "select problem from payout.outcome_problems where run_date = %s order by problem_no",
+            [step.day],
+        ).fetchall()
+    if problems:
+        shown = [str(row[0]) for row in problems[:PROBLEMS_SHOWN]]
+        more = len(problems) - len(shown)
+        raise OutcomeError(
+            what=f"{len(problems)} answers of the bank are missing or were not understood",
+            where=f"payout outcomes of {step.day}; everything else of the run is done",
+            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            next_step="docs/runbooks/payout-unresolved.md: ask the bank; a report that is not "
+            "ours: tieout quarantine reject FILE_ID; a line: tieout bank-lines list",
+        )
     return {f"{status}": int(count) for status, count in rows}
 
 
@@ -102,6 +134,61 @@ def release(step: Step) -> Counts:
     """Give the date back."""
     days.release(step.settings, step.kind, step.day, step.owner)
     return {}
+
+
+def answers_due(step: Step) -> dict[str, AnswersDue]:
+    """Return of which payment dates the bank's answers are due, by currency.
+
+    The clock is asked on the run's own date only: the bank has until a minute of it. A run of an
+    earlier date, or of one that lies ahead (a rehearsal), is taken as of its evening.
+    """
+    from tieout.payouts import AnswersDue  # noqa: PLC0415  XML libraries are heavy
+
+    with database.connect(step.settings) as connection:
+        rows = connection.execute(
+            """
+            select
+                currency_code,
+                answer_due_working_days,
+                outcome_due_working_days,
+                due_minute
+            from reference.bank_answer_times
+            order by currency_code
+            """
+        ).fetchall()
+    found = {}
+    for currency, answer_days, outcome_days, due_minute in rows:
+        due_at = datetime.combine(step.day, time(), tzinfo=days.BUSINESS_TIME_ZONE) + timedelta(
+            minutes=due_minute
+        )
+        is_today = step.now.astimezone(days.BUSINESS_TIME_ZONE).date() == step.day
+        is_early = is_today and step.now < due_at
+        last = step.day - timedelta(days=1) if is_early else step.day
+        found[str(currency)] = AnswersDue(
+            answered=_due_through(last, answer_days), ended=_due_through(last, outcome_days)
+        )
+    return found
+
+
+def _due_through(last: date, working_days: int) -> date:
+    """Return the latest date which ``last`` follows by at least ``working_days`` working days."""
+    for _ in range(working_days):
+        if not workdays.is_working_day(last):
+            last = workdays.previous_working_day(last)
+        last = workdays.previous_working_day(last)
+    return last
+
+
+def _keep_problems(step: Step, problems: Sequence[str]) -> None:
+    """Keep what this run found wrong, in place of what an earlier run of the date did."""
+    with database.connect(step.settings) as connection, connection.transaction():
+        connection.execute("delete from payout.outcome_problems where run_date = %s", [step.day])
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into payout.outcome_problems (run_date, problem_no, problem)"
+                " values (%s, %s, %s)",
+                [(step.day, number, text) for number, text in enumerate(problems, start=1)],
+            )
 
 
 def submitted_dates(step: Step) -> list[date]:
@@ -201,7 +288,7 @@ def is_read(settings: Settings, payment_date: date) -> bool:
         if table is None or table[0] is None:
             return False
         known = connection.execute(
-            "select file_name from control.channel_files where status = 'landed' "
+            "select file_name from control.channel_files where status in ('landed', 'refused') "
             "and file_name = any(%s)",
             [sorted(names)],
         ).fetchall()

@@ -419,11 +419,59 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
     for opened_date, reason in reopened:
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
+    _print_bank_problems(console, settings, day)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
         failure = steps.read_failure_file(path)
         if day is None or failure.day == day:
             console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
             console.print(f"  {failure.as_error()}")
+
+
+def _print_bank_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print the payouts that are unknown, and the bank lines that fail the next gate."""
+    with database.connect(settings) as connection:
+        if _exists(connection, "payout.payout_status"):
+            for payment_date, count, amount, currency in connection.execute(
+                """
+                select payment_date, count(*), sum(payout_amount_minor), currency_code
+                from payout.payout_status
+                where current_status = 'unknown'
+                    and (%(day)s::date is null or payment_date = %(day)s)
+                group by payment_date, currency_code
+                order by payment_date, currency_code
+                """,
+                {"day": day},
+            ).fetchall():
+                console.print(
+                    f"unknown 未决: {count} payouts of {payment_date}, {money(amount, currency)} "
+                    f"{currency}: ask the bank, never send them again "
+                    "(docs/runbooks/payout-unresolved.md)",
+                    soft_wrap=True,
+                )
+        if _exists(connection, "reconciliation.unexplained_bank_lines"):
+            for name, amount, currency, reason, opened_on in connection.execute(
+                """
+                select
+                    file_id || ':' || line_number,
+                    unexplained_amount_minor,
+                    currency_code,
+                    reason,
+                    opened_on
+                from reconciliation.unexplained_bank_lines
+                where status = 'open'
+                    and payment_date = coalesce(
+                        %(day)s,
+                        (select max(payment_date) from reconciliation.unexplained_bank_lines)
+                    )
+                order by opened_on, file_id, line_number
+                """,
+                {"day": day},
+            ).fetchall():
+                console.print(
+                    f"bank line 未解释流水: {name} {money(amount, currency)} {currency}, {reason}, "
+                    f"since {opened_on}: fails the next gate (tieout bank-lines show {name})",
+                    soft_wrap=True,
+                )
 
 
 def print_places(console: Console, settings: Settings) -> None:

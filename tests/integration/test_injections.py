@@ -40,6 +40,8 @@ NAMES = {
     "missing_bank_line": ("unionpay", "bank_arrival"),
     "bank_short_one_fen": ("alipay", "0.01"),
     "bank_line_wrong_reference": ("unionpay", "bank_arrival", "no_unclassified_bank_line"),
+    "unordered_debit": ("bank_lines_explained", "unordered_debit", "-70000 CNY", "bank-lines show"),
+    "interest_that_takes": ("bank_lines_explained", "wrong_sign", "-70000 CNY"),
     "statement_gap": ("6600100200300400",),
 }
 

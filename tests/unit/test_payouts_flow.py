@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import date
@@ -14,7 +15,8 @@ import payment_world
 from payment_world import ACCOUNT_NAMES, ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World
 from tieout import payouts
 from tieout.errors import TieoutError
-from tieout.payouts import pain001, pain002, states, submission
+from tieout.landing import corrections, problem_files
+from tieout.payouts import AnswersDue, pain001, pain002, states, submission
 from tieout.simulator import bank, bank_answers
 
 FIRST = f"{payment_world.statement_id(1)}-1"
@@ -318,8 +320,14 @@ def test_a_report_that_is_not_understood_changes_nothing(
     assert len(outcome.problems) == 1
     assert word in outcome.problems[0]
     assert history(submitted) == ["created", "submitted"]
-    # It stays a problem until a person has dealt with it.
-    assert len(payouts.apply_reports(submitted.settings).problems) == 1
+    # It is put aside on record: told again, but no problem of a later run.
+    later = payouts.apply_reports(submitted.settings)
+    assert later.problems == ()
+    assert len(later.files_put_aside) == 1
+    assert word in later.files_put_aside[0]
+    assert submitted.rows(
+        "select status, file_kind from control.channel_files where file_name = 'pain002_odd.xml'"
+    ) == [("quarantined", "pain002")]
 
 
 def test_an_unknown_payment_is_listed_and_the_others_count(submitted: World) -> None:
@@ -357,9 +365,13 @@ def test_a_payment_after_a_rejection_is_history(submitted: World) -> None:
 
 
 def test_a_missing_answer_is_unknown_and_is_resolved_by_the_statement(submitted: World) -> None:
-    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_are_due=True)
+    due = {"CNY": AnswersDue(PAYMENT_DATE, date(2026, 9, 25))}
+    outcome = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_due=due)
     assert dict(outcome.states) == {"unknown": 3}
     assert len(outcome.problems) == 3
+    # Each later evening asks for it again, and sends nothing.
+    again = payouts.apply_reports(submitted.settings, answers_due=due)
+    assert (len(again.problems), again.events) == (3, ())
     bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
     assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 1, "unknown": 2}
 
@@ -395,6 +407,160 @@ def test_lines_of_a_file_that_did_not_land_do_not_count(submitted: World) -> Non
     payment_world.file_row(submitted, "bank", "camt053", PAYMENT_DATE, file_name="camt053_other")
     payouts.apply_reports(submitted.settings)
     assert history(submitted) == ["created", "submitted"]
+
+
+def later_report(world: World, day: date, created: str) -> None:
+    """Put an empty report of ``day`` into the inbox that answers our message."""
+    content = bank_answers.status_report(message_of(world), day, {})
+    root = etree.fromstring(content)
+    for information in root.findall(".//{*}OrgnlPmtInfAndSts"):
+        information.getparent().remove(information)
+    root.find(".//{*}GrpSts").text = "PART"
+    root.find(".//{*}CreDtTm").text = created
+    folder = world.inbox / "bank" / f"{day:%Y%m%d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pain002_later.xml").write_bytes(etree.tostring(root))
+
+
+@pytest.mark.parametrize("through_date", [None, PAYMENT_DATE])
+def test_a_report_of_2099_blinds_no_run(submitted: World, through_date: date | None) -> None:
+    later_report(submitted, date(2099, 1, 1), "2099-01-01T16:00:00+08:00")
+    payouts.apply_reports(submitted.settings, through_date=through_date)
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    outcome = payouts.apply_reports(submitted.settings, through_date=through_date)
+    assert history(submitted) == ["created", "submitted", "paid"]
+    assert outcome.problems == ()
+    waiting = 1 if through_date else 0
+    assert outcome.files_later == waiting
+    landed = submitted.value(
+        "select count(*) from control.channel_files where file_kind = 'pain002'"
+    )
+    assert landed == 1 - waiting
+
+
+def test_a_report_written_after_the_run_waits_for_its_date(submitted: World) -> None:
+    later_report(submitted, PAYMENT_DATE, "2026-09-29T08:00:00+08:00")
+    outcome = payouts.apply_reports(submitted.settings, through_date=PAYMENT_DATE)
+    assert (outcome.files_new, outcome.files_later) == (0, 1)
+    assert "1 reports of later dates wait" in str(outcome)
+    outcome = payouts.apply_reports(submitted.settings, through_date=date(2026, 9, 29))
+    assert (outcome.files_new, outcome.files_later) == (1, 0)
+
+
+def test_a_statement_of_a_later_date_waits_for_it(submitted: World) -> None:
+    tomorrow = date(2026, 9, 29)
+    bank_line(submitted, -PAYOUTS_MINOR[0], tomorrow)
+    payouts.apply_reports(submitted.settings, through_date=PAYMENT_DATE)
+    assert history(submitted) == ["created", "submitted"]
+    payouts.apply_reports(submitted.settings, through_date=tomorrow)
+    assert history(submitted) == ["created", "submitted", "paid"]
+
+
+def test_a_booking_dated_after_its_statement_is_of_the_statement(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE, booking_date=date(2099, 1, 1))
+    payouts.apply_reports(submitted.settings, through_date=PAYMENT_DATE)
+    assert submitted.rows(
+        "select business_date from payout.attempt_events where status = 'paid'"
+    ) == [(PAYMENT_DATE,)]
+
+
+def test_a_junk_report_is_put_aside_and_the_rest_goes_on(submitted: World) -> None:
+    report(submitted, "a_junk", lambda _: b"junk")
+    report(submitted, "good")
+    first = payouts.apply_reports(submitted.settings)
+    assert dict(first.states) == {"paid": 3}
+    assert len(first.problems) == len(first.files_put_aside) == 1
+    assert "tieout quarantine show" in first.problems[0]
+    later = payouts.apply_reports(submitted.settings)
+    assert (later.problems, len(later.files_put_aside)) == ((), 1)
+    file_id = submitted.value(
+        "select file_id from control.channel_files where status = 'quarantined'"
+    )
+    corrections.reject(submitted.settings, file_id, decided_by="Alice", reason="not ours")
+    last = payouts.apply_reports(submitted.settings)
+    assert (last.problems, last.files_put_aside, last.files_known) == ((), (), 2)
+    assert problem_files(submitted.settings, PAYMENT_DATE) == ()
+
+
+def test_a_report_put_aside_counts_once_it_can_be_read(submitted: World) -> None:
+    """What kept it out may have been a rule of ours."""
+    report(submitted, "odd", lambda content: content.replace(b">ACSC<", b">ABCD<"))
+    payouts.apply_reports(submitted.settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pain002, "TRANSACTION_STATES", {"ABCD": "paid"})
+        outcome = payouts.apply_reports(submitted.settings)
+    assert (dict(outcome.states), outcome.files_put_aside) == ({"paid": 3}, ())
+    again = payouts.apply_reports(submitted.settings)
+    assert (again.files_known, again.events) == (1, ())
+
+
+def test_a_currency_without_an_answer_time_is_told(submitted: World) -> None:
+    outcome = payouts.apply_reports(submitted.settings, answers_due={})
+    assert outcome.states == (("submitted", 3),)
+    assert outcome.problems == (
+        "reference.bank_answer_times does not say by when payouts in CNY are answered",
+    )
+
+
+def test_a_report_that_came_under_another_name_counts_under_its_own(submitted: World) -> None:
+    report(submitted, "named")
+    (path,) = (submitted.inbox / "bank").rglob("pain002_named.xml")
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    submitted.execute(
+        "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
+        " status, reason) values (%s, 'report.xml', 'file:///inbox/report.xml', %s, %s,"
+        " 'unrecognised', 'unknown')",
+        (sha256[:16], sha256, len(content)),
+    )
+    assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 3}
+    assert submitted.rows(
+        "select file_name, file_kind, status from control.channel_files"
+        f" where file_id = '{sha256[:16]}'"
+    ) == [("pain002_named.xml", "pain002", "landed")]
+
+
+def test_a_line_two_people_took_is_no_problem_any_more(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0] - 1, PAYMENT_DATE)
+    assert len(payouts.apply_reports(submitted.settings).problems) == 1
+    submitted.execute(
+        "insert into control.bank_line_decisions (file_id, line_number, booked_on, bank_account_id,"
+        " currency_code, line_kind, amount_minor, taken_as, effective_on, reason, requested_by)"
+        " select file_id, line_number, accounting_date, bank_account_id, currency_code,"
+        " 'payout_debit', amount_minor, 'claim_on_bank', accounting_date, 'x', 'Alice'"
+        " from raw.bank_statement_lines"
+    )
+    assert len(payouts.apply_reports(submitted.settings).problems) == 1
+    submitted.execute(
+        "insert into control.bank_line_approvals (decision_id, approved_by)"
+        " select decision_id, 'Bob' from control.bank_line_decisions"
+    )
+    assert payouts.apply_reports(submitted.settings).problems == ()
+    assert history(submitted) == ["created", "submitted"]
+
+
+@pytest.mark.parametrize(
+    ("code", "answered", "ended", "expected"),
+    [
+        (None, date(2026, 9, 27), date(2026, 9, 27), "submitted"),
+        (None, PAYMENT_DATE, date(2026, 9, 27), "unknown"),
+        (b">ACSP<", PAYMENT_DATE, date(2026, 9, 27), "accepted"),
+        (b">ACSP<", PAYMENT_DATE, PAYMENT_DATE, "unknown"),
+        (b">ACSC<", PAYMENT_DATE, PAYMENT_DATE, "paid"),
+    ],
+)
+def test_silence_becomes_unknown_when_the_answer_is_due(
+    submitted: World, code: bytes | None, answered: date, ended: date, expected: str
+) -> None:
+    if code is not None:
+        report(submitted, "one", lambda content: content.replace(b">ACSC<", code))
+    files = submitted.files("payouts")
+    due = {"CNY": AnswersDue(answered, ended), "USD": AnswersDue(date.max, date.max)}
+    outcome = payouts.apply_reports(submitted.settings, through_date=PAYMENT_DATE, answers_due=due)
+    assert dict(outcome.states) == {expected: 3}
+    assert len(outcome.problems) == (3 if expected == "unknown" else 0)
+    assert all("never send it again" in problem for problem in outcome.problems)
+    assert submitted.files("payouts") == files
 
 
 def test_the_database_knows_the_same_transitions(world: World) -> None:
@@ -454,7 +620,8 @@ def test_the_bank_can_reject_keep_silent_and_return(banked: World) -> None:
     )
     report = bank_answers.answer(banked.settings, PAYMENT_DATE)
     assert (report.settled_count, report.rejected_count) == (1, 1)
-    outcome = payouts.apply_reports(banked.settings, answers_are_due=True)
+    due = {"CNY": AnswersDue(PAYMENT_DATE, PAYMENT_DATE)}
+    outcome = payouts.apply_reports(banked.settings, answers_due=due)
     assert dict(outcome.states) == {"failed": 1, "unknown": 1, "paid": 1}
     assert len(list((banked.inbox / "bank" / "20260928").glob("camt053_*"))) == 3
     balance = bank.closing_balance(banked.settings.truth_dir)

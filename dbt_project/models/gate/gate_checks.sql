@@ -39,6 +39,11 @@ fee_checks as (
     from {{ ref('int_gate__fee_checks') }}
 ),
 
+bank_line_checks as (
+    select check_name, subject, holds, detail, measured, expected
+    from {{ ref('int_gate__bank_line_checks') }}
+),
+
 all_checks as (
     select * from input_checks
     union all
@@ -53,6 +58,8 @@ all_checks as (
     select * from backing_checks
     union all
     select * from fee_checks
+    union all
+    select * from bank_line_checks
 ),
 
 final as (

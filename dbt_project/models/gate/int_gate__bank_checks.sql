@@ -34,6 +34,13 @@ bank_lines as (
     where statement_date <= {{ payment_date() }}
 ),
 
+taken_lines as (
+    select
+        file_id,
+        line_number
+    from {{ ref('int_bank__taken_lines') }}
+),
+
 settlement_statements as (
     select
         currency_code,
@@ -200,16 +207,23 @@ continuity_checks as (
 
 unknown_lines as (
     select
-        file_id,
-        line_number,
-        statement_date,
-        currency_code,
-        amount_minor
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.statement_date,
+        bank_lines.currency_code,
+        bank_lines.amount_minor
     from bank_lines
-    where statement_date > {{ previous_payment_date() }}
+    left join taken_lines
+        on bank_lines.file_id = taken_lines.file_id
+        and bank_lines.line_number = taken_lines.line_number
+    where bank_lines.statement_date > {{ previous_payment_date() }}
+        and taken_lines.file_id is null
         and (
-            line_kind = 'unclassified'
-            or (line_kind = 'channel_arrival' and arrival_group_id is null)
+            bank_lines.line_kind = 'unclassified'
+            or (
+                bank_lines.line_kind = 'channel_arrival'
+                and bank_lines.arrival_group_id is null
+            )
         )
 ),
 

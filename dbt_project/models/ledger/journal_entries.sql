@@ -126,20 +126,37 @@ arrival_groups as (
     where accounting_date = {{ accounting_date() }}
 ),
 
-bank_lines as (
+bank_parts as (
     select
         file_id,
         line_number,
+        part,
         bank_account_id,
         currency_code,
-        amount_minor,
-        line_kind,
+        case when unexplained_reason is null then line_kind else 'unclassified' end as line_kind,
         channel,
         arrival_group_id,
-        end_to_end_id,
-        coalesce(batch_message_id, reference_text) as batch_message_id
-    from {{ ref('int_bank__classified_lines') }}
+        account_id,
+        amount_minor
+    from {{ ref('int_bank__booked_parts') }}
     where booked_on = {{ accounting_date() }}
+),
+
+taken_bank_lines as (
+    select
+        decisions.decision_id,
+        decisions.file_id,
+        decisions.line_number,
+        decisions.bank_account_id,
+        decisions.currency_code,
+        decisions.line_kind,
+        decisions.channel,
+        decisions.amount_minor,
+        decisions.taken_as
+    from {{ source('control', 'bank_line_decisions') }} as decisions
+    inner join {{ source('control', 'bank_line_approvals') }} as approvals
+        on decisions.decision_id = approvals.decision_id
+    where decisions.effective_on = {{ accounting_date() }}
 ),
 
 -- The ledger account a bank account's lines are booked on. An account nobody knows has none, which
@@ -155,23 +172,10 @@ bank_ledger_accounts as (
     from {{ ref('bank_accounts') }}
 ),
 
-bank_line_details as (
-    select
-        file_id,
-        line_number,
-        detail_number,
-        amount_minor,
-        end_to_end_id
-    from {{ ref('stg_bank__line_details') }}
-    where booked_on = {{ accounting_date() }}
-),
-
 attempts as (
     select
         attempt_id,
-        instruction_id,
-        end_to_end_id,
-        batch_message_id
+        instruction_id
     from {{ source('payout', 'attempts') }}
 ),
 
@@ -616,186 +620,72 @@ adjustment_fee_events as (
     where fee_minor <> 0
 ),
 
--- A debit that names none of its payouts is its whole batch, when that is what it amounts to.
-unnamed_debits as (
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        bank_lines.amount_minor,
-        bank_lines.batch_message_id
-    from bank_lines
-    where
-        bank_lines.line_kind = 'payout_debit'
-        and bank_lines.end_to_end_id is null
-        and not exists (
-            select 1
-            from bank_line_details
-            where bank_line_details.file_id = bank_lines.file_id
-                and bank_line_details.line_number = bank_lines.line_number
-                and bank_line_details.end_to_end_id is not null
-        )
-),
-
-latest_events as (
-    select
-        events.attempt_id,
-        events.status,
-        row_number() over (partition by events.attempt_id order by events.event_no desc)
-            as event_order
-    from {{ source('payout', 'attempt_events') }} as events
-    inner join attempts on events.attempt_id = attempts.attempt_id
-    inner join unnamed_debits on attempts.batch_message_id = unnamed_debits.batch_message_id
-    where events.business_date <= {{ accounting_date() }}
-),
-
-batch_payouts as (
-    select
-        unnamed_debits.file_id,
-        unnamed_debits.line_number,
-        attempts.attempt_id,
-        -instructions.amount_minor as amount_minor,
-        instructions.account_id,
-        sum(-instructions.amount_minor) over (
-            partition by unnamed_debits.file_id, unnamed_debits.line_number
-        ) = unnamed_debits.amount_minor as is_whole_batch
-    from unnamed_debits
-    inner join attempts on unnamed_debits.batch_message_id = attempts.batch_message_id
-    inner join instructions on attempts.instruction_id = instructions.instruction_id
-    inner join latest_events
-        on attempts.attempt_id = latest_events.attempt_id
-        and latest_events.event_order = 1
-    where latest_events.status in ('submitted', 'accepted', 'unknown', 'paid', 'returned')
-),
-
-known_payout_details as (
-    select
-        bank_line_details.file_id,
-        bank_line_details.line_number,
-        'detail ' || bank_line_details.detail_number as part,
-        bank_line_details.amount_minor,
-        instructions.account_id
-    from bank_line_details
-    inner join attempts on bank_line_details.end_to_end_id = attempts.end_to_end_id
-    inner join instructions on attempts.instruction_id = instructions.instruction_id
-    union all
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        'payout' as part,
-        bank_lines.amount_minor,
-        instructions.account_id
-    from bank_lines
-    inner join attempts on bank_lines.end_to_end_id = attempts.end_to_end_id
-    inner join instructions on attempts.instruction_id = instructions.instruction_id
-    where not exists (
-        select 1
-        from bank_line_details
-        where bank_line_details.file_id = bank_lines.file_id
-            and bank_line_details.line_number = bank_lines.line_number
-            and bank_line_details.end_to_end_id is not null
-    )
-    union all
-    select
-        file_id,
-        line_number,
-        'payout ' || attempt_id as part,
-        amount_minor,
-        account_id
-    from batch_payouts
-    where is_whole_batch
-),
-
--- A payout batch is one bank line and many payouts; what its details do not explain is suspense.
-bank_line_parts as (
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        bank_lines.bank_account_id,
-        bank_lines.currency_code,
-        'line' as part,
-        bank_lines.line_kind,
-        bank_lines.channel,
-        bank_lines.arrival_group_id,
-        cast(null as text) as account_id,
-        bank_lines.amount_minor
-    from bank_lines
-    where bank_lines.line_kind not in ('payout_debit', 'payout_return')
-    union all
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        bank_lines.bank_account_id,
-        bank_lines.currency_code,
-        known_payout_details.part,
-        bank_lines.line_kind,
-        cast(null as text) as channel,
-        cast(null as text) as arrival_group_id,
-        known_payout_details.account_id,
-        known_payout_details.amount_minor
-    from bank_lines
-    inner join known_payout_details
-        on bank_lines.file_id = known_payout_details.file_id
-        and bank_lines.line_number = known_payout_details.line_number
-    where bank_lines.line_kind in ('payout_debit', 'payout_return')
-    union all
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        bank_lines.bank_account_id,
-        bank_lines.currency_code,
-        'rest' as part,
-        'unclassified' as line_kind,
-        cast(null as text) as channel,
-        cast(null as text) as arrival_group_id,
-        cast(null as text) as account_id,
-        bank_lines.amount_minor - coalesce(sum(known_payout_details.amount_minor), 0)
-            as amount_minor
-    from bank_lines
-    left join known_payout_details
-        on bank_lines.file_id = known_payout_details.file_id
-        and bank_lines.line_number = known_payout_details.line_number
-    where bank_lines.line_kind in ('payout_debit', 'payout_return')
-    group by
-        bank_lines.file_id, bank_lines.line_number, bank_lines.bank_account_id,
-        bank_lines.currency_code, bank_lines.amount_minor
-),
-
+-- What is not explained of a line is suspense, until two people say what it is.
 bank_events as (
     select
-        'bank_' || bank_line_parts.line_kind as event_type,
-        'BANK:' || bank_line_parts.file_id || ':' || bank_line_parts.line_number || ':'
-        || bank_line_parts.part as posting_id,
-        'BANK-' || bank_line_parts.file_id || '-' || bank_line_parts.line_number as voucher_id,
-        bank_line_parts.file_id || ':' || bank_line_parts.line_number as source_id,
-        bank_line_parts.channel,
+        'bank_' || bank_parts.line_kind as event_type,
+        'BANK:' || bank_parts.file_id || ':' || bank_parts.line_number || ':'
+        || bank_parts.part as posting_id,
+        'BANK-' || bank_parts.file_id || '-' || bank_parts.line_number as voucher_id,
+        bank_parts.file_id || ':' || bank_parts.line_number as source_id,
+        bank_parts.channel,
         cast(null as text) as settlement_mode,
-        bank_line_parts.currency_code,
-        bank_line_parts.amount_minor,
+        bank_parts.currency_code,
+        bank_parts.amount_minor,
         bank_ledger_accounts.ledger_account as debit_account,
-        bank_line_parts.bank_account_id as debit_subledger_id,
+        bank_parts.bank_account_id as debit_subledger_id,
         case
-            when bank_line_parts.line_kind = 'channel_arrival' then 'channel_receivable'
-            when bank_line_parts.line_kind in ('payout_debit', 'payout_return')
+            when bank_parts.line_kind = 'channel_arrival' then 'channel_receivable'
+            when bank_parts.line_kind in ('payout_debit', 'payout_return')
                 then 'payouts_in_transit'
-            when bank_line_parts.line_kind = 'period_fee' then 'accrued_channel_cost'
-            when bank_line_parts.line_kind in ('bank_charge', 'bank_interest')
+            when bank_parts.line_kind = 'period_fee' then 'accrued_channel_cost'
+            when bank_parts.line_kind in ('bank_charge', 'bank_interest')
                 then 'bank_charges_and_interest'
             else 'bank_suspense'
         end as credit_account,
         case
-            when bank_line_parts.line_kind = 'channel_arrival'
-                then bank_line_parts.arrival_group_id
-            when bank_line_parts.line_kind in ('payout_debit', 'payout_return')
-                then bank_line_parts.account_id
-            when bank_line_parts.line_kind = 'period_fee' then bank_line_parts.channel
-            else bank_line_parts.bank_account_id
+            when bank_parts.line_kind = 'channel_arrival'
+                then bank_parts.arrival_group_id
+            when bank_parts.line_kind in ('payout_debit', 'payout_return')
+                then bank_parts.account_id
+            when bank_parts.line_kind = 'period_fee' then bank_parts.channel
+            else bank_parts.bank_account_id
         end as credit_subledger_id,
         false as is_catch_up,
-        bank_line_parts.file_id,
-        bank_line_parts.line_number
-    from bank_line_parts
+        bank_parts.file_id,
+        bank_parts.line_number
+    from bank_parts
     left join bank_ledger_accounts
-        on bank_line_parts.bank_account_id = bank_ledger_accounts.bank_account_id
+        on bank_parts.bank_account_id = bank_ledger_accounts.bank_account_id
+    union all
+    select
+        'bank_line_taken' as event_type,
+        'TAKEN:' || taken_bank_lines.decision_id as posting_id,
+        'TAKEN-' || taken_bank_lines.decision_id as voucher_id,
+        taken_bank_lines.file_id || ':' || taken_bank_lines.line_number as source_id,
+        taken_bank_lines.channel,
+        cast(null as text) as settlement_mode,
+        taken_bank_lines.currency_code,
+        taken_bank_lines.amount_minor,
+        -- A fee period's line was booked on what was accrued.
+        case
+            when taken_bank_lines.line_kind = 'period_fee' then 'accrued_channel_cost'
+            else 'bank_suspense'
+        end as debit_account,
+        case
+            when taken_bank_lines.line_kind = 'period_fee' then taken_bank_lines.channel
+            else taken_bank_lines.bank_account_id
+        end as debit_subledger_id,
+        case taken_bank_lines.taken_as
+            when 'claim_on_bank' then 'claims_on_banks'
+            when 'bank_charge' then 'bank_charges_and_interest'
+            when 'own_error' then 'own_transfers_in_transit'
+        end as credit_account,
+        taken_bank_lines.bank_account_id as credit_subledger_id,
+        false as is_catch_up,
+        taken_bank_lines.file_id,
+        taken_bank_lines.line_number
+    from taken_bank_lines
 ),
 
 payout_events as (

@@ -96,6 +96,23 @@ attempts as (
     where submitted_on > {{ previous_payment_date() }} - 62
 ),
 
+unexplained_parts as (
+    select
+        file_id,
+        line_number,
+        part
+    from {{ ref('int_bank__seen_parts') }}
+    where unexplained_reason is not null
+),
+
+taken_lines as (
+    select
+        file_id,
+        line_number,
+        amount_minor
+    from {{ ref('int_bank__taken_lines') }}
+),
+
 first_details as (
     select
         file_id,
@@ -256,15 +273,69 @@ items as (
     from carried_items
 ),
 
--- What the bank books of its own, nobody expects: a rule closes it.
+-- What was taken of an item; of payouts that came back in one line, those that were not explained.
+taken_items as (
+    select
+        items.side,
+        items.item_id,
+        case
+            when items.item_id = taken_lines.file_id || ':' || taken_lines.line_number
+                then taken_lines.amount_minor
+            when unexplained_parts.part is not null then items.amount_minor
+        end as taken_amount_minor
+    from items
+    inner join taken_lines
+        on items.file_id = taken_lines.file_id and items.line_number = taken_lines.line_number
+    left join unexplained_parts
+        on items.file_id = unexplained_parts.file_id
+        and items.line_number = unexplained_parts.line_number
+        and 'detail ' || split_part(items.item_id, ':', 3) = unexplained_parts.part
+),
+
+-- An item that was taken whole stands alone.
+untaken_items as (
+    select
+        case
+            when taken_items.taken_amount_minor = items.amount_minor then 'taken:' || items.item_id
+            else items.match_key
+        end as match_key,
+        items.side,
+        items.item_id,
+        items.bank_account_id,
+        items.item_date,
+        items.booking_date,
+        items.item_kind,
+        items.channel,
+        items.arrival_group_id,
+        items.group_arrival_date,
+        items.file_id,
+        items.line_number,
+        items.currency_code,
+        items.amount_minor,
+        items.is_new,
+        coalesce(taken_items.taken_amount_minor, 0) as taken_amount_minor,
+        items.item_kind in ('bank_charge', 'bank_interest')
+        and unexplained_parts.file_id is null as is_by_rule
+    from items
+    left join taken_items
+        on items.side = taken_items.side and items.item_id = taken_items.item_id
+    left join unexplained_parts
+        on items.file_id = unexplained_parts.file_id
+        and items.line_number = unexplained_parts.line_number
+        and unexplained_parts.part = 'line'
+),
+
+-- What the bank books of its own, nobody expects: a rule closes it, within its limits.
 compared as (
     select
-        items.*,
+        untaken_items.*,
         count(*) filter (where side = 'bank') over same_match as bank_count,
         count(*) filter (where side = 'journal') over same_match as journal_count,
         sum(case side when 'bank' then amount_minor else -amount_minor end) over same_match
-            as variance_minor
-    from items
+            as variance_minor,
+        sum(taken_amount_minor) over same_match as taken_variance_minor,
+        bool_or(taken_amount_minor <> 0) over same_match as is_taken
+    from untaken_items
     window same_match as (partition by match_key, bank_account_id, currency_code)
 ),
 
@@ -272,7 +343,8 @@ settled as (
     select
         compared.*,
         case
-            when item_kind in ('bank_charge', 'bank_interest') then 'rule'
+            when is_taken and variance_minor = taken_variance_minor then 'decision'
+            when is_by_rule then 'rule'
             when variance_minor = 0 and bank_count > 0 and journal_count > 0 then 'match'
             when variance_minor = 0 then 'offset'
         end as settled_by

@@ -4,7 +4,8 @@
 
 {#-
     What is open between the bank's statements and the bank journal (未达账项), from payment date to
-    payment date: opening + new - matched - closed by rule - offset = closing, by count and amount.
+    payment date: opening + new - matched - closed by rule - offset - by
+    decision = closing, by count and amount.
     The opening is read from what the payment date before left open, so that an item that was lost
     or doubled on the way breaks the row's CHECK.
 -#}
@@ -61,6 +62,8 @@ totals as (
         sum(amount_minor) filter (where settled_by = 'rule') as by_rule_amount_minor,
         count(*) filter (where settled_by = 'offset') as offset_count,
         sum(amount_minor) filter (where settled_by = 'offset') as offset_amount_minor,
+        count(*) filter (where settled_by = 'decision') as by_decision_count,
+        sum(amount_minor) filter (where settled_by = 'decision') as by_decision_amount_minor,
         count(*) filter (where settled_by is null) as closing_count,
         sum(amount_minor) filter (where settled_by is null) as closing_amount_minor
     from items
@@ -100,6 +103,8 @@ final as (
         coalesce(totals.by_rule_amount_minor, 0) as by_rule_amount_minor,
         coalesce(totals.offset_count, 0) as offset_count,
         coalesce(totals.offset_amount_minor, 0) as offset_amount_minor,
+        coalesce(totals.by_decision_count, 0) as by_decision_count,
+        coalesce(totals.by_decision_amount_minor, 0) as by_decision_amount_minor,
         coalesce(totals.closing_count, 0) as closing_count,
         coalesce(totals.closing_amount_minor, 0) as closing_amount_minor
     from grain

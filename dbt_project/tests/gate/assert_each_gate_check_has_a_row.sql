@@ -25,6 +25,7 @@ with wanted_checks as (
         ('channel_receivable_zero'),
         ('equation_covers_clearing'),
         ('late_arrivals_explained'),
+        ('bank_lines_explained'),
         ('bank_statement_continuity'),
         ('no_unclassified_bank_line'),
         ('reserve_covers_payouts'),

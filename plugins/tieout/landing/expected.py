@@ -175,7 +175,10 @@ def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFil
 
 
 def problem_files(settings: Settings, accounting_date: date) -> tuple[FileOutcome, ...]:
-    """Return the files of the date that are quarantined or in conflict, with why."""
+    """Return the files of the date that are quarantined or in conflict, with why.
+
+    The bank's answers to payouts are none of them: no close and no gate reads them as files.
+    """
     database.migrate(settings)
     with database.connect(settings, autocommit=True) as connection:
         rows = connection.execute(
@@ -186,6 +189,7 @@ def problem_files(settings: Settings, accounting_date: date) -> tuple[FileOutcom
             from control.channel_files
             where accounting_date = %s
                 and status in ('quarantined', 'conflict')
+                and file_kind is distinct from 'pain002'
             order by channel, file_kind, file_name, file_id
             """,
             [accounting_date],

@@ -5,10 +5,11 @@ gate, ``submit`` writes the batch files, ``apply_reports`` reads what the bank a
 """
 
 from tieout.payouts.instructions import InstructReport, instruct
-from tieout.payouts.outcomes import OutcomeReport, apply_reports
+from tieout.payouts.outcomes import AnswersDue, OutcomeReport, apply_reports
 from tieout.payouts.submission import SubmitReport, submit
 
 __all__ = [
+    "AnswersDue",
     "InstructReport",
     "OutcomeReport",
     "SubmitReport",

@@ -1,20 +1,21 @@
 """Outcomes: what the bank says about the payouts, from status reports and from its statement.
 
 Every report becomes events of the attempts it names; the history stays. A report that cannot be
-used (unknown code, unknown payment, a contradiction) is listed and changes nothing it is not sure
-of.
+used (unknown code, unknown payment, a contradiction) is put aside on record and changes nothing;
+the others count. A report or statement of a later date than the run's waits for its date.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 import psycopg
 
+from tieout.channels.excerpts import masked_excerpt
 from tieout.database import connect
 from tieout.errors import TieoutError
 from tieout.local_files import IrregularFileError, Reading
@@ -38,6 +39,8 @@ class _Found:
 
     files_new: int = 0
     files_known: int = 0
+    files_later: int = 0
+    put_aside: list[str] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -51,7 +54,9 @@ class OutcomeReport:
     """What ``apply_reports`` did, and the attempts of the date by their state now.
 
     ``problems`` are sentences for people: a run with any of them has not understood everything the
-    bank said, and its caller must not call it a success.
+    bank said, or waits for an answer that is overdue, and its caller must not call it a success.
+    ``files_put_aside`` are the reports that could not be used, from now or before, until a person
+    rejects them; ``files_later`` counts those that wait for their date.
     """
 
     payment_date: date | None
@@ -60,6 +65,8 @@ class OutcomeReport:
     events: tuple[tuple[str, int], ...]
     states: tuple[tuple[str, int], ...]
     problems: tuple[str, ...]
+    files_put_aside: tuple[str, ...] = ()
+    files_later: int = 0
 
     @property
     def is_clean(self) -> bool:
@@ -71,7 +78,22 @@ class OutcomeReport:
         states = ", ".join(f"{count} {state}" for state, count in self.states) or "no payouts"
         dates = self.payment_date or "all payment dates"
         text = f"{dates}: {self.files_new} new status reports; {states}"
+        if self.files_put_aside:
+            text += f"; {len(self.files_put_aside)} reports put aside (tieout quarantine list)"
+        if self.files_later:
+            text += f"; {self.files_later} reports of later dates wait"
         return f"{text}; {len(self.problems)} problems" if self.problems else text
+
+
+@dataclass(frozen=True)
+class AnswersDue:
+    """Of which payment dates the bank's answers are due, of one currency.
+
+    ``answered``: payouts of dates up to it have any answer; ``ended``: they are paid or refused.
+    """
+
+    answered: date
+    ended: date
 
 
 @dataclass(frozen=True)
@@ -152,7 +174,20 @@ _REGISTER = """
         %(status)s,
         %(reason)s
     )
-    on conflict (file_id) do nothing
+    on conflict (file_id) do update
+    set
+        file_name = excluded.file_name,
+        file_url = excluded.file_url,
+        channel = excluded.channel,
+        file_kind = excluded.file_kind,
+        accounting_date = excluded.accounting_date,
+        booked_on = excluded.booked_on,
+        row_count = excluded.row_count,
+        declared_row_count = excluded.declared_row_count,
+        totals_status = excluded.totals_status,
+        status = excluded.status,
+        reason = excluded.reason
+    where channel_files.status in ('quarantined', 'unrecognised')
 """
 
 # A payout's own line: a detail of a batch booking, or an entry that stands for one payment. Lines
@@ -164,22 +199,23 @@ _BANK_LINES = """
             lines.file_id,
             lines.line_number,
             lines.accounting_date,
-            lines.booking_date,
+            -- What a bank dates after its own statement has not happened later than that.
+            least(lines.booking_date, lines.statement_date) as booking_date,
             lines.is_return,
             lines.amount_minor,
             lines.end_to_end_id,
             lines.currency_code,
-            lines.detail_count
+            lines.detail_count,
+            approvals.decision_id is not null as is_taken
         from raw.bank_statement_lines as lines
         inner join control.channel_files as files
             on lines.file_id = files.file_id
+        left join control.bank_line_approvals as approvals
+            on lines.file_id = approvals.file_id and lines.line_number = approvals.line_number
         where
             files.status = 'landed'
-            and lines.accounting_date >= (
-                select max(newest.booked_on) - %(lookback_days)s
-                from control.channel_files as newest
-                where newest.channel = 'bank' and newest.status = 'landed'
-            )
+            and lines.accounting_date >= %(first_date)s
+            and (%(through_date)s::date is null or lines.statement_date <= %(through_date)s)
     ),
 
     payments as (
@@ -192,6 +228,7 @@ _BANK_LINES = """
             details.amount_minor,
             landed_lines.currency_code,
             details.return_reason_code,
+            landed_lines.is_taken,
             landed_lines.is_return or details.return_reason_code is not null as is_return
         from landed_lines
         inner join raw.bank_statement_line_details as details
@@ -212,6 +249,7 @@ _BANK_LINES = """
             landed_lines.amount_minor,
             landed_lines.currency_code,
             null as return_reason_code,
+            landed_lines.is_taken,
             landed_lines.is_return
         from landed_lines
         where
@@ -235,7 +273,8 @@ _BANK_LINES = """
         payments.amount_minor,
         payments.currency_code,
         payments.return_reason_code,
-        payments.is_return
+        payments.is_return,
+        payments.is_taken
     from payments
     inner join payout.attempts as attempts
         on payments.end_to_end_id = attempts.end_to_end_id
@@ -252,7 +291,11 @@ _BANK_LINES = """
 
 
 def apply_reports(
-    settings: Settings, payment_date: date | None = None, *, answers_are_due: bool = False
+    settings: Settings,
+    payment_date: date | None = None,
+    *,
+    through_date: date | None = None,
+    answers_due: Mapping[str, AnswersDue] | None = None,
 ) -> OutcomeReport:
     """Apply the bank's status reports and statement lines to the attempts.
 
@@ -260,25 +303,31 @@ def apply_reports(
         settings: the installation.
         payment_date: only payouts of this date; None takes all, and counts the last
             ``LOOKBACK_DAYS`` days.
-        answers_are_due: the bank's time to answer is over, so a submitted attempt without any
-            report becomes ``unknown``: it is queried, and never sent again before it is resolved.
+        through_date: the run's date: reports and statements of later dates wait, and change
+            nothing; None takes whatever is there.
+        answers_due: by currency, which payment dates' answers are due: an attempt without its
+            answer becomes ``unknown``: it is queried, and never sent again before it is resolved.
 
-    One transaction a file; a file that was applied is never applied again.
+    One transaction a file; a file that was applied or rejected is never looked at again.
     """
     found = _Found()
     inbox = Store(settings.inbox_url)
-    with connect(settings) as connection:
+    with connect(settings, autocommit=True) as connection:
+        window = _window(connection, payment_date, through_date)
         for file in _report_files(inbox):
+            if through_date is not None and file.folder_date > through_date:
+                found.files_later += 1
+                continue
             reading = _reading(inbox, file, settings.max_file_bytes)
             if reading is not None:
-                with connection.transaction():
-                    _apply_file(connection, file, reading, payment_date, found)
+                _apply_or_put_aside(connection, file, reading, window, found)
         with connection.transaction():
-            _apply_bank_lines(connection, payment_date, found)
-        if answers_are_due:
+            _apply_bank_lines(connection, window, found)
+        if answers_due is not None:
             with connection.transaction():
-                _mark_unanswered(connection, payment_date, found)
-        states = _states(connection, payment_date)
+                _mark_unanswered(connection, window, answers_due, found)
+                _tell_unresolved(connection, window, found)
+        states = _states(connection, window)
     return OutcomeReport(
         payment_date=payment_date,
         files_new=found.files_new,
@@ -286,7 +335,32 @@ def apply_reports(
         events=tuple(sorted(found.events.items())),
         states=states,
         problems=tuple(found.problems),
+        files_put_aside=tuple(found.put_aside),
+        files_later=found.files_later,
     )
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What a run looks at: one payment date or all, of ``first_date`` on, up to ``through_date``.
+
+    It is laid by the run's date, else by our own payment dates, never by what a bank says.
+    """
+
+    payment_date: date | None
+    through_date: date | None
+    first_date: date
+
+
+def _window(
+    connection: psycopg.Connection[Any], payment_date: date | None, through_date: date | None
+) -> _Window:
+    last = through_date or payment_date
+    if last is None:
+        row = connection.execute("select max(payment_date) from payout.instructions").fetchone()
+        last = row[0] if row is not None else None
+    first = date.min if last is None else last - timedelta(days=LOOKBACK_DAYS)
+    return _Window(payment_date, through_date, first)
 
 
 def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
@@ -316,48 +390,95 @@ def _reading(inbox: Store, file: _ReportFile, bytes_max: int) -> Reading | None:
         return None
 
 
-def _apply_file(
+def _apply_or_put_aside(
     connection: psycopg.Connection[Any],
     file: _ReportFile,
     reading: Reading,
-    payment_date: date | None,
+    window: _Window,
     found: _Found,
 ) -> None:
-    known = connection.execute(_KNOWN_FILE, (reading.sha256[:16], reading.sha256)).fetchone()
-    if known is not None and known[0] == "landed":
+    """Apply a report; one that cannot be used is put aside on record, and the run goes on."""
+    file_id = reading.sha256[:16]
+    known = connection.execute(_KNOWN_FILE, (file_id, reading.sha256)).fetchone()
+    status = None if known is None else str(known[0])
+    if status in ("landed", "refused", "superseded"):
+        # Applied, or set aside by a person.
         found.files_known += 1
         return
-    if reading.content is None:
-        if known is None:  # told once: nothing more can come of it
-            why = f"it has {reading.size_bytes:,} bytes, more than TIEOUT_MAX_FILE_BYTES"
-            found.problems.append(f"{file.name}: {why}")
-            _register(connection, file, reading, report=None, status="quarantined", reason=why)
-        return
     try:
-        report = pain002.read(reading.content, file.url)
-    except TieoutError as error:
-        found.problems.append(f"{file.name}: {error.why}")
-        _register(connection, file, reading, report=None, status="quarantined", reason=error.why)
-        return
+        report = pain002.read(_content(file, reading), file.url)
+        if window.through_date is not None and (report.created_on or date.min) > (
+            window.through_date
+        ):
+            found.files_later += 1
+            return
+        attempts = _attempts_of(connection, report, file.url)
+        if window.payment_date is not None and attempts[0].payment_date != window.payment_date:
+            return
+        with connection.transaction():
+            _register(connection, file, reading, report=report, status="landed")
+            _apply_report(connection, report, attempts, file=file, file_id=file_id, found=found)
+        found.files_new += 1
+    except (TieoutError, psycopg.IntegrityError) as error:
+        why = error.why if isinstance(error, TieoutError) else _database_words(error)
+        found.put_aside.append(f"{file.name}: {why}")
+        if status != "quarantined":
+            # Told once as a problem; later runs list it until a person rejects it.
+            found.problems.append(
+                f"{file.name}: {why}; put aside as {file_id} (tieout quarantine show)"
+            )
+        with connection.transaction():
+            _register(connection, file, reading, report=None, status="quarantined", reason=why)
+
+
+def _content(file: _ReportFile, reading: Reading) -> bytes:
+    """Return the bytes of a report.
+
+    Raises:
+        TieoutError: it is larger than this machine takes, so it was not read.
+    """
+    if reading.content is None:
+        raise TieoutError(
+            what="a status report is not read",
+            where=file.url,
+            why=f"it has {reading.size_bytes:,} bytes, more than TIEOUT_MAX_FILE_BYTES",
+            next_step="ask the bank what it is; tieout quarantine reject FILE_ID where it is none",
+        )
+    return reading.content
+
+
+def _attempts_of(
+    connection: psycopg.Connection[Any], report: pain002.StatusReport, url: str
+) -> tuple[_Attempt, ...]:
+    """Return the attempts of the message a report answers.
+
+    Raises:
+        TieoutError: we never sent such a message, or it had another number of payments.
+    """
     attempts = _attempts(
         connection, "attempts.batch_message_id = %(value)s", report.original_message_id
     )
-    if not attempts:
-        found.problems.append(
-            f"{file.name}: it answers message {report.original_message_id}, which was never sent"
-        )
-        return
-    if payment_date is not None and attempts[0].payment_date != payment_date:
-        return
     stated = report.original_payment_count
-    if stated is not None and stated != len(attempts):
+    why = None
+    if not attempts:
+        # The bank's words: they may hold any number.
+        message = masked_excerpt(report.original_message_id)
+        why = f"it answers message {message}, which was never sent"
+    elif stated is not None and stated != len(attempts):
         why = f"it says the order had {stated} payments, it had {len(attempts)}"
-        found.problems.append(f"{file.name}: {why}")
-        _register(connection, file, reading, report=report, status="quarantined", reason=why)
-        return
-    _register(connection, file, reading, report=report, status="landed")
-    found.files_new += 1
-    _apply_report(connection, report, attempts, file=file, file_id=reading.sha256[:16], found=found)
+    if why is not None:
+        raise TieoutError(
+            what="a status report is not used",
+            where=url,
+            why=why,
+            next_step="ask the bank; tieout quarantine reject FILE_ID where it is not ours",
+        )
+    return attempts
+
+
+def _database_words(error: psycopg.Error) -> str:
+    """Return what the database refuses; its message may quote a row, the constraint does not."""
+    return error.diag.constraint_name or type(error).__name__
 
 
 def _apply_report(
@@ -419,12 +540,18 @@ def _claims(
     return states, reason.reason_code, reason.detail, None
 
 
-def _apply_bank_lines(
-    connection: psycopg.Connection[Any], payment_date: date | None, found: _Found
-) -> None:
-    """Take the bank's statement as the final word: a debit is paid, a return is returned."""
+def _apply_bank_lines(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
+    """Take the bank's statement as the final word: a debit is paid, a return is returned.
+
+    A line that two people have taken is no problem any more; what it proves still counts.
+    """
     rows = connection.execute(
-        _BANK_LINES, {"payment_date": payment_date, "lookback_days": LOOKBACK_DAYS}
+        _BANK_LINES,
+        {
+            "payment_date": window.payment_date,
+            "first_date": window.first_date,
+            "through_date": window.through_date,
+        },
     ).fetchall()
     named = sorted({row[3] for row in rows})
     attempts = {
@@ -432,22 +559,26 @@ def _apply_bank_lines(
         for attempt in _attempts(connection, "attempts.end_to_end_id = any(%(value)s)", named)
     }
     states: dict[str, State | None] = {key: value.state for key, value in attempts.items()}
-    for file_id, line_number, booked_on, identifier, amount, currency, reason, is_return in rows:
+    for (
+        *(file_id, line_number, booked_on, identifier, amount, currency, reason, is_return),
+        is_taken,
+    ) in rows:
         attempt = attempts[identifier]
         where = f"bank statement {file_id} line {line_number}: payment {identifier}"
         expected_minor = attempt.amount_minor if is_return else -attempt.amount_minor
         if (amount, currency) != (expected_minor, attempt.currency_code):
-            found.problems.append(
-                f"{where}: {decimal_text(amount, currency)} {currency} booked, "
-                f"{decimal_text(expected_minor, attempt.currency_code)} "
-                f"{attempt.currency_code} expected"
-            )
+            if not is_taken:
+                found.problems.append(
+                    f"{where}: {decimal_text(amount, currency)} {currency} booked, "
+                    f"{decimal_text(expected_minor, attempt.currency_code)} "
+                    f"{attempt.currency_code} expected"
+                )
             continue
         reported: State = "returned" if is_return else "paid"
         if reported == "paid" and states[identifier] == "returned":
             continue  # the debit of a payment that came back later: both are in the history
         decided = step(states[identifier], reported)
-        if decided.contradiction is not None:
+        if decided.contradiction is not None and not is_taken:
             found.problems.append(f"{where}: {decided.contradiction}")
         if decided.new is not None:
             append_event(
@@ -461,19 +592,46 @@ def _apply_bank_lines(
 
 
 def _mark_unanswered(
-    connection: psycopg.Connection[Any], payment_date: date | None, found: _Found
+    connection: psycopg.Connection[Any],
+    window: _Window,
+    answers_due: Mapping[str, AnswersDue],
+    found: _Found,
 ) -> None:
-    for attempt in _attempts(connection, *_date_condition(payment_date)):
-        if attempt.state == "submitted":
-            text = "no status report and no bank line when the answers were due"
-            append_event(
-                connection,
-                [(attempt.attempt_id, "unknown", None, text)],
-                attempt.payment_date,
-                None,
-            )
-            found.count(["unknown"])
-            found.problems.append(f"payment {attempt.end_to_end_id}: {text}")
+    """Make unknown what the bank has left without its answer; the event is of the run's date."""
+    timeless: set[str] = set()
+    for attempt in _attempts(connection, *_date_condition(window)):
+        due = answers_due.get(attempt.currency_code)
+        if due is None:
+            timeless.add(attempt.currency_code)
+            continue
+        is_silent = attempt.state == "submitted" and attempt.payment_date <= due.answered
+        is_undecided = attempt.state == "accepted" and attempt.payment_date <= due.ended
+        if not (is_silent or is_undecided):
+            continue
+        text = "no status report and no bank line when the answers were due"
+        if is_undecided:
+            text = "accepted, but neither debited nor refused when that was due"
+        append_event(
+            connection,
+            [(attempt.attempt_id, "unknown", None, text)],
+            window.through_date or attempt.payment_date,
+            None,
+        )
+        found.count(["unknown"])
+    found.problems += [
+        f"reference.bank_answer_times does not say by when payouts in {currency} are answered"
+        for currency in sorted(timeless)
+    ]
+
+
+def _tell_unresolved(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
+    """List what is unknown, from this run or before: somebody has to ask the bank."""
+    found.problems += [
+        f"payment {attempt.end_to_end_id} of {attempt.payment_date}: unknown 未决, it may have "
+        "been paid; ask the bank, never send it again"
+        for attempt in _attempts(connection, *_date_condition(window))
+        if attempt.state == "unknown"
+    ]
 
 
 def _register(
@@ -506,13 +664,13 @@ def _register(
     )
 
 
-def _date_condition(payment_date: date | None) -> tuple[str, object]:
-    if payment_date is not None:
-        return "instructions.payment_date = %(value)s", payment_date
+def _date_condition(window: _Window) -> tuple[str, object]:
+    if window.payment_date is not None:
+        return "instructions.payment_date = %(value)s", window.payment_date
+    last = window.through_date or date.max
     return (
-        "instructions.payment_date"
-        " >= (select max(payment_date) - %(value)s from payout.instructions)",
-        LOOKBACK_DAYS,
+        "instructions.payment_date between (%(value)s::date[])[1] and (%(value)s::date[])[2]",
+        [window.first_date, last],
     )
 
 
@@ -523,11 +681,9 @@ def _attempts(
     return tuple(_Attempt(*row) for row in rows)
 
 
-def _states(
-    connection: psycopg.Connection[Any], payment_date: date | None
-) -> tuple[tuple[str, int], ...]:
+def _states(connection: psycopg.Connection[Any], window: _Window) -> tuple[tuple[str, int], ...]:
     counts: dict[str, int] = {}
-    for attempt in _attempts(connection, *_date_condition(payment_date)):
+    for attempt in _attempts(connection, *_date_condition(window)):
         name = attempt.state or "created"
         counts[name] = counts.get(name, 0) + 1
     return tuple(sorted(counts.items()))

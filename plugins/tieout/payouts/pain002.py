@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from lxml import etree
@@ -69,9 +70,13 @@ class TransactionStatus:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """A status report: the message it answers, the group's status, and its transactions."""
+    """A status report: the message it answers, the group's status, and its transactions.
+
+    ``created_on`` is the date the bank says it wrote it on; None where it says none.
+    """
 
     message_id: str
+    created_on: date | None
     original_message_id: str
     original_payment_count: int | None
     group_status_code: str | None
@@ -118,6 +123,7 @@ def read(content: bytes, source: str) -> StatusReport:
     stated_count = reader.text(group, "OrgnlNbOfTxs")
     return StatusReport(
         message_id=reader.required_text(report, "GrpHdr/MsgId"),
+        created_on=_created_on(reader.text(report, "GrpHdr/CreDtTm"), source),
         original_message_id=reader.required_text(group, "OrgnlMsgId"),
         original_payment_count=_count(stated_count, source),
         group_status_code=group_code,
@@ -125,6 +131,16 @@ def read(content: bytes, source: str) -> StatusReport:
         group_reason_code=group_reason_code,
         transactions=tuple(transactions),
     )
+
+
+def _created_on(text: str | None, source: str) -> date | None:
+    """Return the date of a CreDtTm as it is written, whatever its time zone."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text.strip()[:10])
+    except ValueError:
+        raise _unreadable(source, "its CreDtTm does not begin with a date") from None
 
 
 class _Reader:

@@ -9,12 +9,15 @@ write it; the sample week has none):
 
     {"reject": {"20260928-A000001-T1-CNY-1": "AC01"},
      "silent": ["20260928-A000002-T1-CNY-1"],
-     "return": {"20260928-A000003-T1-CNY-1": "AC04"}}
+     "return": {"20260928-A000003-T1-CNY-1": "AC04"},
+     "debit_twice": ["2026-09-28"], "return_twice": ["20260928-A000003-T1-CNY-1"]}
 
 A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is
-paid and comes back the same evening. Where the simulation was told that payouts of each batch come
-back, they do so in the three ways of life: in a line of its own the same evening, several in one
-line with details, and in a line of its own on the next working morning.
+paid and comes back the same evening. A bank that errs debits each batch of a date twice, or gives a
+returned payment back twice, in a second statement of the same evening. Where the simulation was
+told that payouts of each batch come back, they do so in the three ways of life: in a line of its
+own the same evening, several in one line with details, and in a line of its own on the next working
+morning.
 """
 
 from __future__ import annotations
@@ -73,6 +76,8 @@ class _Treatment:
     rejects: dict[str, str]
     silent: frozenset[str]
     returns: dict[str, str]
+    debited_twice: frozenset[date]
+    returned_twice: frozenset[str]
 
 
 def answer(settings: Settings, payment_date: date) -> AnswersReport:
@@ -174,24 +179,24 @@ def _book(
     treatment: _Treatment,
 ) -> None:
     """Book one debit for the batch, and what comes back; each once, by its reference."""
+    debit = bank.BankLine(
+        amount_minor=-sum(payment.amount_minor for payment in paid),
+        counterparty_name=PAYER_NAME,
+        remittance_text=f"PAYOUT {batch.message_id}",
+        details=tuple(
+            bank.BankLineDetail(
+                amount_minor=-payment.amount_minor,
+                end_to_end_id=payment.end_to_end_id,
+                counterparty_name=payment.account_name,
+                remittance_text=f"PAYOUT {batch.message_id}",
+            )
+            for payment in paid
+        ),
+        batch_message_id=batch.message_id,
+        kind="payout_debit",
+        about=batch.message_id,
+    )
     if paid:
-        debit = bank.BankLine(
-            amount_minor=-sum(payment.amount_minor for payment in paid),
-            counterparty_name=PAYER_NAME,
-            remittance_text=f"PAYOUT {batch.message_id}",
-            details=tuple(
-                bank.BankLineDetail(
-                    amount_minor=-payment.amount_minor,
-                    end_to_end_id=payment.end_to_end_id,
-                    counterparty_name=payment.account_name,
-                    remittance_text=f"PAYOUT {batch.message_id}",
-                )
-                for payment in paid
-            ),
-            batch_message_id=batch.message_id,
-            kind="payout_debit",
-            about=batch.message_id,
-        )
         bank.write_statement(
             settings.inbox_url, settings.truth_dir, payment_date, [debit], batch.message_id
         )
@@ -210,6 +215,21 @@ def _book(
     if evening:
         bank.write_statement(
             settings.inbox_url, settings.truth_dir, payment_date, evening, reference
+        )
+    errors = [
+        _return_line([payment], treatment.returns)
+        for payment in returned
+        if payment.end_to_end_id in treatment.returned_twice
+    ]
+    if paid and payment_date in treatment.debited_twice:
+        errors.append(debit)
+    if errors:
+        bank.write_statement(
+            settings.inbox_url,
+            settings.truth_dir,
+            payment_date,
+            errors,
+            f"{batch.message_id}/errors",
         )
     if later:
         bank.plan_morning(
@@ -252,6 +272,8 @@ def _treatment(settings: Settings) -> _Treatment:
         rejects=dict(stated.get("reject", {})),
         silent=frozenset(stated.get("silent", [])),
         returns=dict(stated.get("return", {})),
+        debited_twice=frozenset(map(date.fromisoformat, stated.get("debit_twice", []))),
+        returned_twice=frozenset(stated.get("return_twice", [])),
     )
 
 

@@ -31,6 +31,8 @@ INJECTIONS: dict[str, str] = {
     "missing_bank_line": "the bank's statement lacks UnionPay's arrival",
     "bank_short_one_fen": "Alipay's arrival is one fen short",
     "bank_line_wrong_reference": "the text of UnionPay's arrival names no settlement date",
+    "unordered_debit": "the bank debits a payment file that was never sent",
+    "interest_that_takes": "the bank's interest of the reserve takes 700.00 instead of giving",
     "statement_gap": "a bank statement opens with another balance than the one before closed with",
 }
 
@@ -121,6 +123,13 @@ def inject_into_bank(
                 plan[index] = (day, lines, 10_000)
                 done = _injected(kind, (fault_date, payment_date), "bank", None, "gate")
                 return replace(done, amount_minor=10_000)
+    if kind in _BANK_ERRORS:
+        for index, (day, lines, shift) in enumerate(plan):
+            if day == arrivals["unionpay"]:
+                line = _BANK_ERRORS[kind]
+                plan[index] = (day, [*lines, line], shift)
+                done = _injected(kind, (fault_date, payment_date), "bank", None, "gate")
+                return replace(done, amount_minor=line.amount_minor)
     channel = {"missing_bank_line": "unionpay", "bank_line_wrong_reference": "unionpay"}.get(kind)
     channel = "alipay" if kind == "bank_short_one_fen" else channel
     if channel is None:
@@ -279,6 +288,11 @@ def _vouchers_path(day: date) -> str:
     return file_path("source_vouchers", day)
 
 
+# Lines the bank books of its own, which nothing of ours explains.
+_BANK_ERRORS = {
+    "unordered_debit": BankLine(-70_000, "示例支付有限公司", "PAYOUT PO00000000-001-A1"),
+    "interest_that_takes": BankLine(-70_000, "示例银行", "活期结息 2026年09月"),
+}
 _Fault = tuple[str, Callable[[date], str], Callable[[Files, str, date], None], str]
 _FILE_FAULTS: dict[str, _Fault] = {
     "missing_file": ("wechat", wechat_files.bill_path, _remove, "close"),

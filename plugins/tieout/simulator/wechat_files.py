@@ -85,9 +85,9 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         timestamps(records["channel_time"], "%Y-%m-%d %H:%M:%S").alias("c1"),
         pl.lit(WECHAT_APP_ID).alias("c2"),
         pl.lit(WECHAT_MERCHANT_ID).alias("c3"),
-        pick(
-            [wechat_sub_merchant_id(m.index) for m in world.merchants], records["merchant"]
-        ).alias("c4"),
+        pick([wechat_sub_merchant_id(m.index) for m in world.merchants], records["merchant"]).alias(
+            "c4"
+        ),
         pick(
             [terminal for m in world.merchants for terminal in m.terminal_ids],
             records["merchant"] * 3 + records["terminal"],

@@ -1,0 +1,379 @@
+{#
+    The parts of each bank line, with the reason for which a part is not explained (银行流水未解释原因),
+    NULL where it is. A payout batch is one line and many payouts: each payout is a part, and what
+    they leave of the line is the part `rest`; any other line is one part.
+
+    A payout is explained once: its attempt was submitted, amount, currency and account are the
+    attempt's, it is the first such debit, or the first return of a debit. The bank's own charges
+    and interest are explained within the sign and the limits of reference.bank_line_limits.
+
+    seen: which lines count; as_of: what was known of the payouts by then. Lines are read for 62
+    days; what was debited or returned longer ago, the events of the attempt say. Attempts are
+    found by index: what is read does not grow with the years.
+#}
+{% macro bank_line_parts(seen, as_of) -%}
+with bank_lines as (
+    select
+        file_id,
+        line_number,
+        booked_on,
+        statement_date,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        line_kind,
+        channel,
+        arrival_group_id,
+        end_to_end_id,
+        coalesce(batch_message_id, reference_text) as batch_message_id
+    from {{ ref('int_bank__classified_lines') }}
+    where booked_on > {{ as_of }} - 62 and {{ seen }}
+),
+
+bank_line_details as (
+    select
+        file_id,
+        line_number,
+        detail_number,
+        amount_minor,
+        end_to_end_id
+    from {{ ref('stg_bank__line_details') }}
+    where booked_on > {{ as_of }} - 62 and end_to_end_id is not null
+),
+
+bank_line_limits as (
+    select
+        bank_account_id,
+        line_kind,
+        currency_code,
+        amount_sign,
+        line_limit_minor,
+        day_limit_minor
+    from {{ ref('bank_line_limits') }}
+),
+
+reserve_accounts as (
+    select
+        bank_account_id,
+        currency_code
+    from {{ ref('bank_accounts') }}
+    where account_kind = 'client_reserve'
+),
+
+named_payouts as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_line_details.detail_number as part_number,
+        'detail ' || bank_line_details.detail_number as part,
+        bank_line_details.amount_minor,
+        bank_line_details.end_to_end_id
+    from bank_lines
+    inner join bank_line_details
+        on bank_lines.file_id = bank_line_details.file_id
+        and bank_lines.line_number = bank_line_details.line_number
+    where bank_lines.line_kind in ('payout_debit', 'payout_return')
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        0 as part_number,
+        'payout' as part,
+        bank_lines.amount_minor,
+        bank_lines.end_to_end_id
+    from bank_lines
+    where
+        bank_lines.line_kind in ('payout_debit', 'payout_return')
+        and bank_lines.end_to_end_id is not null
+        and not exists (
+            select 1
+            from bank_line_details
+            where bank_line_details.file_id = bank_lines.file_id
+                and bank_line_details.line_number = bank_lines.line_number
+        )
+),
+
+-- A debit that names none of its payouts is its whole batch, when that is what it amounts to.
+unnamed_debits as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.amount_minor,
+        bank_lines.batch_message_id
+    from bank_lines
+    left join named_payouts
+        on bank_lines.file_id = named_payouts.file_id
+        and bank_lines.line_number = named_payouts.line_number
+    where bank_lines.line_kind = 'payout_debit' and named_payouts.file_id is null
+),
+
+attempts as (
+    select
+        attempt_id,
+        instruction_id,
+        end_to_end_id,
+        batch_message_id
+    from {{ source('payout', 'attempts') }}
+    where end_to_end_id = any(array(select named_payouts.end_to_end_id from named_payouts))
+    union
+    select
+        attempt_id,
+        instruction_id,
+        end_to_end_id,
+        batch_message_id
+    from {{ source('payout', 'attempts') }}
+    where batch_message_id = any(
+        array(select unnamed_debits.batch_message_id from unnamed_debits)
+    )
+),
+
+instructions as (
+    select
+        instruction_id,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ source('payout', 'instructions') }}
+    where instruction_id = any(array(select attempts.instruction_id from attempts))
+),
+
+attempt_events as (
+    select
+        attempt_id,
+        bool_or(status = 'submitted') as is_submitted,
+        min(business_date) filter (where status = 'paid') as paid_on,
+        min(business_date) filter (where status = 'returned') as returned_on,
+        (array_agg(status order by event_no desc))[1] as status
+    from {{ source('payout', 'attempt_events') }}
+    where attempt_id = any(array(select attempts.attempt_id from attempts))
+        and business_date <= {{ as_of }}
+    group by attempt_id
+),
+
+payouts as (
+    select
+        attempts.attempt_id,
+        attempts.end_to_end_id,
+        attempts.batch_message_id,
+        instructions.account_id,
+        instructions.currency_code,
+        instructions.amount_minor,
+        reserve_accounts.bank_account_id,
+        coalesce(attempt_events.is_submitted, false) as is_submitted,
+        attempt_events.paid_on,
+        attempt_events.returned_on,
+        attempt_events.status
+    from attempts
+    inner join instructions on attempts.instruction_id = instructions.instruction_id
+    left join reserve_accounts on instructions.currency_code = reserve_accounts.currency_code
+    left join attempt_events on attempts.attempt_id = attempt_events.attempt_id
+),
+
+batch_payouts as (
+    select
+        unnamed_debits.file_id,
+        unnamed_debits.line_number,
+        payouts.attempt_id,
+        -payouts.amount_minor as amount_minor,
+        sum(-payouts.amount_minor) over (
+            partition by unnamed_debits.file_id, unnamed_debits.line_number
+        ) = unnamed_debits.amount_minor as is_whole_batch
+    from unnamed_debits
+    inner join payouts on unnamed_debits.batch_message_id = payouts.batch_message_id
+    where payouts.status in ('submitted', 'accepted', 'unknown', 'paid', 'returned')
+),
+
+known_payouts as (
+    select
+        named_payouts.file_id,
+        named_payouts.line_number,
+        named_payouts.part_number,
+        named_payouts.part,
+        payouts.attempt_id,
+        named_payouts.amount_minor
+    from named_payouts
+    inner join payouts on named_payouts.end_to_end_id = payouts.end_to_end_id
+    union all
+    select
+        file_id,
+        line_number,
+        0 as part_number,
+        'payout ' || attempt_id as part,
+        attempt_id,
+        amount_minor
+    from batch_payouts
+    where is_whole_batch
+),
+
+payout_parts as (
+    select
+        known_payouts.*,
+        bank_lines.booked_on,
+        bank_lines.statement_date,
+        bank_lines.line_kind,
+        payouts.account_id,
+        payouts.paid_on,
+        payouts.returned_on,
+        case
+            when not payouts.is_submitted then 'not_submitted'
+            when
+                known_payouts.amount_minor
+                <> case bank_lines.line_kind when 'payout_debit' then -1 else 1 end
+                * payouts.amount_minor
+                or bank_lines.currency_code <> payouts.currency_code
+                then 'another_amount'
+            when bank_lines.bank_account_id is distinct from payouts.bank_account_id
+                then 'another_account'
+        end as own_reason
+    from known_payouts
+    inner join bank_lines
+        on known_payouts.file_id = bank_lines.file_id
+        and known_payouts.line_number = bank_lines.line_number
+    inner join payouts on known_payouts.attempt_id = payouts.attempt_id
+),
+
+ordered_parts as (
+    select
+        payout_parts.*,
+        row_number() over (
+            partition by attempt_id, line_kind, own_reason is null
+            order by booked_on, statement_date, file_id, line_number, part_number
+        ) as part_order,
+        count(*) filter (where line_kind = 'payout_debit' and own_reason is null) over (
+            partition by attempt_id
+        ) as debit_count
+    from payout_parts
+),
+
+judged_parts as (
+    select
+        file_id,
+        line_number,
+        part,
+        account_id,
+        amount_minor,
+        case
+            when own_reason is not null then own_reason
+            when line_kind = 'payout_debit' and (part_order > 1 or paid_on < statement_date - 31)
+                then 'debited_twice'
+            when line_kind = 'payout_return' and debit_count = 0 and paid_on is null
+                then 'never_paid'
+            when line_kind = 'payout_return'
+                and (part_order > 1 or returned_on < statement_date - 31)
+                then 'returned_twice'
+        end as unexplained_reason
+    from ordered_parts
+),
+
+known_totals as (
+    select
+        file_id,
+        line_number,
+        sum(amount_minor) as amount_minor
+    from judged_parts
+    group by file_id, line_number
+),
+
+known_batches as (
+    select distinct
+        file_id,
+        line_number
+    from batch_payouts
+),
+
+own_lines as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        case
+            when bank_line_limits.amount_sign is null then 'no_limit'
+            when sign(bank_lines.amount_minor) <> bank_line_limits.amount_sign then 'wrong_sign'
+            when abs(bank_lines.amount_minor) > bank_line_limits.line_limit_minor
+                then 'above_line_limit'
+            when
+                sum(abs(bank_lines.amount_minor)) over (
+                    partition by
+                        bank_lines.bank_account_id, bank_lines.line_kind, bank_lines.currency_code,
+                        bank_lines.statement_date
+                ) > bank_line_limits.day_limit_minor
+                then 'above_day_limit'
+        end as unexplained_reason
+    from bank_lines
+    left join bank_line_limits
+        on bank_lines.bank_account_id = bank_line_limits.bank_account_id
+        and bank_lines.line_kind = bank_line_limits.line_kind
+        and bank_lines.currency_code = bank_line_limits.currency_code
+    where bank_lines.line_kind in ('bank_charge', 'bank_interest')
+),
+
+parts as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        'line' as part,
+        cast(null as text) as account_id,
+        bank_lines.amount_minor,
+        case
+            when bank_lines.line_kind <> 'unclassified' then own_lines.unexplained_reason
+            when bank_lines.amount_minor < 0 then 'unordered_debit'
+            else 'unknown_credit'
+        end as unexplained_reason
+    from bank_lines
+    left join own_lines
+        on bank_lines.file_id = own_lines.file_id
+        and bank_lines.line_number = own_lines.line_number
+    where bank_lines.line_kind not in ('payout_debit', 'payout_return')
+    union all
+    select
+        file_id,
+        line_number,
+        part,
+        account_id,
+        amount_minor,
+        unexplained_reason
+    from judged_parts
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        'rest' as part,
+        cast(null as text) as account_id,
+        bank_lines.amount_minor - coalesce(known_totals.amount_minor, 0) as amount_minor,
+        case
+            when known_batches.file_id is not null then 'another_amount'
+            when bank_lines.line_kind = 'payout_return' then 'unknown_return'
+            when bank_lines.amount_minor < 0 then 'unordered_debit'
+            else 'unknown_credit'
+        end as unexplained_reason
+    from bank_lines
+    left join known_totals
+        on bank_lines.file_id = known_totals.file_id
+        and bank_lines.line_number = known_totals.line_number
+    left join known_batches
+        on bank_lines.file_id = known_batches.file_id
+        and bank_lines.line_number = known_batches.line_number
+    where bank_lines.line_kind in ('payout_debit', 'payout_return')
+        and bank_lines.amount_minor <> coalesce(known_totals.amount_minor, 0)
+),
+
+final as (
+    select
+        parts.file_id,
+        parts.line_number,
+        parts.part,
+        bank_lines.booked_on,
+        bank_lines.statement_date,
+        bank_lines.bank_account_id,
+        bank_lines.currency_code,
+        bank_lines.line_kind,
+        bank_lines.channel,
+        bank_lines.arrival_group_id,
+        parts.account_id,
+        parts.amount_minor,
+        parts.unexplained_reason
+    from parts
+    inner join bank_lines
+        on parts.file_id = bank_lines.file_id
+        and parts.line_number = bank_lines.line_number
+)
+{%- endmacro %}

@@ -1,0 +1,103 @@
+"""The steps of `payout_outcomes`: when answers are due, and how a run ends that lacks one."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from payment_world import PAYMENT_DATE, World
+from tieout import days, outcomes
+from tieout.payouts import AnswersDue
+from tieout.steps import Step
+
+MONDAY = PAYMENT_DATE
+FRIDAY_BEFORE = date(2026, 9, 24)  # the Thursday: 25 to 27 September are holidays
+EVENING = datetime(2026, 9, 28, 20, 0, tzinfo=days.BUSINESS_TIME_ZONE)
+
+
+@pytest.fixture
+def timed(world: World) -> World:
+    """A world whose bank has until 20:00 to answer, and a working day more to decide."""
+    world.execute(
+        "create table reference.bank_answer_times (currency_code text,"
+        " answer_due_working_days integer, outcome_due_working_days integer, due_minute integer)"
+    )
+    world.execute("insert into reference.bank_answer_times values ('CNY', 0, 1, 1200)")
+    return world
+
+
+def step_of(world: World, day: date, now: datetime) -> Step:
+    """Return a step of the outcomes of ``day`` at ``now``."""
+    return Step(world.settings, days.PAYOUT_OUTCOMES, day, "test", "apply", now)
+
+
+@pytest.mark.parametrize(
+    ("day", "now", "answered", "ended"),
+    [
+        (MONDAY, EVENING, MONDAY, FRIDAY_BEFORE),
+        (MONDAY, EVENING - timedelta(minutes=1), date(2026, 9, 27), date(2026, 9, 23)),
+        # Another date's clock says nothing of it: made up for, and rehearsed.
+        (MONDAY, EVENING + timedelta(days=40), MONDAY, FRIDAY_BEFORE),
+        (MONDAY, EVENING - timedelta(days=400), MONDAY, FRIDAY_BEFORE),
+        # A holiday: the working day before it was the last.
+        (date(2026, 9, 27), EVENING, date(2026, 9, 27), date(2026, 9, 23)),
+    ],
+)
+def test_answers_are_due_by_the_run_and_its_clock(
+    timed: World, day: date, now: datetime, answered: date, ended: date
+) -> None:
+    due = outcomes.answers_due(step_of(timed, day, now))
+    assert due == {"CNY": AnswersDue(answered, ended)}
+
+
+@pytest.fixture
+def silent(timed: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose three payments lie at the bank, which says nothing."""
+    from tieout import payouts
+
+    timed.execute(
+        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+        " statements_covered, payout_amount_minor, decided_by) values (%s, 'passed',"
+        " gate.statement_fingerprint(%s), 3, 1, 'test')",
+        (PAYMENT_DATE, PAYMENT_DATE),
+    )
+    payouts.instruct(timed.settings, PAYMENT_DATE)
+    payouts.submit(timed.settings, PAYMENT_DATE)
+    timed.execute("create table payout.payout_status (payment_date date, current_status text)")
+
+    def is_held(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(days, "require_lease", is_held)
+    return timed
+
+
+def test_a_silent_bank_ends_the_run_with_an_error_and_the_rest_done(silent: World) -> None:
+    step = step_of(silent, PAYMENT_DATE, EVENING)
+    counts = outcomes.apply(step)
+    assert counts["problems"] == 3
+    with pytest.raises(outcomes.OutcomeError) as caught:
+        outcomes.publish(step)
+    assert "3 answers of the bank are missing" in caught.value.what
+    assert "unknown" in caught.value.why
+    assert "docs/runbooks/payout-unresolved.md" in caught.value.next_step
+    # The next evening says so again; a run that finds the answers has nothing to say.
+    later = step_of(silent, date(2026, 9, 29), EVENING + timedelta(days=1))
+    assert outcomes.apply(later)["problems"] == 3
+    silent.execute(
+        "insert into payout.attempt_events (attempt_id, event_no, status, business_date)"
+        " select attempt_id, 4, 'paid', %s from payout.attempts",
+        (PAYMENT_DATE,),
+    )
+    assert outcomes.apply(step)["problems"] == 0
+    assert outcomes.publish(step) == {}
+    with pytest.raises(outcomes.OutcomeError):
+        outcomes.publish(later)
+
+
+def test_before_it_is_due_silence_is_nothing(silent: World) -> None:
+    step = step_of(silent, PAYMENT_DATE, EVENING - timedelta(hours=1))
+    assert outcomes.apply(step)["problems"] == 0
+    assert outcomes.publish(step) == {}
