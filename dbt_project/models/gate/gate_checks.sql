@@ -29,6 +29,11 @@ bank_checks as (
     from {{ ref('int_gate__bank_checks') }}
 ),
 
+terms_checks as (
+    select check_name, subject, holds, detail, measured, expected
+    from {{ ref('int_gate__terms_checks') }}
+),
+
 all_checks as (
     select * from input_checks
     union all
@@ -39,6 +44,8 @@ all_checks as (
     select * from equation_checks
     union all
     select * from bank_checks
+    union all
+    select * from terms_checks
 ),
 
 final as (

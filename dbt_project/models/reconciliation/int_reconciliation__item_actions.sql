@@ -58,7 +58,7 @@ contracts as (
         account_id,
         settlement_mode,
         row_number() over (partition by account_id order by contract_id) as contract_order
-    from {{ ref('stg_platform__contracts') }}
+    from {{ ref('int_terms__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
         and effective_from <= {{ accounting_date() }}

@@ -79,8 +79,8 @@ contracts as (
         (effective_to is null or effective_to > {{ payment_date() }})
         and (ended_on is null or ended_on > {{ payment_date() }}) as is_in_force,
         effective_from
-    from {{ ref('stg_platform__contracts') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__contracts')) }}
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__contracts')) }}
         and effective_from <= {{ payment_date() }}
 ),
 

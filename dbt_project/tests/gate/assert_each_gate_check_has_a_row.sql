@@ -27,7 +27,8 @@ with wanted_checks as (
         ('bank_statement_continuity'),
         ('no_unclassified_bank_line'),
         ('reserve_covers_payouts'),
-        ('open_system_suspense_within_limit')
+        ('open_system_suspense_within_limit'),
+        ('terms_approved')
     ) as names (check_name)
 ),
 
