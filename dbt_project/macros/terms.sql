@@ -98,7 +98,7 @@ before as (
         {{ column }},
         {%- endfor %}
         content_sha256,
-        pending_sha256,
+        waiting_sha256,
         is_in_force,
         confirmation,
         change_state,
@@ -152,9 +152,9 @@ compared as (
         coalesce(delivered.content_sha256, {{ removed_sha256() }}) as sha256_delivered,
         before.confirmation as confirmation_before,
         before.change_state as state_before,
-        before.pending_sha256,
+        before.waiting_sha256,
         case
-            when before.pending_sha256
+            when before.waiting_sha256
                 = coalesce(delivered.content_sha256, {{ removed_sha256() }})
                 then before.changed_on
             else {{ accounting_date() }}
@@ -197,7 +197,7 @@ states as (
             when decisions.decision = 'reject' then 'rejected'
             when
                 judged.state_before = 'rejected'
-                and judged.pending_sha256 = judged.sha256_delivered
+                and judged.waiting_sha256 = judged.sha256_delivered
                 then 'rejected'
             when judged.pays_more or judged.confirmation_before = 'waiting' then 'waiting'
             else 'taken'
@@ -250,7 +250,7 @@ decided as (
         end as change_kind,
         case when change_state is not null then pays_more end as pays_more,
         case when change_state in ('waiting', 'rejected') then sha256_delivered end
-            as pending_sha256,
+            as waiting_sha256,
         case
             when change_state is not null and was_in_force and not is_same
                 then {{ content_object('taken', columns, '_before') }}

@@ -88,8 +88,9 @@ account_payees as (
     select
         account_id,
         currency_code,
-        payee_id,
-        payee_version
+        -- Without a payee that may be paid a statement is withheld.
+        case when withheld_reason is null then payee_id end as payee_id,
+        case when withheld_reason is null then payee_version end as payee_version
     from {{ ref('int_settlement__account_payees') }}
 ),
 

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     Every fee rule as it is in force on T, and what the platform says of it instead where that
@@ -124,7 +127,7 @@ final as (
         decided.change_kind,
         decided.pays_more,
         decided.content_sha256,
-        decided.pending_sha256,
+        decided.waiting_sha256,
         decided.content_before,
         decided.content_delivered,
         decided.file_id,

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     The first date's list of terms in one number: contracts, fee rules, payees, freezes and opening
