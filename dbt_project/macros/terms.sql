@@ -1,6 +1,6 @@
 {#
-    Terms (contracts, fee rules, payees) change by approval (docs/decisions/0040). These macros hold
-    what the models of the three kinds share.
+    Terms (contracts, fee rules, payees) change by approval. These macros hold what the models of
+    the three kinds share. docs/decisions/0040-terms-change-by-approval.md
 #}
 
 {# The columns' values in one number; numbers without trailing zeros, NULL is a value of its own. #}
@@ -45,19 +45,26 @@
 {%- endmacro %}
 
 {#
-    Whether no date before T is closed: the terms of the first date are one list, which two people
-    approve. Asked of the closes, not of the terms: an empty file of the first date must not let
-    what comes on the second pass for its list.
+    Whether no close before T has listed terms: then T's are the first date's list, which two people
+    approve. Asked of the list that every close writes, not of the terms: an empty file of the first
+    date must not let what comes on the second pass for its list. The list is built further down in
+    this very run, so that a ref() would be a cycle.
 #}
 {% macro first_close() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='clearing', identifier='term_lists'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'clearing', 'term_lists') is none -%}
+    select true as is_first_date
+    {%- else -%}
     select
         not exists (
             select 1
-            from {{ source('control', 'accounting_days') }} as earlier_days
-            where
-                earlier_days.accounting_date < {{ accounting_date() }}
-                and earlier_days.state in ('closed', 'sealed')
+            from {{ relation }} as lists
+            where lists.accounting_date = {{ accounting_date() }} - 1
         ) as is_first_date
+    {%- endif -%}
 {%- endmacro %}
 
 {# What a row that is not delivered any more has for a content. #}
@@ -85,8 +92,8 @@
 {#
     The CTEs of contracts and fee rules: the terms of T-1 against what T's snapshot says. What pays
     the merchant no more is taken; what pays more waits for two people, and the terms stay. The
-    model gives, in front of them, the CTE `provisional_groups` (`group_key`): whose new rows are
-    used before they are confirmed, because nothing older is there.
+    model gives, in front of them, the CTEs `first_close` and `provisional_groups` (`group_key`):
+    whose new rows are used before they are confirmed, because nothing older is there.
 
     The last CTE is `decided`, one row a term.
 #}
@@ -105,10 +112,6 @@ before as (
         changed_on
     from {{ this }}
     where accounting_date = {{ accounting_date() }} - 1
-),
-
-first_close as (
-    {{ first_close() }}
 ),
 
 delivered as (

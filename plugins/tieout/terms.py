@@ -2,9 +2,10 @@
 
 A change of a contract, fee rule or payee that may pay a merchant more waits for two people; the old
 terms stand meanwhile. A decision takes effect in the close of a date that is not closed yet, and a
-confirmed payee at the next payment (docs/decisions/0040). The first date's terms are one list, and
-the reference data is approved with it (docs/decisions/0041). The database keeps both names, refuses
-one person twice and what is too late (migration 0015); nothing here is ever changed.
+confirmed payee at the next payment (docs/decisions/0040-terms-change-by-approval.md). The first
+date's terms are one list, and the reference data is approved with it
+(docs/decisions/0041-first-list-and-reference-data-are-approved.md). The database keeps both names,
+refuses one person twice and what is too late (migration 0015); nothing here is ever changed.
 """
 
 from __future__ import annotations
@@ -125,14 +126,23 @@ def person_key(name: str) -> str:
     )
 
 
-def changes(settings: Settings, states: Collection[str] = ("waiting",)) -> list[TermChange]:
-    """Return the changes of the latest close that are in one of ``states``, by account and term."""
+def changes(
+    settings: Settings,
+    states: Collection[str] = ("waiting",),
+    accounting_date: date | None = None,
+) -> list[TermChange]:
+    """Return a close's changes that are in one of ``states``, by account and term.
+
+    ``accounting_date`` is by default the latest that was closed.
+    """
     columns = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(TermChange))
     query = sql.SQL(
         """
         select {columns}
         from clearing.term_changes
-        where accounting_date = (select max(accounting_date) from clearing.term_lists)
+        where accounting_date = coalesce(
+                %s, (select max(accounting_date) from clearing.term_lists)
+            )
             and change_state = any(%s)
         order by account_id, term_kind, term_key, change_id
         """
@@ -140,7 +150,7 @@ def changes(settings: Settings, states: Collection[str] = ("waiting",)) -> list[
     with database.connect(settings) as connection:
         _require_tables(connection)
         with connection.cursor(row_factory=class_row(TermChange)) as cursor:
-            return cursor.execute(query, [list(states)]).fetchall()
+            return cursor.execute(query, [accounting_date, list(states)]).fetchall()
 
 
 def find_changes(settings: Settings, names: Sequence[str]) -> list[TermChange]:

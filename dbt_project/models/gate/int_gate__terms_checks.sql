@@ -2,7 +2,8 @@
 
 {#-
     Gate checks on terms: everything that is paid stands on terms two people have approved, and the
-    reference data is that which two people approved last (docs/decisions/0040, 0041).
+    reference data is that which two people approved last.
+    docs/decisions/0041-first-list-and-reference-data-are-approved.md
 -#}
 with statements as (
     select

@@ -5,7 +5,8 @@
 
 {#-
     Every contract as it is in force on T, and what the platform says of it instead where that
-    waits for two people (docs/decisions/0040). Read from T-1 and T's snapshot alone.
+    waits for two people. Read from T-1 and T's snapshot alone.
+    docs/decisions/0040-terms-change-by-approval.md
 -#}
 {%- set columns = [
     'merchant_id', 'account_id', 'settlement_mode', 'payout_minimum_minor', 'settlement_cycle',
@@ -41,7 +42,11 @@
     < coalesce(compared.ended_on_before, date 'infinity')
 {%- endset -%}
 
-with known_accounts as (
+with first_close as (
+    {{ first_close() }}
+),
+
+known_accounts as (
     select account_id
     from {{ this }}
     where accounting_date = {{ accounting_date() }} - 1 and is_in_force

@@ -5,7 +5,8 @@
 
 {#-
     Every fee rule as it is in force on T, and what the platform says of it instead where that
-    waits for two people (docs/decisions/0040). Read from T-1 and T's snapshot alone.
+    waits for two people. Read from T-1 and T's snapshot alone.
+    docs/decisions/0040-terms-change-by-approval.md
 -#}
 {%- set columns = [
     'contract_id', 'channel', 'transaction_type', 'card_kind', 'card_region', 'tier_from_minor',
@@ -45,7 +46,11 @@
     )
 {%- endset -%}
 
-with contracts as (
+with first_close as (
+    {{ first_close() }}
+),
+
+contracts as (
     select
         contract_id,
         confirmation,

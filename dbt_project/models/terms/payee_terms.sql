@@ -4,10 +4,10 @@
 ) }}
 
 {#-
-    Every payee version as T's snapshot says it, and whether two people have confirmed it
-    (docs/decisions/0040). A blocked payee and an earlier end are taken at once; whatever else is
-    new or other waits, and no statement is paid to it meanwhile. Accounts and names stand here as
-    token and mask only.
+    Every payee version as T's snapshot says it, and whether two people have confirmed it. A blocked
+    payee and an earlier end are taken at once; whatever else is new or other waits: no statement
+    is paid to it meanwhile. Accounts and names stand here as token and mask only.
+    docs/decisions/0040-terms-change-by-approval.md
 -#}
 {%- set identity = [
     'account_id', 'bank_name', 'bank_code', 'account_number_mask', 'account_number_token',
