@@ -27,6 +27,7 @@ from tieout import (
     leak_commands,
     quarantine_commands,
     suspense_commands,
+    terms_commands,
 )
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(suspense_commands.app, name="suspense")
 app.add_typer(bank_line_commands.app, name="bank-lines")
 app.add_typer(quarantine_commands.app, name="quarantine")
+app.add_typer(terms_commands.app, name="terms")
 app.add_typer(key_commands.app, name="keys")
 app.command("leak-scan")(leak_commands.leak_scan)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tieout import database, days, steps, transform
 from tieout.errors import TieoutError
+from tieout.progress import say
 from tieout.steps import Counts, Step
 
 __all__ = ["build", "check", "claim", "complete", "fetch", "land", "publish", "ready", "release"]
@@ -144,7 +145,20 @@ def build(step: Step) -> Counts:
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     transform.seed(step.settings)
     report = transform.build_close(step.settings, step.day)
+    _say_waiting_terms(step)
     return {"models": report.models, "tests": report.tests}
+
+
+def _say_waiting_terms(step: Step) -> None:
+    """Say which changes of terms this close has listed that wait for two people."""
+    from tieout import terms  # noqa: PLC0415  a close computes without it
+
+    waiting = terms.changes(step.settings, accounting_date=step.day)
+    new = [change for change in waiting if change.changed_on == step.day]
+    for change in new[:FAILURES_SHOWN]:
+        say(f"waits for two people: {change.change_id} (account {change.account_id})")
+    if len(new) > FAILURES_SHOWN:
+        say(f"and {len(new) - FAILURES_SHOWN} changes more: tieout terms list")
 
 
 def check(step: Step) -> Counts:

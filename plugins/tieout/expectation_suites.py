@@ -92,6 +92,7 @@ REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
     "statement_rollforward_exact",
     "statements_sum_to_clearing_records",
     "suspense_rollforward_exact",
+    "terms_approved",
     "trial_balance_zero",
 )
 """Checks that need a row for the payment date. A check that is not there did not hold."""

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tieout import days, outcomes, runner
+from tieout import days, outcomes, runner, terms
 from tieout.errors import TieoutError
 from tieout.settings import Settings
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Event",
     "SampleOptions",
+    "approve_first_list",
     "bank_morning",
     "clock_order",
     "has_sample",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 ANSWERS = "bank_answers"
+SAMPLE_PEOPLE = terms.TwoPeople("Zhou Min", "Wu Fang", "terms of the sample week")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +178,24 @@ def _play_event(settings: Settings, event: Event, say: Callable[[str], None]) ->
         say(f"{event.day:%a %d %b}  {label}: nothing new")
         return 0
     say(f"{event.day:%a %d %b}  {label}")
+    if event.kind == days.SETTLEMENT_PAYOUT:
+        approve_first_list(settings, say)
     bank_morning(settings, event.day)
     result = runner.run(settings, event.kind, event.day)
     if result.state == "skipped":
         say(f"    {result.reason}")
         return 0
     return 1
+
+
+def approve_first_list(settings: Settings, say: Callable[[str], None]) -> None:
+    """Approve the simulated first date's list, as two people of the simulated acquirer would."""
+    found = terms.first_date_list(settings)
+    if found.is_approved:
+        return
+    terms.approve_first_date(settings, SAMPLE_PEOPLE)
+    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
+    say(f"    approved by {SAMPLE_PEOPLE.first} and {SAMPLE_PEOPLE.second}: {counts}")
 
 
 LABELS = {

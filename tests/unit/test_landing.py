@@ -726,6 +726,37 @@ def test_opening_balances_are_owed_on_the_first_date_only(place: Settings) -> No
     assert landing.missing_files(place, later) == ()
 
 
+def test_opening_balances_of_a_later_date_are_refused(place: Settings) -> None:
+    """They would be money from nowhere; the first date is the first that was closed."""
+    later = DAY + timedelta(days=1)
+    for name, content in whole_day(DAY).items():
+        put(place, name, content)
+    landing.land(place)
+    assert count(place, "platform_opening_balances") > 0
+    (name,) = [name for name in whole_day(later) if "opening_balances" in name]
+    put(place, name, whole_day(later)[name])
+    (problem,) = landing.land(place).problems
+    assert problem.status == "quarantined"
+    assert "of the first accounting date, 2026-09-24, and of no other" in str(problem.reason)
+    assert query(place, "select distinct accounting_date from raw.platform_opening_balances") == [
+        (DAY,)
+    ]
+
+
+def test_a_window_that_moves_lets_no_opening_balances_in(place: Settings) -> None:
+    """Once a date is closed, the operating window does not say any more which one is the first."""
+    later = DAY + timedelta(days=1)
+    with database.connect(place) as connection:
+        connection.execute(
+            "insert into control.accounting_days (accounting_date, state) values (%s, 'closed')",
+            [DAY],
+        )
+    for name, content in whole_day(later).items():
+        put(place, name, content)
+    (problem,) = [file for file in landing.land(place).problems if "opening" in file.file_name]
+    assert problem.status == "quarantined"
+
+
 def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
     settings = load_settings({"TIEOUT_HOME": "/nonexistent"})
     files = expected.expected_files(settings)

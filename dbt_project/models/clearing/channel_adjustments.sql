@@ -73,7 +73,7 @@ contracts as (
             partition by merchant_id, account_id
             order by effective_from desc, contract_id
         ) as contract_order
-    from {{ ref('stg_platform__contracts') }}
+    from {{ ref('int_terms__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
         and effective_from <= {{ accounting_date() }}

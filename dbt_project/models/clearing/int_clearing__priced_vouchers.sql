@@ -64,7 +64,7 @@ contracts as (
         refund_fee_policy,
         effective_from,
         effective_to
-    from {{ ref('stg_platform__contracts') }}
+    from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
 
@@ -83,7 +83,7 @@ fee_rates as (
         effective_from,
         effective_to,
         priority
-    from {{ ref('stg_platform__fee_rates') }}
+    from {{ ref('int_terms__fee_rates') }}
     -- Tiers by the previous month's volume start at zero volume; higher tiers are priced once a
     -- month of volume exists (docs/decisions).
     where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0

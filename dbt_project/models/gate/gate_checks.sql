@@ -44,6 +44,11 @@ bank_line_checks as (
     from {{ ref('int_gate__bank_line_checks') }}
 ),
 
+terms_checks as (
+    select check_name, subject, holds, detail, measured, expected
+    from {{ ref('int_gate__terms_checks') }}
+),
+
 all_checks as (
     select * from input_checks
     union all
@@ -60,6 +65,8 @@ all_checks as (
     select * from fee_checks
     union all
     select * from bank_line_checks
+    union all
+    select * from terms_checks
 ),
 
 final as (

@@ -92,7 +92,7 @@ contracts as (
         refund_fee_policy,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to
-    from {{ ref('stg_platform__contracts') }}
+    from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
 ),
 
@@ -112,7 +112,7 @@ rates as (
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to,
         priority
-    from {{ ref('stg_platform__fee_rates') }}
+    from {{ ref('int_terms__fee_rates') }}
     where snapshot_date >= {{ payment_date() }} - 31
         and snapshot_date < {{ payment_date() }}
         and coalesce(tier_from_minor, 0) = 0

@@ -78,7 +78,7 @@ contracts as (
     select
         merchant_id,
         channel_merchant_ids
-    from {{ ref('stg_platform__contracts') }}
+    from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
 

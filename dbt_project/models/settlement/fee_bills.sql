@@ -40,8 +40,8 @@ contracts as (
             partition by account_id
             order by effective_from desc, contract_id asc
         ) as contract_order
-    from {{ ref('stg_platform__contracts') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__contracts')) }}
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__contracts')) }}
         and effective_from <= {{ payment_date() }}
 ),
 

@@ -4,10 +4,34 @@
 ) }}
 
 {#-
-    Whom each account is paid to on the payment date, in each currency: one row an account and
-    currency that has a payee in force.
+    Whom each account is paid to on the payment date, in each currency, or why it is not: one row an
+    account and currency that has a payee in force.
+
+    An account is paid by terms that two people have confirmed. What they decided since the last
+    close counts here already; the close of its own date takes it over.
 -#}
-with payees as (
+with snapshots as (
+    select
+        accounting_date as snapshot_date,
+        first_list_sha256
+    from {{ ref('term_lists') }}
+    where accounting_date = {{ latest_snapshot_before_payment(ref('int_terms__payees')) }}
+),
+
+decisions as (
+    {{ term_decisions(
+        latest_snapshot_before_payment(ref('int_terms__payees')), payment_date()
+    ) }}
+),
+
+approved_lists as (
+    select list_sha256
+    from {{ source('control', 'term_approvals') }}
+    where subject = 'first_date_list'
+    group by list_sha256
+),
+
+all_payees as (
     select
         payee_id,
         payee_version,
@@ -15,17 +39,86 @@ with payees as (
         currency_code,
         payee_status,
         effective_from,
-        row_number() over (
-            partition by payee_id
-            order by payee_version desc
-        ) as version_order
-    from {{ ref('stg_platform__payees') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__payees')) }}
+        effective_to,
+        confirmation,
+        changed_on,
+        change_id
+    from {{ ref('int_terms__payees') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__payees')) }}
         and effective_from <= {{ payment_date() }}
         and (effective_to is null or effective_to > {{ payment_date() }})
 ),
 
+contracts as (
+    select
+        contract_id,
+        account_id,
+        confirmation,
+        change_id
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__contracts')) }}
+),
+
+fee_rates as (
+    select
+        contract_id,
+        confirmation,
+        change_id
+    from {{ ref('int_terms__fee_rates') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__fee_rates')) }}
+        and confirmation = 'waiting'
+),
+
+-- A code that nobody has classified blocks: it is for a person to say that it is harmless.
+harmless_reasons as (
+    select reason_code
+    from {{ ref('payee_return_reasons') }}
+    where not blocks_payee
+),
+
+payee_returns as (
+    select
+        payee_id,
+        payee_version,
+        reason_code
+    from {{ source('payout', 'payee_returns') }}
+    where returned_on <= {{ payment_date() }}
+),
+
+limits as (
+    select
+        currency_code,
+        paid_limit_amount_minor
+    from {{ ref('payee_confirmation_limits') }}
+),
+
+list_states as (
+    select approved_lists.list_sha256 is not null as is_list_approved
+    from snapshots
+    left join approved_lists on snapshots.first_list_sha256 = approved_lists.list_sha256
+),
+
+payees as (
+    select
+        all_payees.*,
+        all_payees.confirmation = 'waiting'
+        and decisions.decision is distinct from 'approve' as is_unconfirmed,
+        row_number() over (
+            partition by all_payees.payee_id
+            order by all_payees.payee_version desc
+        ) as version_order
+    from all_payees
+    left join decisions on all_payees.change_id = decisions.change_id
+    where decisions.decision is distinct from 'reject'
+),
+
 -- Only the latest version of a payee counts: an older active one must not revive a blocked payee.
+active_payees as (
+    select *
+    from payees
+    where version_order = 1 and payee_status = 'active'
+),
+
 account_payees as (
     select
         account_id,
@@ -36,18 +129,121 @@ account_payees as (
             partition by account_id, currency_code
             order by effective_from desc, payee_id asc
         ) as payee_order
-    from payees
-    where version_order = 1 and payee_status = 'active'
+    from active_payees
 ),
 
-final as (
+unconfirmed_payees as (
     select
         account_id,
         currency_code,
         payee_id,
-        payee_version
+        payee_version,
+        changed_on
+    from active_payees
+    where is_unconfirmed
+),
+
+-- What each was paid since the change, by the index on payee and version: not a join, which would
+-- read the instructions of all years.
+paid_since as (
+    select
+        unconfirmed_payees.account_id,
+        unconfirmed_payees.currency_code,
+        (
+            select coalesce(sum(instructions.amount_minor), 0)
+            from {{ source('payout', 'instructions') }} as instructions
+            where
+                instructions.payee_id = unconfirmed_payees.payee_id
+                and instructions.payee_version = unconfirmed_payees.payee_version
+                and instructions.currency_code = unconfirmed_payees.currency_code
+                and instructions.payment_date > unconfirmed_payees.changed_on
+                and instructions.payment_date < {{ payment_date() }}
+        ) as paid_amount_minor
+    from unconfirmed_payees
+),
+
+unconfirmed_paid as (
+    select
+        account_id,
+        currency_code,
+        cast(sum(paid_amount_minor) as bigint) as paid_amount_minor
+    from paid_since
+    group by account_id, currency_code
+),
+
+returned_payees as (
+    select
+        payee_returns.payee_id,
+        payee_returns.payee_version
+    from payee_returns
+    left join harmless_reasons on payee_returns.reason_code = harmless_reasons.reason_code
+    where harmless_reasons.reason_code is null
+    group by payee_returns.payee_id, payee_returns.payee_version
+),
+
+unconfirmed_terms as (
+    select
+        contracts.account_id,
+        contracts.confirmation,
+        contracts.change_id
+    from contracts
+    union all
+    select
+        contracts.account_id,
+        fee_rates.confirmation,
+        fee_rates.change_id
+    from fee_rates
+    inner join contracts on fee_rates.contract_id = contracts.contract_id
+),
+
+-- An account that is new: what it was cleared by waits for two people.
+unconfirmed_accounts as (
+    select unconfirmed_terms.account_id
+    from unconfirmed_terms
+    left join decisions on unconfirmed_terms.change_id = decisions.change_id
+    where
+        unconfirmed_terms.confirmation = 'waiting'
+        and decisions.decision is distinct from 'approve'
+    group by unconfirmed_terms.account_id
+),
+
+final as (
+    select
+        account_payees.account_id,
+        account_payees.currency_code,
+        account_payees.payee_id,
+        account_payees.payee_version,
+        case
+            when
+                list_states.is_list_approved is distinct from true
+                or unconfirmed_accounts.account_id is not null
+                then 'terms_unconfirmed'
+            when returned_payees.payee_id is not null then 'payee_returned'
+            when
+                unconfirmed_paid.paid_amount_minor
+                >= coalesce(limits.paid_limit_amount_minor, 0)
+                then 'payee_unconfirmed'
+        end as withheld_reason,
+        -- greatest() alone skips NULLs: a confirmed payee has no limit, not the limit 0.
+        case
+            when unconfirmed_paid.account_id is not null
+                then greatest(
+                    coalesce(limits.paid_limit_amount_minor, 0)
+                    - unconfirmed_paid.paid_amount_minor,
+                    0
+                )
+        end as unconfirmed_room_minor
     from account_payees
-    where payee_order = 1
+    left join list_states on true
+    left join unconfirmed_accounts on account_payees.account_id = unconfirmed_accounts.account_id
+    left join returned_payees
+        on account_payees.payee_id = returned_payees.payee_id
+        and account_payees.payee_version = returned_payees.payee_version
+    left join unconfirmed_paid
+        on account_payees.account_id = unconfirmed_paid.account_id
+        and account_payees.currency_code = unconfirmed_paid.currency_code
+    left join limits on account_payees.currency_code = limits.currency_code
+    where account_payees.payee_order = 1
 )
 
 select * from final

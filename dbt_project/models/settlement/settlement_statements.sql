@@ -94,8 +94,8 @@ contracts as (
         (effective_to is null or effective_to > {{ payment_date() }})
         and (ended_on is null or ended_on > {{ payment_date() }}) as is_in_force,
         effective_from
-    from {{ ref('stg_platform__contracts') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__contracts')) }}
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__contracts')) }}
         and effective_from <= {{ payment_date() }}
 ),
 
@@ -103,8 +103,10 @@ account_payees as (
     select
         account_id,
         currency_code,
+        -- Without a payee that may be paid a statement is withheld.
         payee_id,
-        payee_version
+        payee_version,
+        withheld_reason
     from {{ ref('int_settlement__account_payees') }}
 ),
 
@@ -248,7 +250,10 @@ composed as (
             as payout_minimum_amount_minor,
         account_payees.payee_id,
         account_payees.payee_version,
-        case when account_payees.payee_id is null then 'no_payee' end as withheld_reason
+        case
+            when account_payees.payee_id is null then 'no_payee'
+            else account_payees.withheld_reason
+        end as withheld_reason
     from grain
     left join components
         on grain.account_id = components.account_id

@@ -31,7 +31,8 @@ with wanted_checks as (
         ('reserve_covers_payouts'),
         ('holds_rollforward_exact'),
         ('paid_early_within_limit'),
-        ('payout_backed_by_arrival')
+        ('payout_backed_by_arrival'),
+        ('terms_approved')
     ) as names (check_name)
 ),
 

@@ -394,6 +394,7 @@ def store(
         days.DateBusyError, days.DateNotReadyError: the date cannot be opened now.
         RepeatedVouchersError: a voucher of it is on record already; nothing may be kept.
     """
+    parsed = _unless_opened_before(connection, arrived, parsed)
     reason = manifest.reason_of(parsed)
     if reason is not None:
         _keep(settings, arrived)
@@ -446,6 +447,40 @@ def store(
             reopened=reopened,
         )
     return _outcome(arrived.file, arrived.file_id, "landed", parsed.row_count, reason)
+
+
+def _unless_opened_before(
+    connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile, parsed: ParsedFile
+) -> ParsedFile:
+    """Refuse opening balances of another date than the first: they would be money from nowhere.
+
+    The first date is the first that was closed; before any close, what the operating window says.
+    """
+    if arrived.file.file_kind != "opening_balances" or not parsed.is_good:
+        return parsed
+    row = connection.execute(
+        """
+        select coalesce(
+            (
+                select min(accounting_date) from control.accounting_days
+                where state in ('closed', 'sealed')
+            ),
+            (
+                select windows.first_accounting_date
+                from raw.platform_operating_window as windows
+                inner join control.channel_files as files
+                    on windows.file_id = files.file_id and files.status = 'landed'
+                order by windows.accounting_date desc, files.file_id asc
+                limit 1
+            )
+        )
+        """
+    ).fetchone()
+    first = None if row is None else row[0]
+    if first is None or arrived.file.accounting_date == first:
+        return parsed
+    reason = f"opening balances are of the first accounting date, {first}, and of no other"
+    return replace(parsed, bad_rows=(file_problem("not_the_first_date", reason),))
 
 
 def _keep(settings: Settings, arrived: manifest.ArrivedFile) -> None:

@@ -16,6 +16,13 @@ landed_files as (
     where status = 'landed'
 ),
 
+-- What was owed at go-live is of the first accounting date: a file of a later one counts nothing.
+closed_days as (
+    select min(accounting_date) as first_closed_date
+    from {{ source('control', 'accounting_days') }}
+    where state in ('closed', 'sealed')
+),
+
 final as (
     select
         records.file_id,
@@ -27,6 +34,10 @@ final as (
         records.balance_minor
     from records
     inner join landed_files on records.file_id = landed_files.file_id
+    cross join closed_days
+    where
+        closed_days.first_closed_date is null
+        or records.accounting_date <= closed_days.first_closed_date
 )
 
 select * from final
