@@ -11,7 +11,14 @@ import pytest
 from lxml import etree
 
 import payment_world
-from payment_world import ACCOUNT_NAMES, ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World
+from payment_world import (
+    ACCOUNT_NAMES,
+    ACCOUNT_NUMBERS,
+    PAYMENT_DATE,
+    PAYOUTS_MINOR,
+    World,
+    decide,
+)
 from tieout import payouts
 from tieout.errors import TieoutError
 from tieout.payouts import pain001, pain002, states, submission
@@ -19,16 +26,6 @@ from tieout.simulator import bank, bank_answers
 
 FIRST = f"{payment_world.statement_id(1)}-1"
 TOTAL_MINOR = sum(PAYOUTS_MINOR)
-
-
-def decide(world: World, outcome: str = "passed") -> None:
-    """Store a decision on the statements as they are (the gate itself is tested elsewhere)."""
-    world.execute(
-        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
-        " statements_covered, payout_amount_minor, decided_by) values (%s, %s,"
-        " gate.statement_fingerprint(%s), 3, %s, 'test')",
-        (PAYMENT_DATE, outcome, PAYMENT_DATE, TOTAL_MINOR),
-    )
 
 
 @pytest.fixture
