@@ -577,7 +577,7 @@ declare
     covered record;
 begin
     if new.outcome = 'failed' then
-        return new;
+        return null;
     end if;
     if to_regclass('settlement.settlement_statements') is null then
         reason := 'there is no table settlement.settlement_statements';
@@ -625,7 +625,7 @@ begin
         select decision_id, outcome, fingerprint
         into latest
         from control.gate_decisions
-        where payment_date = new.payment_date
+        where payment_date = new.payment_date and decision_id <> new.decision_id
         order by decision_id desc
         limit 1;
         reason := case
@@ -643,12 +643,12 @@ begin
             errcode = 'restrict_violation',
             hint = 'Run the gate of the payment date; it says what does not hold.';
     end if;
-    return new;
+    return null;
 end
 $body$;
 
 create trigger gate_decisions_of_the_tables
-before insert on control.gate_decisions
+after insert on control.gate_decisions
 for each row execute function control.guard_decision();
 """
 
