@@ -180,25 +180,6 @@ def test_a_second_run_writes_the_same_bytes_and_pays_nothing_twice(submitted: Wo
     assert submitted.value("select count(*) from payout.attempt_events") == 6
 
 
-def test_a_crash_between_file_and_event_is_harmless(world: World) -> None:
-    decide(world)
-    payouts.instruct(world.settings, PAYMENT_DATE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(submission, "_verify", _crash)
-        with pytest.raises(KeyboardInterrupt):
-            payouts.submit(world.settings, PAYMENT_DATE)
-    left = world.files("payouts")
-    assert len(left) == 1
-    assert history(world) == ["created"]
-    payouts.submit(world.settings, PAYMENT_DATE)
-    assert world.files("payouts") == left
-    assert history(world) == ["created", "submitted"]
-
-
-def _crash(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def test_another_file_of_the_same_name_is_not_replaced(world: World) -> None:
     decide(world)
     payouts.instruct(world.settings, PAYMENT_DATE)

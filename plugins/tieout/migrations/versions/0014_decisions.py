@@ -355,7 +355,8 @@ as $body$
     full join present
         on stored.input_kind = present.input_kind and stored.input_key = present.input_key
     where
-        stored.content is distinct from present.content
+        exists (select 1 from stored)
+        and stored.content is distinct from present.content
         and not (stored.input_key is null and present.input_kind = 'file')
     union all
     select 'decision' as input_kind, 'all' as input_key, 'has no inputs on record' as change
