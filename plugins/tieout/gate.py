@@ -294,7 +294,7 @@ def _store(
     reason: str | None = None,
 ) -> Decision:
     try:
-        row = _insert(
+        decision_id = _insert(
             connection,
             (
                 payment_date,
@@ -318,7 +318,7 @@ def _store(
             f"`tieout pay {payment_date}`",
         ) from error
     return Decision(
-        decision_id=int(row[0]),
+        decision_id=decision_id,
         payment_date=payment_date,
         outcome=outcome,
         fingerprint=covered.fingerprint,
@@ -329,7 +329,7 @@ def _store(
     )
 
 
-def _insert(connection: psycopg.Connection[Any], values: tuple[object, ...]) -> tuple[Any, ...]:
+def _insert(connection: psycopg.Connection[Any], values: tuple[object, ...]) -> int:
     row = connection.execute(
         """
         insert into control.gate_decisions (
@@ -350,7 +350,7 @@ def _insert(connection: psycopg.Connection[Any], values: tuple[object, ...]) -> 
         values,
     ).fetchone()
     assert row is not None, "insert … returning returns its row"
-    return row
+    return int(row[0])
 
 
 def _changed_failure(payment_date: date, before: _Covered, covered: _Covered) -> Failure:

@@ -353,7 +353,8 @@ def test_history_only_grows(table: str, change: str, guarded: Connection) -> Non
     instruct(guarded)
     report(guarded, attempt(guarded, 1), "created")
     guarded.execute(
-        "insert into payout.outbox_files values ('B1', %s, 'x', repeat('0', 64), 1, 1, 1, 'CNY')",
+        "insert into payout.outbox_files values"
+        " ('B1', %s, 'x', repeat('0', 64), 1, 1, 1000, 'CNY')",
         [PAYMENT_DATE],
     )
     column = {"payout.attempt_transitions": "to_status"}.get(table) or (

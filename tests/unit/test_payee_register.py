@@ -203,6 +203,42 @@ def test_a_version_that_was_paid_stays(place: Settings) -> None:
             connection.execute("delete from payout.instructions")
 
 
+def test_payees_of_before_the_register_are_adopted(place: Settings) -> None:
+    land(place, FIRST, {}, {"payee_id": "P2", "account_number": OTHER_NUMBER})
+    land(place, SECOND, {})
+    with database.connect(place) as connection:
+        # As the version before left them.
+        connection.execute("set session_replication_role = replica")
+        connection.execute("delete from control.payee_versions")
+        rows = connection.execute(
+            "select payee_id, line_number, accounting_date from raw.platform_payees"
+        ).fetchall()
+        for payee_id, line, day in rows:
+            number = OTHER_NUMBER if payee_id == "P2" else make.ACCOUNT_NUMBER
+            connection.execute(
+                "update raw.platform_payees set account_name_token = null,"
+                " account_number_ciphertext = %s, account_name_ciphertext = %s"
+                " where line_number = %s and accounting_date = %s",
+                [
+                    secrets.encrypt(number, settings=place),
+                    secrets.encrypt(make.ACCOUNT_NAME, settings=place),
+                    line,
+                    day,
+                ],
+            )
+    landing.land(place)
+    assert [row[:2] for row in registered(place)] == [("P000001", 1), ("P2", 1)]
+    for payee_id, ciphertext in query(
+        place, "select payee_id, account_number_ciphertext from raw.platform_payees"
+    ):
+        opened = secrets.decrypt_bound(
+            ciphertext, ("account_number", payee_id, "1"), settings=place
+        )
+        assert opened == (OTHER_NUMBER if payee_id == "P2" else make.ACCOUNT_NUMBER)
+    third = SECOND + timedelta(days=1)
+    assert land(place, third, {"account_name": OTHER_NAME}) == "quarantined"
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [

@@ -295,6 +295,39 @@ def test_each_file_of_a_date_is_on_record(instructed: World) -> None:
     assert statuses(instructed) == {"submitted"}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"payment_count": 2},
+        {"amount_minor": 1},
+        {"currency_code": "USD"},
+        {"payment_date": date(2026, 9, 29)},
+        {"batch_message_id": "PO20260928-009-A1"},
+    ],
+)
+def test_a_file_on_record_is_that_of_its_attempts(
+    instructed: World, changes: dict[str, object]
+) -> None:
+    killed(instructed, submission, "_prepare")
+    row: dict[str, object] = {
+        "batch_message_id": "PO20260928-001-A1",
+        "payment_date": PAYMENT_DATE,
+        "file_path": "x",
+        "sha256": "0" * 64,
+        "size_bytes": 1,
+        "payment_count": 3,
+        "amount_minor": sum(payment_world.PAYOUTS_MINOR),
+        "currency_code": "CNY",
+    }
+    insert = (
+        f"insert into payout.outbox_files ({', '.join(row)})"
+        f" values ({', '.join(f'%({name})s' for name in row)})"
+    )
+    with pytest.raises(psycopg.errors.RestrictViolation, match="not that of its attempts"):
+        instructed.execute(insert, {**row, **changes})
+    instructed.execute(insert, row)
+
+
 def test_moves_are_one_step_on_disk_and_not_in_an_object_store(tmp_path: Path) -> None:
     assert Store(f"file://{tmp_path}").moves_in_one_step
     assert not Store("memory://outbox").moves_in_one_step

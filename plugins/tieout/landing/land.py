@@ -87,6 +87,7 @@ def land(
             unknown.append(file)
     wanted.sort(key=lambda pair: (pair[0].accounting_date, pair[0].slot, pair[1].url))
     with database.connect(settings, autocommit=True) as connection:
+        payee_register.adopt(connection, settings)
         began_at = manifest.clock(connection)
         landing = _Landing(settings, owner, began_at, correctable_kinds(settings))
         outcomes: list[FileOutcome] = []

@@ -17,11 +17,13 @@ from psycopg.rows import class_row
 
 from tieout import secrets
 from tieout.channels.model import BadRow, ParsedFile
+from tieout.landing.copying import lock_for_transaction
 from tieout.settings import Settings
 
 __all__ = [
     "TABLE",
     "Payee",
+    "adopt",
     "checked",
     "contradictions",
     "landed_payees",
@@ -115,6 +117,26 @@ _REGISTERED = """
             and wanted.payee_version = versions.payee_version
     inner join control.channel_files as files
         on versions.file_id = files.file_id
+"""
+
+
+_UNREGISTERED = """
+    select file_id, accounting_date
+    from control.channel_files
+    where
+        channel = 'platform'
+        and file_kind = 'payees'
+        and status = 'landed'
+        and accounting_date > coalesce(
+            (
+                select max(accounting_date)
+                from control.accounting_days
+                where state = 'sealed'
+            ),
+            '-infinity'
+        )
+        and not exists (select 1 from control.payee_versions)
+    order by accounting_date, file_id
 """
 
 
@@ -245,6 +267,48 @@ def register(
             "lines": [payee.line_number for payee in new],
         },
     )
+
+
+def adopt(connection: psycopg.Connection[Any], settings: Settings) -> int:
+    """Register the payees of dates that are not paid, where none is on record yet; return how many.
+
+    They landed under a version of the program without a register: their ciphertexts are bound to
+    nothing, and their names have no token. Both are made, once, after the upgrade. The first file
+    that names a version counts.
+
+    Raises:
+        SecretsError: no key opens them.
+    """
+    with connection.transaction():
+        lock_for_transaction(connection, "tieout/payee_versions")
+        files = connection.execute(_UNREGISTERED).fetchall()
+        for file_id, day in files:
+            rows = connection.execute(
+                "select line_number, payee_id, payee_version, account_number_ciphertext,"
+                " account_name_ciphertext from raw.platform_payees"
+                " where accounting_date = %s and file_id = %s and account_name_token is null",
+                [day, file_id],
+            ).fetchall()
+            for line_number, payee_id, version, number, name in rows:
+                clear = [secrets.decrypt(text, settings=settings) for text in (number, name)]
+                bound = [
+                    secrets.encrypt_bound(text, (field, payee_id, str(version)), settings=settings)
+                    for field, text in zip(_TOKEN_FIELDS, clear, strict=True)
+                ]
+                connection.execute(
+                    "update raw.platform_payees set account_number_ciphertext = %s,"
+                    " account_name_ciphertext = %s, account_name_token = %s"
+                    " where accounting_date = %s and file_id = %s and line_number = %s",
+                    [
+                        *bound,
+                        secrets.account_token(clear[1:], settings=settings)[0],
+                        day,
+                        file_id,
+                        line_number,
+                    ],
+                )
+            register(connection, file_id, day, landed_payees(connection, file_id, day))
+    return len(files)
 
 
 def _registered(

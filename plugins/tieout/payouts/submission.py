@@ -1,9 +1,10 @@
 """Submission: attempts, pain.001 files in the outbox, and the statements as CSV.
 
-The order makes a crash harmless, wherever it comes (docs/decisions/0038): attempts are stored; a
-file is written under a hidden name, read back and compared with what the gate decided; its hash
-goes on record (``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its
-attempts become ``submitted``. A file on record is never written a second time.
+The order makes a crash harmless, wherever it comes: attempts are stored; a file is written under a
+hidden name, read back and compared with what the gate decided; its hash goes on record
+(``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its attempts become
+``submitted``. A file on record is never written a second time. See
+docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md.
 """
 
 from __future__ import annotations

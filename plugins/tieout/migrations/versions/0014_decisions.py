@@ -852,13 +852,36 @@ after insert on payout.attempts
 referencing new table as new_rows
 for each statement execute function payout.guard_first_attempts();
 
+-- The decision was asked for with the attempts; here it is only that the file is of them.
 create function payout.guard_outbox_file() returns trigger
 language plpgsql
 set search_path = pg_catalog
 as $body$
+declare
+    attempted record;
 begin
-    if not payout.is_submitted(new.payment_date) then
-        perform control.require_decision(new.payment_date);
+    select
+        count(*) as payment_count,
+        coalesce(sum(instructions.amount_minor), 0) as amount_minor,
+        min(instructions.currency_code) as lowest_currency,
+        max(instructions.currency_code) as highest_currency,
+        min(instructions.payment_date) as first_date,
+        max(instructions.payment_date) as last_date
+    into attempted
+    from payout.attempts as attempts
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where attempts.batch_message_id = new.batch_message_id;
+    if attempted.payment_count <> new.payment_count
+        or attempted.amount_minor <> new.amount_minor
+        or attempted.lowest_currency is distinct from new.currency_code
+        or attempted.highest_currency is distinct from new.currency_code
+        or attempted.first_date is distinct from new.payment_date
+        or attempted.last_date is distinct from new.payment_date
+    then
+        raise exception 'file % is not that of its attempts: % payments of % minor units',
+            new.batch_message_id, attempted.payment_count, attempted.amount_minor
+        using errcode = 'restrict_violation';
     end if;
     return new;
 end
