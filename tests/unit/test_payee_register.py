@@ -136,6 +136,8 @@ def test_a_lost_token_key_stops_the_comparison(
 def test_what_only_the_replaced_file_said_is_replaced_by_a_person(place: Settings) -> None:
     land(place, FIRST, {})
     assert land(place, FIRST, {"account_id": "A000002"}, folder="y") == "conflict"
+    # What only the landed file of its own place says is nothing against it.
+    assert query(place, "select reason_code from control.quarantined_rows") == []
     corrections.release(place, held(place), decided_by="li", reason="the right one")
     assert registered(place) == [("P000001", 1, "A000002", "102100000013", FIRST, "landed")]
     # And the first comes back with what it said.
