@@ -199,6 +199,8 @@ def test_a_version_that_was_paid_stays(place: Settings) -> None:
         with database.connect(place) as connection:
             connection.execute("update control.channel_files set status = 'refused'")
         assert land(place, SECOND, {"account_number": OTHER_NUMBER}) == "quarantined"
+        codes = query(place, "select reason_code from control.quarantined_rows")
+        assert codes == [("payee_version_changed",)]
     finally:
         with database.connect(place) as connection:
             connection.execute("set session_replication_role = replica")
