@@ -47,10 +47,10 @@ class FakeVault:
         self.seen += values
         return ["acct-" + hashlib.sha256(text.encode()).hexdigest()[:16] for text in values]
 
-    def encrypt(self, text: str) -> str:
+    def encrypt(self, text: str, place: Sequence[str]) -> str:
         """Return a text that does not contain the other."""
         self.seen.append(text)
-        return "cipher-" + hashlib.sha256(text.encode()).hexdigest()[:16]
+        return "cipher-" + hashlib.sha256(repr((text, *place)).encode()).hexdigest()[:16]
 
 
 def context(day: date | None = DAY, **name_parts: str) -> FileContext:

@@ -25,12 +25,14 @@ from psycopg import sql
 
 from tieout import database, secrets
 from tieout.expectation_suites import EQUATION_TERMS, REQUIRED_GATE_CHECKS
+from tieout.landing import payee_register
 from tieout.settings import Settings, load_settings
 
 PAYMENT_DATE = date(2026, 9, 28)
 ACCOUNTING_DATES = tuple(date(2026, 9, 24) + timedelta(days=offset) for offset in range(4))
 ACCOUNT_NUMBERS = ("6230000000000000001", "6230000000000000002", "6230000000000000003")
 ACCOUNT_NAMES = ("测试商户000001有限公司", "测试商户000002有限公司", "测试商户000003有限公司")
+BANK_CODE = "102100000018"
 PAYOUTS_MINOR = (123_456, 100, 7_000_005)
 
 _BUILT_BY_DBT = """
@@ -49,6 +51,11 @@ insert into reference.channels values
 ('unionpay', '银联', 'CNY', 'working_day', 1),
 ('wechat', '微信支付', 'CNY', 'calendar_day', 1),
 ('alipay', '支付宝', 'CNY', 'working_day', 1);
+
+create table reference.channel_currencies (channel text, currency_code text);
+insert into reference.channel_currencies
+select channel, currency_code from reference.channels;
+create table reference.required_gate_checks (check_name text primary key);
 
 create table reference.calendar_days (
     calendar_date date primary key, is_working_day boolean, previous_working_day date,
@@ -141,12 +148,14 @@ class World:
         with database.connect(self.settings) as connection:
             connection.execute(query, parameters)
 
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(
+        self, query: str, parameters: Sequence[object] | dict[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         with database.connect(self.settings) as connection:
             return connection.execute(query, parameters).fetchall()
 
-    def value(self, query: str, parameters: Sequence[object] = ()) -> Any:
+    def value(self, query: str, parameters: Sequence[object] | dict[str, object] = ()) -> Any:
         """Return the only value of a query."""
         (row,) = self.rows(query, parameters)
         return row[0]
@@ -179,6 +188,10 @@ def build_template(home: Path) -> Settings:
         with connection.cursor() as cursor:
             cursor.executemany(
                 "insert into reference.calendar_days values (%s, %s, %s, %s, %s)", _calendar()
+            )
+            cursor.executemany(
+                "insert into reference.required_gate_checks values (%s)",
+                [(name,) for name in REQUIRED_GATE_CHECKS],
             )
     settings.ensure_dirs()
     fill(World(settings))
@@ -219,6 +232,22 @@ def fill(world: World) -> None:
     fill_equation(world)
     fill_checks(world)
     fill_close(world)
+
+
+def decide(world: World, outcome: str = "passed") -> int:
+    """Store a decision on the statements as they are, past the gate's program; return its id."""
+    return int(
+        world.value(
+            "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+            " statements_covered, payout_amount_minor, decided_by)"
+            " select %(day)s, %(outcome)s, gate.statement_fingerprint(%(day)s), count(*),"
+            " coalesce(sum(payout_amount_minor), 0), 'test'"
+            " from settlement.settlement_statements"
+            " where payment_date = %(day)s and payable_status = 'payable'"
+            " and payout_amount_minor > 0 returning decision_id",
+            {"day": PAYMENT_DATE, "outcome": outcome},
+        )
+    )
 
 
 def file_row(world: World, channel: str, kind: str, day: date, **columns: object) -> str:
@@ -273,26 +302,65 @@ def fill_files(world: World) -> None:
     for number, (account_number, name) in enumerate(
         zip(ACCOUNT_NUMBERS, ACCOUNT_NAMES, strict=True), start=1
     ):
-        world.execute(
-            "insert into raw.platform_payees (file_id, line_number, accounting_date, payee_id,"
-            " payee_version, account_id, bank_name, bank_code, account_number_ciphertext,"
-            " account_number_mask, account_number_token, account_name_ciphertext,"
-            " account_name_mask, currency_code, payee_status, effective_from)"
-            " values (%s, %s, %s, %s, 1, %s, '中国工商银行北京分行', '102100000018', %s, %s, %s,"
-            " %s, %s, 'CNY', 'active', '2026-01-01')",
-            (
-                payees,
-                number + 1,
-                day,
-                f"P{number:06d}",
-                f"A{number:06d}",
-                secrets.encrypt(account_number, settings=world.settings),
-                secrets.mask_account(account_number),
-                secrets.account_token([account_number], settings=world.settings)[0],
-                secrets.encrypt(name, settings=world.settings),
-                secrets.mask_name(name),
-            ),
+        payee_row(
+            world,
+            payees,
+            day,
+            number + 1,
+            payee_id=f"P{number:06d}",
+            account_id=f"A{number:06d}",
+            account_number=account_number,
+            account_name=name,
         )
+
+
+def payee_row(
+    world: World,
+    file_id: str,
+    day: date,
+    line: int,
+    *,
+    payee_id: str,
+    account_id: str,
+    account_number: str,
+    account_name: str,
+    version: int = 1,
+    bank_code: str = BANK_CODE,
+) -> None:
+    """Land one payee, and register its version."""
+    settings = world.settings
+    place = (payee_id, str(version))
+    number_token, name_token = secrets.account_token(
+        [account_number, account_name], settings=settings
+    )
+    row: dict[str, object] = {
+        "file_id": file_id,
+        "line_number": line,
+        "accounting_date": day,
+        "payee_id": payee_id,
+        "payee_version": version,
+        "account_id": account_id,
+        "bank_name": "中国工商银行北京分行",
+        "bank_code": bank_code,
+        "account_number_ciphertext": secrets.encrypt_bound(
+            account_number, ("account_number", *place), settings=settings
+        ),
+        "account_number_mask": secrets.mask_account(account_number),
+        "account_number_token": number_token,
+        "account_name_ciphertext": secrets.encrypt_bound(
+            account_name, ("account_name", *place), settings=settings
+        ),
+        "account_name_mask": secrets.mask_name(account_name),
+        "account_name_token": name_token,
+        "currency_code": "CNY",
+        "payee_status": "active",
+        "effective_from": date(2026, 1, 1),
+    }
+    marks = ", ".join(f"%({name})s" for name in row)
+    world.execute(f"insert into raw.platform_payees ({', '.join(row)}) values ({marks})", row)
+    with database.connect(settings) as connection:
+        landed = payee_register.landed_payees(connection, file_id, day)
+        payee_register.register(connection, file_id, day, landed)
 
 
 def statement_id(number: int) -> str:

@@ -13,10 +13,16 @@ becomes the date as an SQL literal.
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Final
+
+from tieout.errors import TieoutError
+from tieout.settings import PROJECT_DIR
 
 
 @dataclass(frozen=True)
@@ -68,33 +74,25 @@ EQUATION_TERMS: Final[tuple[tuple[str, int, str], ...]] = (
 )
 """The terms of the balance equation with their sign in the residual (left side minus right)."""
 
-REQUIRED_GATE_CHECKS: Final[tuple[str, ...]] = (
-    "accounting_dates_closed",
-    "adjustments_tie",
-    "balance_equation_zero",
-    "bank_lines_explained",
-    "bank_statement_continuity",
-    "channel_receivable_zero",
-    "clearing_records_sum_to_entries",
-    "equation_covers_clearing",
-    "fees_recomputed",
-    "files_complete_and_totals_agree",
-    "holds_rollforward_exact",
-    "late_arrivals_explained",
-    "merchant_payable_ties",
-    "no_account_paid_twice",
-    "no_unclassified_bank_line",
-    "no_unposted_source_voucher",
-    "paid_early_within_limit",
-    "payable_statement_has_payee",
-    "payout_backed_by_arrival",
-    "reserve_covers_payouts",
-    "statement_rollforward_exact",
-    "statements_sum_to_clearing_records",
-    "suspense_rollforward_exact",
-    "terms_approved",
-    "trial_balance_zero",
-)
+# One source for Python and SQL: dbt loads the same file as reference.required_gate_checks.
+_REQUIRED_GATE_CHECKS_FILE: Final = "dbt_project/seeds/reference/required_gate_checks.csv"
+
+
+def _required_gate_checks() -> tuple[str, ...]:
+    path = Path(os.environ.get("TIEOUT_PROJECT_DIR") or PROJECT_DIR) / _REQUIRED_GATE_CHECKS_FILE
+    with path.open(encoding="utf-8", newline="") as stream:
+        names = tuple(row["check_name"] for row in csv.DictReader(stream))
+    if not names or len(set(names)) != len(names):
+        raise TieoutError(
+            what="the list of the gate's required checks is not usable",
+            where=str(path),
+            why="it is empty, or a check stands in it twice",
+            next_step="correct the seed; each check stands in it once",
+        )
+    return names
+
+
+REQUIRED_GATE_CHECKS: Final = _required_gate_checks()
 """Checks that need a row for the payment date. A check that is not there did not hold."""
 
 

@@ -114,7 +114,11 @@ def close_checkpoint(settings: Settings, accounting_date: date) -> CheckpointRes
 def decide(settings: Settings, payment_date: date, *, decided_by: str = DECIDED_BY) -> Decision:
     """Decide on ``payment_date`` and store the decision; the same finding twice is one row.
 
-    A release stands as long as the statements and the failures are those the two people saw.
+    The database keeps with it what it was made from (``control.gate_decision_inputs``). A decision,
+    a release too, stands as long as statements, failures and inputs are the same.
+
+    Raises:
+        TieoutError: the suites hold, and the database finds in the same tables that they do not.
     """
     before = _covered(settings, payment_date)
     result = _run_checkpoint(settings, f"gate_{payment_date}", GATE_SUITES, payment_date)
@@ -123,12 +127,16 @@ def decide(settings: Settings, payment_date: date, *, decided_by: str = DECIDED_
         covered = _covered_now(connection, payment_date)
         failures = result.failures
         if covered != before:
-            # Somebody rebuilt the date while it was checked: what was checked is not what would be
-            # paid.
-            failures = (*failures, _changed_failure(payment_date))
+            # Somebody rebuilt the date while it was checked, or changed what it is built from: what
+            # was checked is not what would be paid.
+            failures = (*failures, _changed_failure(payment_date, before, covered))
         outcome = "passed" if result.passed and not failures else "failed"
         latest = _latest(connection, payment_date)
-        if latest is not None and _stands(latest, outcome, covered.fingerprint, failures):
+        if (
+            latest is not None
+            and _stands(latest, outcome, covered.fingerprint, failures)
+            and not _inputs_changed(connection, latest.decision_id)
+        ):
             return latest
         return _store(connection, payment_date, outcome, covered, failures, decided_by=decided_by)
 
@@ -180,11 +188,12 @@ def release(
 
 @dataclass(frozen=True)
 class _Covered:
-    """The statements a decision covers."""
+    """The statements a decision covers, and a digest of what it is made from."""
 
     fingerprint: str
     statement_count: int
     payout_amount_minor: int
+    inputs: str
 
 
 def _covered(settings: Settings, payment_date: date) -> _Covered:
@@ -198,7 +207,17 @@ def _covered_now(connection: psycopg.Connection[Any], payment_date: date) -> _Co
         select
             gate.statement_fingerprint(%(payment_date)s) as fingerprint,
             count(*) as statement_count,
-            coalesce(sum(statements.payout_amount_minor), 0)::bigint as payout_amount_minor
+            coalesce(sum(statements.payout_amount_minor), 0)::bigint as payout_amount_minor,
+            (
+                select
+                    md5(
+                        string_agg(
+                            concat_ws('|', inputs.input_kind, inputs.input_key, inputs.content),
+                            ';' order by inputs.input_kind, inputs.input_key
+                        )
+                    )
+                from control.gate_inputs(%(payment_date)s) as inputs
+            ) as inputs
         from settlement.settlement_statements as statements
         where
             statements.payment_date = %(payment_date)s
@@ -208,7 +227,14 @@ def _covered_now(connection: psycopg.Connection[Any], payment_date: date) -> _Co
         {"payment_date": payment_date},
     ).fetchone()
     assert row is not None, "an aggregate without group by returns a row"
-    return _Covered(str(row[0]), int(row[1]), int(row[2]))
+    return _Covered(str(row[0]), int(row[1]), int(row[2]), str(row[3]))
+
+
+def _inputs_changed(connection: psycopg.Connection[Any], decision_id: int) -> bool:
+    row = connection.execute(
+        "select control.changed_gate_inputs_text(%s)", (decision_id,)
+    ).fetchone()
+    return row is not None and row[0] is not None
 
 
 def _lock(connection: psycopg.Connection[Any], payment_date: date) -> None:
@@ -267,6 +293,43 @@ def _store(
     released_by: tuple[str, str] | None = None,
     reason: str | None = None,
 ) -> Decision:
+    try:
+        decision_id = _insert(
+            connection,
+            (
+                payment_date,
+                outcome,
+                covered.fingerprint,
+                covered.statement_count,
+                covered.payout_amount_minor,
+                Jsonb({"failures": [asdict(failure) for failure in failures]}),
+                decided_by,
+                released_by[0] if released_by else None,
+                released_by[1] if released_by else None,
+                reason,
+            ),
+        )
+    except psycopg.errors.RestrictViolation as error:
+        raise TieoutError(
+            what=f"the database refuses the decision of {payment_date}",
+            where="control.gate_decisions",
+            why=str(error.diag.message_primary),
+            next_step="build the payment date anew and run the gate again: "
+            f"`tieout pay {payment_date}`",
+        ) from error
+    return Decision(
+        decision_id=decision_id,
+        payment_date=payment_date,
+        outcome=outcome,
+        fingerprint=covered.fingerprint,
+        statements_covered=covered.statement_count,
+        payout_amount_minor=covered.payout_amount_minor,
+        failures=tuple(failures),
+        is_new=True,
+    )
+
+
+def _insert(connection: psycopg.Connection[Any], values: tuple[object, ...]) -> int:
     row = connection.execute(
         """
         insert into control.gate_decisions (
@@ -284,41 +347,25 @@ def _store(
         values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning decision_id
         """,
-        (
-            payment_date,
-            outcome,
-            covered.fingerprint,
-            covered.statement_count,
-            covered.payout_amount_minor,
-            Jsonb({"failures": [asdict(failure) for failure in failures]}),
-            decided_by,
-            released_by[0] if released_by else None,
-            released_by[1] if released_by else None,
-            reason,
-        ),
+        values,
     ).fetchone()
     assert row is not None, "insert … returning returns its row"
-    return Decision(
-        decision_id=int(row[0]),
-        payment_date=payment_date,
-        outcome=outcome,
-        fingerprint=covered.fingerprint,
-        statements_covered=covered.statement_count,
-        payout_amount_minor=covered.payout_amount_minor,
-        failures=tuple(failures),
-        is_new=True,
-    )
+    return int(row[0])
 
 
-def _changed_failure(payment_date: date) -> Failure:
+def _changed_failure(payment_date: date, before: _Covered, covered: _Covered) -> Failure:
+    is_statements = before.fingerprint != covered.fingerprint
+    what = f"the statements of {payment_date}" if is_statements else "what the gate reads"
     return Failure(
         suite="gate",
         rule="statements_stand_still",
         subject="all",
-        term="fingerprint",
+        term="fingerprint" if is_statements else "inputs",
         amount_minor=None,
         currency_code=None,
-        detail=f"the statements of {payment_date} changed while they were checked; run it again",
+        detail=f"{what} changed while they were checked; run it again"
+        if is_statements
+        else f"{what} changed while it was checked; build and run it again",
     )
 
 

@@ -2,8 +2,9 @@
 
 A token cannot be made anew under another key, since the number it was made from is not kept.
 Nothing needs it to be: no rule of reconciliation compares tokens (match_rules.csv; a test holds
-that), they only serve to search. So a search asks for the number's token under every key we hold,
-and a token key stays as long as rows carry its id. A ciphertext can be made anew (`re_encrypt`),
+that). A search asks for the number's token under every key we hold, a payee's version is compared
+under the key it is on record with (`tieout.landing.payee_register`), and a token key stays as long
+as rows carry its id. A ciphertext can be made anew (`re_encrypt`),
 after which its old key can go.
 """
 
@@ -39,11 +40,13 @@ KeyState = Literal["current", "known", "missing"]
 _SUFFIXES: dict[KeyKind, str] = {"token": "_token", "data": "_ciphertext"}
 _PATTERNS: dict[KeyKind, str] = {
     "token": r"^[0-9a-f]{8}\.[0-9a-f]{64}$",
-    "data": r"^[0-9a-f]{8}\.gAAAA",
+    "data": r"^[0-9a-f]{8}\.(gAAAA|bound\.)",
 }
 # Views, and tables that every close makes anew from those that count.
 _SCHEMAS_LEFT_OUT = ("pg_catalog", "information_schema", "staging", "intermediate")
 VALUES_PER_STATEMENT = 1_000
+# Ciphertexts that open in their own row only: by which columns (the field's name is the column's).
+_BOUND_TO = {("raw", "platform_payees"): ("payee_id", "payee_version")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +137,14 @@ def re_encrypt(settings: Settings) -> tuple[int, int]:
     with database.connect(settings, autocommit=True) as connection:
         for column in _columns(connection, "data"):
             while old := _old_ciphertexts(connection, column, current):
-                new = [secrets.rotate(text, settings=settings) for text in old]
+                new = [_renewed(settings, text, place) for text, *place in old]
                 statement = sql.SQL(
                     "update {table} as kept set {name} = renewed.new"
                     " from unnest(%s::text[], %s::text[]) as renewed (old, new)"
                     " where kept.{name} = renewed.old"
                 ).format(table=column.place, name=sql.Identifier(column.name))
-                value_count += connection.execute(statement, [old, new]).rowcount
+                texts = [text for text, *_ in old]
+                value_count += connection.execute(statement, [texts, new]).rowcount
     return value_count, archive.re_encrypt(settings)
 
 
@@ -188,6 +192,7 @@ def find(settings: Settings, number: str) -> list[FoundRow]:
         return [
             row
             for column in _columns(connection, "token")
+            # The register has no row that a raw table has not.
             if column.schema == "raw"
             for row in _rows_with(connection, column, tokens)
         ]
@@ -240,12 +245,33 @@ def _value_counts(connection: psycopg.Connection[Any], kind: KeyKind) -> dict[st
 
 def _old_ciphertexts(
     connection: psycopg.Connection[Any], column: _Column, current: str
-) -> list[str]:
+) -> list[tuple[str, ...]]:
+    """Return ciphertexts under another key than the current one, each with its place if bound."""
+    place: list[sql.Composable] = []
+    if (column.schema, column.table) in _BOUND_TO:
+        place = [
+            sql.Literal(column.name.removesuffix(_SUFFIXES["data"])),
+            *(
+                sql.SQL("{}::text").format(sql.Identifier(name))
+                for name in _BOUND_TO[column.schema, column.table]
+            ),
+        ]
     statement = sql.SQL(
-        "select distinct {name} from {table} where {name} ~ %s and left({name}, 8) <> %s limit %s"
-    ).format(name=sql.Identifier(column.name), table=column.place)
+        "select distinct {values} from {table} where {name} ~ %s and left({name}, 8) <> %s limit %s"
+    ).format(
+        values=sql.SQL(", ").join([sql.Identifier(column.name), *place]),
+        name=sql.Identifier(column.name),
+        table=column.place,
+    )
     parameters = [_PATTERNS["data"], current, VALUES_PER_STATEMENT]
-    return [text for (text,) in connection.execute(statement, parameters)]
+    return connection.execute(statement, parameters).fetchall()
+
+
+def _renewed(settings: Settings, ciphertext: str, place: Sequence[str]) -> str:
+    """Return a ciphertext under the current key, bound as it was."""
+    if secrets.BOUND_MARK in ciphertext:
+        return secrets.rotate_bound(ciphertext, place, settings=settings)
+    return secrets.rotate(ciphertext, settings=settings)
 
 
 def _rows_with(

@@ -34,6 +34,7 @@ __all__ = [
     "opened",
     "read",
     "read_bounded",
+    "rename",
     "write",
 ]
 
@@ -254,6 +255,13 @@ def write(root: str, parts: Sequence[str], content: bytes) -> None:
             stream.flush()
             os.fsync(file)
         os.rename(partial, parts[-1], src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        os.fsync(descriptor)
+
+
+def rename(root: str, parts: Sequence[str], name: str) -> None:
+    """Give a file below a root another name in its folder, in one step that lasts."""
+    with _folder(root, parts[:-1]) as descriptor:
+        os.rename(parts[-1], name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         os.fsync(descriptor)
 
 

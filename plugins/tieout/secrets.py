@@ -2,29 +2,45 @@
 
 A *token* (keyed HMAC-SHA256) is equal for equal numbers under one key, so that records can be
 searched exactly; it cannot be turned back. A *ciphertext* (Fernet) can be, by who holds the data
-key. A *mask* is for people's eyes. The keys are those of `tieout.key_ring`.
+key. A *bound* ciphertext (AES-256-GCM) opens only in the row and field it was made for: its place
+is authenticated with it. A *mask* is for people's eyes. The keys are those of `tieout.key_ring`.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
+import json
+import os
 from collections.abc import Callable, Sequence
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from tieout.key_ring import DATA_KEY_VARIABLE, SecretsError, key_id, key_ring
+from tieout.key_ring import (
+    DATA_KEY_VARIABLE,
+    PAN_KEY_VARIABLE,
+    SecretsError,
+    key_id,
+    key_ring,
+)
 from tieout.settings import Settings, load_settings
 
 __all__ = [
     "SecretsError",
     "account_search_tokens",
     "account_token",
+    "account_token_like",
     "data_key_ids",
     "decrypt",
+    "decrypt_bound",
     "decrypt_bytes",
     "encrypt",
+    "encrypt_bound",
     "encrypt_bytes",
     "mask_account",
     "mask_name",
@@ -33,7 +49,11 @@ __all__ = [
     "pan_search_tokens",
     "pan_token",
     "rotate",
+    "rotate_bound",
 ]
+
+BOUND_MARK = ".bound."
+_NONCE_BYTES = 12
 
 
 def pan_token(pans: Sequence[str], *, settings: Settings | None = None) -> list[str]:
@@ -61,6 +81,82 @@ def pan_search_tokens(pan: str, *, settings: Settings | None = None) -> list[str
 def account_search_tokens(value: str, *, settings: Settings | None = None) -> list[str]:
     """Like `pan_search_tokens`, for what `account_token` takes."""
     return _search_tokens("account", _clean_text(value, 0), settings)
+
+
+def account_token_like(token: str, value: str, *, settings: Settings | None = None) -> str:
+    """Return the value's token under the key that `token` is of, so that the two compare.
+
+    Raises SecretsError when that key is not in the ring, or the value is blank.
+    """
+    used_id = token.partition(".")[0]
+    for found in account_search_tokens(value, settings=settings):
+        if found.startswith(f"{used_id}."):
+            return found
+    raise SecretsError(
+        what="a token cannot be compared",
+        where=f"key id {used_id[:8] if used_id.isalnum() else '?'}",
+        why="the token key it was made with is not at hand",
+        next_step=f"add the old key to {PAN_KEY_VARIABLE} (comma-separated, newest first) or where "
+        "the keys are kept",
+    )
+
+
+def encrypt_bound(text: str, place: Sequence[str], *, settings: Settings | None = None) -> str:
+    """Return a ciphertext of `text` that opens at `place` only: key id + '.bound.' + base64.
+
+    `place` names the row and the field, such as a payee's id, its version and the column.
+    """
+    current = key_ring(settings or load_settings(), "data").current
+    nonce = os.urandom(_NONCE_BYTES)
+    sealed = AESGCM(_bound_key(current)).encrypt(nonce, text.encode(), _place_bytes(place))
+    body = base64.urlsafe_b64encode(nonce + sealed).decode("ascii")
+    return f"{key_id(current)}{BOUND_MARK}{body}"
+
+
+def decrypt_bound(
+    ciphertext: str, place: Sequence[str], *, settings: Settings | None = None
+) -> str:
+    """Return the text of a ciphertext that was made for `place`.
+
+    Raises SecretsError when it was made for another row or field, was changed, is of a key we do
+    not hold, or is bound to nothing at all.
+    """
+    ring = key_ring(settings or load_settings(), "data")
+    used_id, mark, body = ciphertext.partition(BOUND_MARK)
+    key = next((known for known in ring.keys if mark and key_id(known) == used_id), None)
+    shown = " ".join(place)
+    if key is None:
+        raise SecretsError(
+            what=f"the ciphertext of {shown} does not open",
+            where=f"key id {used_id[:8] if mark and used_id.isalnum() else '?'}",
+            why=f"the keys at hand are {', '.join(ring.ids)}; the text is of another key"
+            if mark
+            else "it is not bound to its row",
+            next_step=f"add the old key to {DATA_KEY_VARIABLE} (comma-separated, newest first) or "
+            "where the keys are kept"
+            if mark
+            else "have the sender's file land again; nothing is paid by it",
+        )
+    try:
+        content = base64.urlsafe_b64decode(body)
+        opened = AESGCM(_bound_key(key)).decrypt(
+            content[:_NONCE_BYTES], content[_NONCE_BYTES:], _place_bytes(place)
+        )
+    except (InvalidTag, ValueError, binascii.Error) as error:
+        raise SecretsError(
+            what=f"the ciphertext of {shown} does not open",
+            where=f"key id {used_id}",
+            why="it was made for another row or field, or it was changed",
+            next_step="find out who changed the row; the file as it came is in the archive of its "
+            "sender",
+        ) from error
+    return opened.decode()
+
+
+def rotate_bound(ciphertext: str, place: Sequence[str], *, settings: Settings | None = None) -> str:
+    """Return the same text under the current data key, bound to the same place."""
+    used = settings or load_settings()
+    return encrypt_bound(decrypt_bound(ciphertext, place, settings=used), place, settings=used)
 
 
 def encrypt(text: str, *, settings: Settings | None = None) -> str:
@@ -165,6 +261,16 @@ def _search_tokens(domain: str, cleaned: str, settings: Settings | None) -> list
         f"{key_id(key)}." + hmac.digest(_domain_key(key, domain), cleaned.encode(), "sha256").hex()
         for key in key_ring(settings or load_settings(), "token").keys
     ]
+
+
+def _bound_key(key: bytes) -> bytes:
+    """Return the AES key of a data key: one key is never used by two ciphers."""
+    return hmac.digest(base64.urlsafe_b64decode(key), b"tieout/bound", "sha256")
+
+
+def _place_bytes(place: Sequence[str]) -> bytes:
+    """Return the place as bytes that no other place has, whatever stands in its parts."""
+    return json.dumps(list(place), ensure_ascii=False).encode()
 
 
 def _domain_key(key: bytes, domain: str) -> bytes:

@@ -851,6 +851,7 @@ def test_payees_are_stored_protected_only() -> None:
     assert row["account_name_mask"] == "张**"
     assert row["account_number_ciphertext"].startswith("cipher-")
     assert row["account_number_token"].startswith("acct-")
+    assert row["account_name_token"].startswith("acct-")
     assert {"account_number", "account_name"}.isdisjoint(row)
     for change in (
         {"bank_code": "102100000014"},

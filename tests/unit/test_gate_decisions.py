@@ -154,8 +154,9 @@ def test_the_database_refuses_a_release_by_one_person(failed: World) -> None:
             "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
             " statements_covered, payout_amount_minor, decided_by, released_by_first,"
             " released_by_second, release_reason)"
-            " values (%s, 'released', 'x', 0, 0, 'li', 'li', 'Li ', 'because')",
-            (PAYMENT_DATE,),
+            " values (%(day)s, 'released', gate.statement_fingerprint(%(day)s), 3, %(sum)s, 'li',"
+            " 'li', 'Li ', 'because')",
+            {"day": PAYMENT_DATE, "sum": sum(payment_world.PAYOUTS_MINOR)},
         )
 
 

@@ -54,6 +54,11 @@ def land_day(place: Settings, day: date) -> None:
     assert {file.file_kind for file in report.problems} == {"alfee"}
 
 
+def opened(place: Settings, field: str, ciphertext: str) -> str:
+    """Open a ciphertext in the row of the payee that `land_day` lands."""
+    return secrets.decrypt_bound(ciphertext, (field, "P000001", "1"), settings=place)
+
+
 def states(place: Settings) -> list[tuple[str, str, int, int]]:
     return [(use.kind, use.state, use.value_count, use.file_count) for use in keys.usage(place)]
 
@@ -102,30 +107,36 @@ def test_a_ciphertext_of_before_a_rotation_opens_after_it(place: Settings) -> No
     )
     assert [[text[:8] for text in row] for row in rows] == [[old, old], [new, new]]
     for number, name in rows:
-        assert secrets.decrypt(number, settings=place) == make.ACCOUNT_NUMBER
-        assert secrets.decrypt(name, settings=place) == make.ACCOUNT_NAME
+        assert opened(place, "account_number", number) == make.ACCOUNT_NUMBER
+        assert opened(place, "account_name", name) == make.ACCOUNT_NAME
 
 
 def test_the_list_says_what_each_key_is_of(place: Settings) -> None:
     land_day(place, FIRST)
-    # Tokens: a card, a payee's account, a payer. Ciphertext: a payee's number and name; a file.
-    assert states(place) == [("token", "current", 3, 0), ("data", "current", 2, 1)]
+    # Tokens: a card, a payee's account and name, both in the register too, a payer. Ciphertext: a
+    # payee's number and name; a file.
+    assert states(place) == [("token", "current", 6, 0), ("data", "current", 2, 1)]
     keys.rotate(place)
     assert states(place) == [
         ("token", "current", 0, 0),
-        ("token", "known", 3, 0),
+        ("token", "known", 6, 0),
         ("data", "current", 0, 0),
         ("data", "known", 2, 1),
     ]
     tables = {name for use in keys.usage(place) for name in use.tables}
-    assert tables == {"raw.unionpay_acomn", "raw.platform_payees", "raw.wechat_trade_bill"}
+    assert tables == {
+        "control.payee_versions",
+        "raw.platform_payees",
+        "raw.unionpay_acomn",
+        "raw.wechat_trade_bill",
+    }
 
 
 def test_a_key_in_use_is_not_removed(place: Settings) -> None:
     land_day(place, FIRST)
     old_token, old_data = (use.key_id for use in keys.usage(place))
     keys.rotate(place)
-    for key_id, what in ((old_token, "3 stored values"), (old_data, "1 kept files")):
+    for key_id, what in ((old_token, "6 stored values"), (old_data, "1 kept files")):
         with pytest.raises(secrets.SecretsError, match=what):
             keys.remove(place, key_id)
     assert len(keys.usage(place)) == 4
@@ -151,7 +162,7 @@ def test_after_re_encrypting_the_old_data_key_goes(place: Settings) -> None:
     assert keys.remove(place, old).key_id == old
     assert key_ring.key_ring(place, "data").ids == [new]
     for (number,) in query(place, "select account_number_ciphertext from raw.platform_payees"):
-        assert secrets.decrypt(number, settings=place) == make.ACCOUNT_NUMBER
+        assert opened(place, "account_number", number) == make.ACCOUNT_NUMBER
     (sha256,) = {
         sha256
         for sha256, name in query(
@@ -199,7 +210,7 @@ def test_rows_of_a_lost_key_are_named(place: Settings, monkeypatch: pytest.Monke
     land_day(place, FIRST)
     old = key_ring.key_ring(place, "token").ids[0]
     monkeypatch.setenv("TIEOUT_PAN_KEY", "ab" * 32)
-    assert ("token", "missing", 3, 0) in states(place)
+    assert ("token", "missing", 6, 0) in states(place)
     done = CliRunner().invoke(app, ["keys", "list"])
     assert isinstance(done.exception, secrets.SecretsError)
     assert old in str(done.exception)

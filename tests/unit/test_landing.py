@@ -57,7 +57,8 @@ def test_a_whole_day_lands_and_nothing_is_missing(place: Settings) -> None:
     token = secrets.pan_token([make.CARD], settings=place)[0]
     assert rows == [(DAY, 10000, token)] * 2
     (payee,) = query(place, "select account_number_ciphertext from raw.platform_payees")
-    assert secrets.decrypt(payee[0], settings=place) == make.ACCOUNT_NUMBER
+    where = ("account_number", "P000001", "1")
+    assert secrets.decrypt_bound(payee[0], where, settings=place) == make.ACCOUNT_NUMBER
     totals = query(
         place,
         "select totals_status, declared_row_count, declared_total_minor, counted_total_minor, "

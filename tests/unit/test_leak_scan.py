@@ -194,12 +194,17 @@ def test_packed_files_are_looked_into(home: Settings) -> None:
     assert any("site.zip!page.html, line 2" in found.location for found in report.findings)
 
 
-def test_a_payment_file_may_carry_payees_and_nothing_else(home: Settings) -> None:
-    report = one_scan(home, PAYMENT_FILE, f"<Id>{ACCOUNT}</Id><Nm>{NAME}</Nm>")
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_a_payment_file_may_carry_payees_and_nothing_else(
+    home: Settings, is_prepared: bool
+) -> None:
+    folder, _, name = PAYMENT_FILE.rpartition("/")
+    file = f"{folder}/.{name}.part" if is_prepared else PAYMENT_FILE
+    report = one_scan(home, file, f"<Id>{ACCOUNT}</Id><Nm>{NAME}</Nm>")
     assert report.is_clean
     allowed = {place.place: place.allowed_count for place in report.places}
     assert allowed[places.PAYMENT_FILES] == 2
-    report = one_scan(home, PAYMENT_FILE, f"<Id>{make.CARD}</Id><Nm>{STRANGE_CARD}</Nm>")
+    report = one_scan(home, file, f"<Id>{make.CARD}</Id><Nm>{STRANGE_CARD}</Nm>")
     assert [found.kind for found in report.findings] == ["card number", "card number"]
 
 

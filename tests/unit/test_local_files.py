@@ -235,12 +235,17 @@ def test_a_report_that_is_no_file_is_not_read(
     assert (reading.content, reading.size_bytes) == (None, 4)
 
 
+def put_out(store: Store, path: str, content: bytes) -> None:
+    store.prepare(path, content)
+    store.put_out(path)
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o000])
 def test_what_is_written_is_its_owner_s_only(tmp_path: Path, umask: int) -> None:
     store = Store(f"file://{tmp_path}/out/box")
     before = os.umask(umask)
     try:
-        assert store.write_once("payouts/20260928/a.xml", b"a")
+        put_out(store, "payouts/20260928/a.xml", b"a")
         store.replace("statements/20260928/s.csv", b"s")
         paths = list((tmp_path / "out" / "box").rglob("*"))
         assert len(paths) == 6
@@ -253,7 +258,7 @@ def test_what_is_written_is_its_owner_s_only(tmp_path: Path, umask: int) -> None
         for path in paths:
             path.chmod(0o755)
         (tmp_path / "out" / "box").chmod(0o750)
-        assert not store.write_once("payouts/20260928/a.xml", b"a")
+        put_out(store, "payouts/20260928/a.xml", b"a")
         store.replace("statements/20260928/s.csv", b"s")
         assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o700, 0o600}
         assert stat.S_IMODE((tmp_path / "out" / "box").stat().st_mode) == 0o750
@@ -269,7 +274,9 @@ def test_a_payment_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"a")
     (folder / "a.xml").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TieoutError, match="is not a file of ours"):
-        Store(f"file://{tmp_path}").write_once("payouts/a.xml", b"a")
+        Store(f"file://{tmp_path}").read("payouts/a.xml")
     (folder / ".b.xml.part").symlink_to(tmp_path / "elsewhere")
-    assert Store(f"file://{tmp_path}").write_once("payouts/b.xml", b"b")
+    put_out(Store(f"file://{tmp_path}"), "payouts/b.xml", b"b")
+    assert (folder / "b.xml").read_bytes() == b"b"
+    assert not (folder / "b.xml").is_symlink()
     assert (tmp_path / "elsewhere").read_bytes() == b"a"

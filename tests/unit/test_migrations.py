@@ -83,6 +83,47 @@ def empty_database(
         yield empty
 
 
+# One channel, one date that is paid, one check; what dbt builds, as far as the guards read it.
+WHAT_PASSES = """
+    create table reference.channels (
+        channel text, arrival_calendar text, arrival_lag_days integer
+    );
+    insert into reference.channels values ('unionpay', 'working_day', 1);
+    create table reference.channel_currencies (channel text, currency_code text);
+    insert into reference.channel_currencies values ('unionpay', 'CNY');
+    create table reference.calendar_days (
+        calendar_date date, previous_working_day date, working_day_on_or_after date
+    );
+    insert into reference.calendar_days
+    select day, day - 1, day
+    from generate_series(date '2026-09-24', date '2026-09-30', interval '1 day') as days (moment)
+    cross join lateral (select moment::date as day) as dates;
+    create table reference.required_gate_checks (check_name text);
+    insert into reference.required_gate_checks values ('trial_balance_zero');
+    create table gate.gate_checks (
+        payment_date date, check_name text, subject text, holds boolean
+    );
+    insert into gate.gate_checks values ('2026-09-28', 'trial_balance_zero', 'CNY', true);
+    create table gate.balance_equation (
+        payment_date date, channel text, currency_code text, arrival_date date,
+        arrival_group_id text, accounting_dates date[], residual_minor bigint
+    );
+    insert into gate.balance_equation values
+    ('2026-09-28', 'unionpay', 'CNY', '2026-09-28', 'unionpay-20260928-CNY',
+        array[date '2026-09-27'], 0);
+    insert into control.channel_files (
+        file_id, file_name, file_url, sha256, size_bytes, channel, file_kind, accounting_date,
+        row_count, totals_status, status
+    )
+    values
+    (repeat('f', 16), 'operating_window', 'x', repeat('f', 64), 1, 'platform', 'operating_window',
+        '2026-09-24', 1, 'agree', 'landed');
+    create table raw.platform_operating_window_p partition of raw.platform_operating_window default;
+    insert into raw.platform_operating_window
+    values (repeat('f', 16), 2, '2026-09-24', '2026-09-24', null);
+"""
+
+
 @pytest.fixture
 def guarded(empty_database: Settings) -> Iterator[Connection]:
     """A connection with one payable statement and a passed gate; all is rolled back."""
@@ -101,6 +142,9 @@ def guarded(empty_database: Settings) -> Iterator[Connection]:
             )
             """
         )
+        connection.execute(WHAT_PASSES)
+        for payee_id in ("P1", "P2"):
+            add_payee(connection, payee_id)
         add_statement(connection, STATEMENT, 1000)
         decide(connection, "passed")
         yield connection
@@ -115,6 +159,14 @@ def add_statement(connection: Connection, statement_id: str, amount_minor: int) 
     )
 
 
+def add_payee(connection: Connection, payee_id: str, version: int = 1) -> None:
+    connection.execute(
+        "insert into control.payee_versions values (%s, %s, 'A000001', 'CNY', '102100000018',"
+        " 'number ' || %s, 'name', '2026-01-01', repeat('f', 16), 2, '2026-09-24')",
+        [payee_id, version, payee_id],
+    )
+
+
 def decide(connection: Connection, outcome: str, **columns: object) -> int:
     row = connection.execute(
         """
@@ -122,10 +174,11 @@ def decide(connection: Connection, outcome: str, **columns: object) -> int:
             payment_date, outcome, fingerprint, statements_covered, payout_amount_minor,
             decided_by, released_by_first, released_by_second, release_reason
         )
-        values (
-            %(day)s, %(outcome)s, gate.statement_fingerprint(%(day)s), 1, 1000,
-            'test', %(first)s, %(second)s, %(reason)s
-        )
+        select
+            %(day)s, %(outcome)s, gate.statement_fingerprint(%(day)s), count(*),
+            coalesce(sum(payout_amount_minor), 0), 'test', %(first)s, %(second)s, %(reason)s
+        from settlement.settlement_statements
+        where payment_date = %(day)s and payable_status = 'payable'
         returning decision_id
         """,
         {
@@ -154,6 +207,9 @@ def instruct(connection: Connection, statement_id: str = STATEMENT, **changes: o
         "account_id": "A000001",
         "payee_id": "P1",
         "payee_version": 1,
+        "account_number_token": "number P1",
+        "account_name_token": "name",
+        "bank_code": "102100000018",
         "currency_code": "CNY",
         "amount_minor": 1000,
         "decision_id": latest_decision(connection),
@@ -245,7 +301,10 @@ def test_every_raw_table_is_partitioned_by_its_date_and_knows_its_file(
         from pg_class as tables
         inner join pg_namespace as schemas on tables.relnamespace = schemas.oid
         left join pg_constraint as keys on tables.oid = keys.conrelid and keys.contype = 'p'
-        where schemas.nspname = 'raw' and tables.relkind in ('r', 'p')
+        where
+            schemas.nspname = 'raw'
+            and tables.relkind in ('r', 'p')
+            and not tables.relispartition
         order by tables.relname
         """
     ).fetchall()
@@ -272,11 +331,13 @@ def test_every_money_column_is_a_whole_number(guarded: Connection) -> None:
 
 HISTORIES = (
     "control.gate_decisions",
+    "control.gate_decision_inputs",
     "control.accounting_day_seals",
     "payout.instructions",
     "payout.attempts",
     "payout.attempt_events",
     "payout.attempt_transitions",
+    "payout.outbox_files",
 )
 
 
@@ -293,6 +354,11 @@ def test_history_only_grows(table: str, change: str, guarded: Connection) -> Non
     )
     instruct(guarded)
     report(guarded, attempt(guarded, 1), "created")
+    guarded.execute(
+        "insert into payout.outbox_files values"
+        " ('B1', %s, 'x', repeat('0', 64), 1, 1, 1000, 'CNY')",
+        [PAYMENT_DATE],
+    )
     column = {"payout.attempt_transitions": "to_status"}.get(table) or (
         guarded.execute(f"select * from {table} limit 0").description or ()
     )[1].name
@@ -479,7 +545,8 @@ def test_the_fingerprint_has_a_known_value(guarded: Connection) -> None:
     """Decisions stored before an upgrade must still be those of their statements."""
     add_statement(guarded, f"{STATEMENT}-2", 5)
     row = guarded.execute("select gate.statement_fingerprint(%s)", [PAYMENT_DATE]).fetchone()
-    text = f"{STATEMENT}|1000|CNY|P1|1\n{STATEMENT}-2|5|CNY|P1|1"
+    payee = "CNY|P1|1|number P1|name|102100000018"
+    text = f"{STATEMENT}|1000|{payee}\n{STATEMENT}-2|5|{payee}"
     assert row == (hashlib.sha256(text.encode()).hexdigest(),)
 
 

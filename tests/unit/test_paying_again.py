@@ -76,7 +76,7 @@ def test_the_first_attempt_and_the_seal_are_one_transaction(
     assert world.value("select count(*) from payout.attempts") == 0
     assert states(world) == {"closed"}
     with monkeypatch.context() as patch:
-        patch.setattr(submission, "_write_files", cut_off)
+        patch.setattr(submission, "_put_out_files", cut_off)
         with pytest.raises(KeyboardInterrupt):
             paying.submit(step)
     assert world.value("select count(*) from payout.attempts") == len(PAYOUTS_MINOR)
@@ -90,7 +90,7 @@ def test_a_payment_cut_off_before_its_file_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(submission, "_write_files", cut_off)
+        patch.setattr(submission, "_put_out_files", cut_off)
         with pytest.raises(KeyboardInterrupt):
             paying.submit(step)
     publish(world)  # a status of `created` is no end, published or not

@@ -12,7 +12,14 @@ import pytest
 from lxml import etree
 
 import payment_world
-from payment_world import ACCOUNT_NAMES, ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World
+from payment_world import (
+    ACCOUNT_NAMES,
+    ACCOUNT_NUMBERS,
+    PAYMENT_DATE,
+    PAYOUTS_MINOR,
+    World,
+    decide,
+)
 from tieout import payouts
 from tieout.errors import TieoutError
 from tieout.landing import corrections, problem_files
@@ -21,16 +28,6 @@ from tieout.simulator import bank, bank_answers
 
 FIRST = f"{payment_world.statement_id(1)}-1"
 TOTAL_MINOR = sum(PAYOUTS_MINOR)
-
-
-def decide(world: World, outcome: str = "passed") -> None:
-    """Store a decision on the statements as they are (the gate itself is tested elsewhere)."""
-    world.execute(
-        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
-        " statements_covered, payout_amount_minor, decided_by) values (%s, %s,"
-        " gate.statement_fingerprint(%s), 3, %s, 'test')",
-        (PAYMENT_DATE, outcome, PAYMENT_DATE, TOTAL_MINOR),
-    )
 
 
 @pytest.fixture
@@ -183,25 +180,6 @@ def test_a_second_run_writes_the_same_bytes_and_pays_nothing_twice(submitted: Wo
     assert submitted.files("") == before
     assert submitted.value("select count(*) from payout.attempts") == 3
     assert submitted.value("select count(*) from payout.attempt_events") == 6
-
-
-def test_a_crash_between_file_and_event_is_harmless(world: World) -> None:
-    decide(world)
-    payouts.instruct(world.settings, PAYMENT_DATE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(submission, "_verify", _crash)
-        with pytest.raises(KeyboardInterrupt):
-            payouts.submit(world.settings, PAYMENT_DATE)
-    left = world.files("payouts")
-    assert len(left) == 1
-    assert history(world) == ["created"]
-    payouts.submit(world.settings, PAYMENT_DATE)
-    assert world.files("payouts") == left
-    assert history(world) == ["created", "submitted"]
-
-
-def _crash(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_another_file_of_the_same_name_is_not_replaced(world: World) -> None:

@@ -159,3 +159,64 @@ def test_an_account_mask_shows_the_last_four_at_most(number: str, mask: str) -> 
 @pytest.mark.parametrize(("name", "mask"), [("张三", "张*"), ("李", "李*"), ("", "")])
 def test_a_name_mask_shows_the_first_character(name: str, mask: str) -> None:
     assert secrets.mask_name(name) == mask
+
+
+# --- ciphertexts that are bound to their row ------------------------------------------------------
+
+PLACE = ("account_number", "P000001", "1")
+
+
+def test_a_bound_text_opens_in_its_place_only(own_keys: Settings) -> None:
+    first, second = (secrets.encrypt_bound("6217", PLACE, settings=own_keys) for _ in range(2))
+    assert first != second
+    assert secrets.decrypt_bound(first, PLACE, settings=own_keys) == "6217"
+    for other in (
+        ("account_name", "P000001", "1"),
+        ("account_number", "P000002", "1"),
+        ("account_number", "P000001", "2"),
+        ("account_number", "P00000", "11"),
+        ("account_number", "P000001"),
+    ):
+        with pytest.raises(secrets.SecretsError, match="made for another row or field") as caught:
+            secrets.decrypt_bound(first, other, settings=own_keys)
+        assert "6217" not in str(caught.value)
+
+
+def test_a_changed_or_unbound_text_does_not_open(own_keys: Settings) -> None:
+    bound = secrets.encrypt_bound("6217", PLACE, settings=own_keys)
+    end = bound[-6]
+    changed = bound[:-6] + ("A" if end != "A" else "B") + bound[-5:]
+    for text in (changed, bound[:-4], bound[:20]):
+        with pytest.raises(secrets.SecretsError, match="or it was changed"):
+            secrets.decrypt_bound(text, PLACE, settings=own_keys)
+    with pytest.raises(secrets.SecretsError, match="not bound to its row"):
+        secrets.decrypt_bound(secrets.encrypt("6217", settings=own_keys), PLACE, settings=own_keys)
+
+
+def test_a_bound_text_is_rotated_in_its_place(
+    own_keys: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    monkeypatch.setenv("TIEOUT_DATA_KEY", old)
+    bound = secrets.encrypt_bound("6217", PLACE, settings=own_keys)
+    monkeypatch.setenv("TIEOUT_DATA_KEY", f"{new},{old}")
+    assert secrets.decrypt_bound(bound, PLACE, settings=own_keys) == "6217"
+    rotated = secrets.rotate_bound(bound, PLACE, settings=own_keys)
+    monkeypatch.setenv("TIEOUT_DATA_KEY", new)
+    assert secrets.decrypt_bound(rotated, PLACE, settings=own_keys) == "6217"
+    with pytest.raises(secrets.SecretsError, match="of another key"):
+        secrets.decrypt_bound(bound, PLACE, settings=own_keys)
+
+
+def test_a_value_is_compared_under_the_tokens_key(
+    own_keys: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIEOUT_PAN_KEY", "ab" * 32)
+    (token,) = secrets.account_token(["6217"], settings=own_keys)
+    monkeypatch.setenv("TIEOUT_PAN_KEY", f"{'cd' * 32},{'ab' * 32}")
+    assert secrets.account_token(["6217"], settings=own_keys) != [token]
+    assert secrets.account_token_like(token, "6217", settings=own_keys) == token
+    assert secrets.account_token_like(token, "6218", settings=own_keys) != token
+    monkeypatch.setenv("TIEOUT_PAN_KEY", "cd" * 32)
+    with pytest.raises(secrets.SecretsError, match="cannot be compared"):
+        secrets.account_token_like(token, "6217", settings=own_keys)

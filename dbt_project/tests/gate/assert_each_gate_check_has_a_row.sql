@@ -6,34 +6,7 @@ with wanted_checks as (
     select
         check_name,
         'any' as subject
-    from (
-        values
-        ('files_complete_and_totals_agree'),
-        ('accounting_dates_closed'),
-        ('no_unposted_source_voucher'),
-        ('fees_recomputed'),
-        ('trial_balance_zero'),
-        ('suspense_rollforward_exact'),
-        ('statement_rollforward_exact'),
-        ('adjustments_tie'),
-        ('merchant_payable_ties'),
-        ('statements_sum_to_clearing_records'),
-        ('clearing_records_sum_to_entries'),
-        ('payable_statement_has_payee'),
-        ('no_account_paid_twice'),
-        ('balance_equation_zero'),
-        ('channel_receivable_zero'),
-        ('equation_covers_clearing'),
-        ('late_arrivals_explained'),
-        ('bank_lines_explained'),
-        ('bank_statement_continuity'),
-        ('no_unclassified_bank_line'),
-        ('reserve_covers_payouts'),
-        ('holds_rollforward_exact'),
-        ('paid_early_within_limit'),
-        ('payout_backed_by_arrival'),
-        ('terms_approved')
-    ) as names (check_name)
+    from {{ ref('required_gate_checks') }}
 ),
 
 wanted_groups as (

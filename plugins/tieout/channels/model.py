@@ -45,8 +45,8 @@ class Vault(Protocol):
     def account_tokens(self, values: Sequence[str]) -> list[str]:
         """Return one keyed token a bank account number, name or user id, in order."""
 
-    def encrypt(self, text: str) -> str:
-        """Return ciphertext that only the holder of the data key opens."""
+    def encrypt(self, text: str, place: Sequence[str]) -> str:
+        """Return ciphertext that only the holder of the data key opens, and only at `place`."""
 
 
 @dataclass(frozen=True, slots=True)

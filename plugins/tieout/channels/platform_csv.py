@@ -398,17 +398,22 @@ def _stored(
         if not column.get("sensitive"):
             series.append(typed[name])
         elif not findings.bad_rows:
-            series.extend(_protected(typed[name], column["stored_as"], context))
+            series.extend(_protected(typed, column, context))
     return pl.DataFrame(series)
 
 
-def _protected(
-    values: pl.Series, stored_as: Sequence[str], context: FileContext
-) -> list[pl.Series]:
+def _protected(typed: pl.DataFrame, column: Column, context: FileContext) -> list[pl.Series]:
+    values = typed[column["name"]]
+    stored_as: Sequence[str] = column["stored_as"]
     texts: list[str] = values.to_list()
+    # A ciphertext opens in the row it was made for only.
+    rows = typed.select(pl.col(column["bound_to"]).cast(pl.String)).rows()
     mask = mask_account if values.name == "account_number" else mask_name
     forms: Mapping[str, Callable[[], list[str]]] = {
-        "ciphertext": lambda: [context.vault.encrypt(text) for text in texts],
+        "ciphertext": lambda: [
+            context.vault.encrypt(text, (values.name, *row))
+            for text, row in zip(texts, rows, strict=True)
+        ],
         "mask": lambda: [mask(text) for text in texts],
         "token": lambda: context.vault.account_tokens(texts),
     }

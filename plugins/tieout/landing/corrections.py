@@ -17,7 +17,7 @@ import psycopg
 from tieout import database, days
 from tieout.channels.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, decryption, manifest
+from tieout.landing import archive, decryption, manifest, payee_register
 from tieout.landing.institutions import ANOTHER_INSTITUTION
 from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
 from tieout.landing.register import RepeatedVouchersError, register_vouchers
@@ -106,7 +106,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
             manifest.supersede(connection, [landed.file_id], f"replaced by {file_id}, {note}")
         excluded: tuple[BadRow, ...] = ()
         if entry.booked_on is not None:
-            outcome = _put_back(connection, entry, recognised, landed, note)
+            outcome = _put_back(connection, settings, entry, recognised, landed=landed, note=note)
         else:
             outcome, excluded = _land_again(connection, settings, entry, recognised)
         manifest.write_decision(
@@ -193,8 +193,10 @@ def _refuse_sealed(
 
 def _put_back(
     connection: psycopg.Connection[Any],
+    settings: Settings,
     entry: manifest.KnownFile,
     file: RecognisedFile,
+    *,
     landed: manifest.KnownFile | None,
     note: str,
 ) -> FileOutcome:
@@ -210,6 +212,7 @@ def _put_back(
             )
         except RepeatedVouchersError as error:
             raise _not_possible(entry, error.reason, NEXT_STEP_OF_REPEATS) from None
+    payees = _payees_of(connection, settings, entry, file)
     connection.execute(
         """
         update control.channel_files
@@ -217,6 +220,9 @@ def _put_back(
         where file_id = %s
         """,
         [reason, landed.file_id if landed else None, entry.file_id],
+    )
+    payee_register.register(
+        connection, entry.file_id, entry.booked_on or file.accounting_date, payees
     )
     return FileOutcome(
         entry.file_id,
@@ -228,6 +234,25 @@ def _put_back(
         entry.row_count or 0,
         reason,
     )
+
+
+def _payees_of(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    entry: manifest.KnownFile,
+    file: RecognisedFile,
+) -> list[payee_register.Payee]:
+    """Return the payees among the rows of a file that landed before; refuse changed versions."""
+    if file.channel != "platform" or file.file_kind != "payees":
+        return []
+    day = entry.booked_on or file.accounting_date
+    payees = payee_register.landed_payees(connection, entry.file_id, day)
+    found = payee_register.contradictions(
+        connection, settings, entry.file_id, payees, replaced_file_id=None
+    )
+    if found:
+        raise _not_possible(entry, f"line {found[0].line_number}: {found[0].reason}")
+    return payees
 
 
 def _land_again(
@@ -255,6 +280,11 @@ def _land_again(
             parsed = good_rows(content, file, parsed, SettingsVault(settings))
         except ValueError as error:
             raise _not_possible(entry, str(error)) from None
+    changed = payee_register.checked(
+        connection, settings, entry.file_id, parsed, replaced_file_id=None
+    )
+    if not changed.is_good:
+        raise _not_possible(entry, str(manifest.reason_of(changed)))
     others = manifest.files_of_slot(connection, file)
     try:
         outcome = store(connection, settings, arrived, parsed, others=others)

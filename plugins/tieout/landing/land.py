@@ -21,7 +21,7 @@ from tieout import database, days
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import ParsedFile, file_problem
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, decryption, manifest
+from tieout.landing import archive, decryption, manifest, payee_register
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
 from tieout.landing.institutions import unless_of_another_institution
@@ -100,6 +100,7 @@ def land(
             unknown.append(file)
     wanted.sort(key=lambda pair: (pair[0].accounting_date, pair[0].slot, pair[1].url))
     with database.connect(settings, autocommit=True) as connection:
+        payee_register.adopt(connection, settings)
         began_at = manifest.clock(connection)
         landing = _Landing(settings, owner, began_at, correctable_kinds(settings))
         outcomes: list[FileOutcome] = []
@@ -281,6 +282,13 @@ def _land_parsed(
         parsed = _unless_landed_elsewhere(connection, arrived, parsed)
         others = manifest.files_of_slot(connection, arrived.file)
         landed = next((other for other in others if other.status == "landed"), None)
+        parsed = payee_register.checked(
+            connection,
+            landing.settings,
+            arrived.file_id,
+            parsed,
+            replaced_file_id=landed.file_id if landed else None,
+        )
         # What is inside a file that was not opened may well be what has landed.
         if landed is None or decryption.is_refusal(parsed):
             return store(
@@ -434,6 +442,8 @@ def store(
         ),
         digest=manifest.rows_digest(parsed),
     )
+    payees = payee_register.parsed_payees(parsed)
+    payee_register.register(connection, arrived.file_id, booked_on, payees)
     if reopened:
         reason = f"came after the close; to be closed again: {', '.join(map(str, reopened))}"
         manifest.write_decision(

@@ -25,6 +25,6 @@ class SettingsVault:
         """Return one keyed token a bank account number, name or user id, in order."""
         return secrets.account_token(values, settings=self.settings)
 
-    def encrypt(self, text: str) -> str:
-        """Return ciphertext under the home's data key."""
-        return secrets.encrypt(text, settings=self.settings)
+    def encrypt(self, text: str, place: Sequence[str]) -> str:
+        """Return ciphertext under the home's data key, bound to its place."""
+        return secrets.encrypt_bound(text, place, settings=self.settings)

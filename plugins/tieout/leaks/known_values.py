@@ -72,8 +72,8 @@ class CollectingVault:
         self.others.update(values)
         return [""] * len(values)
 
-    def encrypt(self, text: str) -> str:
-        """Remember the text."""
+    def encrypt(self, text: str, place: Sequence[str]) -> str:
+        """Remember the text; there is no ciphertext, and so no place."""
         self.others.add(text)
         return ""
 

@@ -112,10 +112,15 @@ def _files(settings: Settings) -> Iterator[Path]:
 
 
 def _place_of(settings: Settings, path: Path) -> str:
-    if path.name.startswith(PAYMENT_FILE_PREFIX) and "outbox" in path.parts:
+    if _is_payment_file(path.name) and "outbox" in path.parts:
         return PAYMENT_FILES
     first = path.relative_to(settings.home).parts[0]
     return first if first in PLACES else "home"
+
+
+def _is_payment_file(name: str) -> bool:
+    """Say whether it is a payment file, or one that is prepared under its hidden name."""
+    return name.removeprefix(".").startswith(PAYMENT_FILE_PREFIX)
 
 
 def _of_file(place: str, path: Path) -> Iterator[Source]:
@@ -158,7 +163,7 @@ def _remote_outbox(settings: Settings) -> Iterator[Source]:
     if url.startswith("file://") and (local.is_relative_to(settings.home) or not local.exists()):
         return
     for file in find_files([url]):
-        place = PAYMENT_FILES if file.name.startswith(PAYMENT_FILE_PREFIX) else "outbox"
+        place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
         yield Source(place, file.url, _url_opener(file.url))
 
 

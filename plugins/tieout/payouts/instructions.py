@@ -56,6 +56,9 @@ _INSERT = """
         account_id,
         payee_id,
         payee_version,
+        account_number_token,
+        account_name_token,
+        bank_code,
         currency_code,
         amount_minor,
         decision_id
@@ -67,10 +70,17 @@ _INSERT = """
         statements.account_id,
         statements.payee_id,
         statements.payee_version,
+        payees.account_number_token,
+        payees.account_name_token,
+        payees.bank_code,
         statements.currency_code,
         statements.payout_amount_minor as amount_minor,
         %(decision_id)s as decision_id
     from settlement.settlement_statements as statements
+    left join control.payee_versions as payees
+        on
+            statements.payee_id = payees.payee_id
+            and statements.payee_version = payees.payee_version
     where
         statements.payment_date = %(payment_date)s
         and statements.payable_status = 'payable'

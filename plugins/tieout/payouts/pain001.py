@@ -80,6 +80,7 @@ class ReadPayment:
     end_to_end_id: str
     amount_minor: int
     currency_code: str
+    bank_code: str
     account_number: str
     account_name: str
 
@@ -279,6 +280,7 @@ def _read_payment(element: etree._Element, source: str) -> ReadPayment:
         end_to_end_id=_text(element, "PmtId/EndToEndId", source),
         amount_minor=minor_units(amount.text or "", currency_code),
         currency_code=currency_code,
+        bank_code=_text(element, "CdtrAgt/FinInstnId/ClrSysMmbId/MmbId", source),
         account_number=_text(element, "CdtrAcct/Id/Othr/Id", source),
         account_name=_text(element, "Cdtr/Nm", source),
     )

@@ -1,4 +1,4 @@
-"""Files in the inbox and the outbox through fsspec: list, read, and write once.
+"""Files in the inbox and the outbox through fsspec: list, read, prepare and put out.
 
 Works on any URL fsspec knows (``file://``, ``sftp://``, ``s3://``); secrets stay in the
 environment's connections, never in a URL of ours. In a local folder only regular files count, no
@@ -101,32 +101,47 @@ class Store:
         """Return the URL people see for ``path``."""
         return f"{self.url.rstrip('/')}/{path}"
 
-    def write_once(self, path: str, content: bytes) -> bool:
-        """Write ``path`` unless it already holds these bytes; return whether it was written.
+    def other_content(self, path: str, present: bytes, sha256: str) -> TieoutError:
+        """Return the error that says another file lies where one of this hash belongs."""
+        return TieoutError(
+            what=f"{self.path_url(path)} exists with other content",
+            where=self.path_url(path),
+            why=(
+                f"sha256 {hashlib.sha256(present).hexdigest()[:16]} there, {sha256[:16]} of ours; "
+                "a file that may have been sent is never replaced"
+            ),
+            next_step="find out which of the two the bank has, then remove the other by hand",
+        )
 
-        A reader sees the whole file or none: the bytes go to a temporary name that no pattern of
-        ours takes, then the file is moved.
+    @property
+    def moves_in_one_step(self) -> bool:
+        """Say whether a move is one step, so that a file has its hidden name or its own."""
+        file_system, _ = self._open()
+        protocols = file_system.protocol
+        names = {protocols} if isinstance(protocols, str) else set(protocols)
+        return bool(names & {"file", "local", "sftp", "ssh"})
 
-        Raises:
-            TieoutError: the path exists with other bytes.
-        """
-        present = self.read(path)
-        if present is not None:
-            if present == content:
-                self._make_private(path)
-                return False
-            raise TieoutError(
-                what=f"{self.path_url(path)} exists with other content",
-                where=self.path_url(path),
-                why=(
-                    f"sha256 {hashlib.sha256(present).hexdigest()[:16]} there,"
-                    f" {hashlib.sha256(content).hexdigest()[:16]} now; a file that may have"
-                    " been sent is never replaced"
-                ),
-                next_step="find out which of the two the bank has, then remove the other by hand",
-            )
-        self._write(path, content)
-        return True
+    def prepare(self, path: str, content: bytes) -> None:
+        """Write the bytes under the hidden name of ``path``, which nobody fetches."""
+        self._write_hidden(path, content)
+
+    def prepared(self, path: str) -> bytes | None:
+        """Return what lies under the hidden name of ``path``, or None."""
+        return self.read(_hidden(path))
+
+    def put_out(self, path: str) -> None:
+        """Give the prepared file its name: from now on it may be fetched."""
+        file_system, root = self._open()
+        if local_files.is_local(file_system):
+            local_files.rename(root, _parts(_hidden(path)), _parts(path)[-1])
+            return
+        file_system.mv(f"{root}/{_hidden(path)}", f"{root}/{path}")
+
+    def drop_prepared(self, path: str) -> None:
+        """Remove what was prepared for ``path``, where there is something."""
+        file_system, root = self._open()
+        if self.prepared(path) is not None:
+            file_system.rm_file(f"{root}/{_hidden(path)}")
 
     def replace(self, path: str, content: bytes) -> None:
         """Write ``path`` whatever is there, whole or not at all."""
@@ -136,17 +151,18 @@ class Store:
             self._make_private(path)
 
     def _write(self, path: str, content: bytes) -> None:
+        self._write_hidden(path, content)
+        self.put_out(path)
+
+    def _write_hidden(self, path: str, content: bytes) -> None:
         file_system, root = self._open()
         if local_files.is_local(file_system):
-            local_files.write(root, _parts(path), content)
+            local_files.write(root, _parts(_hidden(path)), content)
             return
-        target = f"{root}/{path}"
-        folder, name = target.rsplit("/", 1)
-        file_system.makedirs(folder, exist_ok=True)
-        partial = f"{folder}/.{name}.part"
-        with file_system.open(partial, "wb") as file:
+        target = f"{root}/{_hidden(path)}"
+        file_system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        with file_system.open(target, "wb") as file:
             file.write(content)
-        file_system.mv(partial, target)
 
     def _make_private(self, path: str) -> None:
         """Narrow a file of a version before, which was readable by others."""
@@ -157,3 +173,9 @@ class Store:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
+
+
+def _hidden(path: str) -> str:
+    """Return the name a file has while it is written: no pattern of ours or the bank's takes it."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.part" if folder else f".{name}.part"

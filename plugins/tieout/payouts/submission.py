@@ -1,15 +1,21 @@
 """Submission: attempts, pain.001 files in the outbox, and the statements as CSV.
 
-The order makes a crash harmless: attempts are stored first, the files follow from the stored
-attempts (same attempts, same bytes), and only then the attempts become ``submitted``.
+The order makes a crash harmless, wherever it comes: attempts are stored; a file is written under a
+hidden name, read back and compared with what the gate decided; its hash goes on record
+(``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its attempts become
+``submitted``. A file on record is never written a second time. See
+docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from itertools import groupby
 from typing import Any, Final
 
@@ -22,6 +28,7 @@ from tieout.payouts import pain001, statements_csv
 from tieout.payouts.amounts import decimal_text
 from tieout.payouts.instructions import lock_payment_date
 from tieout.payouts.store import Store
+from tieout.progress import say
 from tieout.settings import Settings
 
 END_TO_END_ID_LENGTH_MAX: Final = 35
@@ -38,6 +45,14 @@ class SubmittedFile:
     amount_minor: int
     currency_code: str
     is_new: bool
+
+
+class _Handed(Enum):
+    """What became of a file on record: put out now, seen in the outbox, or not there any more."""
+
+    NOW = "now"
+    BEFORE = "before"
+    GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,8 @@ class _Attempt:
     payee_id: str
     payee_version: int
     bank_code: str | None
+    account_number_token: str | None
+    account_name_token: str | None
     bank_name: str | None
     account_number_ciphertext: str | None
     account_name_ciphertext: str | None
@@ -121,7 +138,10 @@ _INSERT_ATTEMPT = """
         batch_message_id,
         submitted_on
     )
-    values (%s, %s, %s, %s, %s, %s)
+    select attempts.*
+    from unnest(
+        %s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::date[]
+    ) as attempts
 """
 
 # The event number follows from the attempt's own history, so that two writers cannot both be next.
@@ -148,13 +168,14 @@ INSERT_EVENT = """
 """
 
 # The payee's version is immutable, so any landed snapshot that has it will do; the newest one
-# before the payment date is taken, to stay the same on a re-run.
+# before the payment date is taken, to stay the same on a re-run. A statement's payee is of the
+# latest snapshot before it: those of a month are enough. Account, name and bank are the
+# instruction's: what is opened here has to be the same.
 _ATTEMPTS = """
     with snapshots as (
         select
             payees.payee_id,
             payees.payee_version,
-            payees.bank_code,
             payees.bank_name,
             payees.account_number_ciphertext,
             payees.account_name_ciphertext,
@@ -168,6 +189,7 @@ _ATTEMPTS = """
         where
             files.status = 'landed'
             and payees.accounting_date < %(payment_date)s
+            and payees.accounting_date >= %(payment_date)s::date - 31
     )
 
     select
@@ -180,7 +202,9 @@ _ATTEMPTS = """
         coalesce(latest_events.status, 'created') as status,
         instructions.payee_id,
         instructions.payee_version,
-        snapshots.bank_code,
+        instructions.bank_code,
+        instructions.account_number_token,
+        instructions.account_name_token,
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
         snapshots.account_name_ciphertext
@@ -202,6 +226,26 @@ _ATTEMPTS = """
             and snapshots.snapshot_rank = 1
     where instructions.payment_date = %(payment_date)s
     order by attempts.batch_message_id, attempts.end_to_end_id
+"""
+
+_RECORDED = """
+    select sha256
+    from payout.outbox_files
+    where batch_message_id = %(batch_message_id)s
+"""
+
+_RECORD = """
+    insert into payout.outbox_files (
+        batch_message_id,
+        payment_date,
+        file_path,
+        sha256,
+        size_bytes,
+        payment_count,
+        amount_minor,
+        currency_code
+    )
+    values (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 _DEBTOR = """
@@ -230,23 +274,28 @@ def submit(
     ``seal`` is called in the transaction that makes the attempts: what they pay is sealed with
     them, or neither happens.
 
-    A second run makes no attempt and finds the same files; a file the bank has fetched away is not
-    written again, because its attempts are no longer ``created``.
+    A second run makes no attempt and writes no file; one the bank has fetched away is on record.
 
     Raises:
-        TieoutError: a payee is missing, a file in the outbox holds other bytes, or a written file
-            does not read back as the instructions.
+        TieoutError: the gate's decision does not stand any more, a payee is missing or its
+            ciphertext is not its own, a file in the outbox holds other bytes, or a written file
+            does not read back as the gate decided.
     """
     outbox = Store(settings.outbox_url)
     with connect(settings) as connection:
-        with connection.transaction():
+        # Two runs at once would each put out what the other has prepared. Falls with the session.
+        connection.execute(
+            "select pg_advisory_lock(hashtextextended('tieout.submit.' || %s, 0))",
+            (str(payment_date),),
+        )
+        connection.commit()
+        with _refusal_explained(payment_date), connection.transaction():
             lock_payment_date(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
             if created_count and seal is not None:
                 seal(connection)
+        files = _put_out_files(settings, connection, payment_date, outbox)
         with connection.transaction():
-            lock_payment_date(connection, payment_date)
-            files = _write_files(settings, connection, payment_date, outbox)
             statements_url = statements_csv.write(connection, payment_date, outbox)
     return SubmitReport(
         payment_date=payment_date,
@@ -254,6 +303,20 @@ def submit(
         files=files,
         statements_url=statements_url,
     )
+
+
+@contextmanager
+def _refusal_explained(payment_date: date) -> Iterator[None]:
+    """Say in our words what a trigger refuses."""
+    try:
+        yield
+    except psycopg.errors.RestrictViolation as error:
+        raise TieoutError(
+            what=f"the database refuses to put out the payments of {payment_date}",
+            where="payout.attempts, payout.outbox_files",
+            why=str(error.diag.message_primary),
+            next_step=f"run `tieout pay {payment_date}` again: the gate decides anew",
+        ) from error
 
 
 def end_to_end_id(statement_id: str, attempt_no: int) -> str:
@@ -333,8 +396,10 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
                         payment_date,
                     )
                 )
-    with connection.cursor() as cursor:
-        cursor.executemany(_INSERT_ATTEMPT, attempts)
+    if not attempts:
+        return 0
+    # One statement: the trigger asks once whether the gate's decision stands.
+    connection.execute(_INSERT_ATTEMPT, [list(column) for column in zip(*attempts, strict=True)])
     append_event(
         connection,
         [(attempt[0], "created", None, None) for attempt in attempts],
@@ -344,10 +409,11 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     return len(attempts)
 
 
-def _write_files(
+def _put_out_files(
     settings: Settings, connection: psycopg.Connection[Any], payment_date: date, outbox: Store
 ) -> tuple[SubmittedFile, ...]:
-    rows = connection.execute(_ATTEMPTS, {"payment_date": payment_date}).fetchall()
+    with connection.transaction():
+        rows = connection.execute(_ATTEMPTS, {"payment_date": payment_date}).fetchall()
     attempts = [_Attempt(*row) for row in rows]
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
@@ -356,13 +422,15 @@ def _write_files(
         waiting = [attempt for attempt in members if attempt.status == "created"]
         is_new = False
         if waiting:
-            is_new = _write_file(settings, connection, payment_date, outbox, members)
-            append_event(
-                connection,
-                [(attempt.attempt_id, "submitted", None, None) for attempt in waiting],
-                payment_date,
-                None,
-            )
+            is_new = _put_out(settings, connection, payment_date, outbox, members)
+            with connection.transaction():
+                lock_payment_date(connection, payment_date)
+                append_event(
+                    connection,
+                    [(attempt.attempt_id, "submitted", None, None) for attempt in waiting],
+                    payment_date,
+                    None,
+                )
         files.append(
             SubmittedFile(
                 message_id=batch_message_id,
@@ -376,33 +444,109 @@ def _write_files(
     return tuple(files)
 
 
-def _write_file(
+def _put_out(
     settings: Settings,
     connection: psycopg.Connection[Any],
     payment_date: date,
     outbox: Store,
     members: Sequence[_Attempt],
 ) -> bool:
-    path = file_path(payment_date, members[0].batch_message_id)
+    """Have the batch's file put out exactly once; return whether that was now."""
+    batch_message_id = members[0].batch_message_id
+    path = file_path(payment_date, batch_message_id)
+    with connection.transaction():
+        row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
+    if row is not None:
+        handed = _hand_over(outbox, path, str(row[0]), is_first=False)
+        if handed is _Handed.GONE:
+            say(
+                f"{outbox.path_url(path)} is on record and not in the outbox: the bank may have "
+                "fetched it, so it is not written again; without an answer its payments become "
+                "unknown"
+            )
+        return handed is _Handed.NOW
+    sha256 = _prepare(settings, connection, payment_date, outbox, members)
+    return _hand_over(outbox, path, sha256, is_first=True) is _Handed.NOW
+
+
+def _prepare(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    payment_date: date,
+    outbox: Store,
+    members: Sequence[_Attempt],
+) -> str:
+    """Write the file where nobody fetches it, verify it, put it on record; return its sha256."""
     currency_code = members[0].currency_code
-    batch = pain001.Batch(
-        message_id=members[0].batch_message_id,
-        payment_date=payment_date,
-        currency_code=currency_code,
-        debtor=_debtor(connection, currency_code),
-        payments=tuple(_payment(settings, attempt) for attempt in members),
-    )
-    is_new = outbox.write_once(path, pain001.write(batch))
-    _verify(outbox, path, members)
-    return is_new
+    path = file_path(payment_date, members[0].batch_message_id)
+    with _refusal_explained(payment_date), connection.transaction():
+        lock_payment_date(connection, payment_date)
+        content = pain001.write(
+            pain001.Batch(
+                message_id=members[0].batch_message_id,
+                payment_date=payment_date,
+                currency_code=currency_code,
+                debtor=_debtor(connection, currency_code),
+                payments=tuple(_payment(settings, attempt) for attempt in members),
+            )
+        )
+        sha256 = hashlib.sha256(content).hexdigest()
+        present = outbox.read(path)
+        if present is not None and present != content:
+            raise outbox.other_content(path, present, sha256)
+        outbox.prepare(path, content)
+        _verify(settings, outbox, path, members, sha256)
+        connection.execute(
+            _RECORD,
+            (
+                members[0].batch_message_id,
+                payment_date,
+                path,
+                sha256,
+                len(content),
+                len(members),
+                sum(member.amount_minor for member in members),
+                currency_code,
+            ),
+        )
+    return sha256
 
 
-def _verify(outbox: Store, path: str, members: Sequence[_Attempt]) -> None:
-    """Read the written file again and compare it, payment by payment, with the instructions."""
+def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Handed:
+    """Give a file on record its name, unless it had it before.
+
+    While the hidden name is there the file was never put out, where a move is one step; elsewhere
+    that is known in the run that prepared it only.
+
+    Raises:
+        TieoutError: another file lies under the hidden name, or under its own.
+    """
+    present = outbox.read(path)
+    if present is not None:
+        if hashlib.sha256(present).hexdigest() != sha256:
+            raise outbox.other_content(path, present, sha256)
+        outbox.drop_prepared(path)
+        return _Handed.BEFORE
+    prepared = outbox.prepared(path)
+    if prepared is None or not (is_first or outbox.moves_in_one_step):
+        return _Handed.GONE
+    if hashlib.sha256(prepared).hexdigest() != sha256:
+        raise _wrong_file(outbox.path_url(path), "what was prepared is not what is on record")
+    outbox.put_out(path)
+    return _Handed.NOW
+
+
+def _verify(
+    settings: Settings, outbox: Store, path: str, members: Sequence[_Attempt], sha256: str
+) -> None:
+    """Read the written file again; compare it, payment by payment, with what the gate decided.
+
+    Account and name are compared as tokens, under the key that the instruction's are of.
+    """
     url = outbox.path_url(path)
-    content = outbox.read(path)
-    if content is None:
-        raise _wrong_file(url, "it is not there after it was written")
+    content = outbox.prepared(path)
+    if content is None or hashlib.sha256(content).hexdigest() != sha256:
+        raise _wrong_file(url, "it does not read back as it was written")
     written = pain001.read(content, url)
     instructed = sorted(
         (member.end_to_end_id, member.amount_minor, member.currency_code) for member in members
@@ -417,6 +561,34 @@ def _verify(outbox: Store, path: str, members: Sequence[_Attempt]) -> None:
             f"instructed {len(instructed)} payments of {sum(row[1] for row in instructed)},"
             f" in minor units; written {written.payment_count} of {written.control_sum_minor}",
         )
+    by_id = {payment.end_to_end_id: payment for payment in written.payments}
+    for member in members:
+        payment = by_id[member.end_to_end_id]
+        differing = [
+            name
+            for name, is_same in (
+                ("bank", payment.bank_code == member.bank_code),
+                (
+                    "account number",
+                    _has_token(settings, member.account_number_token, payment.account_number),
+                ),
+                (
+                    "account name",
+                    _has_token(settings, member.account_name_token, payment.account_name),
+                ),
+            )
+            if not is_same
+        ]
+        if differing:
+            raise _wrong_file(
+                url,
+                f"payment {member.end_to_end_id} goes to another {', '.join(differing)} than the "
+                "gate decided on",
+            )
+
+
+def _has_token(settings: Settings, token: str | None, text: str) -> bool:
+    return token is not None and secrets.account_token_like(token, text, settings=settings) == token
 
 
 def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
@@ -433,14 +605,19 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
             why=f"no landed snapshot has payee {attempt.payee_id} version {attempt.payee_version}",
             next_step="land the platform's payees file of the date, then run the payment again",
         )
+    payee = (attempt.payee_id, str(attempt.payee_version))
     return pain001.Payment(
         end_to_end_id=attempt.end_to_end_id,
         amount_minor=attempt.amount_minor,
         currency_code=attempt.currency_code,
         bank_code=attempt.bank_code,
         bank_name=attempt.bank_name,
-        account_number=secrets.decrypt(attempt.account_number_ciphertext, settings=settings),
-        account_name=secrets.decrypt(attempt.account_name_ciphertext, settings=settings),
+        account_number=secrets.decrypt_bound(
+            attempt.account_number_ciphertext, ("account_number", *payee), settings=settings
+        ),
+        account_name=secrets.decrypt_bound(
+            attempt.account_name_ciphertext, ("account_name", *payee), settings=settings
+        ),
         remittance_text=f"商户结算款 settlement {attempt.statement_id}",
     )
 
