@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Final
 
 __all__ = ["is_same_person", "person_key"]
 
+# Letters that show nothing and that Unicode does not call format characters.
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
 
 def person_key(name: str) -> str:
-    """Return a name as it is compared: one form, one case, no blank and nothing unseen.
+    """Return what a name is compared by: no case, width, blanks or invisible characters.
 
-    The database's `control.person_key` compares in the same way (migration 0016).
+    The database's `control.person_key` compares in the same way. Letters of other alphabets that
+    look alike stay different people until there are logins.
     """
-    folded = unicodedata.normalize("NFKC", name).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(
-        character
-        for character in unicodedata.normalize("NFKC", folded)
-        if not character.isspace() and unicodedata.category(character) not in {"Cf", "Zs", "Cc"}
+        letter
+        for letter in folded
+        if letter not in _INVISIBLE
+        and not letter.isspace()
+        and unicodedata.category(letter) not in {"Cf", "Cc", "Zs"}
+        and not "\ufe00" <= letter <= "\ufe0f"
     )
 
 

@@ -10,7 +10,6 @@ refuses one person twice and what is too late (migration 0015); nothing here is 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -22,6 +21,7 @@ from psycopg.rows import class_row
 
 from tieout import database, suspense
 from tieout.errors import TieoutError
+from tieout.people import person_key
 from tieout.settings import Settings
 
 __all__ = [
@@ -37,13 +37,10 @@ __all__ = [
     "decide",
     "find_changes",
     "first_date_list",
-    "person_key",
     "reference_differences",
 ]
 
 Decision = Literal["approve", "reject"]
-# Letters that show nothing and that Unicode does not call format characters.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 
 class TermsError(TieoutError):
@@ -108,22 +105,6 @@ class Approval:
     reason: str
     effective_on: date | None
     change_ids: Sequence[str]
-
-
-def person_key(name: str) -> str:
-    """Return what a name is compared by: no case, width, blanks or invisible characters.
-
-    Letters of other alphabets that look alike stay different people until there are logins.
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(
-        letter
-        for letter in folded
-        if letter not in _INVISIBLE
-        and not letter.isspace()
-        and unicodedata.category(letter) not in {"Cf", "Cc"}
-        and not "\ufe00" <= letter <= "\ufe0f"
-    )
 
 
 def changes(

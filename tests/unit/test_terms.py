@@ -10,7 +10,7 @@ import pytest
 
 import payment_world
 from payment_world import PAYMENT_DATE, World
-from tieout import payouts, terms
+from tieout import payouts, people, terms
 from tieout.terms import TermChange, TermsError, TwoPeople
 
 CHANGE = f"payee:P000001/2:20260927:{'0' * 32}"
@@ -43,14 +43,14 @@ def approve(world: World, first: str, second: str, on: date | None = PAYMENT_DAT
 
 @pytest.mark.parametrize("name", SAME_AS_ALICE)
 def test_one_person_under_two_spellings_is_one_person(world: World, name: str) -> None:
-    assert terms.person_key(name) == terms.person_key("Alice")
+    assert people.person_key(name) == people.person_key("Alice")
     assert world.value("select control.person_key(%s)", (name,)) == "alice"
     with pytest.raises(psycopg.errors.CheckViolation, match="two_different_people"):
         approve(world, "Alice", name)
     with pytest.raises(TermsError, match="two different people"):
         terms.approve_reference(world.settings, TwoPeople("Alice", name, "r"))
     approve(world, "Alice", "Alicia")
-    assert terms.person_key("Alicia") != terms.person_key("Alice")
+    assert people.person_key("Alicia") != people.person_key("Alice")
 
 
 def test_a_name_of_nothing_visible_is_nobody(world: World) -> None:

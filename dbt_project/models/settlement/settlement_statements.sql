@@ -106,7 +106,8 @@ account_payees as (
         -- Without a payee that may be paid a statement is withheld.
         payee_id,
         payee_version,
-        withheld_reason
+        withheld_reason,
+        unconfirmed_room_minor
     from {{ ref('int_settlement__account_payees') }}
 ),
 
@@ -253,7 +254,8 @@ composed as (
         case
             when account_payees.payee_id is null then 'no_payee'
             else account_payees.withheld_reason
-        end as withheld_reason
+        end as withheld_reason,
+        account_payees.unconfirmed_room_minor
     from grain
     left join components
         on grain.account_id = components.account_id
@@ -360,20 +362,33 @@ available as (
     from frozen
 ),
 
-decided as (
+-- A payee that nobody has confirmed yet may be paid a little, where a limit says so.
+reasoned as (
     select
         available.*,
+        coalesce(
+            withheld_reason,
+            case
+                when available_amount_minor > unconfirmed_room_minor then 'payee_unconfirmed'
+            end
+        ) as reason
+    from available
+),
+
+decided as (
+    select
+        reasoned.*,
         case
             when available_amount_minor > 0
                 and available_amount_minor < payout_minimum_amount_minor then 'below_minimum'
-            when available_amount_minor > 0 and withheld_reason is not null then 'withheld'
+            when available_amount_minor > 0 and reason is not null then 'withheld'
             when available_amount_minor > 0 then 'payable'
             when balance_amount_minor + transfer_amount_minor < 0 then 'negative'
             when balance_amount_minor + transfer_amount_minor = 0 then 'no_balance'
             when balance_amount_minor + transfer_amount_minor > held_amount_minor then 'frozen'
             else 'held'
         end as payable_status
-    from available
+    from reasoned
 ),
 
 final as (
@@ -403,7 +418,7 @@ final as (
         available_amount_minor,
         payout_minimum_amount_minor,
         payable_status,
-        case when payable_status = 'withheld' then withheld_reason end as withheld_reason,
+        case when payable_status = 'withheld' then reason end as withheld_reason,
         case when payable_status = 'payable' then available_amount_minor else 0 end
             as payout_amount_minor,
         balance_amount_minor + transfer_amount_minor

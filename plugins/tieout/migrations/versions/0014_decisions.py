@@ -84,7 +84,6 @@ alter table payout.instructions
 add column account_number_token text,
 add column account_name_token text,
 add column bank_code text;
-create index instructions_by_payee on payout.instructions (payee_id, payee_version);
 """
 
 FINGERPRINT = """

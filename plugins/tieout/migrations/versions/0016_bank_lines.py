@@ -13,27 +13,6 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
-PERSON = r"""
-create function control.person_key(name text) returns text
-language sql
-immutable
-set search_path = pg_catalog
-as $body$
-    -- Compatibility forms, letter case, blanks and characters nobody sees make no other person.
-    select lower(
-        regexp_replace(
-            normalize(name, nfkc),
-            '[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f'
-            '\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]',
-            '',
-            'g'
-        )
-    )
-$body$;
-comment on function control.person_key(text) is
-'A name as it is compared with another (姓名比对键): one person, however it is written.';
-"""
-
 TABLES = """
 create table control.bank_line_decisions (
     decision_id bigint generated always as identity primary key,
@@ -162,7 +141,6 @@ for each statement execute function control.refuse_change();
 
 def upgrade() -> None:
     """Create the tables of decisions, what guards them, and the list of open problems."""
-    op.execute(PERSON)
     op.execute(TABLES)
     op.execute(FUNCTIONS)
     for table in ("bank_line_decisions", "bank_line_approvals"):
