@@ -159,6 +159,7 @@ final as (
             as charged_amount_minor,
         case when disposition = 'absorbed' then -funds_effect_minor else 0 end - fees_effect_minor
             as absorbed_amount_minor,
+        -fees_effect_minor as absorbed_cost_amount_minor,
         case when disposition = 'applied_to_open_item' then -funds_effect_minor else 0 end
             as applied_amount_minor,
         case when disposition = 'suspended' then -funds_effect_minor else 0 end

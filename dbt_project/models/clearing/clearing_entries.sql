@@ -35,9 +35,97 @@ channel_adjustments as (
         currency_code,
         contract_id,
         settlement_mode,
-        charged_amount_minor
+        charged_amount_minor,
+        original_voucher_id
     from {{ ref('channel_adjustments') }}
     where accounting_date = {{ accounting_date() }} and disposition = 'charged'
+),
+
+adjustment_originals as (
+    select
+        adjustment_id,
+        original_accounting_date,
+        sale_amount_minor,
+        returned_after_minor
+    from {{ ref('int_clearing__adjustment_originals') }}
+),
+
+contracts as (
+    select
+        contract_id,
+        refund_fee_policy
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ accounting_date() }}
+),
+
+-- The sale's entry of its own date, by one index probe each.
+original_entries as (
+    select
+        channel_adjustments.adjustment_id,
+        entries.fee_amount_minor,
+        entries.deducted_fee_amount_minor,
+        entries.contract_id,
+        entries.fee_rule_id
+    from channel_adjustments
+    inner join adjustment_originals
+        on channel_adjustments.adjustment_id = adjustment_originals.adjustment_id
+    cross join lateral (
+        select
+            this_table.fee_amount_minor,
+            this_table.deducted_fee_amount_minor,
+            this_table.contract_id,
+            this_table.fee_rule_id
+        from {{ this }} as this_table
+        where this_table.accounting_date
+            between {{ accounting_date() }} - 360 and {{ accounting_date() }} - 1
+            and this_table.accounting_date = adjustment_originals.original_accounting_date
+            and this_table.entry_id = 'T:' || channel_adjustments.original_voucher_id
+    ) as entries
+    union all
+    select
+        channel_adjustments.adjustment_id,
+        priced_vouchers.fee_amount_minor,
+        case when priced_vouchers.settlement_mode = 'net' then priced_vouchers.fee_amount_minor
+            else 0
+        end as deducted_fee_amount_minor,
+        priced_vouchers.contract_id,
+        priced_vouchers.fee_rule_id
+    from channel_adjustments
+    inner join priced_vouchers
+        on channel_adjustments.original_voucher_id = priced_vouchers.voucher_id
+),
+
+-- What a chargeback or a refund by hand takes from a merchant takes its part of the fee back, as
+-- the sale's own contract says for refunds: a difference of rounded running totals, so that all
+-- that is ever given back of a sale returns exactly its fee.
+charged_adjustments as (
+    select
+        channel_adjustments.*,
+        original_entries.fee_rule_id,
+        case
+            when contracts.refund_fee_policy = 'return'
+                then round(
+                    cast(original_entries.fee_amount_minor as numeric)
+                    * adjustment_originals.returned_after_minor
+                    / adjustment_originals.sale_amount_minor
+                ) - round(
+                    cast(original_entries.fee_amount_minor as numeric)
+                    * (
+                        adjustment_originals.returned_after_minor
+                        - channel_adjustments.charged_amount_minor
+                    )
+                    / adjustment_originals.sale_amount_minor
+                )
+            else 0
+        end as returned_fee_minor,
+        original_entries.deducted_fee_amount_minor is not distinct from
+        original_entries.fee_amount_minor as is_deducted
+    from channel_adjustments
+    left join adjustment_originals
+        on channel_adjustments.adjustment_id = adjustment_originals.adjustment_id
+    left join original_entries
+        on channel_adjustments.adjustment_id = original_entries.adjustment_id
+    left join contracts on original_entries.contract_id = contracts.contract_id
 ),
 
 item_actions as (
@@ -117,13 +205,19 @@ entries as (
         adjustment_type as transaction_type,
         adjustment_id as source_id,
         -charged_amount_minor as transaction_amount_minor,
-        0 as fee_amount_minor,
-        0 as deducted_fee_amount_minor,
-        settlement_mode,
+        -coalesce(returned_fee_minor, 0) as fee_amount_minor,
+        case when is_deducted then -coalesce(returned_fee_minor, 0) else 0 end
+            as deducted_fee_amount_minor,
+        -- A fee goes back the way it was taken, whatever the contract says now.
+        case
+            when coalesce(returned_fee_minor, 0) = 0 then settlement_mode
+            when is_deducted then 'net'
+            else 'gross'
+        end as settlement_mode,
         false as is_foreign_card,
-        cast(null as text) as fee_rule_id,
+        fee_rule_id,
         contract_id
-    from channel_adjustments
+    from charged_adjustments
     union all
     -- An open item that people charge to a merchant, or credit: what the platform had booked
     -- without the channel is taken back, what the channel had paid without the platform is given.

@@ -319,7 +319,8 @@ adjustments_cleared as (
     select
         channel,
         currency_code,
-        sum(clearing_amount_minor) as cleared_amount_minor
+        -- Before the fee that goes back with it, which the channel's record does not know.
+        sum(transaction_amount_minor) as cleared_amount_minor
     from clearing_entries
     where clearing_session_type = 'adjustment'
         and transaction_type is distinct from 'manual_adjustment'

@@ -55,6 +55,7 @@ channel_adjustments as (
         taken_amount_minor,
         charged_amount_minor,
         absorbed_amount_minor,
+        absorbed_cost_amount_minor,
         file_id,
         line_number
     from {{ ref('channel_adjustments') }}
@@ -482,8 +483,11 @@ adjustment_events as (
         channel,
         cast(null as text) as settlement_mode,
         currency_code,
-        absorbed_amount_minor as amount_minor,
-        case when absorbed_amount_minor > 0 then 'losses' else 'gains' end as debit_account,
+        absorbed_amount_minor - absorbed_cost_amount_minor as amount_minor,
+        case
+            when absorbed_amount_minor > absorbed_cost_amount_minor then 'losses'
+            else 'gains'
+        end as debit_account,
         channel as debit_subledger_id,
         adjustment_account as credit_account,
         channel as credit_subledger_id,
@@ -491,7 +495,27 @@ adjustment_events as (
         file_id,
         line_number
     from adjustment_accounts
-    where absorbed_amount_minor <> 0
+    where absorbed_amount_minor <> absorbed_cost_amount_minor
+    union all
+    -- Cost that the channel gives back with an adjustment lowers our cost: it is no gain.
+    select
+        'adjustment_cost' as event_type,
+        'ADJ:' || adjustment_id || ':cost' as posting_id,
+        'ADJ-' || adjustment_id as voucher_id,
+        adjustment_id as source_id,
+        channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        absorbed_cost_amount_minor as amount_minor,
+        'channel_cost' as debit_account,
+        channel as debit_subledger_id,
+        adjustment_account as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        file_id,
+        line_number
+    from adjustment_accounts
+    where absorbed_cost_amount_minor <> 0
 ),
 
 -- The item's suspense ends and stands against the adjustment that completed it: for a channel item
