@@ -33,6 +33,19 @@ def set_state(
             )
 
 
+def seal(
+    connection: psycopg.Connection[Any], day: date | str, channel: str, payment_date: date | str
+) -> None:
+    """Write a payment's seal without the gate's decision, for tests of what a seal does."""
+    connection.execute("set local session_replication_role = replica")
+    connection.execute(
+        "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"
+        " values (%s, %s, %s)",
+        [day, channel, payment_date],
+    )
+    connection.execute("set local session_replication_role = origin")
+
+
 def forget_dates(connection: psycopg.Connection[Any]) -> None:
     """Empty the table, which only who switches the triggers off can do."""
     connection.execute("set local session_replication_role = replica")

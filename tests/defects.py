@@ -80,6 +80,11 @@ class Defect:
 # --- formats --------------------------------------------------------------------------------------
 
 
+def _voucher_id(day: date, number: int) -> str:
+    """A voucher counts once over all dates: each date has ids of its own."""
+    return f"V{day:%Y%m%d}{number}"
+
+
 def _vouchers(day: date, *changes: Mapping[str, str], trailer: str | None = None) -> bytes:
     base = {
         **make.VOUCHER,
@@ -88,7 +93,7 @@ def _vouchers(day: date, *changes: Mapping[str, str], trailer: str | None = None
         "transmission_time": f"{day:%m%d}101530",
     }
     rows = [
-        {**base, "voucher_id": f"V{number}", **change}
+        {**base, "voucher_id": _voucher_id(day, number), **change}
         for number, change in enumerate(changes or ({}, {"amount_minor": "20000"}), 1)
     ]
     return make.platform_file("source_vouchers", rows, trailer=trailer)
@@ -552,7 +557,9 @@ FORMATS = (
             "overflow": lambda day: _vouchers(day, {}, {"amount_minor": OVERFLOW}),
             "other": lambda day: _vouchers(day, {}, {"amount_minor": "30000"}),
             "reordered": lambda day: _vouchers(
-                day, {"voucher_id": "V2", "amount_minor": "20000"}, {"voucher_id": "V1"}
+                day,
+                {"voucher_id": _voucher_id(day, 2), "amount_minor": "20000"},
+                {"voucher_id": _voucher_id(day, 1)},
             ),
         },
     ),

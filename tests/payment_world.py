@@ -118,7 +118,7 @@ create table ledger.trial_balance (
     accounting_date date, ledger_account text, currency_code text, opening_amount_minor bigint,
     debit_amount_minor bigint, credit_amount_minor bigint, closing_amount_minor bigint
 );
-create table clearing.refused_vouchers (accounting_date date, voucher_id text);
+create table clearing.refused_vouchers (accounting_date date, voucher_id text, reason text);
 
 create table ledger.accounting_vouchers (
     accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from day_states import seal
 from tieout import database, transform
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 from tieout.transform import BuildReport
@@ -413,11 +414,7 @@ def test_the_statements_of_a_paid_date_stay_and_what_tells_of_it_goes_on(probe: 
                 "update control.accounting_days set state = %s where accounting_date = %s",
                 [state, "2026-09-20"],
             )
-        connection.execute(
-            "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"
-            " values ('2026-09-20', 'unionpay', %s)",
-            [PAID],
-        )
+        seal(connection, "2026-09-20", "unionpay", PAID)
     assert_it_stays(paying, "payment_date", PAID, f"payment date {PAID} is paid")
 
     # The bank's matches and the payouts' status are of the payment date, too, and go on.

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 import payment_world
+from day_states import set_state
 from payment_world import PAYMENT_DATE, World
-from tieout import bank_lines, people
+from tieout import bank_lines, database, people
 from tieout.errors import TieoutError
 
 STATEMENT_DATE = date(2026, 9, 28)
@@ -150,11 +151,8 @@ def test_nobody_is_no_person(lined: tuple[World, str], nobody: str) -> None:
 def test_a_closed_date_takes_no_decision(lined: tuple[World, str]) -> None:
     world, name = lined
     decision_id = asked(world, name)
-    world.execute(
-        "insert into control.accounting_days (accounting_date, state) values (%s, 'closed')"
-        " on conflict (accounting_date) do update set state = 'closed'",
-        (PAYMENT_DATE,),
-    )
+    with database.connect(world.settings) as connection:
+        set_state(connection, PAYMENT_DATE, "closed")
     with pytest.raises(TieoutError, match="is closed"):
         asked(world, name, by="Carol Xu")
     with pytest.raises(TieoutError, match="is closed"):

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 import payment_world
+from day_states import set_state
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World, decide
 from tieout import database, gate, payouts
 from tieout.errors import TieoutError
@@ -152,11 +153,13 @@ def read(world: World) -> World:
     """A world with a morning's bank statement, a closed date and an approved decision."""
     payment_world.file_row(world, "bank", "camt053", PAYMENT_DATE, file_name="camt053_morning")
     for day in ACCOUNTING_DATES:
-        world.execute(
-            "insert into control.accounting_days (accounting_date, state, close_count,"
-            " inputs_fingerprint) values (%s, 'closed', 1, 'x')",
-            (day,),
-        )
+        with database.connect(world.settings) as connection:
+            set_state(connection, day, "closed")
+            connection.execute(
+                "update control.accounting_days set inputs_fingerprint = 'x'"
+                " where accounting_date = %s",
+                (day,),
+            )
     return world
 
 
@@ -176,7 +179,7 @@ def test_a_decision_keeps_what_it_was_made_from(read: World) -> None:
     assert counts == {
         "file": read.value("select count(*) from control.channel_files"),
         "close": len(ACCOUNTING_DATES),
-        "people": 1,
+        "people": 3,
         "reference": read.value("select count(*) from pg_tables where schemaname = 'reference'"),
     }
     assert read.value("select control.changed_gate_inputs_text(%s)", (number,)) is None
@@ -329,11 +332,13 @@ def _crash(*_: object) -> None:
 
 
 def seal(world: World) -> None:
-    world.execute(
-        "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"
-        " values (%s, 'unionpay', %s)",
-        (ACCOUNTING_DATES[0], PAYMENT_DATE),
-    )
+    with database.connect(world.settings) as connection:
+        set_state(connection, ACCOUNTING_DATES[0], "sealed")
+        connection.execute(
+            "insert into control.accounting_day_seals (accounting_date, channel, payment_date)"
+            " values (%s, 'unionpay', %s)",
+            (ACCOUNTING_DATES[0], PAYMENT_DATE),
+        )
 
 
 def test_nothing_is_sealed_once_an_input_has_changed(read: World) -> None:

@@ -326,6 +326,11 @@ def test_nothing_is_lost(place: Settings, cells: Mapping[tuple[str, str], Cell])
         by_bytes = {file.sha256: file for file in cell.files}
         for delivery in cell.delivered:
             sha256 = hashlib.sha256(delivery.content).hexdigest()
+            if len(delivery.content) > MAX_FILE_BYTES:
+                # Never read whole: it is known by its beginning and its size.
+                beginning = delivery.content[: MAX_FILE_BYTES + 1]
+                told = f"\n{len(delivery.content)}".encode()
+                sha256 = hashlib.sha256(beginning + told).hexdigest()
             known = by_bytes.get(sha256)
             if delivery.file_name.startswith("copy of "):
                 assert archive.read(place, sha256) == delivery.content

@@ -748,10 +748,7 @@ def test_a_window_that_moves_lets_no_opening_balances_in(place: Settings) -> Non
     """Once a date is closed, the operating window does not say any more which one is the first."""
     later = DAY + timedelta(days=1)
     with database.connect(place) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'closed')",
-            [DAY],
-        )
+        day_states.set_state(connection, DAY, "closed")
     for name, content in whole_day(later).items():
         put(place, name, content)
     (problem,) = [file for file in landing.land(place).problems if "opening" in file.file_name]

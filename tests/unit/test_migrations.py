@@ -16,7 +16,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from day_states import set_state
+from day_states import seal, set_state
 from tieout import database, migrations
 from tieout.settings import Settings, load_settings
 
@@ -454,11 +454,9 @@ def test_tables_of_before_get_the_guard_of_sealed_rows(settings: Settings) -> No
             )
         migrations.upgrade(url)
         with psycopg.connect(url, autocommit=True) as connection:
-            set_state(connection, "2026-09-24", "sealed")
-            connection.execute(
-                "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
-                "values ('2026-09-24', 'unionpay', '2026-09-24')"
-            )
+            with connection.transaction():
+                set_state(connection, "2026-09-24", "sealed")
+                seal(connection, "2026-09-24", "unionpay", "2026-09-24")
             for table, (_, is_guarded) in TABLES_OF_BEFORE.items():
                 for name in (table, f"{table}_1"):
                     insert = f"insert into {name} values ('2026-09-24')"

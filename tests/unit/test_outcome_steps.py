@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import payment_world
 from payment_world import PAYMENT_DATE, World
 from tieout import days, outcomes
 from tieout.payouts import AnswersDue
@@ -57,12 +58,7 @@ def silent(timed: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose three payments lie at the bank, which says nothing."""
     from tieout import payouts
 
-    timed.execute(
-        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
-        " statements_covered, payout_amount_minor, decided_by) values (%s, 'passed',"
-        " gate.statement_fingerprint(%s), 3, 1, 'test')",
-        (PAYMENT_DATE, PAYMENT_DATE),
-    )
+    payment_world.decide(timed)
     payouts.instruct(timed.settings, PAYMENT_DATE)
     payouts.submit(timed.settings, PAYMENT_DATE)
     timed.execute("create table payout.payout_status (payment_date date, current_status text)")

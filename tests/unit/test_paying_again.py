@@ -32,7 +32,7 @@ def step(world: World) -> steps.Step:
         # As the table of dbt: what the last build saw.
         connection.execute(
             "create table payout.payout_status (payment_date date, end_to_end_id text,"
-            " current_status text)"
+            " current_status text, payout_amount_minor bigint, currency_code text)"
         )
     world.execute(
         "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
@@ -57,7 +57,8 @@ def publish(world: World) -> None:
     """Do what the build of the outcomes does to the status."""
     world.execute("truncate payout.payout_status")
     world.execute(
-        "insert into payout.payout_status select %s, end_to_end_id,"
+        "insert into payout.payout_status (payment_date, end_to_end_id, current_status)"
+        " select %s, end_to_end_id,"
         " payout.latest_status(attempt_id) from payout.attempts",
         (PAYMENT_DATE,),
     )

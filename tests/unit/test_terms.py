@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 import payment_world
+from day_states import set_state
 from payment_world import PAYMENT_DATE, World
-from tieout import payouts, people, terms
+from tieout import database, payouts, people, terms
 from tieout.terms import TermChange, TermsError, TwoPeople
 
 CHANGE = f"payee:P000001/2:20260927:{'0' * 32}"
@@ -63,11 +64,8 @@ def test_a_name_of_nothing_visible_is_nobody(world: World) -> None:
 
 def test_a_decision_takes_effect_on_an_open_date_only(world: World) -> None:
     closed = payment_world.ACCOUNTING_DATES[-1]
-    world.execute(
-        "insert into control.accounting_days (accounting_date, state) values (%s, 'closed')"
-        " on conflict (accounting_date) do update set state = 'closed'",
-        (closed,),
-    )
+    with database.connect(world.settings) as connection:
+        set_state(connection, closed, "closed")
     with pytest.raises(psycopg.errors.RestrictViolation, match="is closed"):
         approve(world, "Alice", "Bob", closed)
     approve(world, "Alice", "Bob")

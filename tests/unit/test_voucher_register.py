@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 import channel_files as make
+from day_states import set_state
 from landing_world import count, own_database, place, put, query, statuses
 from tieout import database, landing
 from tieout.settings import Settings
@@ -39,10 +40,7 @@ def registered(settings: Settings) -> list[tuple[object, ...]]:
 
 def seal(settings: Settings) -> None:
     with database.connect(settings) as connection:
-        connection.execute(
-            "insert into control.accounting_days (accounting_date, state) values (%s, 'sealed')",
-            [DAY],
-        )
+        set_state(connection, DAY, "sealed")
 
 
 @pytest.mark.parametrize(("amount", "content"), [("10000", "the same"), ("7", "other")])
