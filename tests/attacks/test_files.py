@@ -6,6 +6,7 @@ than on the honest day, nor elsewhere, and a person has to hear of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, Outcome, World, outcome_of
+from tieout.simulator import bank
+from tieout.simulator.bank import BankLine, BankLineDetail
 
 pytestmark = pytest.mark.slow
 OTHER_ACCOUNT_NUMBER = "6600000000000009999"
@@ -27,6 +30,7 @@ def held_up(world: World, honest: Outcome) -> Outcome:
     """Close and pay; demand that nobody gains, that nothing goes elsewhere, that a person hears."""
     outcome = played(world)
     summary = outcome.summary(honest)
+    print(summary)
     assert not outcome.gains(honest), summary
     assert not outcome.misdirected(honest), summary
     assert outcome.heard(honest), f"nobody heard: {summary}"
@@ -80,18 +84,18 @@ def test_a_sale_the_channel_does_not_know(world: World, honest: Outcome) -> None
 def test_an_invented_sale_and_an_invented_refund_that_cancel_out(
     world: World, honest: Outcome
 ) -> None:
-    """2b: +2,000,000.00 here, -2,000,000.00 on another account."""
+    """2b: +600,000.00 here, -600,000.00 on another account."""
     with files.vouchers(world, DAY) as rows:
         first = sale(rows)
-        rows.append(files.invented(first, 1, amount_minor="200000000"))
+        rows.append(files.invented(first, 1, amount_minor="60000000"))
         rows.append(
             files.invented(
                 of_type(rows, "refund"),
                 2,
-                amount_minor="-200000000",
+                amount_minor="-60000000",
                 original_voucher_id="V2026082200000001",
                 original_transaction_at="2026-08-22T10:00:00+08:00",
-                original_amount_minor="200000000",
+                original_amount_minor="60000000",
                 original_refunded_before_minor="0",
             )
         )
@@ -182,6 +186,7 @@ def test_the_channel_keeps_too_much_and_the_bank_agrees(world: World, honest: Ou
         line = next(filter(files.of_channel("wechat"), lines))
         line["amount_minor"] -= 1_000
     outcome = played(world)
+    print(outcome.summary(honest))
     assert outcome.heard(honest), outcome.summary(honest)
 
 
@@ -204,13 +209,21 @@ def test_an_opening_balance_on_a_later_date(world: World, honest: Outcome) -> No
     held_up(world, honest)
 
 
-def test_a_voucher_that_was_paid_yesterday(world: World, honest: Outcome) -> None:
-    """3: the same voucher, called late."""
-    yesterday = files.read_platform(files.platform_path(world, "source_vouchers", FIRST))
-    row = max(
-        (row for row in yesterday if is_plain_sale(row, "wechat")),
+def paid_yesterday(world: World) -> Row:
+    """Return the largest sale of the first date that both WeChat and the platform had in time."""
+    with files.wechat(world, FIRST) as bill:
+        orders = {row["微信订单号"] for row in bill}
+    vouchers = files.read_platform(files.platform_path(world, "source_vouchers", FIRST))
+    found = [row for row in vouchers if row["channel_order_id"] in orders]
+    return max(
+        (row for row in found if is_plain_sale(row, "wechat")),
         key=lambda row: int(row["amount_minor"]),
     )
+
+
+def test_a_voucher_that_was_paid_yesterday(world: World, honest: Outcome) -> None:
+    """3: the same voucher, called late."""
+    row = paid_yesterday(world)
     with files.vouchers(world, DAY) as rows:
         rows.append({**row, "accounting_date": DAY.isoformat(), "is_late_order": "true"})
     held_up(world, honest)
@@ -220,11 +233,7 @@ def test_a_voucher_that_was_paid_yesterday_under_another_number(
     world: World, honest: Outcome
 ) -> None:
     """3: the same sale again, the voucher's number a new one."""
-    yesterday = files.read_platform(files.platform_path(world, "source_vouchers", FIRST))
-    row = max(
-        (row for row in yesterday if is_plain_sale(row, "wechat")),
-        key=lambda row: int(row["amount_minor"]),
-    )
+    row = paid_yesterday(world)
     with files.vouchers(world, DAY) as rows:
         rows.append({
             **row, "voucher_id": "V2026092299999999", "accounting_date": DAY.isoformat(),
@@ -238,6 +247,7 @@ def test_a_refund_that_is_no_longer_in_the_file(world: World, honest: Outcome) -
     with files.vouchers(world, DAY) as rows:
         rows.remove(refund_of_today(rows))
     outcome = played(world)
+    print(outcome.summary(honest))
     assert outcome.heard(honest), outcome.summary(honest)
 
 
@@ -276,40 +286,31 @@ def test_a_refund_of_somebody_else_s_sale(world: World, honest: Outcome) -> None
 # --- the bank's unexplained lines (6, 8) --------------------------------------------------------
 
 
-def batch_line(world: World) -> dict[str, object]:
-    """Return the bank's debit of the first payment file, as its books have it."""
-    payments = world.payments(PAYMENT)
-    return {
-        "amount_minor": -sum(payment.amount_minor for payment in payments),
-        "counterparty_name": "示例支付有限公司",
-        "remittance_text": "PO20260923-001-A1",
-        "details": [],
-        "batch_message_id": "PO20260923-001-A1",
-        "is_return": False,
-        "kind": "payout_batch",
-        "about": "PO20260923-001-A1",
-    }
+def line(amount_minor: int, text: str, name: str = "示例支付有限公司") -> BankLine:
+    """Return a bank line."""
+    return BankLine(amount_minor, name, text)
 
 
 def test_a_batch_debited_twice(world: World) -> None:
     """6."""
     world.must(world.close_and_pay())
     world.evening(PAYMENT)
-    with files.bank_morning(world, NEXT_PAYMENT) as lines:
-        lines.append(batch_line(world))
-    assert_next_gate_stops(world)
+    payments = world.payments(PAYMENT)
+    details = tuple(
+        BankLineDetail(-payment.amount_minor, payment.end_to_end_id) for payment in payments
+    )
+    total = sum(payment.amount_minor for payment in payments)
+    batch = "PO20260923-001-A1"
+    assert_next_gate_stops(world, [
+        BankLine(-total, "示例支付有限公司", batch, details, batch, kind="payout_batch", about=batch)
+    ])  # fmt: skip
 
 
 def test_an_unordered_debit(world: World) -> None:
     """6: 700.00 to somebody nobody ordered to be paid."""
     world.must(world.close_and_pay())
     world.evening(PAYMENT)
-    with files.bank_morning(world, NEXT_PAYMENT) as lines:
-        lines.append(files.line_like(
-            batch_line(world), amount_minor=-70_000, remittance_text="CUSTODY TRANSFER",
-            counterparty_name="某某贸易有限公司", batch_message_id=None, kind="unclassified",
-        ))  # fmt: skip
-    assert_next_gate_stops(world)
+    assert_next_gate_stops(world, [line(-70_000, "CUSTODY TRANSFER", "某某贸易有限公司")])
 
 
 def test_a_return_booked_twice(world: World) -> None:
@@ -317,17 +318,11 @@ def test_a_return_booked_twice(world: World) -> None:
     world.must(world.close_and_pay())
     world.evening(PAYMENT)
     payment = world.payments(PAYMENT)[0]
-    detail = {
-        "amount_minor": payment.amount_minor, "end_to_end_id": payment.end_to_end_id,
-        "counterparty_name": None, "remittance_text": None, "return_reason_code": "AC04",
-    }  # fmt: skip
-    returned = files.line_like(
-        batch_line(world), amount_minor=payment.amount_minor, details=[detail],
-        batch_message_id=None, is_return=True, remittance_text="RETURN", kind="payout_return",
-    )  # fmt: skip
-    with files.bank_morning(world, NEXT_PAYMENT) as lines:
-        lines += [returned, files.line_like(returned)]
-    assert_next_gate_stops(world)
+    detail = BankLineDetail(payment.amount_minor, payment.end_to_end_id, return_reason_code="AC04")
+    returned = BankLine(
+        payment.amount_minor, "示例支付有限公司", "RETURN", (detail,), is_return=True
+    )
+    assert_next_gate_stops(world, [returned, returned])
 
 
 @pytest.mark.parametrize("text", ["INTEREST", "结息"])
@@ -335,18 +330,19 @@ def test_interest_below_zero(world: World, text: str) -> None:
     """6: "interest" of -700.00."""
     world.must(world.close_and_pay())
     world.evening(PAYMENT)
-    with files.bank_morning(world, NEXT_PAYMENT) as lines:
-        lines.append(files.line_like(
-            batch_line(world), amount_minor=-70_000, remittance_text=text,
-            counterparty_name="示例备付金存管银行", batch_message_id=None, kind="interest",
-        ))  # fmt: skip
-    assert_next_gate_stops(world)
+    assert_next_gate_stops(world, [line(-70_000, text, "示例备付金存管银行")])
 
 
-def assert_next_gate_stops(world: World) -> None:
-    """Close and pay the next date; demand that its gate does not let anything out."""
+def assert_next_gate_stops(world: World, lines: Sequence[BankLine]) -> None:
+    """Book lines in the evening, go on as on any day; demand that the next gate lets nothing out.
+
+    Reading the evening's statement may already refuse them: a person hears then, too.
+    """
+    bank.write_statement(world.inbox, world.settings.truth_dir, PAYMENT, lines)
+    print(world.read_outcomes(PAYMENT))
     world.must(world.close(NEXT_DAY))
     run = world.pay(NEXT_PAYMENT)
+    print(run)
     assert not run.ok, f"the gate of {NEXT_PAYMENT} passed, {world.total_paid(NEXT_PAYMENT)} paid"
     assert run.failed_step in {"gate", "land_bank"}, run
     assert not world.payments(NEXT_PAYMENT)
