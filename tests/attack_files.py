@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -218,3 +219,40 @@ def of_channel(channel: str) -> Callable[[dict[str, Any]], bool]:
     """Return a test for a bank line that pays a channel's arrival."""
     name = BANK_NAMES[channel]
     return lambda line: name in line["remittance_text"]
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_wechat(inbox: Path, day: date) -> list[Row]:
+    """Return the rows of a WeChat bill."""
+    (path,) = (inbox / "wechat" / f"{day:%Y%m%d}").glob("*All*.csv")
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [_backticked(lines[0].split(","), line) for line in lines[1:-2]]
+
+
+def read_unionpay(inbox: Path, day: date) -> list[bytes]:
+    """Return the lines of an ACOMN."""
+    (path,) = (inbox / "unionpay" / f"{day:%Y%m%d}").glob("*ACOMN")
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def unionpay_time(line: bytes) -> str:
+    """Return the transmission time of an ACOMN line."""
+    return line[31:41].decode()
+
+
+def read_alipay(inbox: Path, day: date) -> list[Row]:
+    """Return the rows of Alipay's detail."""
+    (path,) = (inbox / "alipay" / f"{day:%Y%m%d}").glob("*.zip")
+    with zipfile.ZipFile(path) as archive:
+        texts = [archive.read(name).decode("gbk") for name in archive.namelist()]
+    lines = next(text for text in texts if "\n支付宝交易号" in text).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("支付宝交易号"))
+    header = [title.strip() for title in lines[start].split(",") if title.strip()]
+    found = []
+    for line in lines[start + 1 :]:
+        if line.startswith("#"):
+            break
+        found.append(dict(zip(header, (text.strip() for text in line.split(",")), strict=False)))
+    return found

@@ -1,4 +1,4 @@
-"""Days that somebody lies about: a small acquirer's home, copied for each attack, and what came out.
+"""Days that somebody lies about: a small acquirer's home, copied for each attack; what came of it.
 
 A template home is simulated once: its first date is closed, paid and answered, the files of the
 next two dates lie in the inbox. Each attack gets a copy of the home and of its database, changes
@@ -507,9 +507,10 @@ class Outcome:
         else:
             end = "paid"
         told = sorted(self.told - honest.told)
+        gains = {account: amount / 100 for account, amount in self.gains(honest).items()}
         return (
             f"{end}; total {self.total / 100:.2f} (honest {honest.total / 100:.2f}),"
-            f" gains { {account: amount / 100 for account, amount in self.gains(honest).items()} },"
+            f" gains {gains},"
             f" elsewhere {len(self.misdirected(honest))}, told {len(told)}: {told[:4]}"
         )
 
@@ -546,7 +547,8 @@ def _told(world: World) -> Iterator[str]:
                 yield from (f"{table} {digest[:12]}" for (digest,) in rows.fetchall())
         for query in (
             "select 'open item ' || concat_ws(' ', accounting_date, side, channel, amount_minor,"
-            " transaction_type) from reconciliation.suspense_items where status in ('in_doubt', 'one_sided')",
+            " transaction_type) from reconciliation.suspense_items"
+            " where status in ('in_doubt', 'one_sided')",
             "select 'statement ' || concat_ws(' ', payment_date, account_id, payable_status)"
             " from settlement.settlement_statements where payable_status = 'withheld'",
         ):

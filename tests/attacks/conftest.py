@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import attack_days
 import attack_world
 from attack_world import Template, World
 from tieout import database
@@ -37,3 +38,28 @@ def honest(template: Template, tmp_path_factory: pytest.TempPathFactory) -> atta
     with attack_world.copy_of(template, tmp_path_factory.mktemp("honest") / "home") as copied:
         copied.must(copied.close_and_pay())
         return attack_world.outcome_of(copied, None)
+
+
+CHUNK = 20
+
+
+def _drawn(config: pytest.Config) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the days this run plays."""
+    seed, count = int(config.getoption("seed")), int(config.getoption("days"))
+    only = config.getoption("only")
+    days = list(attack_days.drawn(seed, count))
+    return days if only is None else [day for day in days if day[0] == int(only)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Share the days out into chunks, so that both workers play some."""
+    if "chunk" in metafunc.fixturenames:
+        days = _drawn(metafunc.config)
+        chunks = [days[start : start + CHUNK] for start in range(0, len(days), CHUNK)]
+        metafunc.parametrize("chunk", chunks, ids=[str(chunk[0][0]) for chunk in chunks])
+
+
+@pytest.fixture
+def drawn_days(request: pytest.FixtureRequest) -> list[tuple[int, tuple[str, ...]]]:
+    """The days this run plays."""
+    return _drawn(request.config)
