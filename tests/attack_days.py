@@ -237,19 +237,27 @@ def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> li
     A carry of the first date's minimum, and what is frozen, may be stated or not: rounding apart,
     nobody is ever paid above what is supported.
     """
-    wrong = []
-    paid = world.paid()
-    supported = books.supported(world.inbox)
-    for account, amount in sorted(paid.items()):
-        over = amount - max(0, supported.get(account, 0)) - ROUNDING_MINOR
-        if over > 0:
-            wrong.append(f"{account} was paid {over} fen above what arrived for it")
+    wrong = [
+        f"{account} was paid {over} fen above what arrived for it"
+        for account, over in excess(world, books).items()
+    ]
     for account, numbers in outcome.misdirected(honest).items():
         wrong.append(f"{account} was paid to {len(numbers)} bank accounts that are not its own")
     wrong += lost(world, books, outcome)
     if not outcome.heard(honest):
         wrong.append("nobody heard of it")
     return wrong
+
+
+def excess(world: World, books: Books) -> dict[str, int]:
+    """Return how much was paid to each account above what is supported; empty where nothing."""
+    supported = books.supported(world.inbox)
+    found = {}
+    for account, amount in sorted(world.paid().items()):
+        over = amount - max(0, supported.get(account, 0)) - ROUNDING_MINOR
+        if over > 0:
+            found[account] = over
+    return found
 
 
 # Two parts of one sale round apart, once each.

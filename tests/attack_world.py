@@ -196,7 +196,7 @@ def build_template(home: Path) -> Template:
     _simulate(settings)
     database.migrate(settings)
     transform.seed(settings)
-    world = World(settings, {})
+    world = World(settings)
     world.must(world.close(FIRST))
     approve_first_list(settings)
     world.must(world.pay(DAY))
@@ -278,7 +278,7 @@ def copy_of(template: Template, home: Path) -> Iterator[World]:
             shutil.copy2(origin, target)
     try:
         with replaying(template.recorded):
-            yield World(settings, {})
+            yield World(settings)
     finally:
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
@@ -326,7 +326,6 @@ class World:
     """A copy of the template in the hands of somebody who lies."""
 
     settings: Settings
-    notes: dict[str, str]
 
     # What people run.
 
