@@ -415,7 +415,12 @@ def enlarge_an_original(world: World, dice: random.Random) -> str | None:
 @lie
 def shrink_an_original(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_returns(rows))
+        larger = [
+            row
+            for row in _returns(rows)
+            if int(row["original_amount_minor"]) > -int(row["amount_minor"])
+        ]
+        row = dice.choice(larger)
         row.update(original_amount_minor=str(-int(row["amount_minor"])))
         row.update(original_refunded_before_minor="0")
         return _say(row)
@@ -424,10 +429,9 @@ def shrink_an_original(world: World, dice: random.Random) -> str | None:
 @lie
 def return_of_another_original(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row, other = (
-            dice.choice(_returns(rows)),
-            max(_sales(rows), key=lambda sale: int(sale["amount_minor"])),
-        )
+        row = dice.choice(_returns(rows))
+        others = [sale for sale in _sales(rows) if sale["account_id"] != row["account_id"]]
+        other = max(others, key=lambda sale: int(sale["amount_minor"]))
         row.update(
             original_voucher_id=other["voucher_id"],
             original_amount_minor=other["amount_minor"],

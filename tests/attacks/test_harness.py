@@ -56,7 +56,8 @@ def test_each_kind_is_drawn_alone(drawn_days: list[Drawn]) -> None:
     assert len(KINDS) > 30
     told = Counter(kinds for _, kinds in drawn_days)
     assert {(name,) for name in KINDS} <= set(told)
-    assert sum(len(kinds) == 2 for kinds in told) > len(KINDS)
+    # After each kind alone, three days of four have a pair.
+    assert sum(len(kinds) == 2 for kinds in told) >= (len(drawn_days) - len(KINDS)) // 2
 
 
 def play(
