@@ -20,6 +20,7 @@ import attack_files as files
 from attack_files import Row
 from attack_world import DAY, FIRST, NEXT_DAY, PAYMENT, Outcome, World
 
+GROSS_ACCOUNT = "A000002"  # its fees are billed, so nothing of them shows in what it is paid
 OTHER_ACCOUNT_NUMBER = "6600000000000009999"
 Key = tuple[str, str, str]
 Lie = Callable[[World, random.Random], str | None]
@@ -487,6 +488,7 @@ def a_cheaper_card(world: World, dice: random.Random) -> str | None:
             row
             for row in _sales(rows)
             if row["channel"] == "unionpay"
+            and row["account_id"] != GROSS_ACCOUNT
             and (row["card_kind"], row["card_region"]) != ("debit", "domestic")
         ]
         row = max(dear, key=lambda each: int(each["amount_minor"]))
@@ -745,6 +747,8 @@ def bank_debits_what_nobody_ordered(world: World, dice: random.Random) -> str | 
     with files.bank_morning(world, PAYMENT) as lines:
         lines.append({
             **lines[0], "amount_minor": -70_000, "counterparty_name": "某某贸易有限公司",
-            "remittance_text": dice.choice(["CUSTODY", "结息", "手续费"]), "kind": "unclassified",
+            "remittance_text": dice.choice(
+                ["CUSTODY", "活期结息 2026年09月", "账户管理费", "PAYOUT PO20260923-009-A1"]
+            ), "kind": "unclassified",
         })  # fmt: skip
         return str(lines[-1]["remittance_text"])

@@ -302,16 +302,23 @@ def test_a_batch_debited_twice(world: World) -> None:
     total = sum(payment.amount_minor for payment in payments)
     batch = "PO20260923-001-A1"
     again = BankLine(
-        -total, "示例支付有限公司", batch, details, batch, kind="payout_batch", about=batch
+        -total,
+        "示例支付有限公司",
+        f"PAYOUT {batch}",
+        details,
+        batch,
+        kind="payout_debit",
+        about=batch,
     )
     assert_next_gate_stops(world, [again])
 
 
-def test_an_unordered_debit(world: World) -> None:
+@pytest.mark.parametrize("text", ["PAYOUT PO20260923-009-A1", "账户管理费", "CUSTODY TRANSFER"])
+def test_an_unordered_debit(world: World, text: str) -> None:
     """6: 700.00 to somebody nobody ordered to be paid."""
     world.must(world.close_and_pay())
     world.evening(PAYMENT)
-    assert_next_gate_stops(world, [line(-70_000, "CUSTODY TRANSFER", "某某贸易有限公司")])
+    assert_next_gate_stops(world, [line(-70_000, text, "某某贸易有限公司")])
 
 
 def test_a_return_booked_twice(world: World) -> None:
@@ -326,7 +333,7 @@ def test_a_return_booked_twice(world: World) -> None:
     assert_next_gate_stops(world, [returned, returned])
 
 
-@pytest.mark.parametrize("text", ["INTEREST", "结息"])
+@pytest.mark.parametrize("text", ["活期结息 2026年09月", "INTEREST"])
 def test_interest_below_zero(world: World, text: str) -> None:
     """6: "interest" of -700.00."""
     world.must(world.close_and_pay())
