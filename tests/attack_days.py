@@ -25,6 +25,8 @@ OTHER_ACCOUNT_NUMBER = "6600000000000009999"
 Key = tuple[str, str, str]
 Lie = Callable[[World, random.Random], str | None]
 KINDS: dict[str, Lie] = {}
+# A freeze stands until its end, whether the platform goes on naming it or not.
+QUIET = frozenset({"no_freeze"})
 
 
 def lie(function: Lie) -> Lie:
@@ -232,11 +234,13 @@ def _alipay(inbox: Path) -> dict[Key, int]:
 # --- the three questions ------------------------------------------------------------------------
 
 
-def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> list[str]:
+def answers(
+    world: World, books: Books, outcome: Outcome, honest: Outcome, *, quiet: bool = False
+) -> list[str]:
     """Answer the three questions of a day's end; return what is wrong, empty where nothing is.
 
-    A carry of the first date's minimum, and what is frozen, may be stated or not: rounding apart,
-    nobody is ever paid above what is supported.
+    Rounding apart, nobody is ever paid above what is supported. A ``quiet`` lie has to be heard of
+    only where it changed what is paid.
     """
     wrong = [
         f"{account} was paid {over} fen above what arrived for it"
@@ -245,7 +249,8 @@ def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> li
     for account, numbers in outcome.misdirected(honest).items():
         wrong.append(f"{account} was paid to {len(numbers)} bank accounts that are not its own")
     wrong += lost(world, books, outcome)
-    if not outcome.heard(honest):
+    unharmed = quiet and outcome.paid == honest.paid
+    if not outcome.heard(honest) and not unharmed:
         wrong.append("nobody heard of it")
     return wrong
 
@@ -312,6 +317,13 @@ def _sales(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["transaction_type"] == "purchase" and _counts(row)]
 
 
+def _known_sales(world: World, rows: Sequence[Row]) -> list[Row]:
+    """Return the sales that a channel has a record of: without it nobody could miss them."""
+    books = Books(alipay=_alipay(world.inbox))
+    records = books.delivered_records(world.inbox)
+    return [row for row in _sales(rows) if key_of(row) in records]
+
+
 def _returns(rows: Sequence[Row]) -> list[Row]:
     return [
         row
@@ -329,7 +341,7 @@ def _say(row: Row) -> str:
 @lie
 def drop_a_sale(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_sales(rows))
+        row = dice.choice(_known_sales(world, rows))
         rows.remove(row)
         return _say(row)
 
@@ -353,7 +365,7 @@ def double_a_sale(world: World, dice: random.Random) -> str | None:
 @lie
 def double_a_sale_under_another_number(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_sales(rows))
+        row = dice.choice(_known_sales(world, rows))
         rows.append({**row, "voucher_id": f"V20260922{90_000_000 + dice.randrange(10**6):08d}"})
         return _say(row)
 
@@ -380,7 +392,7 @@ def send_yesterday_s_under_another_number(world: World, dice: random.Random) -> 
 @lie
 def move_a_sale_to_the_next_date(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_sales(rows))
+        row = dice.choice(_known_sales(world, rows))
         rows.remove(row)
     with files.vouchers(world, NEXT_DAY) as later:
         later.append({**row, "accounting_date": NEXT_DAY.isoformat()})
@@ -390,7 +402,7 @@ def move_a_sale_to_the_next_date(world: World, dice: random.Random) -> str | Non
 @lie
 def enlarge_a_sale(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_sales(rows))
+        row = dice.choice(_known_sales(world, rows))
         said = _say(row)
         row["amount_minor"] = str(int(row["amount_minor"]) * dice.choice([2, 10]) + 1)
         return said

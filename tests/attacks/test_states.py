@@ -117,6 +117,8 @@ def test_payees_replaced_after_the_decision(world: World) -> None:
         landing.land(world.settings, through_date=DAY)
         conflict = file_id_of(world, "payees", "conflict")
         corrections.release(world.settings, conflict, decided_by="wang", reason="the newer one")
+        # The statements come out as they were: the decision's fingerprint still fits.
+        print(world.close(DAY))
     # Where the release itself was refused, the honest payment may go on; never to the new number.
     with suppress(*REFUSED):
         take_again(world)
