@@ -87,7 +87,6 @@ class Books:
     vouchers: dict[str, Row] = field(default_factory=dict)
     contracts: dict[str, Row] = field(default_factory=dict)
     rates: list[Row] = field(default_factory=list)
-    amounts: dict[Key, int] = field(default_factory=dict)
     records: dict[Key, int] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     alipay: dict[Key, int] = field(default_factory=dict)
@@ -100,9 +99,6 @@ class Books:
             for row in _vouchers(inbox, day):
                 books.owner[key_of(row)] = row["account_id"]
                 books.vouchers[row["voucher_id"]] = row
-                if day != NEXT_DAY:
-                    key = key_of(row)
-                    books.amounts[key] = books.amounts.get(key, 0) + int(row["amount_minor"])
         for row in _platform(inbox, "contracts", DAY):
             if row["effective_from"] <= DAY.isoformat():
                 books.contracts[row["account_id"]] = row
@@ -120,7 +116,10 @@ class Books:
         return books
 
     def delivered_records(self, inbox: Path) -> dict[Key, int]:
-        """Return the size of each channel record up to the attacked date, as delivered."""
+        """Return the size of each channel record up to the attacked date, as delivered.
+
+        Records that share all their keys are summed: both sides may have a sale twice.
+        """
         found: dict[Key, int] = dict(self.alipay)
         for day in (FIRST, DAY):
             for row in files.read_wechat(inbox, day):
@@ -128,10 +127,10 @@ class Books:
                 amount = row["退款金额"] if is_refund else row["应结订单金额"]
                 for order in (row["微信订单号"], row["商户订单号"]):
                     key = ("wechat", order, row["微信退款单号"] if is_refund else "")
-                    found[key] = max(found.get(key, 0), int(Decimal(amount) * 100))
+                    found[key] = found.get(key, 0) + int(Decimal(amount) * 100)
             for line in files.read_unionpay(inbox, day):
                 key = ("unionpay", files.unionpay_trace(line), files.unionpay_time(line))
-                found[key] = max(found.get(key, 0), files.unionpay_amount(line))
+                found[key] = found.get(key, 0) + files.unionpay_amount(line)
         return found
 
     def fee(self, row: Row, amount_minor: int) -> int:
@@ -164,26 +163,22 @@ class Books:
         its fee; nothing where either is missing. A refund always counts, as the larger of both.
         """
         records = self.delivered_records(inbox)
-        amounts: dict[tuple[str, Key], int] = defaultdict(int)
-        rows: dict[tuple[str, Key], Row] = {}
         seen: set[str] = set()
-        for day in (FIRST, DAY):
-            for row in _vouchers(inbox, day):
-                if row["voucher_id"] in seen:
-                    continue
-                seen.add(row["voucher_id"])
-                place = (row["account_id"], key_of(row))
-                amounts[place] += int(row["amount_minor"])
-                rows.setdefault(place, row)
         total: dict[str, int] = defaultdict(int)
-        for (account, key), amount in amounts.items():
-            record = records.get(key)
-            part = self._part(account, key, amount, record)
-            row = self.vouchers.get(rows[account, key]["voucher_id"], rows[account, key])
-            if part > 0:
-                total[account] += part - self.fee(row, part)
-            elif part < 0:
-                total[account] += part + self._returned(row, part)
+        for day in (FIRST, DAY):
+            for delivered in _vouchers(inbox, day):
+                if delivered["voucher_id"] in seen:
+                    continue
+                seen.add(delivered["voucher_id"])
+                account, key = delivered["account_id"], key_of(delivered)
+                part = self._part(account, key, int(delivered["amount_minor"]), records.get(key))
+                row = self.vouchers.get(delivered["voucher_id"], delivered)
+                if part > 0:
+                    # What supports this voucher supports no other.
+                    records[key] -= part
+                    total[account] += part - self.fee(row, part)
+                elif part < 0:
+                    total[account] += part + self._returned(row, part)
         for account, taken in self.taken.items():
             total[account] -= taken
         return dict(total)
@@ -191,7 +186,7 @@ class Books:
     def _part(self, account: str, key: Key, amount: int, record: int | None) -> int:
         if amount < 0:
             return amount if record is None else min(amount, -record)
-        if record is None or self.owner.get(key) != account:
+        if not record or self.owner.get(key) != account:
             return 0
         return min(amount, record)
 
@@ -227,7 +222,7 @@ def _alipay(inbox: Path) -> dict[Key, int]:
         for row in files.read_alipay(inbox, day):
             for order in (row["支付宝交易号"], row["商户订单号"]):
                 key = ("alipay", order, row["退款批次号/请求号"])
-                found[key] = abs(int(Decimal(row["商家实收（元）"]) * 100))
+                found[key] = found.get(key, 0) + abs(int(Decimal(row["商家实收（元）"]) * 100))
     return found
 
 
