@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
     )
+    group.addoption("--days", type=int, default=200, help="wrong days to draw (tests/attacks)")
+    group.addoption("--seed", type=int, default=1, help="draw other days than CI's; any number")
+    group.addoption("--only", type=int, default=None, help="play one of the drawn days, by number")
 
 
 def pytest_configure() -> None:
@@ -39,13 +42,13 @@ def pytest_configure() -> None:
 
 
 class FilesTogether(LoadFileScheduling):
-    """Keeps a file's tests in one worker, since they share servers; injections are independent.
+    """Keeps a file's tests in one worker, since they share servers; injections and days do not.
 
     Not `--dist=loadgroup`: xdist 3.8 writes groups into a place that pytest 9 does not read.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if "/test_injections.py::" in nodeid:
+        if "/test_injections.py::" in nodeid or "/test_harness.py::" in nodeid:
             return nodeid
         scope: str = super()._split_scope(nodeid)
         return scope
