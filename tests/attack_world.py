@@ -216,6 +216,7 @@ def approve_first_list(settings: Settings) -> None:
 
     Everything that the product asks of people before an ordinary day belongs here.
     """
+    sample.approve_first_list(settings, lambda _: None)
 
 
 def _simulate(settings: Settings) -> None:

@@ -28,6 +28,7 @@ from attack_world import (
     outcome_of,
 )
 from tieout import database, days, landing, paying, transform
+from tieout.channels.excerpts import masked_excerpt
 from tieout.errors import TieoutError
 from tieout.landing import corrections
 from tieout.payouts import submission
@@ -86,6 +87,8 @@ def test_a_payee_s_ciphertexts_copied_into_another_s_row(world: World) -> None:
         " account_name_ciphertext = other.account_name_ciphertext"
         " from raw.platform_payees as other where thief.payee_id = 'P000002'"
         " and other.payee_id = 'P000003' and other.accounting_date = thief.accounting_date"
+        # Rows of sealed dates stay as they are; those of the date that is being paid do not yet.
+        f" and thief.accounting_date = '{DAY}'"
     )
     is_refused(world)
 
@@ -99,9 +102,12 @@ def test_a_payee_s_row_copied_whole(world: World) -> None:
         " account_number_token = other.account_number_token,"
         " account_number_mask = other.account_number_mask,"
         " account_name_ciphertext = other.account_name_ciphertext,"
+        " account_name_token = other.account_name_token,"
         " account_name_mask = other.account_name_mask"
         " from raw.platform_payees as other where thief.payee_id = 'P000002'"
         " and other.payee_id = 'P000003' and other.accounting_date = thief.accounting_date"
+        # Rows of sealed dates stay as they are; those of the date that is being paid do not yet.
+        f" and thief.accounting_date = '{DAY}'"
     )
     is_refused(world)
 
@@ -239,7 +245,6 @@ def test_a_sealed_date_is_not_computed_again(world: World) -> None:
 # --- after the payment --------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="silence does not age yet: an attempt stays submitted")
 def test_a_payment_file_that_vanished_and_a_silent_bank(world: World, honest: Outcome) -> None:
     """7: nothing says that a payment was never made."""
     world.must(world.close_and_pay())
@@ -400,8 +405,10 @@ def test_an_inbox_entry_that_is_no_regular_file(world: World, kind: str) -> None
         [DAY],
     )
     assert landed[0][0] > 5, "the other files did not land"
-    told = [reason for reason in world.quarantine() if place.name in reason]
-    assert told or place.name in done.stdout + done.stderr, "nobody is told of the entry"
+    # Digits of a name may be an account's: people are shown it masked.
+    shown = masked_excerpt(place.name)
+    told = [reason for reason in world.quarantine() if shown in reason]
+    assert told or shown in done.stdout + done.stderr, "nobody is told of the entry"
 
 
 def test_the_server_runs_as_an_account_of_its_own(world: World, template: object) -> None:

@@ -1,4 +1,4 @@
-"""One database of its own for the dbt project: seeded, its tables made, one empty date closed."""
+"""The dbt project in a database of its own: seeded, tables made, an empty date closed and paid."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tieout.settings import Settings, load_settings
 
 DATABASE = "dbt_tests"
 EMPTY_DATE = date(2026, 9, 1)
+EMPTY_PAYMENT_DATE = date(2026, 9, 2)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,13 @@ def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     database.migrate(own)
     transform.seed(own)
     transform.build_close(own, EMPTY_DATE)
+    # Unit tests take the columns of the models they give rows of from the tables.
+    payment = {
+        "TIEOUT_PAYMENT_DATE": EMPTY_PAYMENT_DATE.isoformat(),
+        "TIEOUT_PREVIOUS_PAYMENT_DATE": EMPTY_DATE.isoformat(),
+    }
+    report = transform.run_dbt(own, ["run", "--select", "tag:payment"], payment)
+    assert report.failures == ()
     try:
         yield own
     finally:
