@@ -420,11 +420,38 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
     _print_bank_problems(console, settings, day)
+    _print_freeze_problems(console, settings, day)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
         failure = steps.read_failure_file(path)
         if day is None or failure.day == day:
             console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
             console.print(f"  {failure.as_error()}")
+
+
+def _print_freeze_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print the freezes that go on although the platform's latest snapshot says otherwise."""
+    with database.connect(settings) as connection:
+        if not _exists(connection, "settlement.freezes"):
+            return
+        found = connection.execute(
+            """
+            select payment_date, freeze_id, account_id, contradiction
+            from settlement.freezes
+            where contradiction is not null
+                and payment_date = coalesce(
+                    %(day)s::date, (select max(payment_date) from settlement.freezes)
+                )
+            order by freeze_id
+            """,
+            {"day": day},
+        ).fetchall()
+    for payment_date, freeze_id, account_id, contradiction in found:
+        console.print(
+            f"freeze 冻结 {freeze_id} of {account_id} goes on on {payment_date}: the platform's "
+            f"snapshot has it {contradiction.replace('_', ' ')}; it ends by its end date only "
+            "(settlement.freezes)",
+            soft_wrap=True,
+        )
 
 
 def _print_bank_problems(console: Console, settings: Settings, day: date | None) -> None:

@@ -222,11 +222,12 @@ def test_the_payment_files_are_the_statements_paid(week: Settings) -> None:
 
 
 def true_holds(settings: Settings) -> dict[str, dict[str, int]]:
-    """Return, by payment date, what is held of each voucher, before fee, as the simulator has it.
+    """Return, by payment date, what is held of each entry, before fee, as the simulator has it.
 
     A sale that no record came for is held; of two that differ, what the channel has less. It ends
     with the record, or with the adjustment that brings the money.
     """
+    ids = file_ids(settings)
     open_items: dict[str, int] = {}
     held: dict[str, dict[str, int]] = {}
     for folder in sorted(settings.truth_dir.glob("2*")):
@@ -242,27 +243,32 @@ def true_holds(settings: Settings) -> dict[str, dict[str, int]]:
                 amount = int(row["system_amount_minor"])
                 of_pair = row["break_reason"] == "amount_mismatch"
                 payable = min(amount, smaller[row["channel"]]) if of_pair else min(amount, 0)
-                open_items[row["voucher_id"]] = amount - payable
+                open_items[f"T:{row['voucher_id']}"] = amount - payable
             elif row["outcome"] == "system_resolved":
-                del open_items[row["voucher_id"]]
+                del open_items[f"T:{row['voucher_id']}"]
+            # What the channel alone gave back to customers is held from the merchant it names.
+            elif row["outcome"].startswith("channel_") and not row["break_reason"]:
+                item = f"C:{ids[row['channel_file']]}:{row['channel_line']}"
+                is_open = row["outcome"] != "channel_resolved"
+                open_items[item] = max(-int(row["channel_amount_minor"]), 0) if is_open else 0
         facts = json.loads((folder / "day.json").read_text(encoding="utf-8"))
         for adjustment in facts["adjustments"]:
             if adjustment["disposition"] == "applied_to_open_item":
-                open_items.pop(adjustment["voucher_id"], None)
+                open_items.pop(f"T:{adjustment['voucher_id']}", None)
         day = date.fromisoformat(f"{folder.name[:4]}-{folder.name[4:6]}-{folder.name[6:]}")
         paid_on = workdays.working_day_on_or_after(day + timedelta(days=1))
-        held[str(paid_on)] = {voucher: amount for voucher, amount in open_items.items() if amount}
+        held[str(paid_on)] = {entry: amount for entry, amount in open_items.items() if amount}
     return held
 
 
 def test_what_is_held_is_what_the_simulator_did_not_send(week: Settings) -> None:
     found: dict[str, dict[str, int]] = {}
-    for payment_date, voucher_id, amount in query(
+    for payment_date, entry_id, amount in query(
         week,
-        "select payment_date, voucher_id, closing_gross_amount_minor from settlement.holds"
+        "select payment_date, entry_id, closing_gross_amount_minor from settlement.holds"
         " where closing_gross_amount_minor <> 0",
     ):
-        found.setdefault(str(payment_date), {})[voucher_id] = int(amount)
+        found.setdefault(str(payment_date), {})[entry_id] = int(amount)
     expected = true_holds(week)
     assert len(expected) == 4
     assert all(expected.values())

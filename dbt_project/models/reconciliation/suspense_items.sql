@@ -117,6 +117,18 @@ known_records as (
     from {{ ref('int_reconciliation__known_records') }}
 ),
 
+contracts as (
+    select
+        merchant_id,
+        account_id,
+        channel_merchant_ids
+    from {{ ref('int_terms__contracts') }}
+    where
+        snapshot_date = {{ accounting_date() }}
+        and effective_from <= {{ accounting_date() }}
+        and (effective_to is null or effective_to > {{ accounting_date() }})
+),
+
 suggestion_rules as (
     select
         rule_no,
@@ -150,6 +162,34 @@ items_before as (
     where
         accounting_date = {{ accounting_date() }} - 1
         and status in ('in_doubt', 'one_sided')
+),
+
+-- Whose money a channel took back without a voucher: the only account of the merchant it names.
+named_merchants as (
+    select
+        channels.channel,
+        contracts.merchant_id as channel_merchant_id,
+        contracts.account_id
+    from contracts
+    cross join channels
+    union
+    select
+        split_part(known.channel_and_id, ':', 1) as channel,
+        substr(known.channel_and_id, strpos(known.channel_and_id, ':') + 1) as channel_merchant_id,
+        contracts.account_id
+    from contracts
+    cross join lateral string_to_table(contracts.channel_merchant_ids, ' ')
+        as known (channel_and_id)
+),
+
+named_accounts as (
+    select
+        channel,
+        channel_merchant_id,
+        min(account_id) as account_id
+    from named_merchants
+    group by channel, channel_merchant_id
+    having count(distinct account_id) = 1
 ),
 
 links as (
@@ -254,7 +294,8 @@ opened as (
         pool_today.transaction_at,
         pool_today.file_id,
         pool_today.line_number,
-        coalesce(pool_today.account_id, known_records.account_id) as account_id,
+        coalesce(pool_today.account_id, known_records.account_id, named_accounts.account_id)
+            as account_id,
         pool_today.match_key,
         pool_today.fallback_key_1,
         pool_today.fallback_key_2,
@@ -290,6 +331,11 @@ opened as (
     left join priced_vouchers
         on pool_today.side = 'system' and pool_today.source_id = priced_vouchers.voucher_id
     left join known_records on pool_today.suspense_item_id = known_records.suspense_item_id
+    left join named_accounts
+        on pool_today.side = 'channel'
+        and pool_today.amount_minor < 0
+        and pool_today.channel = named_accounts.channel
+        and pool_today.merchant_ids = named_accounts.channel_merchant_id
 ),
 
 items as (

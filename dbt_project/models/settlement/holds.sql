@@ -408,8 +408,8 @@ ended as (
     from closed
 ),
 
--- The channel took money back under a voucher that we refused: nobody is charged by itself, and the
--- account of the sale it names does not get the money meanwhile.
+-- The channel took money back that no voucher of ours says: nobody is charged by itself, and the
+-- account it is about does not get the money meanwhile.
 refused_items as (
     select
         items_now.suspense_item_id as entry_id,
@@ -422,12 +422,18 @@ refused_items as (
         items_now.resolution_method,
         items_now.resolved_by_id,
         case
-            when items_now.status in ('in_doubt', 'one_sided') then 'refused_voucher'
+            when items_now.status in ('in_doubt', 'one_sided')
+                and items_now.break_reason = 'refused_voucher' then 'refused_voucher'
+            when items_now.status in ('in_doubt', 'one_sided') then 'taken_by_channel'
             when items_now.resolution_method = 'write_off' then 'written_off'
         end as reason
     from items_now
     where items_now.side = 'channel'
-        and items_now.break_reason = 'refused_voucher'
+        -- A record that a voucher of another amount, merchant… is linked to counts with that one.
+        and (
+            items_now.break_reason is null
+            or items_now.break_reason in ('refused_voucher', 'duplicate', 'no_reference')
+        )
         and items_now.account_id is not null
         and items_now.amount_minor < 0
 ),
