@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 import oracle
+import oracle_holds
 import worlds
 from tieout import database, transform, workdays
 from tieout.settings import Settings
@@ -144,6 +145,13 @@ class ClosedWorlds:
     def equations(self) -> list[oracle.Equation]:
         """The oracle's equations."""
         return oracle.equations(self.source, self.closes, dates_from(self.first))
+
+    @cached_property
+    def holds(self) -> list[oracle_holds.Hold]:
+        """What the oracle says is held, and what ended, on each payment date."""
+        dates = payment_dates_from(self.first)
+        found = oracle_holds.holds(self.source, self.closes, self.equations, dates)
+        return [row for row in found if row.says_something]
 
     @cached_property
     def by_oracle(self) -> dict[str, dict[str, Counter[Canon]]]:
@@ -313,6 +321,14 @@ def read(
                 ),
                 "equations": _rows(connection, "select * from gate.balance_equation"),
                 "actions": _rows(connection, "select * from reconciliation.applied_actions"),
+                "holds": _rows(connection, "select * from settlement.holds"),
+                "statements": _rows(connection, "select * from settlement.settlement_statements"),
+                "backed": _rows(connection, "select * from settlement.backed_rollforward"),
+                "gate_checks": _rows(
+                    connection,
+                    "select * from gate.gate_checks where check_name"
+                    " in ('payout_backed_by_arrival', 'holds_rollforward_exact')",
+                ),
             },
         )
 

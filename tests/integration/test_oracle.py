@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
 
 import pytest
 
 import closed_worlds
 import oracle
+import oracle_holds
 import worlds
 from closed_worlds import COMPARED, ClosedWorlds
 from tieout import database, transform
@@ -218,3 +221,174 @@ def test_oracle_reads_what_landed(closed: ClosedWorlds) -> None:
     again = oracle.landed({**worlds.common_tables(), **closed.rendered.tables})
     by_id = {voucher.voucher_id: voucher for voucher in source.vouchers}
     assert by_id == {voucher.voucher_id: voucher for voucher in again.vouchers}
+
+
+# --- what is held until its money arrives -------------------------------------------------------
+
+# The columns of settlement.holds by what the oracle calls them.
+HOLD_COLUMNS = {
+    "payment_date": "payment_date",
+    "entry_id": "entry_id",
+    "account_id": "account_id",
+    "channel": "channel",
+    "currency_code": "currency_code",
+    "accounting_date": "accounting_date",
+    "stated_on": "stated_on",
+    "cleared": "cleared_amount_minor",
+    "deducted_fee": "deducted_fee_amount_minor",
+    "reason": "reason",
+    "opening": "opening_amount_minor",
+    "closing": "closing_amount_minor",
+    "closing_gross": "closing_gross_amount_minor",
+    "closing_fee": "closing_fee_amount_minor",
+    "lowered": "lowered_amount_minor",
+    "ended_gross": "ended_gross_amount_minor",
+    "end_kind": "end_kind",
+}
+EVERY_HOLD = {
+    *(
+        f"held {reason}"
+        for reason in (
+            "in_doubt",
+            "one_sided",
+            "amount_mismatch",
+            "currency_mismatch",
+            "direction_mismatch",
+            "merchant_mismatch",
+            "duplicate",
+            "no_reference",
+            "written_off",
+            "arrival_unconfirmed",
+            "refused_voucher",
+        )
+    ),
+    *(f"ended {kind}" for kind in ("arrived", "recovered", "charge_merchant", "offset")),
+    *(f"ended before it was stated {kind}" for kind in ("recovered", "charge_merchant", "offset")),
+    "lowered by a return",
+    "part of a sale",
+    "part of a refund",
+    "with a part of the fee",
+    "without a fee",
+}
+Place = tuple[date, str, str]
+
+
+def kinds_of_holds(closed: ClosedWorlds) -> set[str]:
+    """What happens to holds in the worlds, by the oracle."""
+    found = set()
+    for row in closed.holds:
+        if row.closing_gross:
+            found |= {f"held {row.reason}", "with a part of the fee" if row.closing_fee else ""}
+            found.add("" if row.deducted_fee else "without a fee")
+            found.add("part of a sale" if row.closing_gross < row.cleared else "")
+            found.add("part of a refund" if row.cleared < 0 else "")
+        if row.end_kind:
+            was_stated = row.opening or row.end_kind == "arrived"
+            found.add(f"ended {'' if was_stated else 'before it was stated '}{row.end_kind}")
+        found.add("lowered by a return" if row.lowered else "")
+    return found
+
+
+def test_worlds_hold_back_for_every_reason(closed: ClosedWorlds) -> None:
+    assert EVERY_HOLD - kinds_of_holds(closed) == set()
+
+
+def test_sql_holds_what_the_oracle_holds(closed: ClosedWorlds) -> None:
+    """Every row that opened, holds or ended with something, in all of its amounts."""
+    expected = {
+        row.key: {column: asdict(row)[name] for name, column in HOLD_COLUMNS.items()}
+        for row in closed.holds
+    }
+    found = {
+        (row["payment_date"], row["entry_id"]): {
+            column: row[column] for column in HOLD_COLUMNS.values()
+        }
+        for row in closed.sql_rows["holds"]
+        if row["opening_amount_minor"]
+        or row["closing_gross_amount_minor"]
+        or row["lowered_amount_minor"]
+        or row["ended_gross_amount_minor"]
+    }
+    differ = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
+    names = {key: (expected.get(key) or found[key])["channel"] for key in differ}
+    differ.sort(key=lambda key: (closed.named[names[key]].size, key))
+    assert not differ, f"{len(differ)} holds differ\n" + "\n".join(
+        f"--- {key}\noracle {expected.get(key)}\nSQL    {found.get(key)}\n"
+        f"world {names[key]} {closed.named[names[key]]}"
+        for key in differ[:SHOWN]
+    )
+
+
+def held_by_place(closed: ClosedWorlds) -> Counter[Place]:
+    """The oracle's sum per payment date, account and currency; worlds have one session."""
+    found: Counter[Place] = Counter()
+    for row in closed.holds:
+        found[row.payment_date, row.account_id, row.currency_code] += row.closing
+    return found
+
+
+def place_of(row: closed_worlds.Row) -> Place:
+    assert (row["settlement_session_type"], row["settlement_session_no"]) == ("transaction", 1)
+    return row["payment_date"], row["account_id"], row["currency_code"]
+
+
+def test_statements_show_what_is_held_and_what_is_stated(closed: ClosedWorlds) -> None:
+    statements = closed.sql_rows["statements"]
+    found = {place_of(row): row["held_amount_minor"] for row in statements}
+    assert len(found) == len(statements)
+    assert +Counter(found) == +held_by_place(closed)
+    stated = {place_of(row): row["settlement_amount_minor"] for row in statements}
+    expected = oracle_holds.settled(closed.source, closed.closes, closed.equations)
+    assert {place: amount for place, amount in stated.items() if amount} == {
+        place: amount for place, amount in expected.items() if amount
+    }
+
+
+def test_what_is_carried_and_not_held_is_backed(closed: ClosedWorlds) -> None:
+    """Nobody is paid here, having no payee; what could be paid never exceeds what is backed."""
+    held = held_by_place(closed)
+    backed = {place_of(row): row for row in closed.sql_rows["backed"]}
+    differ = []
+    for statement in closed.sql_rows["statements"]:
+        place = place_of(statement)
+        closing = statement["carried_forward_amount_minor"] - held[place]
+        row = backed.pop(place, None)
+        of_sql = 0 if row is None else row["closing_amount_minor"]
+        before = of_sql + statement["payout_amount_minor"]
+        limit = max(0, before - statement["frozen_amount_minor"])
+        could_be_paid = max(0, statement["available_amount_minor"])
+        if closing != of_sql or statement["payout_amount_minor"] > limit or could_be_paid > limit:
+            differ.append((place, closing, row, statement))
+    assert differ == []
+    assert {place for place, row in backed.items() if row["closing_amount_minor"]} == set()
+
+
+def test_the_gate_sees_that_everything_is_backed(closed: ClosedWorlds) -> None:
+    """And of the groups it refuses just those whose money the bank got wrong."""
+    rows = closed.sql_rows["gate_checks"]
+    expected = {
+        f"{row.channel}-{row.arrival_date:%Y%m%d}-{row.currency_code}": not row.residual
+        for row in closed.equations
+    }
+    groups = {
+        row["subject"]: row["holds"]
+        for row in rows
+        if row["check_name"] == "payout_backed_by_arrival" and row["subject"] in expected
+    }
+    assert groups == expected
+    assert list(groups.values()).count(False) == sum(
+        world.wrong_arrival is not None for world in closed.named.values()
+    )
+    others = [row for row in rows if row["subject"] not in expected]
+    subjects = {(row["payment_date"], row["check_name"], row["subject"]) for row in others}
+    assert subjects == {
+        (payment_date, check, subject)
+        for payment_date in closed_worlds.payment_dates_from(closed.first)
+        for currency in ("CNY", "USD")
+        for check, subject in (
+            ("payout_backed_by_arrival", f"{currency} accounts"),
+            ("payout_backed_by_arrival", f"{currency} lines"),
+            ("holds_rollforward_exact", currency),
+        )
+    }
+    assert [row for row in others if not row["holds"]] == []

@@ -285,9 +285,17 @@ PAIRING = {
         [s("v1", 1, 5), c("c1", 1, 5), c("c2", 1, 5)],
         ["1 channel_one_sided - c2 duplicate", "1 matched v1 c1 rule_1"],
     ),
-    "a second one on a later date is no duplicate": (
+    "a second one on a later date is a duplicate too": (
         [s("v1", 1, 5), c("c1", 1, 5), c("c2", 2, 5)],
+        ["1 matched v1 c1 rule_1", "2 channel_one_sided - c2 duplicate"],
+    ),
+    "but not one of the other direction": (
+        [s("v1", 1, 5), c("c1", 1, 5), c("c2", 2, -5)],
         ["1 matched v1 c1 rule_1", "2 channel_one_sided - c2"],
+    ),
+    "nor of a voucher that an adjustment ended unpaired": (
+        [s("v1", 1, 5), a("a1", 2, 5), c("c1", 3, 5)],
+        ["1 system_in_doubt v1 -", "3 channel_one_sided - c1"],
     ),
     "duplicate of a late match, by another amount": (
         [s("v1", 1, 5), c("c1", 2, 5), c("c2", 2, 7)],
@@ -394,12 +402,18 @@ PAIRING = {
         [],
     ),
     "the reversal of a failed sale": (
-        [s("v1", 1, 5, is_success=False), s("v2", 2, -5, "2", kind="reversal", original="v1")],
+        [
+            s("v1", 1, 5, is_success=False),
+            s("v2", 2, -5, "2", kind="reversal", original="v1", original_at=at(1)),
+        ],
         [],
     ),
     "the reversal of a sale that failed long ago": (
-        [s("v1", 1, 5, is_success=False), s("v2", 3, -5, "2", kind="reversal", original="v1")],
-        ["3 system_in_doubt v2 -"],
+        [
+            s("v1", 1, 5, is_success=False),
+            s("v2", 3, -5, "2", kind="reversal", original="v1", original_at=at(1)),
+        ],
+        [],
     ),
 }
 
@@ -443,9 +457,11 @@ def test_pairing_where_the_channel_may_lack_the_primary_key(name: str) -> None:
     assert closed(*rows, rules=worlds.RULES["unionpay"][3]).results() == expected
 
 
-VOID = [s("v1", 1, 5), s("v2", 1, -5, "2", kind="void", original="v1")]
-VOIDED_LATER = [s("v1", 1, 5), s("v2", 2, -5, "2", kind="void", original="v1")]
-VOIDED_IN_PART = [s("v1", 1, 5), s("v2", 1, -4, "2", kind="void", original="v1")]
+OF_V1 = {"kind": "void", "original": "v1", "original_at": at(1), "original_amount_minor": 5}
+VOID = [s("v1", 1, 5), s("v2", 1, -5, "2", **OF_V1)]
+VOIDED_LATER = [s("v1", 1, 5), s("v2", 2, -5, "2", **OF_V1)]
+# Refused (docs/decisions/0036): a void takes all of its sale. So the sale stays alone.
+VOIDED_IN_PART = [s("v1", 1, 5), s("v2", 1, -4, "2", **OF_V1)]
 
 
 @pytest.mark.parametrize(
@@ -454,7 +470,8 @@ VOIDED_IN_PART = [s("v1", 1, 5), s("v2", 1, -4, "2", kind="void", original="v1")
         (VOID, "both", 2),
         (VOID, "none", 0),
         (VOIDED_LATER, "none", 2),
-        (VOIDED_IN_PART, "none", 2),
+        (VOIDED_IN_PART, "both", 1),
+        (VOIDED_IN_PART, "none", 1),
     ],
 )
 def test_voided_pairs(rows: list[Voucher], voided_pairs: str, left: int) -> None:
@@ -524,6 +541,9 @@ def test_a_linked_item_stays_matchable() -> None:
         ([c("c1", 1, 5), a("a1", 1, -5)], "c1", 2),
         # A chargeback is taken where it fits exactly.
         ([c("c1", 1, 5), a("a1", 2, -5, kind="first_chargeback")], "c1", 2),
+        # One that names no sale of ours is charged to nobody: suspended, it waits for more.
+        ([c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 3, -3)], "c1", 3),
+        ([c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 2, -3)], "c1", 3),
         # A linked pair needs its difference.
         ([s("v1", 1, 5), c("c1", 1, 8), a("a1", 2, -3)], "v1", 2),
         ([s("v1", 1, 5), c("c1", 1, 8), a("a1", 2, -3)], "c1", 2),
@@ -539,6 +559,10 @@ def test_adjustments_that_end_an_item(rows: list[Any], ends: str, on: int) -> No
     assert week.item(ends, on + 1) == "gone"
 
 
+# A sale of ours that the channel has twice: the first is paired, c1 is left.
+PAID_TWICE = [s("v0", 1, 5), c("c0", 1, 5, time=at(1, "11:00:00")), c("c1", 1, 5)]
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -546,8 +570,8 @@ def test_adjustments_that_end_an_item(rows: list[Any], ends: str, on: int) -> No
         [c("c1", 1, 5), a("a1", 2, 5)],
         [c("c1", 1, 5), a("a1", 2, -5, "other")],
         # What is charged to a merchant does not wait for more.
-        [c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 3, -3)],
-        [c("c1", 1, 5), a("a1", 2, -2, kind="first_chargeback"), a("a2", 2, -3)],
+        [*PAID_TWICE, a("a1", 2, -2, kind="first_chargeback"), a("a2", 3, -3)],
+        [*PAID_TWICE, a("a1", 2, -2, kind="first_chargeback"), a("a2", 2, -3)],
         [s("v0", 1, 5), c("c1", 1, 8, currency="USD"), a("a1", 2, -3)],
         # Of two currencies nothing helps, nor does one item of a pair alone.
         [s("v1", 1, 5, currency="USD"), c("c1", 1, 5), a("a1", 2, -5)],
