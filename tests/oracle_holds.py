@@ -177,6 +177,7 @@ def _holds_of(of: _Channel, payment_dates: Sequence[date]) -> Iterator[Hold]:
                 account_id=voucher.account_id,
                 currency_code=voucher.currency_code,
                 accounting_date=voucher.accounting_date,
+                stated_on=of.pays_on[voucher.accounting_date],
                 cleared=voucher.amount_minor,
                 fee=fee,
                 now=now,
@@ -199,6 +200,7 @@ def _row(
     account_id: str,
     currency_code: str,
     accounting_date: date,
+    stated_on: date,
     cleared: int,
     fee: int,
     now: _Waiting,
@@ -218,7 +220,7 @@ def _row(
         channel=of.channel.name,
         currency_code=currency_code,
         accounting_date=accounting_date,
-        stated_on=of.pays_on[accounting_date],
+        stated_on=stated_on,
         cleared=cleared,
         deducted_fee=fee,
         reason=now.reason if now.end_kind is None else reason_before,
@@ -329,6 +331,8 @@ def _of_refused(
         entry = item.entry
         if entry.side != "channel" or entry.account_id is None or entry.amount_minor >= 0:
             continue
+        if item.break_reason != "refused_voucher":
+            continue  # linked with a voucher, it counts with that one
         if of.pays_on[item.opened_on] > payment_date:
             continue
         is_waiting = item.is_open or item.status == "written_off"
@@ -337,6 +341,7 @@ def _of_refused(
         if end_kind and (old is None or old.end_kind):
             continue
         gross = 0 if end_kind else -entry.amount_minor
+        reason = "written_off" if item.status == "written_off" else "refused_voucher"
         row = _row(
             payment_date,
             item.item_id,
@@ -344,9 +349,11 @@ def _of_refused(
             account_id=entry.account_id,
             currency_code=entry.currency_code,
             accounting_date=item.opened_on,
+            # Perhaps later than its date: the voucher was refused on a later one.
+            stated_on=old.stated_on if old else payment_date,
             cleared=0,
             fee=0,
-            now=_Waiting(gross, "refused_voucher", end_kind),
+            now=_Waiting(gross, reason, end_kind),
             earlier=old,
             taken_back=0,
             gross_before=old.closing_gross if old else 0,

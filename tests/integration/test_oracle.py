@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import date
+from dataclasses import asdict, replace
+from datetime import date, timedelta
 
 import pytest
 
@@ -19,6 +19,7 @@ import worlds
 from closed_worlds import COMPARED, ClosedWorlds
 from tieout import database, transform
 from tieout.settings import load_settings
+from worlds import Adjustment, Merchant, World
 
 VARIANTS = 20  # worlds that come a second time, shuffled, and a third, with one more pair
 SHOWN = 5
@@ -36,6 +37,7 @@ def closed(
     calm = [name for name, world in named.items() if not worlds.has_ties(world)]
     named |= {f"{name}s": worlds.shuffled(named[name], seed=1) for name in calm[:VARIANTS]}
     named |= {f"{name}p": worlds.with_matched_pair(named[name]) for name in list(named)[:VARIANTS]}
+    named |= {"mended": paid_in_part_before_it_ended()}
     settings = load_settings({"TIEOUT_HOME": str(tmp_path_factory.mktemp("worlds"))})
     settings.ensure_dirs()
     try:
@@ -44,6 +46,46 @@ def closed(
         yield closed_worlds.close(settings, named)
     finally:
         database.stop_server(settings)
+
+
+def paid_in_part_before_it_ended() -> World:
+    """Held over a payment date, then linked with more, then mended, before the next one."""
+    plain = worlds.with_matched_pair(
+        World(
+            format="unionpay",
+            rules=worlds.RULES["unionpay"][0],
+            currencies=("CNY",),
+            platform_cutoff_minutes=1320,
+            cutoff_minutes=1320,
+            skew_minutes=0,
+            doubt_period_closes=1,
+            arrival_calendar="working_day",
+            arrival_lag_days=2,
+            voided_pairs="both",
+            merchants=(Merchant("net", "return", "0.006", 0, None, None),) * 2,
+            vouchers=(),
+            records=(),
+            adjustments=(),
+            brand_fees=(),
+            actions=(),
+        )
+    )
+    (sale,), (record,) = plain.vouchers, plain.records
+    less = Adjustment("a1", 6, "credit_adjustment", 0, "CNY", -7, 0, record.references)
+    return replace(
+        plain,
+        vouchers=(replace(sale, ref="v1", day=4, at=sale.at + timedelta(days=2)),),
+        records=(
+            replace(
+                record,
+                ref="c1",
+                day=5,
+                at=sale.at + timedelta(days=2),
+                amount_minor=sale.amount_minor + 7,
+            ),
+        ),
+        adjustments=(less,),
+    )
 
 
 def variants(closed: ClosedWorlds, suffix: str) -> list[tuple[str, str]]:

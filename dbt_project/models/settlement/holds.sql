@@ -263,7 +263,9 @@ judged as (
                 then least(lines.cleared_amount_minor, 0)
             when system_items.status in ('in_doubt', 'one_sided')
                 then system_items.payable_amount_minor
-            when lines.stated_on = {{ payment_date() }} then system_items.payable_amount_minor
+            -- It may have changed, and so been paid in part, on a date before it ended.
+            when lines.stated_on = {{ payment_date() }} or system_items.status = 'adjusted'
+                then system_items.payable_amount_minor
             else lines.cleared_amount_minor - lines.opening_gross_amount_minor
         end as payable_if_open_minor
     from lines

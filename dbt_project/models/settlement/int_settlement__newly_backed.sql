@@ -33,6 +33,8 @@ results as (
     where accounting_date >= {{ payment_date() }} - 31
         and accounting_date < {{ payment_date() }}
         and outcome in ('matched', 'system_resolved', 'channel_resolved')
+        -- Two rows tell of a pair made by people: that of the platform's item counts.
+        and (outcome <> 'channel_resolved' or linked_result_id is null)
 ),
 
 suspense_items as (
