@@ -25,8 +25,11 @@ OTHER_ACCOUNT_NUMBER = "6600000000000009999"
 Key = tuple[str, str, str]
 Lie = Callable[[World, random.Random], str | None]
 KINDS: dict[str, Lie] = {}
-# A freeze stands until its end, whether the platform goes on naming it or not.
-QUIET = frozenset({"no_freeze"})
+# What is still paid wrongly, and why: played apart, by tests that have to fail.
+OPEN = {
+    "no_advance": "an advance that the platform forgets is in no file of anybody else",
+    "a_cheaper_card": "the platform alone says a card's kind; a rate that it changes is not compared",
+}
 
 
 def lie(function: Lie) -> Lie:
@@ -37,7 +40,7 @@ def lie(function: Lie) -> Lie:
 
 def drawn(seed: int, count: int) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield a seed and the kinds of each day: each kind alone first, then pairs, then at random."""
-    names = sorted(KINDS)
+    names = sorted(KINDS.keys() - OPEN.keys())
     dice = random.Random(seed)
     pairs = [(first, second) for first in names for second in names if first < second]
     dice.shuffle(pairs)
@@ -160,7 +163,8 @@ class Books:
         """Return how much may have been paid to each account since the go-live, at most (fen).
 
         A sale supports the smaller of what its owner's vouchers and the channel's record say, less
-        its fee; nothing where either is missing. A refund always counts, as the larger of both.
+        its fee; nothing where either is missing. A refund counts as the larger of both, for whom
+        the sale belongs to in truth; one that was invented took nothing from anybody.
         """
         records = self.delivered_records(inbox)
         seen: set[str] = set()
@@ -170,7 +174,8 @@ class Books:
                 if delivered["voucher_id"] in seen:
                     continue
                 seen.add(delivered["voucher_id"])
-                account, key = delivered["account_id"], key_of(delivered)
+                key = key_of(delivered)
+                account = self._of(delivered, records)
                 part = self._part(account, key, int(delivered["amount_minor"]), records.get(key))
                 row = self.vouchers.get(delivered["voucher_id"], delivered)
                 if part > 0:
@@ -183,7 +188,18 @@ class Books:
             total[account] -= taken
         return dict(total)
 
-    def _part(self, account: str, key: Key, amount: int, record: int | None) -> int:
+    def _of(self, delivered: Row, records: dict[Key, int]) -> str | None:
+        """Return the account it counts for: a sale as delivered, a refund as it is in truth."""
+        if int(delivered["amount_minor"]) > 0:
+            return delivered["account_id"]
+        if (known := self.vouchers.get(delivered["voucher_id"])) is not None:
+            return known["account_id"]
+        key = key_of(delivered)
+        return self.owner.get(key, delivered["account_id"]) if key in records else None
+
+    def _part(self, account: str | None, key: Key, amount: int, record: int | None) -> int:
+        if account is None:
+            return 0
         if amount < 0:
             return amount if record is None else min(amount, -record)
         if not record or self.owner.get(key) != account:
@@ -229,13 +245,10 @@ def _alipay(inbox: Path) -> dict[Key, int]:
 # --- the three questions ------------------------------------------------------------------------
 
 
-def answers(
-    world: World, books: Books, outcome: Outcome, honest: Outcome, *, quiet: bool = False
-) -> list[str]:
+def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> list[str]:
     """Answer the three questions of a day's end; return what is wrong, empty where nothing is.
 
-    Rounding apart, nobody is ever paid above what is supported. A ``quiet`` lie has to be heard of
-    only where it changed what is paid.
+    Rounding apart, nobody is ever paid above what is supported.
     """
     wrong = [
         f"{account} was paid {over} fen above what arrived for it"
@@ -244,8 +257,7 @@ def answers(
     for account, numbers in outcome.misdirected(honest).items():
         wrong.append(f"{account} was paid to {len(numbers)} bank accounts that are not its own")
     wrong += lost(world, books, outcome)
-    unharmed = quiet and outcome.paid == honest.paid
-    if not outcome.heard(honest) and not unharmed:
+    if not outcome.heard(honest):
         wrong.append("nobody heard of it")
     return wrong
 

@@ -552,5 +552,7 @@ def _told(world: World) -> Iterator[str]:
             " where status in ('in_doubt', 'one_sided')",
             "select 'statement ' || concat_ws(' ', payment_date, account_id, payable_status)"
             " from settlement.settlement_statements where payable_status = 'withheld'",
+            "select 'freeze ' || concat_ws(' ', payment_date, freeze_id, contradiction)"
+            " from settlement.freezes where contradiction is not null",
         ):
             yield from (str(text) for (text,) in connection.execute(query).fetchall())

@@ -15,7 +15,7 @@ import pytest
 
 import attack_days
 import attack_world
-from attack_days import KINDS, Books
+from attack_days import KINDS, OPEN, Books
 from attack_world import Outcome, Template, World, outcome_of
 
 Drawn = tuple[int, tuple[str, ...]]
@@ -55,9 +55,22 @@ def test_each_kind_is_drawn_alone(drawn_days: list[Drawn]) -> None:
     """Every kind of lie is told alone at least once, and some in pairs."""
     assert len(KINDS) > 30
     told = Counter(kinds for _, kinds in drawn_days)
-    assert {(name,) for name in KINDS} <= set(told)
+    assert KINDS.keys() > OPEN.keys()
+    assert {(name,) for name in KINDS.keys() - OPEN.keys()} <= set(told)
     # After each kind alone, three days of four have a pair.
     assert sum(len(kinds) == 2 for kinds in told) >= (len(drawn_days) - len(KINDS)) // 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.xfail(reason=why)) for kind, why in OPEN.items()],
+)
+def test_what_is_still_open(
+    kind: str, template: Template, books: Books, honest: Outcome, tmp_path: Path
+) -> None:
+    """Known gaps (docs/attacks.md): strict, so that the day one is closed, it says so."""
+    done, wrong = play(template, books, honest, tmp_path / kind, (1, (kind,)))
+    assert not wrong, done
 
 
 def play(
@@ -70,8 +83,7 @@ def play(
         if not done:
             return "nothing to lie about", []
         outcome = outcome_of(world, world.close_and_pay())
-        quiet = attack_days.QUIET.issuperset(kinds)
-        wrong = attack_days.answers(world, books, outcome, honest, quiet=quiet)
+        wrong = attack_days.answers(world, books, outcome, honest)
         return f"{done}: {outcome.summary(honest)}", wrong
 
 

@@ -294,7 +294,8 @@ opened as (
         pool_today.transaction_at,
         pool_today.file_id,
         pool_today.line_number,
-        coalesce(pool_today.account_id, known_records.account_id, named_accounts.account_id)
+        -- The channel says whom it took it from; a voucher that is refused says what it likes.
+        coalesce(pool_today.account_id, named_accounts.account_id, known_records.account_id)
             as account_id,
         pool_today.match_key,
         pool_today.fallback_key_1,
