@@ -28,7 +28,7 @@ KINDS: dict[str, Lie] = {}
 # What is still paid wrongly, and why: played apart, by tests that have to fail.
 OPEN = {
     "no_advance": "an advance that the platform forgets is in no file of anybody else",
-    "a_cheaper_card": "the platform alone says a card's kind; a rate that it changes is not compared",
+    "a_cheaper_card": "the platform alone prices by a card's kind; no channel's is compared",
 }
 
 

@@ -153,12 +153,16 @@ def test_decisions_take_effect_in_the_close_of_their_date(desk: Settings) -> Non
     assert ("manual_adjustment", "debit", "merchant_payable", charged.amount_minor) in entries
     assert ("write_off", "debit", "write_offs", lost.amount_minor) in entries
     assert ("write_off", "credit", "write_offs", gained.amount_minor) in entries
+    # With the sale, the fee that was deducted for it goes back.
     cleared = query(
         desk,
-        "select account_id, clearing_amount_minor from clearing.clearing_entries"
-        " where transaction_type = 'manual_adjustment'",
+        "select account_id, transaction_amount_minor, clearing_amount_minor"
+        " from clearing.clearing_entries where transaction_type = 'manual_adjustment'",
     )
-    assert cleared == [(account, -charged.amount_minor)]
+    sold = dict(
+        query(desk, "select source_id, clearing_amount_minor from clearing.clearing_entries")
+    )
+    assert cleared == [(account, -charged.amount_minor, -sold[charged.source_id])]
 
 
 def test_what_was_decided_cannot_be_changed(desk: Settings) -> None:
