@@ -442,6 +442,7 @@ select
     (
         statements.settlement_amount_minor + statements.adjustment_amount_minor
         - statements.advance_amount_minor + statements.previous_unsettled_amount_minor
+        + statements.transfer_amount_minor
         - statements.payout_amount_minor - statements.carried_forward_amount_minor
     )::text as amount_minor,
     statements.currency_code,
@@ -453,7 +454,7 @@ where
         (
             statements.settlement_amount_minor + statements.adjustment_amount_minor
             - statements.advance_amount_minor + statements.previous_unsettled_amount_minor
-            - statements.payout_amount_minor
+            + statements.transfer_amount_minor - statements.payout_amount_minor
         ) is distinct from statements.carried_forward_amount_minor
         or statements.payout_amount_minor < 0
         or (statements.payable_status = 'payable')

@@ -21,6 +21,7 @@ from .conftest import tieout
 pytestmark = pytest.mark.timeout(1200)
 
 WEEK = ("--transactions", "60", "--merchants", "10")
+PEOPLE = ("--by", "Zhou Min", "--second", "Wu Fang")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
         for command in (
             ("simulate", *WEEK),
             ("close", "2026-09-24", "--to", "2026-09-27"),
+            ("terms", "approve", "--first-date", *PEOPLE, "--reason", "signed"),
             ("pay", "2026-09-28"),
         ):
             done = tieout(home, *command)

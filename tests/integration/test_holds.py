@@ -340,7 +340,7 @@ def test_ordinary_days_do_not_block(closed: Settings, check: str) -> None:
         "select payment_date, subject, holds, detail from gate.gate_checks where check_name = %s",
         [check],
     )
-    assert len(found) > 5
+    assert len({payment_date for payment_date, *_ in found}) == 4
     assert [row for row in found if not row[2]] == []
 
 
