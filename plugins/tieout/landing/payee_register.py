@@ -89,7 +89,8 @@ _REGISTERED = """
         versions.account_name_token,
         files.file_name,
         versions.line_number,
-        (files.status <> 'landed' or files.file_id = %(replaced_file_id)s)
+        -- Nearly every version stands in a file that counts: the rest is not looked up for it.
+        (files.status <> 'landed' or files.file_id is not distinct from %(replaced_file_id)s)
         and not exists (
             select 1
             from payout.instructions as instructions
