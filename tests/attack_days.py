@@ -25,6 +25,10 @@ OTHER_ACCOUNT_NUMBER = "6600000000000009999"
 Key = tuple[str, str, str]
 Lie = Callable[[World, random.Random], str | None]
 KINDS: dict[str, Lie] = {}
+# A freeze stands until its end, whether the platform goes on naming it or not; a record that names
+# a merchant of the same sale changes nothing that is paid.
+QUIET = frozenset({"no_freeze", "wechat_names_another_merchant"})
+
 # What is still paid wrongly, and why: played apart, by tests that have to fail.
 OPEN = {
     "no_advance": "an advance that the platform forgets is in no file of anybody else",
@@ -181,7 +185,10 @@ class Books:
                 if part > 0:
                     # What supports this voucher supports no other.
                     records[key] -= part
-                    total[account] += part - self.fee(row, part)
+                    # The held part of a mismatch takes its share of the fee along (docs/holds.md).
+                    amount = int(delivered["amount_minor"])
+                    shared = _share(self.fee(row, amount), part, amount)
+                    total[account] += part - min(self.fee(row, part), shared)
                 elif part < 0:
                     total[account] += part + self._returned(row, part)
         for account, taken in self.taken.items():
@@ -245,10 +252,13 @@ def _alipay(inbox: Path) -> dict[Key, int]:
 # --- the three questions ------------------------------------------------------------------------
 
 
-def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> list[str]:
+def answers(
+    world: World, books: Books, outcome: Outcome, honest: Outcome, *, quiet: bool = False
+) -> list[str]:
     """Answer the three questions of a day's end; return what is wrong, empty where nothing is.
 
-    Rounding apart, nobody is ever paid above what is supported.
+    Rounding apart, nobody is ever paid above what is supported. A ``quiet`` lie has to be heard of
+    only where it changed what is paid.
     """
     wrong = [
         f"{account} was paid {over} fen above what arrived for it"
@@ -257,7 +267,8 @@ def answers(world: World, books: Books, outcome: Outcome, honest: Outcome) -> li
     for account, numbers in outcome.misdirected(honest).items():
         wrong.append(f"{account} was paid to {len(numbers)} bank accounts that are not its own")
     wrong += lost(world, books, outcome)
-    if not outcome.heard(honest):
+    unharmed = quiet and outcome.paid == honest.paid
+    if not outcome.heard(honest) and not unharmed:
         wrong.append("nobody heard of it")
     return wrong
 

@@ -83,7 +83,8 @@ def play(
         if not done:
             return "nothing to lie about", []
         outcome = outcome_of(world, world.close_and_pay())
-        wrong = attack_days.answers(world, books, outcome, honest)
+        quiet = attack_days.QUIET.issuperset(kinds)
+        wrong = attack_days.answers(world, books, outcome, honest, quiet=quiet)
         return f"{done}: {outcome.summary(honest)}", wrong
 
 
