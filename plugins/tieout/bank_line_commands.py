@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tieout import bank_lines, database, days, overview
-from tieout.settings import Settings, load_settings
+from tieout import bank_lines, command_line, days, overview
+from tieout.command_line import Reason
+from tieout.progress import say
 
 __all__ = ["app"]
 
@@ -21,46 +19,28 @@ app = typer.Typer(
 
 Line = Annotated[str, typer.Argument(help="A line, such as 0f12…:7: its file and its number")]
 By = Annotated[str, typer.Option("--by", help="Who decides: your name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
-
-
-def _home() -> Settings:
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 @app.command("list")
 def list_lines() -> None:
     """List the lines that fail the gate, with why and since when."""
-    found = bank_lines.open_lines(_home())
+    found = bank_lines.open_lines(command_line.home())
     if not found:
-        _say("every bank line is explained or taken")
+        say("every bank line is explained or taken")
         return
-    table = Table(
-        title=f"Unexplained bank lines of {found[0].payment_date} 未解释银行流水",
-        title_justify="left",
+    table = command_line.table(
+        f"Unexplained bank lines of {found[0].payment_date} 未解释银行流水",
+        (
+            "line\n流水",
+            "statement\n对账单",
+            "account\n账户",
+            "amount\n金额",
+            "unexplained\n未解释金额",
+            "reason\n原因",
+            "age\n账龄",
+            "decision\n处理",
+        ),
     )
-    for heading in (
-        "line\n流水",
-        "statement\n对账单",
-        "account\n账户",
-        "amount\n金额",
-        "unexplained\n未解释金额",
-        "reason\n原因",
-        "age\n账龄",
-        "decision\n处理",
-    ):
-        table.add_column(heading, overflow="fold")
     for line in found:
         table.add_row(
             line.name,
@@ -72,9 +52,9 @@ def list_lines() -> None:
             str(line.age_days),
             _state(line),
         )
-    _console().print(table)
-    _say(f"{len(found)} lines; each fails the gate until two people take it")
-    _say("next: tieout bank-lines show LINE, then take it")
+    command_line.console(command_line.WIDE).print(table)
+    say(f"{len(found)} lines; each fails the gate until two people take it")
+    say("next: tieout bank-lines show LINE, then take it")
 
 
 def _state(line: bank_lines.BankLine) -> str:
@@ -87,10 +67,10 @@ def _state(line: bank_lines.BankLine) -> str:
 @app.command()
 def show(line: Line) -> None:
     """Show a line, its state on each payment date, and the decisions about it."""
-    settings = _home()
+    settings = command_line.home()
     history = bank_lines.line_history(settings, line)
     last = history[-1]
-    console = _console()
+    console = command_line.console(command_line.WIDE)
     amount = overview.money(last["amount_minor"], last["currency_code"])
     console.print(f"{line}  {last['line_kind']}  {amount} {last['currency_code']}")
     left = overview.money(last["unexplained_amount_minor"], last["currency_code"])
@@ -107,7 +87,7 @@ def show(line: Line) -> None:
     for decision in bank_lines.decisions(settings):
         if f"{decision.file_id}:{decision.line_number}" == line:
             console.print(f"  {_said(decision)}", soft_wrap=True)
-    _say("next: tieout bank-lines take LINE --as claim_on_bank, bank_charge or own_error")
+    say("next: tieout bank-lines take LINE --as claim_on_bank, bank_charge or own_error")
 
 
 @app.command()
@@ -122,14 +102,14 @@ def take(
     ] = None,
 ) -> None:
     """Say what a line is. Another person has to approve it."""
-    settings = _home()
+    settings = command_line.home()
     effective_on = days.business_date(on, None) if on else bank_lines.next_effective_date(settings)
     decision_id = bank_lines.take(
         settings, line, taken_as=taken_as, by=by, reason=reason, effective_on=effective_on
     )
-    _say(f"decision {decision_id}: {line} as {taken_as}, asked for by {by}")
-    _say(f"it counts from {effective_on} on, once another person has approved it")
-    _say(f"next: tieout bank-lines approve {decision_id} --by ANOTHER")
+    say(f"decision {decision_id}: {line} as {taken_as}, asked for by {by}")
+    say(f"it counts from {effective_on} on, once another person has approved it")
+    say(f"next: tieout bank-lines approve {decision_id} --by ANOTHER")
 
 
 @app.command()
@@ -138,18 +118,18 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision: the line is taken."""
-    done = bank_lines.approve(_home(), decision, by=by)
-    _say(_said(done))
-    _say("next: tieout pay DATE, the payment date whose gate failed")
+    done = bank_lines.approve(command_line.home(), decision, by=by)
+    say(_said(done))
+    say("next: tieout pay DATE, the payment date whose gate failed")
 
 
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided about bank lines, and by whom."""
-    found = bank_lines.decisions(_home())
+    found = bank_lines.decisions(command_line.home())
     for decision in found:
-        _console().print(_said(decision), soft_wrap=True)
-    _say(f"{len(found)} decisions")
+        command_line.console(command_line.WIDE).print(_said(decision), soft_wrap=True)
+    say(f"{len(found)} decisions")
 
 
 def _said(decision: bank_lines.Decision) -> str:

@@ -16,11 +16,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from tieout import (
     airflow_home,
     bank_line_commands,
+    command_line,
     database,
     days,
     key_commands,
@@ -30,9 +30,12 @@ from tieout import (
     terms_commands,
 )
 from tieout.errors import TieoutError
+from tieout.progress import say
 from tieout.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tieout import sample
     from tieout.simulator import SimulationReport
 
@@ -116,24 +119,6 @@ def _day(text: str) -> date:
     return days.business_date(text, None)
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def _console() -> Console:
-    # A log has no width of its own; a narrow table would cut the amounts.
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-
-
-def _home() -> Settings:
-    """Return the home's settings, with its database up and its tables current."""
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
 # --- the database -------------------------------------------------------------------------------
 
 
@@ -151,7 +136,7 @@ def stop() -> None:
     """Stop the home's database server; its data stays."""
     settings = load_settings()
     stopped = database.stop_server(settings)
-    _say("the database server is stopped" if stopped else "no database server was running")
+    say("the database server is stopped" if stopped else "no database server was running")
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -194,9 +179,9 @@ def simulate(  # noqa: PLR0917  options of a command
         every_merchant=every_merchant,
     )
     report = sample.simulate(settings, options, out)
-    _say(_simulated(report))
+    say(_simulated(report))
     where = "" if out is None else f"TIEOUT_INBOX={out} "
-    _say(f"next: {where}tieout close {first} --to {options.last}")
+    say(f"next: {where}tieout close {first} --to {options.last}")
 
 
 def _simulated(report: SimulationReport) -> str:
@@ -229,7 +214,7 @@ def fetch(
     path = fetching.sources_path(settings)
     sources = fetching.read_sources(path)
     if not sources:
-        _say(f"no sources: {path} is not there or empty; files come into {settings.inbox_url}")
+        say(f"no sources: {path} is not there or empty; files come into {settings.inbox_url}")
         return
     if any(one.connection for one in sources):
         airflow_home.enter(settings)
@@ -238,10 +223,10 @@ def fetch(
     for outcome in report.outcomes:
         print(outcome)
     for error in report.errors:
-        _say(f"tieout: {error}")
+        say(f"tieout: {error}")
     if report.failed:
         _stop("next: see docs/runbooks/source-not-answering.md, then fetch again", 1)
-    _say("next: tieout land, or tieout close DATE")
+    say("next: tieout land, or tieout close DATE")
 
 
 @app.command()
@@ -257,19 +242,19 @@ def land(
     """Land files: check them, take their rows in, set bad ones aside with the reason."""
     from tieout import landing, sample
 
-    settings = _home()
+    settings = command_line.home()
     through_date = _day(through) if through else None
     if through_date is None and not sample.has_sample(settings):
         # A simulated week has a time of its own.
         through_date = datetime.now(days.BUSINESS_TIME_ZONE).date()
     report = landing.land(settings, paths=paths or None, through_date=through_date)
     counted = ", ".join(f"{count} {name}" for name, count in report.counts.items())
-    _say(f"landed from {settings.inbox_url}: {counted}")
+    say(f"landed from {settings.inbox_url}: {counted}")
     if through_date is not None:
-        _say(f"files of dates after {through_date} wait for their date (--through)")
+        say(f"files of dates after {through_date} wait for their date (--through)")
     if report.problems:
         _stop("next: tieout quarantine list, then show, release or reject", 1)
-    _say("next: tieout close DATE")
+    say("next: tieout close DATE")
 
 
 # --- the days -----------------------------------------------------------------------------------
@@ -287,8 +272,8 @@ def close(
     last = _day(to) if to else first
     if last < first:
         raise typer.BadParameter(f"{last} lies before {first}")
-    settings = _home()
-    console = _console()
+    settings = command_line.home()
+    console = command_line.console()
     closed = 0
     with days.command_owner(settings):
         asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
@@ -297,7 +282,7 @@ def close(
         came_back: set[date] = set()
         while waiting:
             day = waiting.pop(0)
-            _say(f"{day:%a %d %b %Y}  close 日切关账")
+            say(f"{day:%a %d %b %Y}  close 日切关账")
             sample.bank_morning(settings, day)
             try:
                 result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
@@ -306,24 +291,24 @@ def close(
                 opened = set(days.reopened_dates(settings, before=day)) - came_back
                 if not opened:
                     raise
-                _say(
+                say(
                     f"    opened by a late or corrected file: {', '.join(map(str, sorted(opened)))}"
                 )
                 came_back |= opened
                 waiting = sorted({*waiting, *opened, day})
                 continue
             if result.state == "skipped":
-                _say(f"    {result.reason}")
+                say(f"    {result.reason}")
                 continue
             closed += 1
             # A date closed again opens the later ones that were computed from it.
             reopened = days.waiting_dates(settings, day)
             waiting = sorted({*waiting, *reopened})
     _show_week(console, settings)
-    _say(f"closed {closed} dates; the tables are at `tieout url`")
+    say(f"closed {closed} dates; the tables are at `tieout url`")
     payment_date = days.first_unsealed_payment(settings)
     if payment_date is not None:
-        _say(f"next: tieout pay {payment_date}")
+        say(f"next: tieout pay {payment_date}")
 
 
 @app.command()
@@ -333,22 +318,22 @@ def pay(
     """Pay a payment date (DAG settlement_payout): gate, payment files, seals."""
     from tieout import runner, sample
 
-    settings = _home()
+    settings = command_line.home()
     day = _day(payment_date)
     with days.command_owner(settings):
-        _say(f"{day:%a %d %b %Y}  pay 结算付款")
+        say(f"{day:%a %d %b %Y}  pay 结算付款")
         sample.bank_morning(settings, day)
         result = runner.run(settings, days.SETTLEMENT_PAYOUT, day)
     if result.state == "skipped":
-        _say(f"    {result.reason}")
+        say(f"    {result.reason}")
         return
-    _show_week(_console(), settings)
+    _show_week(command_line.console(), settings)
     folder = f"{settings.outbox_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
-    _say(f"the payment files of {day} are in {folder}")
+    say(f"the payment files of {day} are in {folder}")
     if sample.has_sample(settings):
-        _say(f"next: tieout bank-answers {day}, then tieout outcomes {day}")
+        say(f"next: tieout bank-answers {day}, then tieout outcomes {day}")
     else:
-        _say(f"next: send them to the bank; when it has answered: tieout outcomes {day}")
+        say(f"next: send them to the bank; when it has answered: tieout outcomes {day}")
 
 
 @app.command()
@@ -358,15 +343,15 @@ def outcomes(
     """Read the bank's answers (DAG payout_outcomes)."""
     from tieout import runner
 
-    settings = _home()
+    settings = command_line.home()
     day = _day(payment_date)
     with days.command_owner(settings):
-        _say(f"{day:%a %d %b %Y}  outcomes 付款结果")
+        say(f"{day:%a %d %b %Y}  outcomes 付款结果")
         result = runner.run(settings, days.PAYOUT_OUTCOMES, day)
     if result.state == "skipped":
-        _say(f"    {result.reason}")
-    _show_week(_console(), settings)
-    _say("each payout's status is in payout.payout_status; its history in payout.attempt_events")
+        say(f"    {result.reason}")
+    _show_week(command_line.console(), settings)
+    say("each payout's status is in payout.payout_status; its history in payout.attempt_events")
 
 
 @app.command("bank-answers")
@@ -376,14 +361,14 @@ def bank_answers(
     """Have the simulated bank answer the payment files of a date."""
     from tieout.simulator import bank_answers as simulated
 
-    settings = _home()
+    settings = command_line.home()
     day = _day(payment_date)
     report = simulated.answer(settings, day)
-    _say(
+    say(
         f"the simulated bank answered {report.files_answered} payment files of {day}: "
         f"{report.settled_count} paid, {report.rejected_count} rejected"
     )
-    _say(f"next: tieout outcomes {day}")
+    say(f"next: tieout outcomes {day}")
 
 
 @app.command()
@@ -393,8 +378,8 @@ def status(
     """Show the state of each date, what holds it up, and how long its stages took."""
     from tieout import overview
 
-    settings = _home()
-    console = _console()
+    settings = command_line.home()
+    console = command_line.console()
     day = _day(accounting_date) if accounting_date else None
     overview.print_week(console, settings, day, day)
     overview.print_reconciliation(console, settings, day)
@@ -404,10 +389,10 @@ def status(
     else:
         overview.print_day_stages(console, settings, day)
     state = "running" if airflow_home.scheduler_is_alive(settings) else "not running"
-    _say(f"home {settings.home}; scheduler {state}")
+    say(f"home {settings.home}; scheduler {state}")
     payment_date = days.first_unsealed_payment(settings)
     if payment_date is not None:
-        _say(f"next: tieout pay {payment_date}")
+        say(f"next: tieout pay {payment_date}")
 
 
 # --- the sample ---------------------------------------------------------------------------------
@@ -427,9 +412,9 @@ def sample_week(  # noqa: PLR0917  options of a command
     from tieout import overview, sample, transform
 
     started = time.monotonic()
-    settings = _home()
-    console = _console()
-    _say(f"home {settings.home}")
+    settings = command_line.home()
+    console = command_line.console()
+    say(f"home {settings.home}")
     options = _sample_options(
         sample.SampleOptions(
             seed=seed,
@@ -444,9 +429,9 @@ def sample_week(  # noqa: PLR0917  options of a command
     with days.command_owner(settings):
         transform.seed(settings)
         if not sample.has_sample(settings):
-            _say(_simulated(sample.simulate(settings, options, None)))
+            say(_simulated(sample.simulate(settings, options, None)))
         try:
-            done = sample.play(settings, _say)
+            done = sample.play(settings, say)
         except TieoutError:
             _show_week(console, settings)
             raise
@@ -457,8 +442,8 @@ def sample_week(  # noqa: PLR0917  options of a command
     overview.print_places(console, settings)
     seconds = time.monotonic() - started
     what = f"{done} runs" if done else "nothing to do: every date stands as it was"
-    _say(f"the sample week is closed and paid: {what}, {seconds:.0f} s")
-    _say("next: make ui, or tieout status")
+    say(f"the sample week is closed and paid: {what}, {seconds:.0f} s")
+    say("next: make ui, or tieout status")
 
 
 def _sample_options(options: sample.SampleOptions, inject: tuple[str, ...]) -> sample.SampleOptions:
@@ -491,9 +476,9 @@ def docs() -> None:
     """Build the dbt docs and the Data Docs."""
     from tieout import overview
 
-    settings = _home()
+    settings = command_line.home()
     _write_docs(settings)
-    overview.print_places(_console(), settings)
+    overview.print_places(command_line.console(), settings)
 
 
 def _write_docs(settings: Settings) -> None:
@@ -510,21 +495,21 @@ def ui() -> None:
     """Run Airflow with its UI on this home, until Ctrl-C."""
     from tieout import ui as services
 
-    settings = _home()
+    settings = command_line.home()
     # A service manager ends us with SIGTERM: the three processes have to end with us then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _say("starting Airflow …")
+    say("starting Airflow …")
     with services.serving(settings) as running:
         login = running.login
         print(f"Airflow   {login.url}")
         print(f"login     {login.user_name} / {login.password}")
-        _say("Ctrl-C stops it; the DAGs are unpaused while it runs")
+        say("Ctrl-C stops it; the DAGs are unpaused while it runs")
         sys.stdout.flush()
         try:
             while (ended := running.ended()) is None:
                 time.sleep(UI_STATUS_SECONDS)
         except KeyboardInterrupt:
-            _say("stopping …")
+            say("stopping …")
             return
     raise TieoutError(
         what=f"Airflow's {ended} ended by itself",
@@ -548,18 +533,18 @@ def bench(
     os.environ["TIEOUT_HOME"] = str(home)
     os.environ.pop("TIEOUT_INBOX", None)
     os.environ.pop("TIEOUT_OUTBOX", None)
-    settings = _home()
+    settings = command_line.home()
     options = sample.SampleOptions(
         seed=seed, days=1, transactions=transactions, merchants=merchants
     )
     try:
-        _say(_simulated(sample.simulate(settings, options, None)))
+        say(_simulated(sample.simulate(settings, options, None)))
         with days.command_owner(settings):
             transform.seed(settings)
             runner.run(settings, days.ACCOUNTING_CLOSE, options.first)
-        overview.print_week(_console(), settings)
-        overview.print_stages(_console(), settings)
-        _say(f"largest memory of this process: {_peak_megabytes():,} MB; home {home}")
+        overview.print_week(command_line.console(), settings)
+        overview.print_stages(command_line.console(), settings)
+        say(f"largest memory of this process: {_peak_megabytes():,} MB; home {home}")
     finally:
         database.stop_server(settings)
 

@@ -6,13 +6,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tieout import database, keys
+from tieout import command_line, keys
 from tieout.key_ring import KIND_NAMES, KeyKind, SecretsError
 from tieout.progress import say
-from tieout.settings import Settings, load_settings
 
 __all__ = ["app"]
 
@@ -26,24 +23,13 @@ Kind = Annotated[
 ]
 
 
-def _home() -> Settings:
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-
-
 @app.command("list")
 def list_keys() -> None:
     """Show each key's id, whether it is current, and what is stored under it. No key is shown."""
-    uses = keys.usage(_home())
-    table = Table(title="Keys 密钥", title_justify="left")
-    for name in ("kind", "key id", "state", "values", "kept files", "in", "from"):
-        table.add_column(name, overflow="fold")
+    uses = keys.usage(command_line.home())
+    table = command_line.table(
+        "Keys 密钥", ("kind", "key id", "state", "values", "kept files", "in", "from")
+    )
     for use in uses:
         table.add_row(
             use.kind,
@@ -54,7 +40,7 @@ def list_keys() -> None:
             ", ".join(use.tables),
             use.source,
         )
-    _console().print(table)
+    command_line.console().print(table)
     _stop_for_missing(uses)
 
 
@@ -62,7 +48,7 @@ def list_keys() -> None:
 def rotate(kind: Kind = "both") -> None:
     """Make a new key current; what was written under the old ones is still found and opened."""
     chosen = _kinds(kind)
-    settings = _home()
+    settings = command_line.home()
     for name, new_id in zip(chosen, keys.rotate(settings, chosen), strict=True):
         say(f"{name} key {new_id} is current")
     say(f"next: back up {settings.secrets_dir}, then tieout keys re-encrypt")
@@ -71,7 +57,7 @@ def rotate(kind: Kind = "both") -> None:
 @app.command("re-encrypt")
 def re_encrypt() -> None:
     """Put every ciphertext and every kept file under the current data key."""
-    values, files = keys.re_encrypt(_home())
+    values, files = keys.re_encrypt(command_line.home())
     say(f"under the current data key now: {values} values, {files} kept files")
     say("next: tieout keys list, then tieout keys remove KEY_ID for a data key nothing is of")
 
@@ -79,7 +65,7 @@ def re_encrypt() -> None:
 @app.command()
 def remove(key_id: Annotated[str, typer.Argument(help="8 characters, see `list`")]) -> None:
     """Remove a key that is not current and that nothing stored is of."""
-    removed = keys.remove(_home(), key_id)
+    removed = keys.remove(command_line.home(), key_id)
     say(f"{removed.kind} key {removed.key_id} is removed; backups of it may go as well")
 
 
@@ -88,11 +74,11 @@ def find() -> None:
     """Find the rows of a card or account number; it is asked for, never an argument."""
     # An argument would stand in the shell's history and in the list of processes.
     number = typer.prompt("number", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    settings = _home()
+    settings = command_line.home()
     rows = keys.find(settings, str(number).strip())
-    table = Table(title="Rows with this number 命中", title_justify="left")
-    for name in ("table", "column", "date", "file", "line", "key id"):
-        table.add_column(name, overflow="fold")
+    table = command_line.table(
+        "Rows with this number 命中", ("table", "column", "date", "file", "line", "key id")
+    )
     for row in rows:
         table.add_row(
             row.table,
@@ -102,7 +88,7 @@ def find() -> None:
             str(row.line_number),
             row.key_id,
         )
-    _console().print(table)
+    command_line.console().print(table)
     say(f"{len(rows)} rows")
     _stop_for_missing(keys.usage(settings))
 

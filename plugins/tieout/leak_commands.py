@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from tieout import database
+from tieout import command_line
 from tieout.leaks import ScanReport, scan
 from tieout.leaks.places import PAYMENT_FILES
 from tieout.progress import say
-from tieout.settings import load_settings
 
 __all__ = ["leak_scan"]
 
@@ -21,11 +18,8 @@ FINDINGS_SHOWN = 50
 
 def leak_scan() -> None:
     """Look for card numbers and people's data in the clear, everywhere in this home. 泄漏扫描。"""
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    report = scan(settings)
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    report = scan(command_line.home())
+    console = command_line.console()
     _print_places(console, report)
     _print_looked_for(console, report)
     if report.is_clean:

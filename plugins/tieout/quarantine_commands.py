@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tieout import database, days
-from tieout.settings import Settings, load_settings
+from tieout import command_line, days
+from tieout.command_line import Reason
+from tieout.progress import say
 
 __all__ = ["app"]
 
@@ -24,22 +22,6 @@ BAD_ROWS_SHOWN = 20
 
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", help="As `tieout quarantine list` says")]
 By = Annotated[str, typer.Option("--by", help="Who decides: your name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
-
-
-def _home() -> Settings:
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def _now() -> datetime:
@@ -54,24 +36,25 @@ def list_files(
     """List the files that did not land, with why and for how long."""
     from tieout.landing import quarantine
 
-    settings = _home()
+    settings = command_line.home()
     day = days.business_date(on, None) if on else None
     found = quarantine.held_files(settings, today=_now().date(), day=day, channel=channel)
     if not found:
-        _say("every file that came has landed")
+        say("every file that came has landed")
         return
-    table = Table(title="Files that did not land 未落地文件", title_justify="left")
-    for heading in (
-        "file\n文件号",
-        "date\n会计日期",
-        "channel\n渠道",
-        "kind\n类型",
-        "status\n状态",
-        "age_days\n天数",
-        "name\n文件名",
-        "reason\n原因",
-    ):
-        table.add_column(heading, overflow="fold")
+    table = command_line.table(
+        "Files that did not land 未落地文件",
+        (
+            "file\n文件号",
+            "date\n会计日期",
+            "channel\n渠道",
+            "kind\n类型",
+            "status\n状态",
+            "age_days\n天数",
+            "name\n文件名",
+            "reason\n原因",
+        ),
+    )
     for file in found:
         table.add_row(
             file.file_id,
@@ -83,9 +66,9 @@ def list_files(
             file.file_name,
             file.reason or "",
         )
-    _console().print(table)
-    _say(f"{len(found)} files")
-    _say("next: tieout quarantine show FILE_ID; release or reject it")
+    command_line.console(command_line.WIDE).print(table)
+    say(f"{len(found)} files")
+    say("next: tieout quarantine show FILE_ID; release or reject it")
 
 
 @app.command()
@@ -93,8 +76,8 @@ def show(file_id: FileId) -> None:
     """Show a file's totals, bad rows, the other files of its place, its bytes and its history."""
     from tieout.landing import quarantine
 
-    detail = quarantine.held_file(_home(), file_id, today=_now().date())
-    file, console = detail.file, _console()
+    detail = quarantine.held_file(command_line.home(), file_id, today=_now().date())
+    file, console = detail.file, command_line.console(command_line.WIDE)
     of = f"{file.channel} {file.file_kind} of {file.accounting_date}" if file.channel else "unknown"
     console.print(f"{file.file_name}  {of}  {file.status}, {file.age_days} days", soft_wrap=True)
     for name, text in (
@@ -141,7 +124,7 @@ def show(file_id: FileId) -> None:
             soft_wrap=True,
             markup=False,
         )
-    _say(f"next: {detail.next_step}")
+    say(f"next: {detail.next_step}")
 
 
 @app.command()
@@ -149,18 +132,18 @@ def release(file_id: FileId, by: By, reason: Reason) -> None:
     """Let a file count: in the landed one's place, or parsed again, without rows proved apart."""
     from tieout.landing import corrections
 
-    done = corrections.release(_home(), file_id, decided_by=by, reason=reason)
+    done = corrections.release(command_line.home(), file_id, decided_by=by, reason=reason)
     outcome = done.outcome
-    _say(f"{outcome.file_name} has landed with {outcome.row_count} rows, released by {by}")
+    say(f"{outcome.file_name} has landed with {outcome.row_count} rows, released by {by}")
     if done.replaced_file_id:
-        _say(f"it takes the place of {done.replaced_file_id}, which stays on record")
+        say(f"it takes the place of {done.replaced_file_id}, which stays on record")
     if done.excluded_rows:
         lines = sorted({row.line_number for row in done.excluded_rows})
         shown = ", ".join(map(str, lines[:BAD_ROWS_SHOWN]))
-        _say(f"{len(lines)} bad rows stay in quarantine: line {shown}")
+        say(f"{len(lines)} bad rows stay in quarantine: line {shown}")
     if done.reopened:
-        _say(f"to be closed again, in order: {', '.join(map(str, done.reopened))}")
-    _say(f"next: tieout close {done.reopened[0] if done.reopened else outcome.accounting_date}")
+        say(f"to be closed again, in order: {', '.join(map(str, done.reopened))}")
+    say(f"next: tieout close {done.reopened[0] if done.reopened else outcome.accounting_date}")
 
 
 @app.command()
@@ -168,8 +151,8 @@ def reject(file_id: FileId, by: By, reason: Reason) -> None:
     """Set a file aside, landed or not: it stays on record, does not count and blocks no date."""
     from tieout.landing import corrections
 
-    reopened = corrections.reject(_home(), file_id, decided_by=by, reason=reason)
-    _say(f"{file_id} is set aside by {by}; it stays on record")
+    reopened = corrections.reject(command_line.home(), file_id, decided_by=by, reason=reason)
+    say(f"{file_id} is set aside by {by}; it stays on record")
     if reopened:
-        _say(f"to be closed again, in order: {', '.join(map(str, reopened))}")
-    _say(f"next: tieout close {reopened[0]}" if reopened else "next: tieout quarantine list")
+        say(f"to be closed again, in order: {', '.join(map(str, reopened))}")
+    say(f"next: tieout close {reopened[0]}" if reopened else "next: tieout quarantine list")

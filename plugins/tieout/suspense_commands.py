@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tieout import database, days, overview, suspense
-from tieout.settings import Settings, load_settings
+from tieout import command_line, days, overview, suspense
+from tieout.command_line import On, Reason
+from tieout.progress import say
 
 __all__ = ["app"]
 
@@ -20,26 +18,6 @@ app = typer.Typer(
 
 Item = Annotated[str, typer.Argument(help="An item, such as S:V0001 or C:0f12…:7")]
 By = Annotated[str, typer.Option("--by", help="Who asks for it: your name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
-On = Annotated[
-    str | None,
-    typer.Option("--on", help="Close in which it takes effect; default: the next one."),
-]
-
-
-def _home() -> Settings:
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 @app.command("list")
@@ -52,30 +30,29 @@ def list_items(  # noqa: PLR0917  options of a command
     min_age: Annotated[int, typer.Option(min=0, help="Open for at least so many days.")] = 0,
 ) -> None:
     """List the items open after the latest close, with what is suggested and by which rule."""
-    settings = _home()
+    settings = command_line.home()
     chosen = suspense.ItemFilter(channel, side, status, action, assigned, min_age)
     items = suspense.open_items(settings, chosen)
     if not items:
-        _say("no item is open that fits")
+        say("no item is open that fits")
         return
-    table = Table(
-        title=f"Open items after {items[0].accounting_date} 挂账明细", title_justify="left"
+    table = command_line.table(
+        f"Open items after {items[0].accounting_date} 挂账明细",
+        (
+            "item\n挂账项",
+            "channel\n渠道",
+            "state\n状态",
+            "amount\n金额",
+            "over/short\n长短款",
+            "opened\n挂账日",
+            "age\n账龄",
+            "cause\n差异原因",
+            "suggested\n处理建议",
+            "rule\n建议规则",
+            "assigned\n经办",
+            "decision\n处理",
+        ),
     )
-    for heading in (
-        "item\n挂账项",
-        "channel\n渠道",
-        "state\n状态",
-        "amount\n金额",
-        "over/short\n长短款",
-        "opened\n挂账日",
-        "age\n账龄",
-        "cause\n差异原因",
-        "suggested\n处理建议",
-        "rule\n建议规则",
-        "assigned\n经办",
-        "decision\n处理",
-    ):
-        table.add_column(heading, overflow="fold")
     for item in items:
         table.add_row(
             item.suspense_item_id,
@@ -91,9 +68,9 @@ def list_items(  # noqa: PLR0917  options of a command
             item.assigned_to or "",
             _decision_text(item),
         )
-    _console().print(table)
-    _say(f"{len(items)} open items after {items[0].accounting_date}")
-    _say("next: tieout suspense show ITEM; assign, write-off, adjust, offset or pair it")
+    command_line.console(command_line.WIDE).print(table)
+    say(f"{len(items)} open items after {items[0].accounting_date}")
+    say("next: tieout suspense show ITEM; assign, write-off, adjust, offset or pair it")
 
 
 def _decision_text(item: suspense.OpenItem) -> str:
@@ -106,10 +83,10 @@ def _decision_text(item: suspense.OpenItem) -> str:
 @app.command()
 def show(item: Item) -> None:
     """Show an item's record, its state on each date, and the decisions about it."""
-    settings = _home()
+    settings = command_line.home()
     history = suspense.item_history(settings, item)
     last = history[-1]
-    console = _console()
+    console = command_line.console(command_line.WIDE)
     amount = overview.money(last["amount_minor"], last["currency_code"])
     console.print(f"{item}  {last['channel']} {last['side']}  {amount} {last['currency_code']}")
     for name in (
@@ -139,9 +116,9 @@ def assign(
     reason: Reason,
 ) -> None:
     """Ask somebody to look after an item."""
-    action_id = suspense.assign(_home(), item, to=to, by=by, reason=reason)
-    _say(f"{item} is assigned to {to} (action {action_id})")
-    _say(f"next: tieout suspense list --assigned {to}")
+    action_id = suspense.assign(command_line.home(), item, to=to, by=by, reason=reason)
+    say(f"{item} is assigned to {to} (action {action_id})")
+    say(f"next: tieout suspense list --assigned {to}")
 
 
 @app.command("write-off")
@@ -184,7 +161,7 @@ def _request(
     second_item_id: str | None = None,
     account_id: str | None = None,
 ) -> None:
-    settings = _home()
+    settings = command_line.home()
     effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
     action_id = suspense.request(
         settings,
@@ -196,9 +173,9 @@ def _request(
         account_id=account_id,
         effective_on=effective_on,
     )
-    _say(f"decision {action_id}: {kind} of {item}, asked for by {by}")
-    _say(f"it takes effect in the close of {effective_on} once another person has approved it")
-    _say(f"next: tieout suspense approve {action_id} --by ANOTHER")
+    say(f"decision {action_id}: {kind} of {item}, asked for by {by}")
+    say(f"it takes effect in the close of {effective_on} once another person has approved it")
+    say(f"next: tieout suspense approve {action_id} --by ANOTHER")
 
 
 @app.command()
@@ -207,18 +184,18 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision."""
-    decision = suspense.approve(_home(), action, by=by)
-    _say(_said(decision))
-    _say(f"next: tieout close {decision.effective_on}")
+    decision = suspense.approve(command_line.home(), action, by=by)
+    say(_said(decision))
+    say(f"next: tieout close {decision.effective_on}")
 
 
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided, by whom, and what became of it."""
-    found = suspense.decisions(_home())
+    found = suspense.decisions(command_line.home())
     for decision in found:
-        _console().print(_said(decision), soft_wrap=True)
-    _say(f"{len(found)} decisions")
+        command_line.console(command_line.WIDE).print(_said(decision), soft_wrap=True)
+    say(f"{len(found)} decisions")
 
 
 def _said(decision: suspense.Decision) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tieout import database, days, terms
-from tieout.settings import Settings, load_settings
+from tieout import command_line, days, terms
+from tieout.command_line import On, Reason
+from tieout.progress import say
+from tieout.settings import Settings
 
 __all__ = ["app"]
 
@@ -28,26 +27,6 @@ Names = Annotated[
 ]
 By = Annotated[str, typer.Option("--by", help="The first person: your name.")]
 Second = Annotated[str, typer.Option("--second", help="The second person, who checked it.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
-On = Annotated[
-    str | None,
-    typer.Option("--on", help="Close in which it takes effect; default: the next one."),
-]
-
-
-def _home() -> Settings:
-    settings = load_settings()
-    settings.ensure_dirs()
-    database.migrate(settings)
-    return settings
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 @app.command("list")
@@ -57,29 +36,28 @@ def list_changes(
     ] = False,
 ) -> None:
     """List the changes that wait after the latest close, and whether the first list is approved."""
-    settings = _home()
+    settings = command_line.home()
     states = ("waiting", "rejected", "approved", "taken") if everything else ("waiting",)
     found = terms.changes(settings, states)
     first = terms.first_date_list(settings)
     if not first.is_approved:
         counts = ", ".join(f"{count} {name}" for name, count in first.counts.items())
-        _say(f"the first date's list ({first.first_accounting_date}: {counts}) waits for approval")
-        _say("next: tieout terms approve --first-date --by ONE --second ANOTHER --reason TEXT")
+        say(f"the first date's list ({first.first_accounting_date}: {counts}) waits for approval")
+        say("next: tieout terms approve --first-date --by ONE --second ANOTHER --reason TEXT")
     if not found:
-        _say("no change waits for approval")
+        say("no change waits for approval")
         return
-    table = Table(
-        title=f"Changes of terms after {found[0].accounting_date} 条款变更", title_justify="left"
+    table = command_line.table(
+        f"Changes of terms after {found[0].accounting_date} 条款变更",
+        (
+            "change\n变更",
+            "account\n账户",
+            "kind\n种类",
+            "state\n状态",
+            "since\n首见日",
+            "what\n内容",
+        ),
     )
-    for heading in (
-        "change\n变更",
-        "account\n账户",
-        "kind\n种类",
-        "state\n状态",
-        "since\n首见日",
-        "what\n内容",
-    ):
-        table.add_column(heading, overflow="fold")
     for change in found:
         table.add_row(
             change.change_id,
@@ -89,9 +67,9 @@ def list_changes(
             f"{change.changed_on:%d %b}",
             _what(change),
         )
-    _console().print(table)
-    _say(f"{len(found)} changes after {found[0].accounting_date}")
-    _say("next: tieout terms show CHANGE; approve or reject it")
+    command_line.console(command_line.WIDE).print(table)
+    say(f"{len(found)} changes after {found[0].accounting_date}")
+    say("next: tieout terms show CHANGE; approve or reject it")
 
 
 def _what(change: terms.TermChange) -> str:
@@ -111,8 +89,8 @@ def _difference(name: str, before: Any, after: Any) -> str:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A change, or an account's id")]) -> None:
     """Show changes field by field: in force, and as delivered."""
-    console = _console()
-    for change in terms.find_changes(_home(), [name]):
+    console = command_line.console(command_line.WIDE)
+    for change in terms.find_changes(command_line.home(), [name]):
         console.print(
             f"{change.change_id}  {change.change_kind}, {change.change_state}, account "
             f"{change.account_id}, since {change.changed_on}",
@@ -137,19 +115,19 @@ def approve(  # noqa: PLR0917  options of a command
     on: On = None,
 ) -> None:
     """Approve changes, the first date's list or the reference data; two people are on record."""
-    settings = _home()
+    settings = command_line.home()
     people = terms.TwoPeople(by, second, reason)
     if sum((bool(names), first_date, reference)) != 1:
         raise typer.BadParameter("name changes, or --first-date, or --reference")
     if first_date:
         approved = terms.approve_first_date(settings, people)
         counts = ", ".join(f"{count} {name}" for name, count in approved.counts.items())
-        _say(f"the first date's list is approved: {counts}; and the reference data")
-        _say("next: tieout pay DATE")
+        say(f"the first date's list is approved: {counts}; and the reference data")
+        say("next: tieout pay DATE")
     elif reference:
         sha256 = terms.approve_reference(settings, people)
-        _say(f"the reference data {sha256[:16]} is approved")
-        _say("next: tieout pay DATE")
+        say(f"the reference data {sha256[:16]} is approved")
+        say("next: tieout pay DATE")
     else:
         _decide(settings, "approve", names or [], people, on)
 
@@ -157,7 +135,7 @@ def approve(  # noqa: PLR0917  options of a command
 @app.command()
 def reject(by: By, second: Second, reason: Reason, names: Names = None, on: On = None) -> None:
     """Reject changes: the old terms stand; two people are on record."""
-    _decide(_home(), "reject", names or [], terms.TwoPeople(by, second, reason), on)
+    _decide(command_line.home(), "reject", names or [], terms.TwoPeople(by, second, reason), on)
 
 
 def _decide(
@@ -176,37 +154,37 @@ def _decide(
         days.business_date(on, None) if on else None,
     )
     for change in found:
-        _say(f"{decision}: {change.change_id} ({_what(change)})")
-    _say(f"taken over by the close of {taking_effect}; payees count from the next payment on")
-    _say(f"next: tieout close {taking_effect}")
+        say(f"{decision}: {change.change_id} ({_what(change)})")
+    say(f"taken over by the close of {taking_effect}; payees count from the next payment on")
+    say(f"next: tieout close {taking_effect}")
 
 
 @app.command()
 def reference() -> None:
     """Show how the reference data differs from what two people approved last."""
-    found = terms.reference_differences(_home())
-    console = _console()
+    found = terms.reference_differences(command_line.home())
+    console = command_line.console(command_line.WIDE)
     for table, side, row in found[:ROWS_SHOWN]:
         text = ", ".join(f"{name}={value}" for name, value in row.items() if value is not None)
         console.print(f"{'−' if side == 'approved' else '+'} {table}: {text}", soft_wrap=True)
     if len(found) > ROWS_SHOWN:
-        _say(f"and {len(found) - ROWS_SHOWN} rows more")
+        say(f"and {len(found) - ROWS_SHOWN} rows more")
     if found:
-        _say("next: tieout terms approve --reference --by ONE --second ANOTHER --reason TEXT")
+        say("next: tieout terms approve --reference --by ONE --second ANOTHER --reason TEXT")
     else:
-        _say("the reference data is what two people approved")
+        say("the reference data is what two people approved")
 
 
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided about terms, by whom."""
-    found = terms.approvals(_home())
+    found = terms.approvals(command_line.home())
     for approval in found:
         about = ", ".join(approval.change_ids) or approval.subject
         on = f" on {approval.effective_on}" if approval.effective_on else ""
-        _console().print(
+        command_line.console(command_line.WIDE).print(
             f"decision {approval.approval_id}: {approval.decision} {about}{on}, by "
             f"{approval.approved_by_first} and {approval.approved_by_second} ({approval.reason})",
             soft_wrap=True,
         )
-    _say(f"{len(found)} decisions")
+    say(f"{len(found)} decisions")
