@@ -143,8 +143,7 @@ def is_migrated(settings: Settings) -> bool:
     if not marker.is_file() or marker.read_text(encoding="utf-8") != _airflow_version():
         return False
     with psycopg.connect(_plain_url(settings)) as connection:
-        found = connection.execute("select to_regclass('public.dag_run')").fetchone()
-    return found is not None and found[0] is not None
+        return database.has_table(connection, "public.dag_run")
 
 
 def login(settings: Settings) -> Login:

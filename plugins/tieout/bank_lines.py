@@ -254,19 +254,13 @@ def take(
         "reason": reason,
         "requested_by": by,
     }
-    query = sql.SQL(
-        "insert into control.bank_line_decisions ({}) values ({}) returning decision_id"
-    ).format(
-        sql.SQL(", ").join(map(sql.Identifier, values)),
-        sql.SQL(", ").join(map(sql.Placeholder, values)),
-    )
     try:
         with database.connect(settings) as connection:
-            row = connection.execute(query, values).fetchone()
+            return database.insert(
+                connection, "control.bank_line_decisions", values, returning="decision_id"
+            )
     except psycopg.Error as error:
         raise _refused(f"bank line {name} is not taken", error) from error
-    assert row is not None, "insert … returning returns its row"
-    return int(row[0])
 
 
 def approve(settings: Settings, decision_id: int, *, by: str) -> Decision:
@@ -380,21 +374,17 @@ def _parts(name: str) -> tuple[str, int]:
 
 
 def _refused(what: str, error: psycopg.Error) -> BankLineError:
-    """Return the database's refusal in its own words."""
-    said = error.diag
-    return BankLineError(
-        what=what,
+    return database.refusal(
+        BankLineError,
+        what,
+        error,
         where="control.bank_line_decisions",
-        why=said.message_primary or type(error).__name__,
-        next_step=said.message_hint or "see tieout bank-lines --help",
+        next_step="see tieout bank-lines --help",
     )
 
 
 def _require_tables(connection: psycopg.Connection[Any]) -> None:
-    row = connection.execute(
-        "select to_regclass('reconciliation.unexplained_bank_lines')"
-    ).fetchone()
-    if row is None or row[0] is None:
+    if not database.has_table(connection, "reconciliation.unexplained_bank_lines"):
         raise _nothing_computed()
 
 

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
@@ -44,11 +44,16 @@ __all__ = [
     "airflow_url",
     "connect",
     "ensure_server",
+    "has_table",
+    "insert",
     "is_running",
     "lost",
     "migrate",
+    "refusal",
     "stop_server",
 ]
+
+Refusal = TypeVar("Refusal", bound=TieoutError)
 
 MINIMUM_MAJOR = 15
 DATABASE = "tieout"
@@ -176,6 +181,44 @@ def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     return connection
 
 
+def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Say whether there is a table or view of that name, `schema.table`."""
+    row = connection.execute("select to_regclass(%s)", [name]).fetchone()
+    return row is not None and row[0] is not None
+
+
+def insert(
+    connection: psycopg.Connection[Any],
+    table: str,
+    values: Mapping[str, object],
+    *,
+    returning: str,
+) -> int:
+    """Insert a row of named values into `schema.table`; return the number it was given."""
+    query = sql.SQL("insert into {} ({}) values ({}) returning {}").format(
+        sql.Identifier(*table.split(".")),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Placeholder, values)),
+        sql.Identifier(returning),
+    )
+    row = connection.execute(query, dict(values)).fetchone()
+    assert row is not None, "insert … returning returns its row"
+    return int(row[0])
+
+
+def refusal(
+    kind: type[Refusal], what: str, error: psycopg.Error, *, where: str = "", next_step: str
+) -> Refusal:
+    """Return the database's refusal in its own words; ``next_step`` where it gives no hint."""
+    said = error.diag
+    return kind(
+        what=what,
+        where=where,
+        why=said.message_primary or type(error).__name__,
+        next_step=said.message_hint or next_step,
+    )
+
+
 def lost(error: BaseException) -> DatabaseError | None:
     """Return what to tell a person of an error behind which the server went away, else None.
 
@@ -246,8 +289,7 @@ def migrate(settings: Settings) -> bool:
 
 
 def _current_revision(connection: psycopg.Connection[Any]) -> str | None:
-    found = connection.execute("select to_regclass('control.alembic_version')").fetchone()
-    if found is None or found[0] is None:
+    if not has_table(connection, "control.alembic_version"):
         return None
     row = connection.execute("select version_num from control.alembic_version").fetchone()
     return None if row is None else str(row[0])

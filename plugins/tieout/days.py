@@ -305,8 +305,7 @@ def is_unfinished(settings: Settings, payment_date: date) -> bool:
     An attempt waits for its file, or its status is not the one that is published.
     """
     with database.connect(settings) as connection:
-        table = connection.execute("select to_regclass('payout.payout_status')").fetchone()
-        if table is None or table[0] is None:
+        if not database.has_table(connection, "payout.payout_status"):
             return False
         row = connection.execute(
             """
@@ -747,8 +746,7 @@ def _is_alive(
         return row is None or not row[0]
     url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
     with psycopg.connect(url) as airflow:
-        table = airflow.execute("select to_regclass('public.dag_run')").fetchone()
-        if table is None or table[0] is None:
+        if not database.has_table(airflow, "public.dag_run"):
             return False
         row = airflow.execute(
             "select state from dag_run where dag_id = %s and run_id = %s", [kind, owner]

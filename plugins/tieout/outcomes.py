@@ -284,8 +284,7 @@ def is_read(settings: Settings, payment_date: date) -> bool:
 
     names = set(Store(settings.inbox_url).names(f"bank/{payment_date:%Y%m%d}"))
     with database.connect(settings) as connection:
-        table = connection.execute("select to_regclass('payout.payout_status')").fetchone()
-        if table is None or table[0] is None:
+        if not database.has_table(connection, "payout.payout_status"):
             return False
         known = connection.execute(
             "select file_name from control.channel_files where status in ('landed', 'refused') "

@@ -141,7 +141,7 @@ def week_rows(
 ) -> list[tuple[Any, ...]]:
     """Return one row a date: date, state, files, rows, matched, resolved, open, cleared, fees."""
     with database.connect(settings) as connection:
-        if not _exists(connection, "clearing.clearing_records"):
+        if not database.has_table(connection, "clearing.clearing_records"):
             return []
         return connection.execute(WEEK, {"first": first, "last": last}).fetchall()
 
@@ -149,7 +149,7 @@ def week_rows(
 def payment_row(settings: Settings, payment_date: date) -> tuple[Any, ...] | None:
     """Return gate outcome, stated, carried, payouts, paid and troubled of a payment date."""
     with database.connect(settings) as connection:
-        if not _exists(connection, "payout.payout_status"):
+        if not database.has_table(connection, "payout.payout_status"):
             return None
         return connection.execute(PAYMENT, {"payment_date": payment_date}).fetchone()
 
@@ -212,7 +212,7 @@ def _payment_cells(payment: tuple[Any, ...] | None) -> tuple[str, str, str]:
 def print_reconciliation(console: Console, settings: Settings, day: date | None) -> None:
     """Print match rates, what opened and why, and open items by age of a date (default: latest)."""
     with database.connect(settings) as connection:
-        if not _exists(connection, "reconciliation.match_rates"):
+        if not database.has_table(connection, "reconciliation.match_rates"):
             return
         row = connection.execute(
             "select max(accounting_date) from reconciliation.match_rates"
@@ -340,7 +340,7 @@ def _refused_vouchers(
     connection: psycopg.Connection[Any], day: date | None
 ) -> list[tuple[Any, ...]]:
     """Return date, count, first voucher and its reason of each date that refused vouchers."""
-    if not _exists(connection, "clearing.refused_vouchers"):
+    if not database.has_table(connection, "clearing.refused_vouchers"):
         return []
     return connection.execute(
         """
@@ -431,7 +431,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
 def _print_freeze_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print the freezes that go on although the platform's latest snapshot says otherwise."""
     with database.connect(settings) as connection:
-        if not _exists(connection, "settlement.freezes"):
+        if not database.has_table(connection, "settlement.freezes"):
             return
         found = connection.execute(
             """
@@ -457,7 +457,7 @@ def _print_freeze_problems(console: Console, settings: Settings, day: date | Non
 def _print_bank_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print the payouts that are unknown, and the bank lines that fail the next gate."""
     with database.connect(settings) as connection:
-        if _exists(connection, "payout.payout_status"):
+        if database.has_table(connection, "payout.payout_status"):
             for payment_date, count, amount, currency in connection.execute(
                 """
                 select payment_date, count(*), sum(payout_amount_minor), currency_code
@@ -475,7 +475,7 @@ def _print_bank_problems(console: Console, settings: Settings, day: date | None)
                     "(docs/runbooks/payout-unresolved.md)",
                     soft_wrap=True,
                 )
-        if _exists(connection, "reconciliation.unexplained_bank_lines"):
+        if database.has_table(connection, "reconciliation.unexplained_bank_lines"):
             for name, amount, currency, reason, opened_on in connection.execute(
                 """
                 select
@@ -521,8 +521,3 @@ def print_places(console: Console, settings: Settings) -> None:
 def _cells(text: str) -> int:
     """Return the terminal cells of a text: a Chinese character takes two."""
     return sum(2 if ord(character) > 0x2E7F else 1 for character in text)
-
-
-def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
-    row = connection.execute("select to_regclass(%s)", [table]).fetchone()
-    return row is not None and row[0] is not None

@@ -283,16 +283,12 @@ def decisions(settings: Settings) -> list[Decision]:
 
 
 def _insert(settings: Settings, values: Mapping[str, object]) -> int:
-    query = sql.SQL(
-        "insert into reconciliation.actions ({}) values ({}) returning action_id"
-    ).format(
-        sql.SQL(", ").join(map(sql.Identifier, values)),
-        sql.SQL(", ").join(map(sql.Placeholder, values)),
-    )
     item_id = values["suspense_item_id"]
     try:
         with database.connect(settings) as connection:
-            row = connection.execute(query, dict(values)).fetchone()
+            return database.insert(
+                connection, "reconciliation.actions", values, returning="action_id"
+            )
     except psycopg.errors.UniqueViolation as error:
         raise SuspenseError(
             what=f"{item_id} has a decision for {values['effective_on']} already",
@@ -301,19 +297,10 @@ def _insert(settings: Settings, values: Mapping[str, object]) -> int:
         ) from error
     except psycopg.Error as error:
         raise _refused(f"nothing is decided about {item_id}", error) from error
-    if row is None:  # pragma: no cover  the statement returns one row or fails
-        raise SuspenseError(what=f"nothing is decided about {item_id}")
-    return int(row[0])
 
 
 def _refused(what: str, error: psycopg.Error) -> SuspenseError:
-    """Return the database's refusal in its own words."""
-    said = error.diag
-    return SuspenseError(
-        what=what,
-        why=said.message_primary or type(error).__name__,
-        next_step=said.message_hint or "see tieout suspense --help",
-    )
+    return database.refusal(SuspenseError, what, error, next_step="see tieout suspense --help")
 
 
 def _require_open(settings: Settings, item_id: str) -> OpenItem:
@@ -346,8 +333,7 @@ def _require_fit(kind: ActionKind, first: OpenItem, second: OpenItem) -> None:
 
 
 def _require_tables(connection: psycopg.Connection[Any]) -> None:
-    row = connection.execute("select to_regclass('reconciliation.open_items')").fetchone()
-    if row is None or row[0] is None:
+    if not database.has_table(connection, "reconciliation.open_items"):
         raise SuspenseError(
             what="no accounting date has been closed yet",
             why="items open in a close",

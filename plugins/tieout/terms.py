@@ -386,23 +386,15 @@ def _insert(
         "approved_by_second": people.second.strip(),
         "reason": people.reason.strip(),
     }
-    query = sql.SQL(
-        "insert into control.term_approvals ({}) values ({}) returning approval_id"
-    ).format(
-        sql.SQL(", ").join(map(sql.Identifier, named)),
-        sql.SQL(", ").join(map(sql.Placeholder, named)),
-    )
     try:
-        row = connection.execute(query, named).fetchone()
+        return database.insert(connection, "control.term_approvals", named, returning="approval_id")
     except psycopg.Error as error:
-        raise TermsError(
-            what="nothing is decided about terms",
-            why=error.diag.message_primary or type(error).__name__,
-            next_step=error.diag.message_hint or "see tieout terms --help",
+        raise database.refusal(
+            TermsError,
+            "nothing is decided about terms",
+            error,
+            next_step="see tieout terms --help",
         ) from error
-    if row is None:  # pragma: no cover  the statement returns one row or fails
-        raise TermsError(what="nothing is decided about terms")
-    return int(row[0])
 
 
 def _require_two(people: TwoPeople) -> None:
@@ -422,8 +414,7 @@ def _require_two(people: TwoPeople) -> None:
 
 
 def _require_tables(connection: psycopg.Connection[Any]) -> None:
-    row = connection.execute("select to_regclass('clearing.term_lists')").fetchone()
-    if row is None or row[0] is None:
+    if not database.has_table(connection, "clearing.term_lists"):
         raise _nothing_closed()
 
 

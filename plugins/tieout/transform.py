@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tieout.database import connect, ensure_server
+from tieout.database import connect, ensure_server, has_table
 from tieout.errors import TieoutError
 from tieout.settings import Settings
 from tieout.workdays import previous_working_day
@@ -313,5 +313,4 @@ def _setup_fingerprint(settings: Settings) -> str:
 
 def _has_reference(settings: Settings) -> bool:
     with connect(settings) as connection:
-        row = connection.execute("select to_regclass('reference.channels')").fetchone()
-    return row is not None and row[0] is not None
+        return has_table(connection, "reference.channels")

@@ -12,6 +12,8 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from tieout import database
+
 __all__ = ["copy_frames", "lock_for_transaction"]
 
 # Bounds the text of one COPY message, of which there are two at a time: 25 MB each of ACOMN rows.
@@ -55,8 +57,7 @@ def _copy_into_partition(
 ) -> None:
     partition = f"{table}_p{accounting_date:%Y%m%d}"
     lock_for_transaction(connection, f"tieout/partition/raw.{partition}")
-    found = connection.execute("select to_regclass(%s)", [f"raw.{partition}"]).fetchone()
-    exists = found is not None and found[0] is not None
+    exists = database.has_table(connection, f"raw.{partition}")
     names = {
         "table": sql.Identifier("raw", table),
         "partition": sql.Identifier("raw", partition),
