@@ -75,7 +75,6 @@ results as (
         channel,
         currency_code,
         result_id,
-        outcome,
         channel_record_id
     from {{ ref('reconciliation_results') }}
     where accounting_date between {{ accounting_date() }} - 360 and {{ accounting_date() }}

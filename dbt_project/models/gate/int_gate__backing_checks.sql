@@ -9,10 +9,7 @@
 with arrival_groups as (
     select
         arrival_group_id,
-        currency_code,
-        channel,
-        payment_date,
-        accounting_date
+        currency_code
     from {{ ref('int_calendar__arrival_groups') }}
     where arrival_date > {{ previous_payment_date() }}
         and arrival_date <= {{ payment_date() }}
@@ -36,10 +33,8 @@ equation as (
 newly_backed as (
     select
         account_id,
-        settlement_session_type,
         currency_code,
         arrival_group_id,
-        paired_amount_minor,
         open_amount_minor,
         newly_backed_amount_minor
     from {{ ref('int_settlement__newly_backed') }}
@@ -89,13 +84,11 @@ holds as (
         currency_code,
         channel,
         merchant_id,
-        stated_on,
         accounting_date,
         opening_amount_minor,
         closing_amount_minor,
         closing_gross_amount_minor,
-        paid_early_amount_minor,
-        is_open
+        paid_early_amount_minor
     from {{ ref('holds') }}
     where payment_date in ({{ payment_date() }}, {{ previous_payment_date() }})
 ),
@@ -378,11 +371,7 @@ hold_sides as (
 wrong_holds as (
     select
         currency_code,
-        account_id,
-        sum(opening_now_minor) as opening_now_minor,
-        sum(closing_before_minor) as closing_before_minor,
-        sum(closing_now_minor) as closing_now_minor,
-        sum(stated_now_minor) as stated_now_minor
+        account_id
     from hold_sides
     group by currency_code, account_id, settlement_session_type
     having sum(opening_now_minor) <> sum(closing_before_minor)

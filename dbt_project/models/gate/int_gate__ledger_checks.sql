@@ -73,15 +73,6 @@ items_charged as (
         and approvers is not null
 ),
 
-channels as (
-    select
-        channels.channel,
-        channel_currencies.currency_code
-    from {{ ref('channels') }} as channels
-    inner join {{ ref('channel_currencies') }} as channel_currencies
-        on channels.channel = channel_currencies.channel
-),
-
 channel_terms as (
     select
         accounting_date,

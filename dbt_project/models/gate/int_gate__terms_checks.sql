@@ -31,7 +31,6 @@ account_payees as (
 term_approvals as (
     select
         approval_id,
-        subject,
         reference_sha256
     from {{ source('control', 'term_approvals') }}
     where subject in ('first_date_list', 'reference_data')

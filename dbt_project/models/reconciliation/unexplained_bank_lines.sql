@@ -28,13 +28,9 @@ match_lines as (
     select
         match_id,
         side,
-        bank_account_id,
         item_date,
-        item_kind,
-        channel,
         file_id,
         line_number,
-        currency_code,
         amount_minor
     from {{ ref('bank_match_lines') }}
     where payment_date = {{ payment_date() }} and is_open and item_kind = 'period_fee'

@@ -11,9 +11,7 @@
     close counts here already; the close of its own date takes it over.
 -#}
 with snapshots as (
-    select
-        accounting_date as snapshot_date,
-        first_list_sha256
+    select first_list_sha256
     from {{ ref('term_lists') }}
     where accounting_date = {{ latest_snapshot_before_payment(ref('int_terms__payees')) }}
 ),

@@ -10,7 +10,6 @@
 -#}
 with arrivals_before as (
     select
-        payment_date,
         arrival_group_id,
         channel,
         currency_code,
