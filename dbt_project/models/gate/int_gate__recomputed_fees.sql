@@ -88,7 +88,6 @@ contracts as (
         contract_id,
         merchant_id,
         account_id,
-        settlement_mode,
         refund_fee_policy,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to
@@ -224,6 +223,32 @@ priced as (
     select * from returns
 ),
 
+-- What each contract of a date asks: joined once, whatever the planner thinks a kind matches.
+offers as materialized (
+    select
+        contracts.snapshot_date,
+        contracts.merchant_id,
+        contracts.account_id,
+        contracts.contract_id,
+        contracts.refund_fee_policy,
+        rates.fee_rule_id,
+        rates.channel,
+        rates.transaction_type,
+        rates.card_kind,
+        rates.card_region,
+        rates.fee_rate,
+        rates.fixed_fee_minor,
+        rates.minimum_fee_minor,
+        rates.cap_fee_minor,
+        rates.priority,
+        greatest(contracts.effective_from, rates.effective_from) as effective_from,
+        least(contracts.effective_to, rates.effective_to) as effective_to
+    from contracts
+    inner join rates
+        on contracts.snapshot_date = rates.snapshot_date
+        and contracts.contract_id = rates.contract_id
+),
+
 -- One price a kind of sale, found for each kind on its own.
 kinds as (
     select distinct
@@ -238,43 +263,39 @@ kinds as (
     from priced
 ),
 
-prices as (
+offered as (
     select
         kinds.*,
-        chosen.contract_id,
-        chosen.refund_fee_policy,
-        chosen.fee_rate,
-        chosen.fixed_fee_minor,
-        chosen.minimum_fee_minor,
-        chosen.cap_fee_minor
+        offers.contract_id,
+        offers.refund_fee_policy,
+        offers.fee_rate,
+        offers.fixed_fee_minor,
+        offers.minimum_fee_minor,
+        offers.cap_fee_minor,
+        row_number() over (
+            partition by
+                kinds.accounting_date, kinds.merchant_id, kinds.account_id, kinds.channel,
+                kinds.sold_as, kinds.card_kind, kinds.card_region, kinds.sold_on
+            order by offers.priority, offers.fee_rule_id, offers.contract_id
+        ) as price_order
     from kinds
-    left join lateral (
-        select
-            contracts.contract_id,
-            contracts.refund_fee_policy,
-            rates.fee_rate,
-            rates.fixed_fee_minor,
-            rates.minimum_fee_minor,
-            rates.cap_fee_minor
-        from contracts
-        inner join rates
-            on contracts.snapshot_date = rates.snapshot_date
-            and contracts.contract_id = rates.contract_id
-        where contracts.snapshot_date = kinds.accounting_date
-            and contracts.merchant_id = kinds.merchant_id
-            and contracts.account_id = kinds.account_id
-            and kinds.sold_on >= contracts.effective_from
-            and kinds.sold_on < contracts.effective_to
-            and kinds.sold_on >= rates.effective_from
-            and kinds.sold_on < rates.effective_to
-            and coalesce(rates.channel, kinds.channel) = kinds.channel
-            and coalesce(rates.transaction_type, kinds.sold_as) = kinds.sold_as
-            and coalesce(rates.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
-            and coalesce(rates.card_region, kinds.card_region)
-            is not distinct from kinds.card_region
-        order by rates.priority, rates.fee_rule_id, contracts.contract_id
-        limit 1
-    ) as chosen on true
+    inner join offers
+        on kinds.accounting_date = offers.snapshot_date
+        and kinds.merchant_id = offers.merchant_id
+        and kinds.account_id = offers.account_id
+        and kinds.sold_on >= offers.effective_from
+        and kinds.sold_on < offers.effective_to
+        and coalesce(offers.channel, kinds.channel) = kinds.channel
+        and coalesce(offers.transaction_type, kinds.sold_as) = kinds.sold_as
+        and coalesce(offers.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
+        and coalesce(offers.card_region, kinds.card_region)
+        is not distinct from kinds.card_region
+),
+
+prices as (
+    select *
+    from offered
+    where price_order = 1
 ),
 
 whole_fees as (
