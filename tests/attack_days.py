@@ -491,24 +491,24 @@ def invent_a_sale_and_a_return(world: World, dice: random.Random) -> str | None:
         return f"{_say(sale)}, {_say(back)}"
 
 
+def _give_away(rows: list[Row], row: Row, dice: random.Random) -> str:
+    """Give a voucher to the merchant of another one; return what was done."""
+    other = dice.choice([each for each in rows if each["account_id"] != row["account_id"]])
+    said = f"{_say(row)}, {row['channel']} -> {other['account_id']}"
+    row.update({name: other[name] for name in ("merchant_id", "account_id", "terminal_id")})
+    return said
+
+
 @lie
 def give_a_sale_to_another_merchant(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_sales(rows))
-        other = dice.choice([each for each in rows if each["account_id"] != row["account_id"]])
-        said = f"{_say(row)}, {row['channel']} -> {other['account_id']}"
-        row.update({name: other[name] for name in ("merchant_id", "account_id", "terminal_id")})
-        return said
+        return _give_away(rows, dice.choice(_sales(rows)), dice)
 
 
 @lie
 def give_a_return_to_another_merchant(world: World, dice: random.Random) -> str | None:
     with files.vouchers(world, DAY) as rows:
-        row = dice.choice(_returns(rows))
-        other = dice.choice([each for each in rows if each["account_id"] != row["account_id"]])
-        said = f"{_say(row)}, {row['channel']} -> {other['account_id']}"
-        row.update({name: other[name] for name in ("merchant_id", "account_id", "terminal_id")})
-        return said
+        return _give_away(rows, dice.choice(_returns(rows)), dice)
 
 
 @lie

@@ -210,11 +210,6 @@ def bank_morning(world: World, day: date) -> Iterator[list[dict[str, Any]]]:
     path.write_text(json.dumps(state, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def line_like(line: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return a bank line like another."""
-    return {**line, **changes}
-
-
 def of_channel(channel: str) -> Callable[[dict[str, Any]], bool]:
     """Return a test for a bank line that pays a channel's arrival."""
     name = BANK_NAMES[channel]

@@ -20,12 +20,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 from lxml import etree
-from psycopg import sql
 
+from database_copies import copied
 from tieout import closing, database, days, outcomes, paying, sample, steps, transform
 from tieout.errors import TieoutError
 from tieout.settings import Settings, load_settings
@@ -251,39 +251,19 @@ def _careless_server() -> Iterator[None]:
 @contextmanager
 def copy_of(template: Template, home: Path) -> Iterator[World]:
     """Give an attack a home and a database of its own."""
-    source = template.settings
-    parts = urlsplit(database.ensure_server(source))
     name = f"attack_{re.sub(r'[^a-z0-9]', '_', home.name.lower())}_{_next_number()}"
-    admin = urlunsplit(parts._replace(path="/postgres"))
-    with psycopg.connect(admin, autocommit=True) as connection:
-        # A library may still hold an idle connection; a database in use is no template.
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
-            [parts.path.lstrip("/")],
-        )
-        connection.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(parts.path.lstrip("/"))
-            )
-        )
-    settings = replace(
-        load_settings({"TIEOUT_HOME": str(home)}),
-        external_database_url=urlunsplit(parts._replace(path=f"/{name}")),
-    )
-    settings.ensure_dirs()
-    for entry in _COPIED:
-        origin, target = source.home / entry, home / entry
-        if origin.is_dir():
-            shutil.copytree(origin, target, dirs_exist_ok=True)
-        elif origin.exists():
-            shutil.copy2(origin, target)
-    try:
-        with replaying(template.recorded):
-            yield World(settings)
-    finally:
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
-        shutil.rmtree(home, ignore_errors=True)
+    with copied(template.settings, home, name) as settings:
+        for entry in _COPIED:
+            origin, target = template.settings.home / entry, home / entry
+            if origin.is_dir():
+                shutil.copytree(origin, target, dirs_exist_ok=True)
+            elif origin.exists():
+                shutil.copy2(origin, target)
+        try:
+            with replaying(template.recorded):
+                yield World(settings)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 _numbers = iter(range(1, 1_000_000))

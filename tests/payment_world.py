@@ -11,20 +11,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from tieout import database, secrets
-from tieout.expectation_suites import EQUATION_TERMS, REQUIRED_GATE_CHECKS
+from database_copies import copied
+from tieout import database, gate, secrets
+from tieout.expectation_suites import EQUATION_TERMS, GATE_SUITES, REQUIRED_GATE_CHECKS, Suite
 from tieout.landing import payee_register
 from tieout.settings import Settings, load_settings
 
@@ -202,28 +200,35 @@ def build_template(home: Path) -> Settings:
 @contextmanager
 def copy_of(template: Settings, home: Path) -> Iterator[World]:
     """Give one test a copy of the template and a home of its own."""
-    url = database.ensure_server(template)
     name = f"test_{next(_numbers)}_{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
-    parts = urlsplit(url)
-    admin = urlunsplit(parts._replace(path="/postgres"))
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(parts.path.lstrip("/"))
-            )
-        )
-    settings = replace(
-        load_settings({"TIEOUT_HOME": str(home)}),
-        external_database_url=urlunsplit(parts._replace(path=f"/{name}")),
-    )
-    settings.ensure_dirs()
-    # The payees of the template are encrypted with its keys.
-    shutil.copytree(template.secrets_dir, settings.secrets_dir, dirs_exist_ok=True)
-    try:
+    with copied(template, home, name) as settings:
+        # The payees of the template are encrypted with its keys.
+        shutil.copytree(template.secrets_dir, settings.secrets_dir, dirs_exist_ok=True)
         yield World(settings)
-    finally:
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+
+
+class Finding:
+    """What the checkpoint finds, where a test needs no library; `between` runs while it looks."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.failures: tuple[gate.Failure, ...] = ()
+        self.between: list[Callable[[], object]] = []
+        patch.setattr(gate, "_run_checkpoint", self.run)
+
+    def run(
+        self, _settings: object, name: str, suites: Sequence[Suite], day: date
+    ) -> gate.CheckpointResult:
+        for action in self.between:
+            action()
+        count = sum(len(suite.rules) for suite in suites)
+        return gate.CheckpointResult(name, day, count, self.failures)
+
+
+@pytest.fixture
+def finding(monkeypatch: pytest.MonkeyPatch) -> Finding:
+    """A checkpoint that finds what the test says."""
+    assert GATE_SUITES
+    return Finding(monkeypatch)
 
 
 def fill(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -11,10 +11,10 @@ import pytest
 
 import payment_world
 from day_states import set_state
-from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World, decide
+from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, Finding, World, decide
 from tieout import database, gate, payouts
 from tieout.errors import TieoutError
-from tieout.expectation_suites import GATE_SUITES, REQUIRED_GATE_CHECKS, Suite
+from tieout.expectation_suites import REQUIRED_GATE_CHECKS
 from tieout.payouts import submission
 
 SUM = sum(payment_world.PAYOUTS_MINOR)
@@ -404,30 +404,6 @@ def test_a_release_by_hand_needs_the_failed_decision_on_the_same_statements(read
 
 
 # --- the gate's own program -----------------------------------------------------------------------
-
-
-class Finding:
-    """What the checkpoint finds; `between` runs while it looks."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.failures: tuple[gate.Failure, ...] = ()
-        self.between: list[Callable[[], None]] = []
-        patch.setattr(gate, "_run_checkpoint", self.run)
-
-    def run(
-        self, _settings: object, name: str, suites: Sequence[Suite], day: date
-    ) -> gate.CheckpointResult:
-        for action in self.between:
-            action()
-        count = sum(len(suite.rules) for suite in suites)
-        return gate.CheckpointResult(name, day, count, self.failures)
-
-
-@pytest.fixture
-def finding(monkeypatch: pytest.MonkeyPatch) -> Finding:
-    """A checkpoint that finds what the test says."""
-    assert GATE_SUITES
-    return Finding(monkeypatch)
 
 
 FAILURE = gate.Failure("gate_equation", "residual_is_zero", "x", "residual", "-1", "CNY", "off")

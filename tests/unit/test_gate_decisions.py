@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +10,11 @@ import psycopg
 import pytest
 
 import payment_world
-from payment_world import PAYMENT_DATE, World
+from payment_world import PAYMENT_DATE, Finding, World
 from tieout import data_docs, gate, payouts
 from tieout.errors import TieoutError
-from tieout.expectation_suites import Suite
 
 SHORT = "update gate.balance_equation set residual_minor = -1, bank_arrival_amount_minor = 35810"
-
-
-class Finding:
-    """What the checkpoint finds, where a test does not need the library to run."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.failures: tuple[gate.Failure, ...] = ()
-        self.between: list[Any] = []
-        patch.setattr(gate, "_run_checkpoint", self.run)
-
-    def run(
-        self, _settings: object, name: str, suites: Sequence[Suite], day: date
-    ) -> gate.CheckpointResult:
-        for action in self.between:
-            action()
-        count = sum(len(suite.rules) for suite in suites)
-        return gate.CheckpointResult(name, day, count, self.failures)
-
-
-@pytest.fixture
-def finding(monkeypatch: pytest.MonkeyPatch) -> Finding:
-    """A checkpoint that finds what the test says."""
-    return Finding(monkeypatch)
 
 
 def failure(detail: str = "off by one") -> gate.Failure:
