@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -447,12 +448,15 @@ _TOLD_SCHEMAS = ("control", "reconciliation", "clearing", "settlement", "gate", 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attacked day ended: what was paid to whom, what ended the run, and who was told."""
+    """How an attacked day ended: what was paid to whom, what ended the run, and who was told.
+
+    What is told is counted: a second open item of the same amount says as much as the first.
+    """
 
     run: Run | None
     paid: Mapping[str, int]
     account_numbers: Mapping[str, frozenset[str]]
-    told: frozenset[str]
+    told: Counter[str]
 
     @property
     def total(self) -> int:
@@ -486,7 +490,7 @@ class Outcome:
             end = f"{self.run.failed_step} stopped it: {why[:150]}"
         else:
             end = "paid"
-        told = sorted(self.told - honest.told)
+        told = sorted((self.told - honest.told).elements())
         gains = {account: amount / 100 for account, amount in self.gains(honest).items()}
         return (
             f"{end}; total {self.total / 100:.2f} (honest {honest.total / 100:.2f}),"
@@ -504,7 +508,7 @@ def outcome_of(world: World, run: Run | None, payment_date: date = PAYMENT) -> O
         run=run,
         paid=world.paid(payment_date),
         account_numbers={account: frozenset(found) for account, found in numbers.items()},
-        told=frozenset(_told(world)),
+        told=Counter(_told(world)),
     )
 
 
