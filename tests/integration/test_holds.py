@@ -240,7 +240,12 @@ EXAMPLES: dict[str, Example] = {
     "nothing": Example()
     .sale("s1", 10_000, THU, record_day=NEVER)
     .take_back("v1", "s1", 10_000, THU, kind="void", record_day=NEVER),
-    # The same where the wallet never sends voided pairs.
+    # A sale and its refund, both in no file; then the refund's record comes alone, and its money.
+    "alone": Example()
+    .sale("s1", 10_000, THU)
+    .sale("s2", 10_000, THU, record_day=NEVER)
+    .take_back("f1", "s2", 3_000, THU, record_day=MON),
+    # A sale and its void where the wallet never sends voided pairs.
     "voided": Example(voided_pairs="none")
     .sale("s1", 10_000, THU, record_day=NEVER)
     .take_back("v1", "s1", 10_000, THU, kind="void", record_day=NEVER)
@@ -267,6 +272,9 @@ EXPECTED: dict[tuple[str, int, date], tuple[int, int, int, int]] = {
     ("late", 0, PAID_MON): (10_934, 0, 9_940, 994),
     ("late", 0, PAID_TUE): (0, 0, 0, 10_934),
     ("nothing", 0, PAID_MON): (0, 0, 0, 0),
+    # Fee 60 and 60, 18 come back; the refund's 29.82 are deducted and held no more, then held again.
+    ("alone", 0, PAID_MON): (16_898, 0, 6_958, 9_940),
+    ("alone", 0, PAID_TUE): (0, 0, 9_940, 6_958),
     ("voided", 0, PAID_MON): (994, 0, 0, 994),
     # Fee 26.38; of the held 4,000.00 it is 24.00.
     ("mismatch", 0, PAID_MON): (436_991, 0, 397_600, 39_391),

@@ -87,14 +87,36 @@ holds_before as (
     where payment_date = {{ previous_payment_date() }} and end_kind is null
 ),
 
-vouchers as (
+-- What gave back something of a sale that may be held for so long, and how each item last stood.
+entries_before as (
     select
-        voucher_id,
-        original_voucher_id
-    from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date >= {{ payment_date() }} - 31
+        accounting_date,
+        entry_id,
+        source_id,
+        clearing_amount_minor
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ payment_date() }} - 360
         and accounting_date < {{ payment_date() }}
-        and original_voucher_id is not null
+),
+
+items_before as (
+    select
+        accounting_date,
+        suspense_item_id,
+        status,
+        linked_item_id
+    from {{ ref('suspense_items') }}
+    where accounting_date >= {{ payment_date() }} - 360
+        and accounting_date < {{ payment_date() }}
+),
+
+original_movements as (
+    select
+        movement_id,
+        original_voucher_id,
+        accounting_date,
+        movement_kind
+    from {{ source('clearing_registers', 'original_movements') }}
 ),
 
 unconfirmed_groups as (
@@ -303,18 +325,54 @@ feed as (
 ),
 
 -- What takes a sale back and is in no channel's file either was deducted at once: it lowers the
--- hold of its sale first, so that one sale that never was is not taken from the merchant.
+-- hold of its sale first, so that one sale that never was is not taken from the merchant. When the
+-- channel sends its record alone, the money of the sale is still missing, and all is held again.
+last_closes as (
+    select
+        channel,
+        currency_code,
+        max(accounting_date) as accounting_date
+    from arrival_groups
+    group by channel, currency_code
+),
+
 reversals as (
     select
-        vouchers.original_voucher_id,
-        sum(new_lines.clearing_amount_minor) as clearing_amount_minor
-    from new_lines
-    inner join system_items
-        on new_lines.voucher_id = system_items.voucher_id
-        and system_items.status in ('in_doubt', 'one_sided')
-    inner join vouchers on new_lines.voucher_id = vouchers.voucher_id
-    where new_lines.cleared_amount_minor < 0
-    group by vouchers.original_voucher_id
+        lines.voucher_id as original_voucher_id,
+        sum(entries_before.clearing_amount_minor) as clearing_amount_minor
+    from lines
+    inner join last_closes
+        on lines.channel = last_closes.channel
+        and lines.currency_code = last_closes.currency_code
+    -- One index probe a held sale, however long the history is.
+    cross join lateral (
+        select
+            original_movements.movement_id,
+            original_movements.accounting_date
+        from original_movements
+        where original_movements.original_voucher_id = lines.voucher_id
+            and original_movements.movement_kind = 'voucher'
+            and original_movements.accounting_date <= last_closes.accounting_date
+        offset 0
+    ) as movements
+    inner join entries_before
+        on movements.accounting_date = entries_before.accounting_date
+        and movements.movement_id = entries_before.entry_id
+    cross join lateral (
+        select
+            items_before.status,
+            items_before.linked_item_id
+        from items_before
+        where items_before.suspense_item_id = 'S:' || entries_before.source_id
+            and items_before.accounting_date between movements.accounting_date
+            and last_closes.accounting_date
+        order by items_before.accounting_date desc
+        limit 1
+    ) as last_state
+    where last_state.status in ('in_doubt', 'one_sided', 'written_off')
+        -- What is linked to a record has one, of another amount.
+        and last_state.linked_item_id is null
+    group by lines.voucher_id
 ),
 
 lowered as (
@@ -323,7 +381,7 @@ lowered as (
         case
             when reason is null then 0
             else least(
-                lowered_before_minor + greatest(-coalesce(reversals.clearing_amount_minor, 0), 0),
+                greatest(-coalesce(reversals.clearing_amount_minor, 0), 0),
                 closing_gross_amount_minor - closing_fee_amount_minor
             )
         end as lowered_amount_minor
