@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tieout import database
+from tieout import database, transform
 from tieout.settings import Settings, load_settings
 
 from .conftest import tieout
@@ -304,3 +304,71 @@ def test_statements_chain_for_each_account(funds_week: Settings) -> None:
         " and channel = 'bank' order by file_kind",
     )
     assert kinds == [("camt053",), ("mt940",), ("pain002",)]
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+# A loop that probes an index meets each row of a date a few times. One that reads the date again
+# for each row meets 3,500 times 3,500 of them.
+LOOP_ROWS_MAX = 100 * TRANSACTIONS
+
+
+def loops(plan: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yield how many rows the inner side of each nested loop gave, and what it read."""
+    for node in plan.get("Plans", ()):
+        yield from loops(node)
+    if plan["Node Type"] == "Nested Loop":
+        inner = plan["Plans"][1]
+        rows = inner["Actual Loops"] * inner["Actual Rows"]
+        rows += plan["Actual Loops"] * plan.get("Rows Removed by Join Filter", 0)
+        rows += inner["Actual Loops"] * inner.get("Rows Removed by Filter", 0)
+        yield round(rows), inner.get("Relation Name") or inner.get("CTE Name") or inner["Node Type"]
+
+
+def worst_loops(settings: Settings) -> dict[str, tuple[int, str]]:
+    """Run each model's query of the last dates; return the largest nested loop of each."""
+    last = last_payment_date(settings)
+    transform.run_dbt(
+        settings,
+        ["compile", "--select", "tag:close", "tag:payment"],
+        {
+            "TIEOUT_ACCOUNTING_DATE": "2026-09-30",
+            "TIEOUT_PAYMENT_DATE": last.isoformat(),
+            "TIEOUT_PREVIOUS_PAYMENT_DATE": "2026-09-30",
+        },
+    )
+    compiled = sorted((settings.dbt_dir / "target/compiled/tieout/models").rglob("*.sql"))
+    manifest = json.loads((settings.dbt_dir / "target/manifest.json").read_text(encoding="utf-8"))
+    set_based = {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if "set_based" in str(node["config"].get("pre-hook"))
+    }
+    found: dict[str, tuple[int, str]] = {}
+    with database.connect(settings) as connection:
+        for path in compiled:
+            switch = "off" if path.stem in set_based else "on"
+            connection.execute(f"set local enable_nestloop = {switch}")
+            text = "explain (analyze, timing off, format json) " + path.read_text(encoding="utf-8")
+            (plans,) = connection.execute(text).fetchone() or ([],)  # type: ignore[call-overload]
+            found[path.stem] = max(loops(plans[0]["Plan"]), default=(0, "no loop"))
+    return found
+
+
+def test_no_model_reads_a_date_again_for_each_row(funds_week: Settings) -> None:
+    """The reference data and the list of files have statistics, and the planner uses them."""
+    worst = worst_loops(funds_week)
+    assert len(worst) > 60
+    assert max(rows for rows, _ in worst.values()) > 0
+    assert {name: loop for name, loop in worst.items() if loop[0] > LOOP_ROWS_MAX} == {}
+    missing = query(
+        funds_week,
+        """
+        select relations.oid::regclass::text
+        from pg_class as relations
+        where relations.relkind = 'r' and relations.reltuples < 0
+            and (relations.relnamespace = 'reference'::regnamespace
+                or relations.oid = 'control.channel_files'::regclass)
+        """,
+    )
+    assert missing == []

@@ -272,7 +272,7 @@ EXPECTED: dict[tuple[str, int, date], tuple[int, int, int, int]] = {
     ("late", 0, PAID_MON): (10_934, 0, 9_940, 994),
     ("late", 0, PAID_TUE): (0, 0, 0, 10_934),
     ("nothing", 0, PAID_MON): (0, 0, 0, 0),
-    # Fee 60 and 60, 18 come back; the refund's 29.82 are deducted and held no more, then held again.
+    # Fee 60 and 60, 18 come back; the refund's 29.82 are held no more, then held again.
     ("alone", 0, PAID_MON): (16_898, 0, 6_958, 9_940),
     ("alone", 0, PAID_TUE): (0, 0, 9_940, 6_958),
     ("voided", 0, PAID_MON): (994, 0, 0, 994),
