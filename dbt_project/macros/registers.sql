@@ -99,5 +99,19 @@
     where entries.accounting_date = {{ accounting_date() }}
         and entries.clearing_session_type = 'adjustment'
         and adjustments.original_voucher_id is not null
+    union all
+    select
+        entries.entry_id,
+        charges.original_voucher_id,
+        entries.accounting_date,
+        'adjustment',
+        -entries.transaction_amount_minor,
+        -entries.fee_amount_minor
+    from {{ this }} as entries
+    inner join {{ ref('int_clearing__decided_charges') }} as charges
+        on entries.source_id = 'ACT:' || charges.action_id
+    where entries.accounting_date = {{ accounting_date() }}
+        and entries.clearing_session_type = 'adjustment'
+        and charges.original_voucher_id is not null
     {%- endif %}
 {% endmacro %}

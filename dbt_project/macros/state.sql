@@ -89,3 +89,54 @@
     {{ relation }}
     {%- endif -%}
 {%- endmacro %}
+
+{#
+    What is held, as the last payment left it: payments are built from closes, so that a ref() from
+    a close would be a cycle.
+#}
+{% macro holds_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='settlement', identifier='holds'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'settlement', 'holds') is none -%}
+    (
+        select
+            cast(null as date) as payment_date,
+            cast(null as text) as entry_id,
+            cast(null as text) as account_id,
+            cast(null as text) as currency_code,
+            cast(null as text) as channel,
+            cast(null as text) as reason,
+            cast(null as text) as end_kind,
+            cast(null as bigint) as cleared_amount_minor,
+            cast(null as bigint) as closing_gross_amount_minor,
+            cast(null as bigint) as closing_fee_amount_minor,
+            cast(null as bigint) as lowered_amount_minor,
+            cast(null as bigint) as paid_early_amount_minor,
+            cast(null as bigint) as closing_amount_minor
+        limit 0
+    ) as holds
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for written-off items that were charged by closes before. #}
+{% macro charged_write_offs_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='reconciliation', identifier='charged_write_offs'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'reconciliation', 'charged_write_offs') is none
+    -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as suspense_item_id
+        limit 0
+    ) as charged_write_offs
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,7 +1,8 @@
-"""`tieout suspense`: open items for the people who clear them up."""
+"""`tieout suspense`: open items and suspended adjustments, for the people who clear them up."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -9,14 +10,17 @@ import typer
 from tieout import command_line, days, overview, suspense
 from tieout.command_line import On, Reason
 from tieout.progress import say
+from tieout.settings import Settings
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Open items: list, assign, decide with two people. 挂账处理。", no_args_is_help=True
+    help="Open items, suspended adjustments: decide with two people. 挂账处理。",
+    no_args_is_help=True,
 )
 
 Item = Annotated[str, typer.Argument(help="An item, such as S:V0001 or C:0f12…:7")]
+Adjustment = Annotated[str, typer.Argument(help="A suspended adjustment, such as A:0f12…:7")]
 By = Annotated[str, typer.Option("--by", help="Who asks for it: your name.")]
 
 
@@ -73,17 +77,86 @@ def list_items(  # noqa: PLR0917  options of a command
     say("next: tieout suspense show ITEM; assign, write-off, adjust, offset or pair it")
 
 
-def _decision_text(item: suspense.OpenItem) -> str:
+def _decision_text(item: suspense.OpenItem | suspense.SuspendedAdjustment) -> str:
     if item.action_id is None:
         return ""
     state = "approved" if item.is_approved else "waits for approval"
     return f"{item.action_id} {item.action_kind} on {item.effective_on}: {state}"
 
 
+@app.command("adjustments")
+def list_adjustments() -> None:
+    """List the channels' adjustments that wait for two people, with the reason why."""
+    found = suspense.suspended_adjustments(command_line.home())
+    if not found:
+        say("no adjustment is suspended")
+        return
+    table = command_line.table(
+        f"Suspended adjustments after {found[0].accounting_date} 待定差错",
+        (
+            "adjustment\n差错",
+            "channel\n渠道",
+            "type\n差错类型",
+            "effect on our cash\n资金影响",
+            "suspended\n待定日",
+            "age\n账龄",
+            "reason\n原因",
+            "sale\n原交易",
+            "decision\n处理",
+        ),
+    )
+    for suspended in found:
+        amount = overview.money(suspended.funds_effect_minor, suspended.currency_code)
+        table.add_row(
+            suspended.subject,
+            suspended.channel,
+            suspended.adjustment_type,
+            f"{amount} {suspended.currency_code}",
+            f"{suspended.suspended_on:%d %b}",
+            str(suspended.age_days),
+            suspended.suspended_reason or "",
+            suspended.original_voucher_id or "",
+            _decision_text(suspended),
+        )
+    command_line.console(command_line.WIDE).print(table)
+    say(f"{len(found)} suspended adjustments after {found[0].accounting_date}")
+    say("next: tieout suspense charge, absorb or tie ADJUSTMENT; two people decide")
+
+
 @app.command()
 def show(item: Item) -> None:
-    """Show an item's record, its state on each date, and the decisions about it."""
+    """Show an item's or adjustment's record, its state on each date, and the decisions about it."""
     settings = command_line.home()
+    if item.startswith(suspense.ADJUSTMENT):
+        _show_adjustment(settings, item)
+    else:
+        _show_item(settings, item)
+    for found in suspense.decisions(settings):
+        if item in {found.suspense_item_id, found.second_item_id}:
+            command_line.console(command_line.WIDE).print(f"  {_said(found)}", soft_wrap=True)
+
+
+def _show_adjustment(settings: Settings, adjustment: str) -> None:
+    history = suspense.adjustment_history(settings, adjustment)
+    last = history[-1]
+    console = command_line.console(command_line.WIDE)
+    amount = overview.money(last["funds_effect_minor"], last["currency_code"])
+    console.print(f"{adjustment}  {last['channel']}  {amount} {last['currency_code']}")
+    for name in (
+        *("adjustment_type", "match_key", "file_id", "line_number", "suspended_on"),
+        *("suspense_item_id", "account_id", "original_voucher_id"),
+    ):
+        if last[name] is not None:
+            console.print(f"  {name:<19} {last[name]}", soft_wrap=True)
+    for row in history:
+        decided = f" by {row['decision_id']} ({row['approvers']})" if row["decision_id"] else ""
+        console.print(
+            f"  {row['accounting_date']}  {row['status']:<12} age {row['age_days']}{decided}",
+            soft_wrap=True,
+        )
+
+
+def _show_item(settings: Settings, item: str) -> None:
     history = suspense.item_history(settings, item)
     last = history[-1]
     console = command_line.console(command_line.WIDE)
@@ -103,9 +176,6 @@ def show(item: Item) -> None:
             + (ended if row["resolved_by_id"] else ""),
             soft_wrap=True,
         )
-    for found in suspense.decisions(settings):
-        if item in {found.suspense_item_id, found.second_item_id}:
-            console.print(f"  {_said(found)}", soft_wrap=True)
 
 
 @app.command()
@@ -135,7 +205,10 @@ def adjust(
     reason: Reason,
     on: On = None,
 ) -> None:
-    """Ask to charge an item to a merchant's account, or credit it. Another person approves."""
+    """Ask to charge an item to a merchant's account, or credit it. Another person approves.
+
+    A written-off item that is still held is charged to the account it is held from.
+    """
     _request("adjust", item, by=by, reason=reason, on=on, account_id=account)
 
 
@@ -149,6 +222,61 @@ def offset(item: Item, other: Item, by: By, reason: Reason, on: On = None) -> No
 def pair(item: Item, other: Item, by: By, reason: Reason, on: On = None) -> None:
     """Ask to pair an item of each side by hand. Another person approves."""
     _request("pair", item, by=by, reason=reason, on=on, second_item_id=other)
+
+
+@app.command()
+def charge(
+    adjustment: Adjustment,
+    account: Annotated[str, typer.Option("--account", help="The merchant's account.")],
+    by: By,
+    reason: Reason,
+    on: On = None,
+) -> None:
+    """Ask to charge a suspended adjustment to a merchant's account. Another person approves."""
+    _dispose("charge", adjustment, by=by, reason=reason, on=on, account_id=account)
+
+
+@app.command()
+def absorb(adjustment: Adjustment, by: By, reason: Reason, on: On = None) -> None:
+    """Ask to absorb a suspended adjustment: our loss, or gain. Another person approves."""
+    _dispose("absorb", adjustment, by=by, reason=reason, on=on)
+
+
+@app.command()
+def tie(adjustment: Adjustment, item: Item, by: By, reason: Reason, on: On = None) -> None:
+    """Ask to tie a suspended adjustment to an open item that it ends. Another person approves."""
+    _dispose("tie", adjustment, by=by, reason=reason, on=on, item_id=item)
+
+
+def _dispose(
+    kind: suspense.AdjustmentKind,
+    adjustment: str,
+    *,
+    by: str,
+    reason: str,
+    on: str | None,
+    item_id: str | None = None,
+    account_id: str | None = None,
+) -> None:
+    settings = command_line.home()
+    effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
+    action_id = suspense.dispose(
+        settings,
+        kind,
+        adjustment,
+        by=by,
+        reason=reason,
+        item_id=item_id,
+        account_id=account_id,
+        effective_on=effective_on,
+    )
+    _say_next(action_id, f"{kind} of {adjustment}", by, effective_on)
+
+
+def _say_next(action_id: int, what: str, by: str, effective_on: date) -> None:
+    say(f"decision {action_id}: {what}, asked for by {by}")
+    say(f"it takes effect in the close of {effective_on} once another person has approved it")
+    say(f"next: tieout suspense approve {action_id} --by ANOTHER")
 
 
 def _request(
@@ -173,9 +301,7 @@ def _request(
         account_id=account_id,
         effective_on=effective_on,
     )
-    say(f"decision {action_id}: {kind} of {item}, asked for by {by}")
-    say(f"it takes effect in the close of {effective_on} once another person has approved it")
-    say(f"next: tieout suspense approve {action_id} --by ANOTHER")
+    _say_next(action_id, f"{kind} of {item}", by, effective_on)
 
 
 @app.command()

@@ -140,6 +140,39 @@ BREAKS: dict[str, list[Break]] = {
             },
         ),
     ],
+    "assert_adjustment_suspense_moves_with_what_is_suspended": [
+        Break(
+            ["channel=wechat", "suspended_minor=50", "posted_minor=0"],
+            {
+                "clearing.suspended_adjustments": [
+                    {
+                        "adjustment_id": "x:1",
+                        "channel": "wechat",
+                        "currency_code": "CNY",
+                        "status": "suspended",
+                        "funds_effect_minor": -50,
+                        "suspended_on": BROKEN_DATE,
+                    }
+                ]
+            },
+        ),
+        Break(
+            ["channel=alipay", "suspended_minor=0", "posted_minor=-30"],
+            {
+                "ledger.journal_entries": [
+                    {
+                        "entry_id": "ADJ:x:2:charged:C",
+                        "event_type": "adjustment_charged",
+                        "channel": "alipay",
+                        "currency_code": "CNY",
+                        "ledger_account": "adjustments_receivable",
+                        "direction": "credit",
+                        "amount_minor": 30,
+                    }
+                ]
+            },
+        ),
+    ],
     "assert_clearing_records_sum_to_entries": [
         Break(
             ["currency_code=CNY", "entries_minor=None", "records_minor=100"],

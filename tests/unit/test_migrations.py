@@ -469,6 +469,30 @@ def test_tables_of_before_get_the_guard_of_sealed_rows(settings: Settings) -> No
                 connection.execute("delete from raw.unionpay_acomn_1")
 
 
+def test_tables_of_before_take_what_people_make_of_adjustments(settings: Settings) -> None:
+    with made_database(settings, "tieout_undisposed") as url:
+        migrations.upgrade(url, "0019")
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "create table clearing.suspended_adjustments (status text"
+                " constraint suspended_known_status check (status in ('suspended', 'applied')))"
+            )
+            connection.execute(
+                "create table reconciliation.applied_actions (action_kind text"
+                " constraint actions_known_kind check (action_kind in ('pair', 'offset')))"
+            )
+            connection.execute("insert into clearing.suspended_adjustments values ('applied')")
+        migrations.upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("insert into reconciliation.applied_actions values ('absorb')")
+            connection.execute(
+                "insert into clearing.suspended_adjustments"
+                " values ('charged', 'A1', null, 'ACT:1', 'wang, li')"
+            )
+            with pytest.raises(psycopg.errors.CheckViolation):
+                connection.execute("insert into clearing.suspended_adjustments values ('absorbed')")
+
+
 def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:
     rows = guarded.execute(
         """

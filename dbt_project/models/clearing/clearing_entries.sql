@@ -5,8 +5,8 @@
 
 {#-
     Who is owed what for T, record by record: the vouchers of the transaction session and the
-    adjustments charged to merchants. One-sided platform transactions are in it too; the equation
-    adds them back.
+    adjustments charged to merchants, by their sale or by two people. One-sided platform
+    transactions are in it too; the equation adds them back.
 -#}
 with priced_vouchers as (
     select
@@ -25,7 +25,7 @@ with priced_vouchers as (
     from {{ ref('int_clearing__priced_vouchers') }}
 ),
 
-channel_adjustments as (
+charged_by_sale as (
     select
         adjustment_id,
         adjustment_type,
@@ -41,13 +41,65 @@ channel_adjustments as (
     where accounting_date = {{ accounting_date() }} and disposition = 'charged'
 ),
 
-adjustment_originals as (
+originals_by_sale as (
     select
         adjustment_id,
         original_accounting_date,
         sale_amount_minor,
         returned_after_minor
     from {{ ref('int_clearing__adjustment_originals') }}
+),
+
+charged_by_people as (
+    select
+        action_id,
+        adjustment_id,
+        adjustment_type,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        contract_id,
+        settlement_mode,
+        charged_amount_minor,
+        original_voucher_id,
+        original_accounting_date,
+        sale_amount_minor,
+        returned_after_minor
+    from {{ ref('int_clearing__decided_charges') }}
+),
+
+channel_adjustments as (
+    select
+        charged_by_sale.*,
+        charged_by_sale.adjustment_id as source_id
+    from charged_by_sale
+    union all
+    select
+        adjustment_id,
+        adjustment_type,
+        merchant_id,
+        account_id,
+        channel,
+        currency_code,
+        contract_id,
+        settlement_mode,
+        charged_amount_minor,
+        original_voucher_id,
+        'ACT:' || action_id as source_id
+    from charged_by_people
+),
+
+adjustment_originals as (
+    select * from originals_by_sale
+    union all
+    select
+        adjustment_id,
+        original_accounting_date,
+        sale_amount_minor,
+        returned_after_minor
+    from charged_by_people
+    where original_voucher_id is not null
 ),
 
 contracts as (
@@ -62,6 +114,7 @@ contracts as (
 original_entries as (
     select
         channel_adjustments.adjustment_id,
+        entries.account_id,
         entries.fee_amount_minor,
         entries.deducted_fee_amount_minor,
         entries.contract_id,
@@ -71,6 +124,7 @@ original_entries as (
         on channel_adjustments.adjustment_id = adjustment_originals.adjustment_id
     cross join lateral (
         select
+            this_table.account_id,
             this_table.fee_amount_minor,
             this_table.deducted_fee_amount_minor,
             this_table.contract_id,
@@ -84,6 +138,7 @@ original_entries as (
     union all
     select
         channel_adjustments.adjustment_id,
+        priced_vouchers.account_id,
         priced_vouchers.fee_amount_minor,
         case when priced_vouchers.settlement_mode = 'net' then priced_vouchers.fee_amount_minor
             else 0
@@ -97,13 +152,15 @@ original_entries as (
 
 -- What a chargeback or a refund by hand takes from a merchant takes its part of the fee back, as
 -- the sale's own contract says for refunds: a difference of rounded running totals, so that all
--- that is ever given back of a sale returns exactly its fee.
+-- that is ever given back of a sale returns exactly its fee. Another account that people charge
+-- paid no fee for the sale.
 charged_adjustments as (
     select
         channel_adjustments.*,
         original_entries.fee_rule_id,
         case
             when contracts.refund_fee_policy = 'return'
+                and original_entries.account_id = channel_adjustments.account_id
                 then round(
                     cast(original_entries.fee_amount_minor as numeric)
                     * adjustment_originals.returned_after_minor
@@ -164,6 +221,22 @@ manual_adjustments as (
     group by action_id, channel, currency_code, account_id, merchant_id, contract_id
 ),
 
+charged_write_offs as (
+    select
+        action_id,
+        channel,
+        currency_code,
+        account_id,
+        merchant_id,
+        contract_id,
+        settlement_mode,
+        charged_amount_minor,
+        returned_fee_minor,
+        returned_deducted_fee_minor
+    from {{ ref('charged_write_offs') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
 arrival_groups as (
     select
         channel,
@@ -203,7 +276,7 @@ entries as (
         channel,
         currency_code,
         adjustment_type as transaction_type,
-        adjustment_id as source_id,
+        source_id,
         -charged_amount_minor as transaction_amount_minor,
         -coalesce(returned_fee_minor, 0) as fee_amount_minor,
         case when is_deducted then -coalesce(returned_fee_minor, 0) else 0 end
@@ -238,6 +311,25 @@ entries as (
         cast(null as text) as fee_rule_id,
         contract_id
     from manual_adjustments
+    union all
+    -- What was held of an item that people had written off.
+    select
+        'M:' || action_id as entry_id,
+        'adjustment' as clearing_session_type,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        'manual_adjustment' as transaction_type,
+        'ACT:' || action_id as source_id,
+        -charged_amount_minor as transaction_amount_minor,
+        -returned_fee_minor as fee_amount_minor,
+        -returned_deducted_fee_minor as deducted_fee_amount_minor,
+        settlement_mode,
+        false as is_foreign_card,
+        cast(null as text) as fee_rule_id,
+        contract_id
+    from charged_write_offs
 ),
 
 final as (

@@ -2,8 +2,8 @@
 
 {#-
     The adjustment records that closed no open item and that nobody has decided: those left by the
-    close of T−1 and those T suspended, with what became of them on T. One that is applied leaves
-    the table with T.
+    close of T−1 and those T suspended, with what became of them on T. One that is applied, charged
+    or absorbed leaves the table with T; where two people decided it, the row says who.
 -#}
 with channel_adjustments as (
     select
@@ -35,6 +35,24 @@ applied_adjustments as (
     from {{ ref('int_reconciliation__applied_adjustments') }}
 ),
 
+adjustment_actions as (
+    select
+        action_id,
+        action_kind,
+        adjustment_id,
+        account_id,
+        approvers
+    from {{ ref('int_reconciliation__adjustment_actions') }}
+    where refused_because is null
+),
+
+decided_charges as (
+    select
+        adjustment_id,
+        original_voucher_id
+    from {{ ref('int_clearing__decided_charges') }}
+),
+
 final as (
     select
         {{ accounting_date() }} as accounting_date,
@@ -44,6 +62,8 @@ final as (
         adjustments.adjustment_type,
         case
             when applied_adjustments.adjustment_id is not null then 'applied'
+            when adjustment_actions.action_kind = 'charge' then 'charged'
+            when adjustment_actions.action_kind = 'absorb' then 'absorbed'
             else 'suspended'
         end as status,
         adjustments.funds_effect_minor,
@@ -53,12 +73,19 @@ final as (
         applied_adjustments.target_item_id as suspense_item_id,
         adjustments.match_key,
         adjustments.file_id,
-        adjustments.line_number
+        adjustments.line_number,
+        adjustment_actions.account_id,
+        decided_charges.original_voucher_id,
+        'ACT:' || adjustment_actions.action_id as decision_id,
+        adjustment_actions.approvers
     from adjustments
     left join channel_adjustments
         on adjustments.adjustment_id = channel_adjustments.adjustment_id
     left join applied_adjustments
         on adjustments.adjustment_id = applied_adjustments.adjustment_id
+    left join adjustment_actions
+        on adjustments.adjustment_id = adjustment_actions.adjustment_id
+    left join decided_charges on adjustments.adjustment_id = decided_charges.adjustment_id
     where
         adjustments.suspended_on < {{ accounting_date() }}
         or channel_adjustments.disposition = 'suspended'

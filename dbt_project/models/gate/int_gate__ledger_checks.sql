@@ -73,6 +73,30 @@ items_charged as (
         and approvers is not null
 ),
 
+-- Written-off items that people charged: what the holds say was held, before its fee.
+write_offs_charged as (
+    select
+        channel,
+        currency_code,
+        -charged_amount_minor as amount_minor
+    from {{ ref('charged_write_offs') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+),
+
+-- Suspended adjustments that people charged, on the date of the decision.
+suspended_charged as (
+    select
+        channel,
+        currency_code,
+        -funds_effect_minor as charged_amount_minor
+    from {{ ref('suspended_adjustments') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and status = 'charged'
+        and approvers is not null
+),
+
 channel_terms as (
     select
         accounting_date,
@@ -334,7 +358,20 @@ manual_decided as (
         channel,
         currency_code,
         sum(amount_minor) as decided_amount_minor
-    from items_charged
+    from (
+        select * from items_charged
+        union all
+        select * from write_offs_charged
+    ) as charged_by_people
+    group by channel, currency_code
+),
+
+adjustments_decided as (
+    select
+        channel,
+        currency_code,
+        sum(charged_amount_minor) as decided_amount_minor
+    from suspended_charged
     group by channel, currency_code
 ),
 
@@ -353,6 +390,8 @@ adjustment_grain as (
     select channel, currency_code from manual_cleared
     union
     select channel, currency_code from manual_decided
+    union
+    select channel, currency_code from adjustments_decided
 ),
 
 adjustment_amounts as (
@@ -364,6 +403,7 @@ adjustment_amounts as (
         coalesce(adjustments_disposed.absorbed_amount_minor, 0) as absorbed_amount_minor,
         coalesce(adjustments_disposed.applied_amount_minor, 0) as applied_amount_minor,
         coalesce(adjustments_disposed.suspended_amount_minor, 0) as suspended_amount_minor,
+        coalesce(adjustments_decided.decided_amount_minor, 0) as decided_amount_minor,
         coalesce(adjustments_cleared.cleared_amount_minor, 0) as cleared_amount_minor,
         coalesce(manual_cleared.cleared_amount_minor, 0) as manual_cleared_amount_minor,
         coalesce(manual_decided.decided_amount_minor, 0) as manual_decided_amount_minor
@@ -374,6 +414,9 @@ adjustment_amounts as (
     left join adjustments_disposed
         on adjustment_grain.channel = adjustments_disposed.channel
         and adjustment_grain.currency_code = adjustments_disposed.currency_code
+    left join adjustments_decided
+        on adjustment_grain.channel = adjustments_decided.channel
+        and adjustment_grain.currency_code = adjustments_decided.currency_code
     left join adjustments_cleared
         on adjustment_grain.channel = adjustments_cleared.channel
         and adjustment_grain.currency_code = adjustments_cleared.currency_code
@@ -392,15 +435,16 @@ adjustment_checks as (
         coalesce(
             charged_amount_minor + absorbed_amount_minor + applied_amount_minor
             + suspended_amount_minor = taken_amount_minor
-            and charged_amount_minor + cleared_amount_minor = 0
+            and charged_amount_minor + decided_amount_minor + cleared_amount_minor = 0
             and manual_cleared_amount_minor = manual_decided_amount_minor,
             false
         ) as holds,
         'charged ' || charged_amount_minor || ', absorbed ' || absorbed_amount_minor
         || ', applied to open items ' || applied_amount_minor || ', suspended '
-        || suspended_amount_minor || '; cleared to merchants ' || cleared_amount_minor
+        || suspended_amount_minor || '; charged by people ' || decided_amount_minor
+        || '; cleared to merchants ' || cleared_amount_minor
         || '; by people ' || manual_cleared_amount_minor || ' of ' || manual_decided_amount_minor
-        || ' (商户承担, 我方承担, 抵销挂账, 待定; 清算; 人工调整)' as detail,
+        || ' (商户承担, 我方承担, 抵销挂账, 待定; 人工裁定; 清算; 人工调整)' as detail,
         cast(
             charged_amount_minor + absorbed_amount_minor + applied_amount_minor
             + suspended_amount_minor as text

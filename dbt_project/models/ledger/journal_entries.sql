@@ -79,6 +79,39 @@ applied_adjustments as (
     from {{ ref('int_reconciliation__applied_adjustments') }}
 ),
 
+-- Suspended before and decided by two people now.
+adjustment_actions as (
+    select
+        action_kind,
+        adjustment_id,
+        channel,
+        currency_code,
+        account_id,
+        -funds_effect_minor as suspended_amount_minor,
+        case
+            when taken_amount_minor >= 0 then 'adjustments_receivable'
+            else 'adjustments_payable'
+        end as adjustment_account,
+        file_id,
+        line_number
+    from {{ ref('int_reconciliation__adjustment_actions') }}
+    where refused_because is null and action_kind in ('charge', 'absorb')
+),
+
+-- A written-off item that its merchant bears after all.
+charged_write_offs as (
+    select
+        action_id,
+        suspense_item_id,
+        channel,
+        currency_code,
+        account_id,
+        settlement_mode,
+        charged_amount_minor
+    from {{ ref('charged_write_offs') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
 adjusted_items as (
     select
         adjustment_id,
@@ -516,6 +549,33 @@ adjustment_events as (
         line_number
     from adjustment_accounts
     where absorbed_cost_amount_minor <> 0
+    union all
+    -- What the channel took or gave waited on the adjustment's account; it leaves it whole.
+    select
+        case action_kind when 'charge' then 'adjustment_charged' else 'adjustment_absorbed' end
+            as event_type,
+        'ADJ:' || adjustment_id || ':' || case action_kind
+            when 'charge' then 'charged'
+            else 'absorbed'
+        end as posting_id,
+        'ADJ-' || adjustment_id as voucher_id,
+        adjustment_id as source_id,
+        channel,
+        cast(null as text) as settlement_mode,
+        currency_code,
+        suspended_amount_minor as amount_minor,
+        case
+            when action_kind = 'charge' then 'merchant_payable'
+            when suspended_amount_minor > 0 then 'losses'
+            else 'gains'
+        end as debit_account,
+        case action_kind when 'charge' then account_id else channel end as debit_subledger_id,
+        adjustment_account as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        file_id,
+        line_number
+    from adjustment_actions
 ),
 
 -- The item's suspense ends and stands against the adjustment that completed it: for a channel item
@@ -604,6 +664,25 @@ item_action_events as (
         cast(null as text) as file_id,
         cast(null as integer) as line_number
     from item_actions
+    union all
+    -- The write-off took the item from suspense as our loss: charged, it is no loss any more.
+    select
+        'manual_adjustment' as event_type,
+        'ACT:' || action_id || ':' || suspense_item_id as posting_id,
+        'ACT-' || action_id as voucher_id,
+        'ACT:' || action_id as source_id,
+        channel,
+        settlement_mode,
+        currency_code,
+        charged_amount_minor as amount_minor,
+        'merchant_payable' as debit_account,
+        account_id as debit_subledger_id,
+        'write_offs' as credit_account,
+        channel as credit_subledger_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number
+    from charged_write_offs
 ),
 
 -- Fees given back, or taken again, with an adjustment; no term of the equation.

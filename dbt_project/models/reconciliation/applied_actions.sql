@@ -25,6 +25,30 @@ item_actions as (
     from {{ ref('int_reconciliation__item_actions') }}
 ),
 
+written_off_actions as (
+    select
+        action_id,
+        suspense_item_id,
+        refused_because
+    from {{ ref('int_reconciliation__written_off_actions') }}
+),
+
+adjustment_actions as (
+    select
+        action_id,
+        suspense_item_id,
+        refused_because
+    from {{ ref('int_reconciliation__adjustment_actions') }}
+),
+
+judged as (
+    select * from item_actions
+    union all
+    select * from written_off_actions
+    union all
+    select * from adjustment_actions
+),
+
 final as (
     select
         {{ accounting_date() }} as accounting_date,
@@ -36,18 +60,18 @@ final as (
         actions.approvers,
         case
             when actions.action_kind = 'pair' then manual_pairs.action_id is not null
-            else item_actions.action_id is not null and item_actions.refused_because is null
+            else judged.action_id is not null and judged.refused_because is null
         end as is_applied,
         case
             when actions.action_kind = 'pair' and manual_pairs.action_id is null
                 then 'the two items are not open with the same channel, currency and amount'
-            else item_actions.refused_because
+            else judged.refused_because
         end as refused_because
     from actions
     left join manual_pairs on actions.action_id = manual_pairs.action_id
-    left join item_actions
-        on actions.action_id = item_actions.action_id
-        and actions.suspense_item_id = item_actions.suspense_item_id
+    left join judged
+        on actions.action_id = judged.action_id
+        and actions.suspense_item_id = judged.suspense_item_id
 )
 
 select * from final

@@ -11,7 +11,8 @@ with applied_adjustments as (
     select
         adjustment_id,
         target_item_id,
-        linked_item_id
+        linked_item_id,
+        approvers
     from {{ ref('int_reconciliation__applied_adjustments') }}
     where is_last
 ),
@@ -30,12 +31,14 @@ pool as (
 closed_items as (
     select
         adjustment_id,
-        target_item_id as suspense_item_id
+        target_item_id as suspense_item_id,
+        approvers
     from applied_adjustments
     union all
     select
         adjustment_id,
-        linked_item_id as suspense_item_id
+        linked_item_id as suspense_item_id,
+        approvers
     from applied_adjustments
     where linked_item_id is not null
 ),
@@ -47,7 +50,8 @@ final as (
         pool.side,
         pool.channel,
         pool.currency_code,
-        pool.amount_minor
+        pool.amount_minor,
+        closed_items.approvers
     from closed_items
     inner join pool on closed_items.suspense_item_id = pool.suspense_item_id
 )

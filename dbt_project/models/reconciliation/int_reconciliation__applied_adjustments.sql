@@ -7,7 +7,8 @@
     Which adjustment closes which open item (docs/reconciliation.md 4): its money undoes the item
     exactly, or that of all suspended adjustments of one key together does. A credit adjustment
     gives an overage back, a debit adjustment brings a shortage in; a mismatched pair needs the
-    difference. One row an adjustment; the target of a pair is its platform item.
+    difference. One row an adjustment; the target of a pair is its platform item. What is left two
+    people may tie to a target, whatever its key, where its money undoes that target exactly.
 -#}
 with adjustments as (
     select
@@ -22,7 +23,22 @@ with adjustments as (
         file_id,
         line_number
     from {{ ref('int_reconciliation__adjustments') }}
+),
+
+keyed_adjustments as (
+    select *
+    from adjustments
     where match_key is not null
+),
+
+ties as (
+    select
+        action_id,
+        suspense_item_id,
+        second_item_id,
+        approvers
+    from {{ ref('int_reconciliation__actions') }}
+    where action_kind = 'tie'
 ),
 
 pool as (
@@ -128,12 +144,12 @@ targets as (
 
 numbered_adjustments as (
     select
-        adjustments.*,
+        keyed_adjustments.*,
         row_number() over (
             partition by channel, match_key, currency_code, funds_effect_minor
             order by suspended_on, file_id, line_number, adjustment_id
         ) as occurrence_no
-    from adjustments
+    from keyed_adjustments
 ),
 
 numbered_targets as (
@@ -160,10 +176,10 @@ exact as (
 ),
 
 adjustments_left as (
-    select adjustments.*
-    from adjustments
-    left join exact on adjustments.adjustment_id = exact.adjustment_id
-    where exact.adjustment_id is null and adjustments.is_suspended_by_default
+    select keyed_adjustments.*
+    from keyed_adjustments
+    left join exact on keyed_adjustments.adjustment_id = exact.adjustment_id
+    where exact.adjustment_id is null and keyed_adjustments.is_suspended_by_default
 ),
 
 targets_left as (
@@ -205,10 +221,52 @@ together as (
         and sums_left.currency_code = adjustments_left.currency_code
 ),
 
-applied as (
+by_key as (
     select * from exact
     union all
     select * from together
+),
+
+-- An item ends whole, so what is tied to it has to be what it needs; the first tie of a target.
+tied_candidates as (
+    select
+        adjustments.adjustment_id,
+        targets.target_item_id,
+        ties.action_id,
+        ties.approvers,
+        row_number() over (
+            partition by targets.target_item_id
+            order by ties.action_id
+        ) as tie_order
+    from ties
+    inner join adjustments
+        on ties.suspense_item_id = 'A:' || adjustments.adjustment_id
+        and adjustments.suspended_on < {{ accounting_date() }}
+    inner join targets
+        on ties.second_item_id in (targets.target_item_id, targets.linked_item_id)
+        and adjustments.channel = targets.channel
+        and adjustments.currency_code = targets.currency_code
+        and adjustments.funds_effect_minor = targets.needed_effect_minor
+    where
+        adjustments.adjustment_id not in (select by_key.adjustment_id from by_key)
+        and targets.target_item_id not in (select by_key.target_item_id from by_key)
+),
+
+applied as (
+    select
+        adjustment_id,
+        target_item_id,
+        cast(null as bigint) as action_id,
+        cast(null as text) as approvers
+    from by_key
+    union all
+    select
+        adjustment_id,
+        target_item_id,
+        action_id,
+        approvers
+    from tied_candidates
+    where tie_order = 1
 ),
 
 final as (
@@ -229,7 +287,9 @@ final as (
             order by
                 adjustments.suspended_on desc, adjustments.file_id desc,
                 adjustments.line_number desc, applied.adjustment_id desc
-        ) = 1 as is_last
+        ) = 1 as is_last,
+        applied.action_id,
+        applied.approvers
     from applied
     inner join adjustments on applied.adjustment_id = adjustments.adjustment_id
     inner join targets on applied.target_item_id = targets.target_item_id

@@ -16,7 +16,13 @@ with actions as (
         account_id,
         approvers
     from {{ ref('int_reconciliation__actions') }}
-    where action_kind in ('offset', 'adjust', 'write_off')
+    where
+        action_kind in ('offset', 'adjust', 'write_off')
+        -- Of a written-off item it is judged there.
+        and action_id not in (
+            select written_off_actions.action_id
+            from {{ ref('int_reconciliation__written_off_actions') }} as written_off_actions
+        )
 ),
 
 pool as (

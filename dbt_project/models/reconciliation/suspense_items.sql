@@ -77,7 +77,8 @@ priced_vouchers as (
 adjusted_items as (
     select
         suspense_item_id,
-        adjustment_id
+        adjustment_id,
+        approvers
     from {{ ref('int_reconciliation__adjusted_items') }}
 ),
 
@@ -269,7 +270,8 @@ carried as (
             when adjusted_items.suspense_item_id is not null then adjusted_items.adjustment_id
             else 'ACT:' || item_actions.action_id
         end as resolved_by_id,
-        coalesce(manual_items.approvers, item_actions.approvers) as approvers
+        coalesce(manual_items.approvers, item_actions.approvers, adjusted_items.approvers)
+            as approvers
     from pool_before
     inner join items_before on pool_before.suspense_item_id = items_before.suspense_item_id
     left join results

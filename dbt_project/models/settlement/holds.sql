@@ -139,6 +139,18 @@ results_of_old_records as (
         and results.outcome = 'channel_resolved'
 ),
 
+charged_write_offs as (
+    select
+        accounting_date,
+        action_id,
+        entry_id,
+        channel,
+        currency_code
+    from {{ ref('charged_write_offs') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+),
+
 early_payments as (
     select
         channel,
@@ -148,6 +160,27 @@ early_payments as (
         merchant_limit_amount_minor,
         item_limit_amount_minor
     from {{ ref('early_payments') }}
+),
+
+-- What people charged of written-off items: the hold ends with the statement that has the charge.
+charged_entries as (
+    select
+        charged_write_offs.entry_id,
+        'ACT:' || charged_write_offs.action_id as decision_id,
+        arrival_groups.payment_date
+    from charged_write_offs
+    inner join arrival_groups
+        on charged_write_offs.channel = arrival_groups.channel
+        and charged_write_offs.currency_code = arrival_groups.currency_code
+        and charged_write_offs.accounting_date = arrival_groups.accounting_date
+),
+
+charged_now as (
+    select
+        entry_id,
+        decision_id
+    from charged_entries
+    where payment_date = {{ payment_date() }}
 ),
 
 -- Each item as the last close left it that this payment date pays for the item's channel.
@@ -270,9 +303,13 @@ judged as (
     select
         lines.*,
         system_items.status,
-        system_items.resolution_method,
-        system_items.resolved_by_id,
         case
+            when charged_now.entry_id is not null then 'manual_adjustment'
+            else system_items.resolution_method
+        end as resolution_method,
+        coalesce(charged_now.decision_id, system_items.resolved_by_id) as resolved_by_id,
+        case
+            when charged_now.entry_id is not null then null
             when of_unconfirmed_groups.voucher_id is not null then 'arrival_unconfirmed'
             when system_items.status in ('in_doubt', 'one_sided')
                 then coalesce(system_items.break_reason, system_items.status)
@@ -293,6 +330,7 @@ judged as (
     from lines
     left join system_items on lines.voucher_id = system_items.voucher_id
     left join of_unconfirmed_groups on lines.voucher_id = of_unconfirmed_groups.voucher_id
+    left join charged_now on lines.entry_id = charged_now.entry_id
 ),
 
 grossed as (
@@ -496,6 +534,12 @@ refused_items as (
         )
         and items_now.account_id is not null
         and items_now.amount_minor < 0
+        -- What was charged before is held no more.
+        and items_now.suspense_item_id not in (
+            select charged_entries.entry_id
+            from charged_entries
+            where charged_entries.payment_date < {{ payment_date() }}
+        )
 ),
 
 refused as (
@@ -510,15 +554,20 @@ refused as (
         coalesce(holds_before.closing_amount_minor, 0) as opening_amount_minor,
         -- A written-off one has no item any more, and stays held.
         case
+            when charged_now.entry_id is not null then null
             when refused_items.entry_id is not null then refused_items.reason
             when holds_before.reason = 'written_off' then 'written_off'
         end as reason,
         holds_before.reason as reason_before,
         coalesce(refused_items.amount_minor, holds_before.closing_amount_minor) as amount_minor,
-        refused_items.resolution_method,
-        refused_items.resolved_by_id
+        case
+            when charged_now.entry_id is not null then 'manual_adjustment'
+            else refused_items.resolution_method
+        end as resolution_method,
+        coalesce(charged_now.decision_id, refused_items.resolved_by_id) as resolved_by_id
     from refused_items
     full join holds_before on refused_items.entry_id = holds_before.entry_id
+    left join charged_now on holds_before.entry_id = charged_now.entry_id
     where (holds_before.entry_id is null and refused_items.reason is not null)
         or holds_before.entry_id like 'C:%'
 ),
