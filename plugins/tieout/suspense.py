@@ -2,7 +2,7 @@
 
 A decision is asked for by one person and approved by another; it takes effect in the close of a
 date that is not closed yet (docs/reconciliation.md 4). The database keeps both names and refuses
-what is too late or approved by the same person (migrations 0005 and 0021); nothing here is ever
+what is too late or approved by the same person (migrations 0005 and 0020); nothing here is ever
 changed.
 """
 
