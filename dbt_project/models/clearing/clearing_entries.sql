@@ -5,8 +5,8 @@
 
 {#-
     Who is owed what for T, record by record: the vouchers of the transaction session, the
-    adjustments charged to merchants, and what late approvals of terms make up. One-sided platform transactions are in it too; the equation
-    adds them back.
+    adjustments charged to merchants, and what late approvals of terms make up. One-sided platform
+    transactions are in it too; the equation adds them back.
 -#}
 with priced_vouchers as (
     select
@@ -289,7 +289,7 @@ entries as (
         contract_id
     from manual_adjustments
     union all
-    -- Fee that a late approval gives back, or takes; the sales themselves stay as they were cleared.
+    -- Fee that a late approval gives back, or takes; the sales stay as they were cleared.
     select
         concat_ws(
             ':', 'F', to_char({{ accounting_date() }}, 'YYYYMMDD'), account_id, merchant_id,

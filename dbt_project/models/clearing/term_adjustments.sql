@@ -10,8 +10,8 @@
 
     What gave a sale's fee back meanwhile (refunds, chargebacks, what people charged) gave back the
     old fee. It is computed again on the sale's new fee, so that a sale that was given back whole is
-    made up by nothing, and never more is given back than was charged. What earlier approvals made up of the
-    same entry counts as given.
+    made up by nothing, and never more is given back than was charged. What earlier approvals made
+    up of the same entry counts as given.
 -#}
 with sales as (
     select
