@@ -22,6 +22,7 @@ from tieout import terms
 from tieout.terms import TermsError, TwoPeople
 
 pytestmark = pytest.mark.slow
+SALES = ("purchase", "preauth_completion")
 PEOPLE = TwoPeople("Zhou Min", "Wu Fang", "amendment signed on the attacked date")
 
 
@@ -104,11 +105,11 @@ def owed_by_entry(world: World) -> dict[str, int]:
         [DAY],
     ):
         voucher = vouchers[voucher_id]
-        sale = vouchers.get(voucher["original_voucher_id"] or "") if kind != "purchase" else voucher
+        sale = voucher if kind in SALES else vouchers.get(voucher["original_voucher_id"])
         if sale is None or sale["transaction_at"] < DAY.isoformat():
             continue
         whole = price(rules[rule_id], int(sale["amount_minor"]))
-        if kind == "purchase":
+        if kind in SALES:
             new_fee = whole
         elif kind == "refund":
             part = -int(voucher["amount_minor"])

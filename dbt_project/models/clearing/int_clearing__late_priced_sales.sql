@@ -56,7 +56,6 @@ sale_entries as (
 voucher_register as (
     select
         voucher_id,
-        accounting_date,
         transaction_at,
         amount_minor,
         card_kind,
@@ -110,7 +109,6 @@ sales as (
         and transaction_types.fee_treatment = 'charge'
     inner join voucher_register
         on sale_entries.source_id = voucher_register.voucher_id
-        and sale_entries.accounting_date = voucher_register.accounting_date
 ),
 
 combinations as (

@@ -122,8 +122,7 @@ open_items as (
         end as deducted_fee_amount_minor
     from pool
     left join ended_items on pool.suspense_item_id = ended_items.suspense_item_id
-    left join made_up
-        on pool.side = 'system' and made_up.entry_id = 'T:' || pool.source_id
+    left join made_up on made_up.entry_id = 'T:' || pool.source_id
     where ended_items.suspense_item_id is null
 ),
 
