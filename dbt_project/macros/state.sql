@@ -29,6 +29,7 @@
             cast(null as text) as fallback_key_2,
             cast(null as text) as suspense_item_id,
             cast(null as text) as linked_item_id,
+            cast(null as text) as resolved_by_id,
             cast(null as text) as merchant_ids,
             cast(null as text) as terminal_id,
             cast(null as bigint) as fee_amount_minor,
@@ -136,6 +137,36 @@
             cast(null as text) as suspense_item_id
         limit 0
     ) as charged_write_offs
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for the entries of earlier dates, whose fees a late approval makes up. #}
+{% macro clearing_entries_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='clearing', identifier='clearing_entries'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'clearing', 'clearing_entries') is none -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as entry_id,
+            cast(null as text) as source_id,
+            cast(null as text) as clearing_session_type,
+            cast(null as text) as account_id,
+            cast(null as text) as merchant_id,
+            cast(null as text) as channel,
+            cast(null as text) as currency_code,
+            cast(null as text) as transaction_type,
+            cast(null as bigint) as transaction_amount_minor,
+            cast(null as bigint) as fee_amount_minor,
+            cast(null as text) as settlement_mode,
+            cast(null as text) as fee_rule_id,
+            cast(null as text) as contract_id
+        limit 0
+    ) as clearing_entries
     {%- else -%}
     {{ relation }}
     {%- endif -%}

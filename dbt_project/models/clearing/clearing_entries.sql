@@ -4,8 +4,9 @@
 ) }}
 
 {#-
-    Who is owed what for T, record by record: the vouchers of the transaction session and the
-    adjustments charged to merchants, by their sale or by two people. One-sided platform
+    Who is owed what for T, record by record: the vouchers of the transaction session, the
+    adjustments charged to merchants, by their sale or by two people, and what late approvals of
+    terms make up. One-sided platform
     transactions are in it too; the equation adds them back.
 -#}
 with priced_vouchers as (
@@ -110,13 +111,61 @@ contracts as (
     where snapshot_date = {{ accounting_date() }}
 ),
 
--- The sale's entry of its own date, by one index probe each.
+term_adjustments as (
+    select
+        accounting_date,
+        entry_id,
+        change_id,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        contract_id,
+        settlement_mode,
+        adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ accounting_date() }} - 360
+        and accounting_date <= {{ accounting_date() }}
+),
+
+made_up_totals as (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from term_adjustments
+    group by entry_id
+),
+
+-- What this close makes up, one entry a change, account, channel and way the fee was taken.
+made_up_now as (
+    select
+        change_id,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        settlement_mode,
+        min(contract_id) as contract_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from term_adjustments
+    where accounting_date = {{ accounting_date() }}
+    group by change_id, account_id, merchant_id, channel, currency_code, settlement_mode
+),
+
+-- The sale's entry of its own date, by one index probe each. What a late approval made up of its
+-- fee is not given back again.
 original_entries as (
     select
         channel_adjustments.adjustment_id,
         entries.account_id,
-        entries.fee_amount_minor,
-        entries.deducted_fee_amount_minor,
+        entries.fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0)
+            as fee_amount_minor,
+        case
+            when entries.deducted_fee_amount_minor is not distinct from entries.fee_amount_minor
+                then entries.deducted_fee_amount_minor
+                    - coalesce(made_up.adjustment_amount_minor, 0)
+            else entries.deducted_fee_amount_minor
+        end as deducted_fee_amount_minor,
         entries.contract_id,
         entries.fee_rule_id
     from channel_adjustments
@@ -135,6 +184,8 @@ original_entries as (
             and this_table.accounting_date = adjustment_originals.original_accounting_date
             and this_table.entry_id = 'T:' || channel_adjustments.original_voucher_id
     ) as entries
+    left join made_up_totals as made_up
+        on made_up.entry_id = 'T:' || channel_adjustments.original_voucher_id
     union all
     select
         channel_adjustments.adjustment_id,
@@ -330,6 +381,30 @@ entries as (
         cast(null as text) as fee_rule_id,
         contract_id
     from charged_write_offs
+    union all
+    -- Fee that a late approval gives back, or takes; the sales stay as they were cleared.
+    select
+        concat_ws(
+            ':', 'F', to_char({{ accounting_date() }}, 'YYYYMMDD'), account_id, merchant_id,
+            channel, currency_code, settlement_mode, change_id
+        ) as entry_id,
+        'adjustment' as clearing_session_type,
+        account_id,
+        merchant_id,
+        channel,
+        currency_code,
+        'term_adjustment' as transaction_type,
+        change_id as source_id,
+        0 as transaction_amount_minor,
+        -adjustment_amount_minor as fee_amount_minor,
+        case when settlement_mode = 'net' then -adjustment_amount_minor else 0 end
+            as deducted_fee_amount_minor,
+        settlement_mode,
+        false as is_foreign_card,
+        cast(null as text) as fee_rule_id,
+        contract_id
+    from made_up_now
+    where adjustment_amount_minor <> 0
 ),
 
 final as (

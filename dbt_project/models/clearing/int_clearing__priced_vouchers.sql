@@ -149,55 +149,7 @@ combinations as (
 ),
 
 priced_combinations as (
-    select
-        combinations.merchant_id,
-        combinations.account_id,
-        combinations.channel,
-        combinations.priced_type,
-        combinations.priced_card_kind,
-        combinations.priced_card_region,
-        combinations.priced_on,
-        contracts.contract_id,
-        contracts.refund_fee_policy,
-        fee_rates.fee_rule_id,
-        fee_rates.fee_rate,
-        fee_rates.fixed_fee_minor,
-        fee_rates.minimum_fee_minor,
-        fee_rates.cap_fee_minor,
-        row_number() over (
-            partition by
-                combinations.merchant_id, combinations.account_id, combinations.channel,
-                combinations.priced_type, combinations.priced_card_kind,
-                combinations.priced_card_region,
-                combinations.priced_on
-            -- The contract of the voucher's own account; another one of the merchant only where the
-            -- account changed between the sale and its refund.
-            order by
-                contracts.account_id is distinct from combinations.account_id,
-                fee_rates.priority, fee_rates.fee_rule_id, contracts.contract_id
-        ) as rule_order
-    from combinations
-    inner join contracts
-        on combinations.merchant_id = contracts.merchant_id
-        and combinations.priced_on >= contracts.effective_from
-        and (contracts.effective_to is null or combinations.priced_on < contracts.effective_to)
-    inner join fee_rates
-        on contracts.contract_id = fee_rates.contract_id
-        and combinations.priced_on >= fee_rates.effective_from
-        and (fee_rates.effective_to is null or combinations.priced_on < fee_rates.effective_to)
-        and (fee_rates.channel is null or fee_rates.channel = combinations.channel)
-        and (
-            fee_rates.transaction_type is null
-            or fee_rates.transaction_type = combinations.priced_type
-        )
-        and (
-            fee_rates.card_kind is null
-            or fee_rates.card_kind = combinations.priced_card_kind
-        )
-        and (
-            fee_rates.card_region is null
-            or fee_rates.card_region = combinations.priced_card_region
-        )
+    {{ priced_combinations() }}
 ),
 
 current_contracts as (
@@ -218,21 +170,8 @@ with_original_fee as (
         priced_combinations.refund_fee_policy,
         priced_combinations.fee_rule_id,
         current_contracts.settlement_mode,
-        -- greatest() skips NULLs: without an amount there is no fee, not the least fee.
-        case
-            when cleared_vouchers.priced_amount_minor is not null
-                then least(
-                    greatest(
-                        round(
-                            abs(cleared_vouchers.priced_amount_minor)
-                            * priced_combinations.fee_rate
-                            + coalesce(priced_combinations.fixed_fee_minor, 0)
-                        ),
-                        coalesce(priced_combinations.minimum_fee_minor, 0)
-                    ),
-                    priced_combinations.cap_fee_minor
-                )
-        end as full_fee_minor
+        {{ full_fee('cleared_vouchers.priced_amount_minor', 'priced_combinations') }}
+            as full_fee_minor
     from cleared_vouchers
     left join priced_combinations
         on cleared_vouchers.merchant_id = priced_combinations.merchant_id

@@ -4,7 +4,8 @@
     The fee cancels out of the balance equation, so the equation proves none. Each fee is computed a
     second time and has to be what was cleared and what was posted; a percentage never takes more
     than the transaction; minimum and fixed fees may, listed, up to the contract's limit; what is
-    returned of a fee never exceeds it.
+    returned of a fee never exceeds it. What late approvals make up is computed a second time, too,
+    and has to be what was cleared and posted.
 -#}
 with recomputed as (
     select
@@ -22,6 +23,72 @@ with recomputed as (
         whole_fee_minor,
         returned_fee_minor
     from {{ ref('int_gate__recomputed_fees') }}
+),
+
+recomputed_terms as (
+    select
+        accounting_date,
+        entry_id,
+        sale_entry_id,
+        owed_fee_minor,
+        recomputed_adjustment_minor,
+        adjustment_amount_minor
+    from {{ ref('int_gate__recomputed_term_fees') }}
+),
+
+term_adjustments as (
+    select
+        accounting_date,
+        account_id,
+        currency_code,
+        channel,
+        change_id,
+        settlement_mode,
+        adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+),
+
+term_entries as (
+    select
+        accounting_date,
+        account_id,
+        currency_code,
+        channel,
+        source_id,
+        fee_amount_minor,
+        deducted_fee_amount_minor
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+        and transaction_type = 'term_adjustment'
+),
+
+paid_dates as (
+    select
+        channel,
+        currency_code,
+        accounting_date
+    from {{ ref('int_calendar__arrival_groups') }}
+    where payment_date = {{ payment_date() }}
+),
+
+term_postings as (
+    select
+        accounting_date,
+        channel,
+        currency_code,
+        source_id,
+        ledger_account,
+        account_id,
+        case direction when 'credit' then amount_minor else -amount_minor end as amount_minor
+    from {{ ref('journal_entries') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and event_type = 'term_adjustment'
 ),
 
 fee_limits as (
@@ -55,6 +122,82 @@ limited as (
     from above
     left join fee_limits as own on above.contract_id = own.contract_id
     left join fee_limits as common on common.contract_id = '*'
+),
+
+-- Made up, cleared and posted: by change and account, deducted and billed apart.
+term_sides as (
+    select
+        accounting_date,
+        channel,
+        currency_code,
+        change_id,
+        account_id,
+        case settlement_mode when 'net' then adjustment_amount_minor else 0 end as net_minor,
+        case settlement_mode when 'gross' then adjustment_amount_minor else 0 end as gross_minor,
+        0 as cleared_net_minor,
+        0 as cleared_gross_minor,
+        0 as posted_net_minor,
+        0 as posted_gross_minor
+    from term_adjustments
+    union all
+    select
+        accounting_date,
+        channel,
+        currency_code,
+        source_id as change_id,
+        account_id,
+        0 as net_minor,
+        0 as gross_minor,
+        -deducted_fee_amount_minor as cleared_net_minor,
+        deducted_fee_amount_minor - fee_amount_minor as cleared_gross_minor,
+        0 as posted_net_minor,
+        0 as posted_gross_minor
+    from term_entries
+    union all
+    select
+        term_postings.accounting_date,
+        term_postings.channel,
+        term_postings.currency_code,
+        term_postings.source_id as change_id,
+        term_postings.account_id,
+        0 as net_minor,
+        0 as gross_minor,
+        0 as cleared_net_minor,
+        0 as cleared_gross_minor,
+        case term_postings.ledger_account when 'merchant_payable' then term_postings.amount_minor
+            else 0
+        end as posted_net_minor,
+        case term_postings.ledger_account
+            when 'merchant_fee_receivable' then term_postings.amount_minor
+            else 0
+        end as posted_gross_minor
+    from term_postings
+    inner join paid_dates
+        on term_postings.accounting_date = paid_dates.accounting_date
+        and term_postings.channel = paid_dates.channel
+        and term_postings.currency_code = paid_dates.currency_code
+    where term_postings.ledger_account <> 'fee_income'
+),
+
+term_differences as (
+    select
+        change_id,
+        account_id
+    from term_sides
+    group by accounting_date, channel, currency_code, change_id, account_id
+    having
+        sum(net_minor) <> sum(cleared_net_minor)
+        or sum(gross_minor) <> sum(cleared_gross_minor)
+        or sum(net_minor) <> sum(posted_net_minor)
+        or sum(gross_minor) <> sum(posted_gross_minor)
+),
+
+-- A sale made up by more than was left of its fee.
+overpaid_terms as (
+    select sale_entry_id
+    from recomputed_terms
+    group by accounting_date, sale_entry_id
+    having sum(owed_fee_minor) < 0 and sum(recomputed_adjustment_minor) > 0
 ),
 
 compared as (
@@ -101,6 +244,29 @@ compared as (
         min(first_percentage) as first_wrong,
         'a percentage above its transaction (费用超过交易金额)' as fault
     from limited
+    union all
+    select
+        'made up' as subject,
+        count(*) filter (where recomputed_adjustment_minor <> adjustment_amount_minor)
+            as wrong_count,
+        min(entry_id) filter (where recomputed_adjustment_minor <> adjustment_amount_minor)
+            as first_wrong,
+        'not what the approved terms make up (条款追溯差额不符)' as fault
+    from recomputed_terms
+    union all
+    select
+        'made up and booked' as subject,
+        count(*) as wrong_count,
+        min(account_id || ' ' || change_id) as first_wrong,
+        'entry or ledger has another difference (追溯差额入账不符)' as fault
+    from term_differences
+    union all
+    select
+        'made up and returned' as subject,
+        count(*) as wrong_count,
+        min(sale_entry_id) as first_wrong,
+        'more is made up than is left of the fee (追溯差额超过剩余手续费)' as fault
+    from overpaid_terms
 ),
 
 final as (

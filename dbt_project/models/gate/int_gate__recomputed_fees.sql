@@ -82,6 +82,16 @@ moves as (
     from {{ source('clearing_registers', 'original_movements') }}
 ),
 
+term_adjustments as (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ payment_date() }} - 391
+        and accounting_date < {{ payment_date() }}
+    group by entry_id
+),
+
 contracts as (
     select
         snapshot_date,
@@ -323,14 +333,19 @@ whole_fees as (
         and priced.sold_on = prices.sold_on
 ),
 
+-- With what late approvals made up of the fees that were given back.
 returned_fees as (
     select
         wanted.original_id,
         given.fee_amount_minor
     from (select distinct original_id from returns) as wanted
     cross join lateral (
-        select sum(moves.fee_amount_minor) as fee_amount_minor
+        select
+            sum(
+                moves.fee_amount_minor + coalesce(term_adjustments.adjustment_amount_minor, 0)
+            ) as fee_amount_minor
         from moves
+        left join term_adjustments on moves.movement_id = term_adjustments.entry_id
         where moves.original_voucher_id = wanted.original_id
             and moves.accounting_date < {{ payment_date() }}
     ) as given

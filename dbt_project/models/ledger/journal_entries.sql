@@ -15,6 +15,7 @@ with clearing_entries as (
         channel,
         currency_code,
         source_id,
+        transaction_type,
         transaction_amount_minor,
         fee_amount_minor,
         deducted_fee_amount_minor,
@@ -685,10 +686,14 @@ item_action_events as (
     from charged_write_offs
 ),
 
--- Fees given back, or taken again, with an adjustment; no term of the equation.
+-- Fees given back, or taken again, with an adjustment or by a late approval; no term of the
+-- equation.
 adjustment_fee_events as (
     select
-        'adjustment_fee' as event_type,
+        case transaction_type
+            when 'term_adjustment' then 'term_adjustment'
+            else 'adjustment_fee'
+        end as event_type,
         'ADJFEE:' || entry_id || ':' || part as posting_id,
         'FEE-' || source_id as voucher_id,
         source_id,

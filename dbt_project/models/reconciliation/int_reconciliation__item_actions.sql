@@ -29,6 +29,7 @@ pool as (
     select
         suspense_item_id,
         side,
+        source_id,
         channel,
         currency_code,
         amount_minor,
@@ -37,6 +38,17 @@ pool as (
         deducted_fee_amount_minor
     from {{ ref('int_reconciliation__pool') }}
     where is_open_item
+),
+
+-- What late approvals of terms made up of an item's fee is not given back again.
+made_up as (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ accounting_date() }} - 360
+        and accounting_date <= {{ accounting_date() }}
+    group by entry_id
 ),
 
 pairs as (
@@ -100,9 +112,23 @@ ended_items as (
 ),
 
 open_items as (
-    select pool.*
+    select
+        pool.suspense_item_id,
+        pool.side,
+        pool.channel,
+        pool.currency_code,
+        pool.amount_minor,
+        pool.linked_item_id,
+        pool.fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0) as fee_amount_minor,
+        case
+            when pool.deducted_fee_amount_minor = pool.fee_amount_minor
+                then pool.deducted_fee_amount_minor
+                    - coalesce(made_up.adjustment_amount_minor, 0)
+            else pool.deducted_fee_amount_minor
+        end as deducted_fee_amount_minor
     from pool
     left join ended_items on pool.suspense_item_id = ended_items.suspense_item_id
+    left join made_up on made_up.entry_id = 'T:' || pool.source_id
     where ended_items.suspense_item_id is null
 ),
 

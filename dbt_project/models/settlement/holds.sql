@@ -64,6 +64,19 @@ suspense_items as (
         and accounting_date < {{ payment_date() }}
 ),
 
+-- What this payment date makes up of fees that were deducted (net) before.
+made_up as (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ payment_date() }} - 31
+        and accounting_date < {{ payment_date() }}
+        and payment_date = {{ payment_date() }}
+        and settlement_mode = 'net'
+    group by entry_id
+),
+
 holds_before as (
     select
         entry_id,
@@ -252,7 +265,7 @@ new_lines as (
     from clearing_entries
 ),
 
-lines as (
+stated_lines as (
     select
         new_lines.entry_id,
         new_lines.voucher_id,
@@ -296,6 +309,31 @@ lines as (
         closing_amount_minor as opening_amount_minor
     from holds_before
     where entry_id like 'T:%'
+),
+
+-- A fee made up for a sale that has not arrived is held with it.
+lines as (
+    select
+        stated_lines.entry_id,
+        stated_lines.voucher_id,
+        stated_lines.account_id,
+        stated_lines.merchant_id,
+        stated_lines.settlement_session_type,
+        stated_lines.currency_code,
+        stated_lines.channel,
+        stated_lines.accounting_date,
+        stated_lines.stated_on,
+        stated_lines.cleared_amount_minor,
+        stated_lines.deducted_fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0)
+            as deducted_fee_amount_minor,
+        stated_lines.reason_before,
+        stated_lines.opening_gross_amount_minor,
+        stated_lines.opening_fee_amount_minor,
+        stated_lines.lowered_before_minor,
+        stated_lines.paid_early_before_minor,
+        stated_lines.opening_amount_minor
+    from stated_lines
+    left join made_up on stated_lines.entry_id = made_up.entry_id
 ),
 
 -- A written-off item has left the books; what is held for it stays until people say whose it is.
