@@ -180,8 +180,8 @@ def instruct(settings: Settings, payment_date: date) -> InstructReport:
 def refuse_uninstructed(connection: psycopg.Connection[Any], payment_date: date) -> None:
     """Raise unless the gate lets the date be paid and all that is payable is instructed.
 
-    Submission asks it before the first attempt: a step before it that somebody marked as done in
-    Airflow would otherwise have the date sealed with its merchants unpaid.
+    Submission asks it before the first attempt: with `instruct` marked as done in Airflow it would
+    find nothing to pay, and the date would be sealed with its merchants unpaid.
 
     Raises:
         TieoutError: the latest decision did not pass, or payable statements have no instruction.
