@@ -13,11 +13,11 @@ SCHEMAS = (
 )  # fmt: skip
 # Who works now and how long a step took: not what came of it.
 _LEFT_OUT = {"control.alembic_version", "control.date_leases", "control.run_stages"}
-# The clock, a random number, a sequence (a crash leaves gaps), whose run it was, where a home lies.
+# The clock (a file's, too), random numbers, sequences (a crash leaves gaps), the run, the home.
 _VOLATILE = (
     "account_name_ciphertext", "account_number_ciphertext", "closed_at", "closed_run_id",
     "created_at", "decided_at", "decision_id", "event_id", "file_url", "landed_at", "recorded_at",
-    "sealed_at",
+    "sealed_at", "store_version",
 )  # fmt: skip
 Rows = dict[str, list[str]]
 

@@ -36,10 +36,10 @@ TESTS = Path(__file__).parents[1]
 # After the commit of a late table; when the partition of an early one is emptied to be filled again
 # (`swap` of a date that was built before); when a late one is computed aside; when it is attached.
 BUILD_DEATHS = (
-    ("clearing_records", r"^commit$"),
-    ("reconciliation_results", r"truncate table"),
-    ("account_balances", r"create table \S+_new"),
-    ("trial_balance", r"attach partition"),
+    ("clearing.clearing_records", r"^commit$"),
+    ("reconciliation.reconciliation_results", r"truncate table"),
+    ("ledger.account_balances", r"create table \S+_new"),
+    ("ledger.trial_balance", r"attach partition"),
 )
 # More than instruct, submit and seal send; the last of them never comes.
 REQUESTS = range(1, 120, 2)
@@ -76,6 +76,14 @@ def demand_lost(error: Exception) -> None:
     assert "run the same command again" in lines[-1]
 
 
+def rows_of_the_date(world: World, table: str) -> list[tuple[str]]:
+    """Return a table's rows of the attacked date, as a reader sees them."""
+    return world.rows(
+        f"select to_jsonb(t)::text from {table} as t where t.accounting_date = %s order by 1",
+        [DAY],
+    )
+
+
 def demand_undisturbed(world: World, undisturbed: Undisturbed) -> None:
     """Demand every row and the payment file of a home that nothing happened to."""
     found = table_rows.rows_of(world.settings)
@@ -91,13 +99,19 @@ def test_killed_inside_a_build_of_a_close(
 ) -> None:
     """A build after the other is cut off, each at another moment; the last goes through."""
     run(killable, closing, days.ACCOUNTING_CLOSE, "ready", "claim", "fetch", "land", "complete")
-    for node, statement in BUILD_DEATHS:
+    for table, statement in BUILD_DEATHS:
+        node, before = table.partition(".")[2], rows_of_the_date(killable, table)
         with server_deaths.dying_in_dbt(killable.settings, node, statement) as death:
             with pytest.raises((TieoutError, psycopg.Error)) as failed:
                 run(killable, closing, days.ACCOUNTING_CLOSE, "build")
             print(death.asked[-200:], failed.value)
         assert death.came, f"{node} never sent {statement}"
         demand_lost(failed.value)
+        after = rows_of_the_date(killable, table)
+        assert bool(after) if "commit" in statement else after == before, f"a half of {table}"
+        assert bool(before) == ("truncate" in statement), f"{table} is cut off too early or late"
+        tables = table_rows.rows_of(killable.settings).keys()
+        assert tables == undisturbed.rows.keys(), "a table lies aside, or is not attached"
         # Airflow tries a lost connection again.
         is_transient = isinstance(failed.value.__cause__, steps.TRANSIENT_ERRORS)
         assert is_transient or isinstance(failed.value, steps.TRANSIENT_ERRORS)
