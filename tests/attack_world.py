@@ -11,6 +11,7 @@ not show to people; amounts come from the payment files in the outbox.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections import Counter
@@ -192,8 +193,7 @@ class Template:
 def build_template(home: Path) -> Template:
     """Simulate, close, pay and answer the first date; record the next two on an honest copy."""
     settings = load_settings({"TIEOUT_HOME": str(home)})
-    with _careless_server():
-        database.ensure_server(settings)
+    start_carelessly(settings)
     _simulate(settings)
     database.migrate(settings)
     transform.seed(settings)
@@ -233,16 +233,21 @@ def _simulate(settings: Settings) -> None:
     sample.note_sample(settings, options)
 
 
-@contextmanager
-def _careless_server() -> Iterator[None]:
+def start_carelessly(settings: Settings) -> None:
     """Start the test's server without waiting for the disk: nobody misses it after a power cut."""
+    with server_options({"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}):
+        database.ensure_server(settings)
+
+
+@contextmanager
+def server_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Start servers with other options than the product's meanwhile."""
     real = database._server_settings
 
-    def careless(pg_dir: Path, port: int) -> Mapping[str, str]:
-        off = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-        return {**real(pg_dir, port), **off}
+    def changed(pg_dir: Path, port: int) -> Mapping[str, str]:
+        return {**real(pg_dir, port), **options}
 
-    database._server_settings = careless
+    database._server_settings = changed
     try:
         yield
     finally:
@@ -393,6 +398,13 @@ class World:
             for line in etree.parse(path).iterfind(".//p:CdtTrfTxInf", _NAMESPACE):
                 found.append(_payment(line))
         return found
+
+    def payment_files(self, payment_date: date) -> dict[str, str]:
+        """Return the sha256 of each payment file of a date, by its name."""
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in self.outbox.glob(f"payouts/{payment_date:%Y%m%d}/pain001_*")
+        }
 
     def paid(self, payment_date: date | None = None) -> dict[str, int]:
         """Return the sum ordered for each account."""

@@ -51,6 +51,7 @@ __all__ = [
     "migrate",
     "refusal",
     "stop_server",
+    "went_away",
 ]
 
 Refusal = TypeVar("Refusal", bound=TieoutError)
@@ -233,16 +234,21 @@ def lost(error: BaseException) -> DatabaseError | None:
             type(found).__name__ in {"OperationalError", "InterfaceError"}
             and type(found).__module__.partition(".")[0] in {"psycopg2", "sqlalchemy"}
         ):
-            words = str(getattr(found, "orig", None) or found).strip().splitlines()
-            return DatabaseError(
-                what="the database went away while the command worked",
-                where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
-                why=words[0][:200] if words else type(found).__name__,
-                next_step="run the same command again: what was committed stays, and it goes on "
-                "where it was",
-            )
+            return went_away(str(getattr(found, "orig", None) or found) or type(found).__name__)
         found = found.__cause__ or found.__context__
     return None
+
+
+def went_away(words: str) -> DatabaseError:
+    """Return what to tell a person where only the words of a lost connection are known."""
+    lines = words.strip().splitlines()
+    return DatabaseError(
+        what="the database went away while the command worked",
+        where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
+        why=lines[0][:200] if lines else "no text",
+        next_step="run the same command again: what was committed stays, and it goes on where it "
+        "was",
+    )
 
 
 def airflow_url(settings: Settings) -> str:

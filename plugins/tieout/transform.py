@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tieout.database import connect, ensure_server, has_table
+from tieout.database import connect, ensure_server, has_table, went_away
 from tieout.errors import TieoutError
 from tieout.settings import Settings
 from tieout.workdays import previous_working_day
@@ -39,6 +39,14 @@ __all__ = [
 ]
 
 SAMPLE_ROWS = 5
+# What PostgreSQL and its client say where the server is gone; dbt keeps the words, not the error.
+_LOST_WORDS = (
+    "server closed the connection",
+    "connection to server at",
+    "terminating connection",
+    "the database system is",
+    "connection already closed",
+)
 # Models render their date even where a run builds no date.
 _EPOCH = {
     "TIEOUT_ACCOUNTING_DATE": "1970-01-01",
@@ -203,6 +211,7 @@ def _without_build_options(paths: list[str]) -> list[str]:
 
 def _report(settings: Settings, selection: str, outcome: Any, seconds: float) -> BuildReport:
     if outcome.exception is not None:
+        _raise_if_lost(str(outcome.exception))
         raise _dbt_error(selection, outcome.exception)
     results = getattr(outcome.result, "results", None) or []
     failures = tuple(
@@ -248,12 +257,24 @@ def _sample_rows(settings: Settings, compiled_code: str) -> tuple[str, ...]:
 def _raise_on_failure(report: BuildReport, what: str) -> BuildReport:
     if report.success:
         return report
+    for failure in report.failures:
+        _raise_if_lost(failure.message)
     raise TieoutError(
         what=what,
         where=f"dbt {report.selection}",
         why="\n".join(str(failure) for failure in report.failures),
         next_step="correct the input the message names, land it again, and close the date again",
     )
+
+
+def _raise_if_lost(words: str) -> None:
+    """Raise what says that the server went away, where dbt's words say so.
+
+    It carries the cause that Airflow tries again for; the inputs are not at fault.
+    """
+    said = [line for line in words.splitlines() if any(lost in line for lost in _LOST_WORDS)]
+    if said:
+        raise went_away(said[0]) from ConnectionError(said[0])
 
 
 def _dbt_error(selection: str, exception: BaseException | None) -> TieoutError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import attack_days
 import attack_world
-from attack_world import Template, World
+import table_rows
+from attack_world import PAYMENT, Template, World
 from tieout import database
 
 
@@ -63,3 +65,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def drawn_days(request: pytest.FixtureRequest) -> list[tuple[int, tuple[str, ...]]]:
     """The days this run plays."""
     return _drawn(request.config)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What an honest day leaves: every table's rows, and the payment files with their hashes."""
+
+    rows: table_rows.Rows
+    files: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A home that nothing happened to; one that something did has to end like it."""
+    with attack_world.copy_of(template, tmp_path_factory.mktemp("whole") / "home") as copied:
+        copied.must(copied.close_and_pay())
+        return Undisturbed(table_rows.rows_of(copied.settings), copied.payment_files(PAYMENT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,14 +40,6 @@ def pay(world: World) -> None:
         world.step(paying, days.SETTLEMENT_PAYOUT, PAYMENT, name)
 
 
-def digests(world: World) -> dict[str, str]:
-    """Return the payment files of the attacked date and their hashes."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in world.outbox.glob(f"payouts/{PAYMENT:%Y%m%d}/pain001_*")
-    }
-
-
 def test_a_death_at_any_statement_pays_once(
     world: World, honest: attack_world.Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,11 +67,11 @@ def test_a_death_at_any_statement_pays_once(
                 deaths += 1
             except (TieoutError, psycopg.Error) as error:
                 pytest.fail(f"statement {least}: {error}")
-        if found := digests(world):
+        if found := world.payment_files(PAYMENT):
             seen.add(tuple(sorted(found.items())))
     assert deaths > 11
     pay(world)
-    seen.add(tuple(sorted(digests(world).items())))
+    seen.add(tuple(sorted(world.payment_files(PAYMENT).items())))
     assert len(seen) == 1, "the file changed between two runs"
     assert world.paid(PAYMENT) == honest.paid
 
@@ -96,7 +87,7 @@ def test_four_runs_pay_at_once(world: World, honest: attack_world.Outcome) -> No
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, range(4)))
-    assert len(digests(world)) == 1
+    assert len(world.payment_files(PAYMENT)) == 1
     assert world.paid(PAYMENT) == honest.paid
     events = world.rows("select count(*), count(distinct attempt_id) from payout.attempts")
     assert events[0][0] == events[0][1]
@@ -108,12 +99,12 @@ def test_two_homes_on_one_outbox(
     """The second home finds the first one's file and writes none of its own over it."""
     decided(world)
     pay(world)
-    first = digests(world)
+    first = world.payment_files(PAYMENT)
     with attack_world.copy_of(template, tmp_path / "other") as other:
         other.settings = replace(other.settings, outbox_url=world.settings.outbox_url)
         run = other.close_and_pay()
         print(run)
-    assert digests(world) == first
+    assert world.payment_files(PAYMENT) == first
     assert world.paid(PAYMENT) == honest.paid
 
 
@@ -131,7 +122,7 @@ def test_a_full_outbox(
         patch.setattr(store.Store, "_write_hidden", full)
         with suppress(TieoutError, OSError):
             world.step(paying, days.SETTLEMENT_PAYOUT, PAYMENT, "submit")
-    assert not digests(world)
+    assert not world.payment_files(PAYMENT)
     states = world.rows(
         "select count(*) from payout.attempt_events where status = 'submitted'"
         " and business_date >= %s",
@@ -164,4 +155,4 @@ def test_a_lease_taken_over_stops_the_one_before(world: World) -> None:
         assert changed.rowcount
     with pytest.raises(TieoutError):
         pay(world)
-    assert not digests(world)
+    assert not world.payment_files(PAYMENT)

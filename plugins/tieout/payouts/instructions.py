@@ -93,6 +93,22 @@ _INSERT = """
     order by statements.statement_id
 """
 
+_UNINSTRUCTED = """
+    select
+        count(*) as statement_count,
+        min(statements.statement_id) as first_statement_id
+    from settlement.settlement_statements as statements
+    where
+        statements.payment_date = %(payment_date)s
+        and statements.payable_status = 'payable'
+        and statements.payout_amount_minor > 0
+        and not exists (
+            select 1
+            from payout.instructions as present
+            where present.statement_id = statements.statement_id
+        )
+"""
+
 # An instruction whose statement no longer says the same: somebody rebuilt a date that was being
 # paid.
 _CHANGED = """
@@ -139,19 +155,7 @@ def instruct(settings: Settings, payment_date: date) -> InstructReport:
     parameters: dict[str, object] = {"payment_date": payment_date}
     with connect(settings) as connection, connection.transaction():
         lock_payment_date(connection, payment_date)
-        decision = connection.execute(_DECISION, parameters).fetchone()
-        if decision is None or decision[1] not in ("passed", "released"):
-            raise TieoutError(
-                what=f"payment date {payment_date} may not be paid",
-                where="control.gate_decisions",
-                why=(
-                    "the gate has not decided on it"
-                    if decision is None
-                    else f"its latest gate decision is {decision[1]}"
-                ),
-                next_step=f"run `tieout pay {payment_date}` and read what the gate says",
-            )
-        parameters["decision_id"] = decision[0]
+        parameters["decision_id"] = _decision_that_pays(connection, payment_date)
         try:
             created_count = connection.execute(_INSERT, parameters).rowcount
         except psycopg.errors.RestrictViolation as error:
@@ -171,6 +175,43 @@ def instruct(settings: Settings, payment_date: date) -> InstructReport:
         instruction_count=sum(int(row[1]) for row in totals),
         amounts_minor=tuple((str(row[0]), int(row[2])) for row in totals),
     )
+
+
+def refuse_uninstructed(connection: psycopg.Connection[Any], payment_date: date) -> None:
+    """Raise unless the gate lets the date be paid and all that is payable is instructed.
+
+    Submission asks it before the first attempt: with `instruct` marked as done in Airflow it would
+    find nothing to pay, and the date would be sealed with its merchants unpaid.
+
+    Raises:
+        TieoutError: the latest decision did not pass, or payable statements have no instruction.
+    """
+    _decision_that_pays(connection, payment_date)
+    found = connection.execute(_UNINSTRUCTED, {"payment_date": payment_date}).fetchone()
+    if found is not None and found[0]:
+        raise TieoutError(
+            what=f"{found[0]} payable statements of {payment_date} have no payout instruction",
+            where="payout.instructions",
+            why=f"statement {found[1]} is the first; to seal the date would leave them unpaid",
+            next_step=f"run `tieout pay {payment_date}`, which writes the instructions first",
+        )
+
+
+def _decision_that_pays(connection: psycopg.Connection[Any], payment_date: date) -> int:
+    """Return the id of the date's latest decision, which has to be one that pays."""
+    decision = connection.execute(_DECISION, {"payment_date": payment_date}).fetchone()
+    if decision is None or decision[1] not in ("passed", "released"):
+        raise TieoutError(
+            what=f"payment date {payment_date} may not be paid",
+            where="control.gate_decisions",
+            why=(
+                "the gate has not decided on it"
+                if decision is None
+                else f"its latest gate decision is {decision[1]}"
+            ),
+            next_step=f"run `tieout pay {payment_date}` and read what the gate says",
+        )
+    return int(decision[0])
 
 
 def lock_payment_date(connection: psycopg.Connection[Any], payment_date: date) -> None:

@@ -26,7 +26,7 @@ from tieout.database import connect
 from tieout.errors import TieoutError
 from tieout.payouts import pain001, statements_csv
 from tieout.payouts.amounts import decimal_text
-from tieout.payouts.instructions import lock_payment_date
+from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.progress import say
 from tieout.settings import Settings
@@ -277,9 +277,9 @@ def submit(
     A second run makes no attempt and writes no file; one the bank has fetched away is on record.
 
     Raises:
-        TieoutError: the gate's decision does not stand any more, a payee is missing or its
-            ciphertext is not its own, a file in the outbox holds other bytes, or a written file
-            does not read back as the gate decided.
+        TieoutError: the gate did not pass or what is payable is not instructed, its decision does
+            not stand any more, a payee is missing or its ciphertext is not its own, a file in the
+            outbox holds other bytes, or a written file does not read back as the gate decided.
     """
     outbox = Store(settings.outbox_url)
     with connect(settings) as connection:
@@ -291,6 +291,8 @@ def submit(
         connection.commit()
         with _refusal_explained(payment_date), connection.transaction():
             lock_payment_date(connection, payment_date)
+            if not _is_paid(connection, payment_date):
+                refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
             if created_count and seal is not None:
                 seal(connection)
@@ -368,6 +370,12 @@ def append_event(
                 for attempt_id, status, reason_code, detail in events
             ],
         )
+
+
+def _is_paid(connection: psycopg.Connection[Any], payment_date: date) -> bool:
+    """Say whether the date's payouts are decided: a run only ends what an earlier one began."""
+    row = connection.execute("select control.is_paid(%s)", [payment_date]).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) -> int:
