@@ -19,8 +19,8 @@ __all__ = [
 ]
 
 # ISO 4217 of today, as the library `iso4217` carries the maintenance agency's table. Codes without
-# minor units (gold, XXX) are no currencies of an account. An unknown one is an error, because a wrong
-# exponent is an amount wrong by a factor of ten.
+# minor units (gold, XXX) are no currencies of an account. An unknown one is an error, because a
+# wrong exponent is an amount wrong by a factor of ten.
 _WITH_MINOR_UNITS = sorted(
     (currency for currency in Currency if currency.exponent is not None),
     key=lambda currency: currency.code,
