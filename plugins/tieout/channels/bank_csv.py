@@ -246,6 +246,7 @@ def _cut(
     line_numbers, rows, bad_rows = [], [], []
     around = [cells for _, cells in records[:header_index]]
     is_over = False
+    length = _row_length(layout, records[header_index + 1 :], len(header))
     for line_number, cells in records[header_index + 1 :]:
         if not any(cells):
             continue
@@ -257,7 +258,7 @@ def _cut(
             reason = "a line after the totals that end the list"
             bad_rows.append(BadRow(line_number, "", "after_the_end", reason))
             continue
-        if len(cells) < len(header) or any(cells[len(header) :]):
+        if len(cells) != length or any(cells[len(header) :]):
             reason = f"{len(cells)} columns, the header has {len(header)}"
             bad_rows.append(BadRow(line_number, "", "wrong_length", reason))
             continue
@@ -265,6 +266,24 @@ def _cut(
         rows.append(cells[: len(header)])
     facts = _facts(layout, around, bad_rows)
     return _Table(layout, positions, len(header), header_line, line_numbers, rows, facts, bad_rows)
+
+
+def _row_length(
+    layout: Layout, records: Sequence[tuple[int, list[str]]], header_length: int
+) -> int:
+    """Return how many cells a row has: the header's, or where a bank ends each with more commas.
+
+    One row with a blank cell too many is one whose amount was cut in two by a comma.
+    """
+    rows = [
+        cells
+        for _, cells in records
+        if any(cells) and not cells[0].startswith(layout.trailer_starts)
+    ]
+    lengths = {len(cells) for cells in rows}
+    if len(rows) > 1 and len(lengths) == 1 and min(lengths) > header_length:
+        return min(lengths)
+    return header_length
 
 
 def _facts(
@@ -517,11 +536,15 @@ class _Reader:
                 broken, "balance", "broken_balance",
                 _broken_balance(before[::step], moved, running, currency),
             )  # fmt: skip
-        is_unread = any(problem.reason_code == "not_read_whole" for problem in self._problems)
-        if (opening is None or closing is None) and not is_unread and not self._findings.bad_rows:
+        is_open = opening is None or closing is None
+        if is_open and not self._has_unread_fact() and not self._findings.bad_rows:
             reason = "an opening or closing balance is missing, and no line says it"
             self._problem("missing_balance", reason)
         return opening, closing
+
+    def _has_unread_fact(self) -> bool:
+        """Say whether a fact was flagged: what is missing then is that one."""
+        return any(problem.reason_code == "not_read_whole" for problem in self._problems)
 
     def _fact_amount(self, name: str, exponent: int) -> int | None:
         text = self._table.facts.get(name)
@@ -556,7 +579,13 @@ class _Reader:
     def _dates(self, name: str) -> pl.Series:
         """Return a column of dates; blank is NULL, what is none is flagged."""
         cells = self._column(name)
-        parsed = [cells.str.to_date(form, strict=False) for form in self.layout.date_formats]
+        # The parser of dates takes signs, blanks and more digits than a year has: form first.
+        parsed = [
+            cells.set(~cells.str.contains(f"^{_pattern_of(form)}$"), None).str.to_date(
+                form, strict=False
+            )
+            for form in self.layout.date_formats
+        ]
         read = parsed[0]
         for other in parsed[1:]:
             read = read.fill_null(other) if read.null_count() else read
@@ -583,7 +612,7 @@ class _Reader:
         else:
             latest = booking_dates.max()
             day = latest if isinstance(latest, date) else None
-            if day is None and not self._findings.bad_rows:
+            if day is None and not self._has_unread_fact() and not self._findings.bad_rows:
                 self._problem("missing_element", "no line and no text says its date")
                 return None
         named = self.context.accounting_date
@@ -704,8 +733,23 @@ def _blank_as_null(name: str) -> pl.Expr:
     return pl.when(pl.col(name) != "").then(pl.col(name)).otherwise(None).alias(name)
 
 
+@cache
+def _pattern_of(form: str) -> str:
+    """Return the pattern of a date's form; between separators a month or day may have one digit."""
+    is_separated = re.search(r"%[A-Za-z]%[A-Za-z]", form) is None
+    short = "[0-9]{1,2}" if is_separated else "[0-9]{2}"
+    digits = {"%Y": "[0-9]{4}", "%m": short, "%d": short}
+    parts = re.split(r"(%[A-Za-z])", form)
+    return "".join(
+        (digits.get(part, "[0-9]{2}") if part.startswith("%") else re.escape(part))
+        for part in parts
+    )
+
+
 def _date_of(text: str, formats: Sequence[str]) -> date | None:
     for form in formats:
+        if re.fullmatch(_pattern_of(form), text) is None:
+            continue
         try:
             return datetime.strptime(text, form).date()  # noqa: DTZ007 - a date, no instant
         except ValueError:

@@ -19,7 +19,9 @@ from tieout.channels.iso20022 import (
     decimal_minor,
     find,
     is_true,
+    local_name,
     money_of,
+    own_text,
     signed_money_of,
     text_of,
     unread_day,
@@ -36,6 +38,9 @@ ENTRY_STATES = ("BOOK", "PDNG", "INFO", "FUTR")
 _LINES_MAX = 65_535
 # A returned transfer by its ISO bank transaction code: PMNT/ICDT/RRTN and its like.
 _RETURN_SUB_FAMILIES = ("RRTN", "RRCT", "UPCT")
+# Elements that have one of few words.
+_WORDS = {"CdtDbtInd": ("CRDT", "DBIT"), "RvslInd": ("true", "false", "1", "0")}
+
 ENTRY_SCHEMA: dict[str, Any] = {
     "line_number": pl.Int32,
     "entry_reference": pl.String,
@@ -112,6 +117,7 @@ class EntryReader:
         booking_date = self._day(entry, "BookgDt")
         if booking_date is None and needs_booking_date and unread_day(entry, "BookgDt") is None:
             self.flag("BookgDt", "missing_value", "a booked entry has to have its date")
+        self._flag_unread(entry)
         details = [
             detail for group in children(entry, "NtryDtls") for detail in children(group, "TxDtls")
         ]
@@ -158,6 +164,19 @@ class EntryReader:
         is_known = reason in self._unknown_currencies
         self._unknown_currencies.add(reason)
         return is_known
+
+    def _flag_unread(self, entry: Element) -> None:
+        """Flag each amount, sign and boolean inside that cannot be read: none is passed over."""
+        for element in entry.iter():
+            name = local_name(element)
+            if element.get("Ccy") is not None and money_of(element) is None:
+                self.flag(name, *unread_money(element))
+                continue
+            wanted = _WORDS.get(name)
+            text = own_text(element) if wanted is not None else ""
+            if wanted is not None and text not in wanted:
+                reason = f"{name} is '{masked_excerpt(text)}'; it has to be {' or '.join(wanted)}"
+                self.flag(name, "unknown_code", reason)
 
     def _day(self, entry: Element, name: str) -> date | None:
         """Return the day of an element of the entry; one in another form is flagged."""

@@ -30,8 +30,10 @@ __all__ = [
     "decimal_minor",
     "find",
     "is_true",
+    "local_name",
     "message_of",
     "money_of",
+    "own_text",
     "safe_xml",
     "signed_money_of",
     "text_of",
@@ -144,6 +146,11 @@ def message_of(
 # --- elements by local name -----------------------------------------------------------------------
 
 
+def local_name(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return str(etree.QName(element).localname)
+
+
 def children(element: Element, name: str) -> Iterator[Element]:
     """Yield the child elements of that local name."""
     for candidate in element:
@@ -169,10 +176,10 @@ def find(element: Element, path: str) -> Element | None:
 def text_of(element: Element, path: str) -> str | None:
     """Return the stripped text at a path; blank is None."""
     found = find(element, path)
-    return (_own_text(found) or None) if found is not None else None
+    return (own_text(found) or None) if found is not None else None
 
 
-def _own_text(element: Element) -> str:
+def own_text(element: Element) -> str:
     """Return an element's text with what stands behind its children, which no simple value has."""
     parts = [element.text, *(inner.tail for inner in element)]
     return " ".join(part.strip() for part in parts if part is not None and part.strip())
@@ -240,7 +247,7 @@ def money_of(amount: Element) -> Money | None:
     exponent = CURRENCY_EXPONENTS.get(currency)
     if exponent is None:
         return None
-    minor = decimal_minor(_own_text(amount), exponent=exponent)
+    minor = decimal_minor(own_text(amount), exponent=exponent)
     return None if minor is None else Money(minor, currency)
 
 
@@ -248,7 +255,7 @@ def unread_money(element: Element) -> tuple[str, str]:
     """Return code and reason of an Amt (or of an element's own) that `money_of` does not read."""
     amount = child(element, "Amt")
     amount = element if amount is None else amount
-    currency, text = str(amount.get("Ccy") or ""), _own_text(amount)
+    currency, text = str(amount.get("Ccy") or ""), own_text(amount)
     shown = f"'{masked_excerpt(text)}'"
     if not currency and not text:
         return "not_an_amount", "there is no amount (Amt)"

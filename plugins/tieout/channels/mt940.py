@@ -116,7 +116,8 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
 
 def account_of(written: str, currency: str, known: str | None = None) -> str:
     """Return an account as we know it: `bank/account` and its currency at the end fall away."""
-    last = written.rpartition("/")[2].strip()
+    bank, _, behind = written.rpartition("/")
+    last = behind.strip() if bank.strip() else written
     bare = last.removesuffix(currency).rstrip()
     if known is not None:
         return known if known in {written, last, bare} else bare
@@ -245,10 +246,11 @@ class _Reader:
         )
         is_payee = is_return or (line.amount_minor < 0 and information.end_to_end_id is not None)
         account = information.account
+        references = (line.own_reference, line.bank_reference)
         codes = [code for code in (line.type_code, information.business_code) if code]
         return {
             "line_number": number,
-            "entry_reference": line.bank_reference or line.own_reference,
+            "entry_reference": "//".join(filter(None, references)) or None,
             "booking_date": line.booking_date,
             "value_date": line.value_date,
             "currency_code": currency,

@@ -1,8 +1,8 @@
 """An MT940 file of several days or accounts, as banks deliver it, cut into its statements.
 
 Each statement becomes a file as if it had come alone, `mt940_<account>_<yyyymmdd>_<number>.sta`:
-its own place, its own findings. What lands of a statement is written from its fields, so that the same
-statement in a longer delivery has the same bytes and is known.
+its own place, its own findings. What lands of a statement is written from its fields, so that the
+same statement in a longer delivery has the same bytes and is known.
 """
 
 from __future__ import annotations
