@@ -155,7 +155,14 @@ def test_an_id_in_a_longer_token_is_not_that_id(text: str, found: str | None) ->
     lines = parsed.frames["bank_statement_lines"].to_dicts()
     assert lines[2]["end_to_end_id"] == found
     # Whose it is need not be proved for a name to be masked.
-    assert lines[2]["counterparty_name"] == "李*"
+    paid = bank.CSV_ROWS[1].replace("张三丰", "示例商贸有限公司").replace("代付", "转账")
+    row = paid.replace("PAYOUT PO1", text)
+    parsed = parse(
+        bank.bank_statement([bank.CSV_ROWS[0], row], trailer="", encoding="utf-8").decode(),
+        CSV_NAME,
+    )
+    shown = parsed.frames["bank_statement_lines"]["counterparty_name"].to_list()
+    assert shown[1] == "示*******"
 
 
 # --- references, numbers and texts of MT940 -------------------------------------------------------
@@ -292,6 +299,10 @@ def test_an_unknown_currency_is_one_finding() -> None:
     assert "'XXX'" in unknown.bad_rows[0].reason
     assert not unknown.totals
     assert parse(camt.replace('"XXX"', '"BHD"'), CAMT_NAME).is_good
+    entries = bank.ntry("1.00").replace("CNY", "XXX") * 8
+    balances = bank.OPEN + bank.bal("CLBD", "108.00")
+    of_entries = parse(bank.document(bank.stmt(balances + entries)).decode(), CAMT_NAME)
+    assert findings(of_entries) == [(1, "Ntry", "unknown_currency")]
 
 
 # --- camt -----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from tieout.channels.model import ParsedFile
 from tieout.channels.registry import parse_file, recognise
 
 # What a spreadsheet, a person or another country's bank puts into a value; and a few digits.
+SEPARATORS = ",.-/ "
 CHARACTERS = "019.,-+ '/:_CDXYaé０元\t\n\"&?#"
 
 
@@ -239,6 +240,21 @@ def _places(form: Form) -> list[tuple[Value, int]]:
         for value in form.values
         for position in range(value.end - value.start + 1)
     ]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_separator_anywhere_is_refused_or_kept(name: str) -> None:
+    """Those that part thousands, decimals, dates and ids, at every place of every value."""
+    form = FORMS[name]
+    found = Counter(
+        (value.kind, outcome(form, value, position, character))
+        for value, position in _places(form)
+        for character in SEPARATORS
+    )
+    assert found.total() > 500
+    assert found["amount", "refused"] > 3 * found["amount", "the same in another form"]
+    assert found["date", "refused"] > 0
+    assert found["id", "another value"] > 0
 
 
 @pytest.mark.parametrize("name", FORMS)
