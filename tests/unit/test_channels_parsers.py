@@ -684,7 +684,7 @@ def test_camt053_bad_files(content: bytes, reason_code: str) -> None:
     [
         ("<Cd>BOOK</Cd>", "<Cd>DONE</Cd>", "unknown_code"),
         ('<Amt Ccy="CNY">1500.00<', '<Amt Ccy="CNY">1500.005<', "not_an_amount"),
-        ('<Amt Ccy="CNY">1500.00<', '<Amt Ccy="XXX">1500.00<', "not_an_amount"),
+        ('<Amt Ccy="CNY">1500.00<', '<Amt Ccy="XXX">1500.00<', "unknown_currency"),
         ('<Amt Ccy="CNY">1500.00<', '<Amt Ccy="CNY">-1500.00<', "wrong_sign"),
         ("<CdtDbtInd>CRDT</CdtDbtInd><Sts>", "<CdtDbtInd>UP</CdtDbtInd><Sts>", "wrong_sign"),
         ("<BookgDt><Dt>2026-09-24</Dt></BookgDt>", "", "missing_value"),

@@ -8,21 +8,30 @@ from __future__ import annotations
 import re
 
 import polars as pl
+from iso4217 import Currency
 
-__all__ = ["CURRENCY_EXPONENTS", "NUMERIC_CURRENCIES", "minor_units", "minor_units_of"]
+__all__ = [
+    "CURRENCY_EXPONENTS",
+    "NUMERIC_CURRENCIES",
+    "amount_shown",
+    "minor_units",
+    "minor_units_of",
+]
 
-# ISO 4217 minor-unit digits of the currencies met so far. An unknown currency is an error, because
-# a wrong exponent is an amount wrong by a factor of ten.
-CURRENCY_EXPONENTS = {
-    "AUD": 2, "CAD": 2, "CHF": 2, "CNY": 2, "EUR": 2, "GBP": 2, "HKD": 2, "JPY": 0, "KRW": 0,
-    "MOP": 2, "NZD": 2, "SEK": 2, "SGD": 2, "THB": 2, "TWD": 2, "USD": 2,
-}  # fmt: skip
-# The same currencies by their ISO 4217 digits, as card networks write them.
-NUMERIC_CURRENCIES = {
-    "036": "AUD", "124": "CAD", "156": "CNY", "344": "HKD", "392": "JPY", "410": "KRW",
-    "446": "MOP", "554": "NZD", "702": "SGD", "752": "SEK", "756": "CHF", "764": "THB",
-    "826": "GBP", "840": "USD", "901": "TWD", "978": "EUR",
-}  # fmt: skip
+# ISO 4217 of today, as the library `iso4217` carries the maintenance agency's table. Codes without
+# minor units (gold, XXX) are no currencies of an account. An unknown one is an error, because a
+# wrong exponent is an amount wrong by a factor of ten.
+_WITH_MINOR_UNITS = sorted(
+    (currency for currency in Currency if currency.exponent is not None),
+    key=lambda currency: currency.code,
+)
+CURRENCY_EXPONENTS: dict[str, int] = {
+    currency.code: int(currency.exponent or 0) for currency in _WITH_MINOR_UNITS
+}
+# The same currencies by their three digits, as card networks write them.
+NUMERIC_CURRENCIES: dict[str, str] = {
+    f"{currency.number:03d}": currency.code for currency in _WITH_MINOR_UNITS
+}
 
 # 15 digits before the point keep the result inside 64 bits.
 _AMOUNT = r"^([+-]?)(\d{1,15})(?:\.(\d+))?$"
@@ -53,3 +62,11 @@ def minor_units_of(amount: str, *, exponent: int = 2) -> int | None:
         return None
     value = int(whole + fraction[:exponent].ljust(exponent, "0"))
     return -value if sign == "-" else value
+
+
+def amount_shown(amount_minor: int, currency_code: str) -> str:
+    """Return an amount as people read it: `-1,234.50 CNY`, with its currency's decimals."""
+    exponent = CURRENCY_EXPONENTS[currency_code]
+    whole, fraction = divmod(abs(amount_minor), 10**exponent)
+    decimals = f".{fraction:0{exponent}d}" if exponent else ""
+    return f"{'-' if amount_minor < 0 else ''}{whole:,}{decimals} {currency_code}"

@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -21,7 +21,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units, minor_units_of
+from tieout.channels.amounts import (
+    CURRENCY_EXPONENTS,
+    amount_shown,
+    minor_units,
+    minor_units_of,
+)
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
 from tieout.channels.camt053 import (
     DETAIL_SCHEMA,
@@ -31,6 +36,7 @@ from tieout.channels.camt053 import (
     STATEMENT_SCHEMA,
     STATEMENTS_TABLE,
 )
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BadRow,
     ControlTotal,
@@ -41,6 +47,7 @@ from tieout.channels.model import (
     file_problem,
 )
 from tieout.channels.text_files import decoded_text
+from tieout.secrets import mask_account
 
 __all__ = ["LAYOUTS_FILE", "Layout", "layouts", "layouts_of", "parse"]
 
@@ -52,6 +59,10 @@ _GROUPED = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$"
 _GROUPED_AMOUNT = re.compile(_GROUPED)
 _NO_AMOUNT = ("", "-", "--")
 _HEADER_WITHIN_LINES = 50
+# What begins another fact of a line, read or not: 户名：, Name:. A time (23:59) is none.
+_LABEL = re.compile(r"[^\W\d_][^:：]*[:：]")
+# An id inside a longer token is not that id.
+_ID_CHARACTERS = "0-9A-Za-z_-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +246,7 @@ def _cut(
     line_numbers, rows, bad_rows = [], [], []
     around = [cells for _, cells in records[:header_index]]
     is_over = False
+    length = _row_length(layout, records[header_index + 1 :], len(header))
     for line_number, cells in records[header_index + 1 :]:
         if not any(cells):
             continue
@@ -246,7 +258,7 @@ def _cut(
             reason = "a line after the totals that end the list"
             bad_rows.append(BadRow(line_number, "", "after_the_end", reason))
             continue
-        if len(cells) < len(header) or any(cells[len(header) :]):
+        if len(cells) != length or any(cells[len(header) :]):
             reason = f"{len(cells)} columns, the header has {len(header)}"
             bad_rows.append(BadRow(line_number, "", "wrong_length", reason))
             continue
@@ -256,20 +268,65 @@ def _cut(
     return _Table(layout, positions, len(header), header_line, line_numbers, rows, facts, bad_rows)
 
 
+def _row_length(
+    layout: Layout, records: Sequence[tuple[int, list[str]]], header_length: int
+) -> int:
+    """Return how many cells a row has: the header's, or where a bank ends each with more commas.
+
+    One row with a blank cell too many is one whose amount was cut in two by a comma.
+    """
+    rows = [
+        cells
+        for _, cells in records
+        if any(cells) and not cells[0].startswith(layout.trailer_starts)
+    ]
+    lengths = {len(cells) for cells in rows}
+    if len(rows) > 1 and len(lengths) == 1 and min(lengths) > header_length:
+        return min(lengths)
+    return header_length
+
+
 def _facts(
     layout: Layout, around: Sequence[Sequence[str]], bad_rows: list[BadRow]
 ) -> dict[str, str]:
-    """Return what the lines around the list state; a fact stated twice, differently, is flagged."""
-    text = "\n".join(" ".join(cell for cell in cells if cell) for cells in around)
-    facts: dict[str, str] = {}
-    for name, pattern in layout.facts.items():
-        values = {match[1] for match in pattern.finditer(text)}
+    """Return what the lines around the list state; a fact stated twice, differently, is flagged.
+
+    A value ends where its line ends or the next label begins. What stands between is a part of it
+    that was not read, such as the second half of 1,000.00 without quotes: that is flagged.
+    """
+    found: dict[str, set[str]] = {}
+    for cells in around:
+        line = " ".join(cell for cell in cells if cell)
+        for name, pattern in layout.facts.items():
+            for match in pattern.finditer(line):
+                rest = line[match.end(1) :]
+                if not _ends_a_value(rest, layout):
+                    shown = masked_excerpt(f"{match[1]}{rest}")
+                    reason = (
+                        f"'{shown}' is no value that ends with its line or before the next label "
+                        "(名称：值); quote a cell that has a comma inside"
+                    )
+                    bad_rows.append(file_problem("not_read_whole", reason, field=name))
+                    continue
+                found.setdefault(name, set()).add(match[1])
+    for name, values in found.items():
         if len(values) > 1:
-            reason = "it is stated twice, differently"
+            shown = masked_excerpt(", ".join(sorted(values)))
+            reason = f"it is stated twice, differently: {shown}"
             bad_rows.append(file_problem("several_values", reason, field=name))
-        elif values:
-            facts[name] = values.pop()
-    return facts
+    return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
+
+
+def _ends_a_value(rest: str, layout: Layout) -> bool:
+    """Say whether nothing, a label or another fact stands behind a value."""
+    if not rest.strip():
+        return True
+    behind = rest.lstrip()
+    if behind == rest:
+        return False
+    return _LABEL.match(behind) is not None or any(
+        pattern.match(behind) for pattern in layout.facts.values()
+    )
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -298,12 +355,11 @@ class _Reader:
         currency = self._currency()
         exponent = CURRENCY_EXPONENTS.get(currency)
         if exponent is None:
-            self._problem("unknown_code", "a currency whose decimals are not known", "currency")
             return self._bad()
         amounts = self._amounts(exponent)
         booking_dates = self._dates("booking_date")
         balances = self._balances(exponent)
-        opening, closing = self._ends(amounts, balances, exponent)
+        opening, closing = self._ends(amounts, balances, currency)
         day = self._statement_date(booking_dates)
         account = self._account()
         if opening is None or closing is None or day is None or account is None:
@@ -322,8 +378,8 @@ class _Reader:
         }
         # Not Series.sum(), whose 64 bits could run over.
         counted = sum(amounts.to_list())
-        totals = [ControlTotal("closing_balance", closing, opening + counted)]
-        totals += self._stated_totals(exponent)
+        totals = [ControlTotal("closing_balance", closing, opening + counted, currency)]
+        totals += self._stated_totals(currency)
         return ParsedFile(
             frames={
                 STATEMENTS_TABLE: pl.DataFrame([statement], schema=STATEMENT_SCHEMA),
@@ -359,10 +415,22 @@ class _Reader:
     def _currency(self) -> str:
         stated = set(self._column("currency").unique().to_list()) - {""}
         stated |= {self._table.facts["currency"]} if "currency" in self._table.facts else set()
-        codes = {self.layout.currencies.get(text, "") for text in stated}
-        if len(codes) > 1:
-            self._problem("mixed_currencies", "its lines are in several currencies", "currency")
-        return codes.pop() if len(codes) == 1 else ("" if codes else self.layout.currency_code)
+        known = dict.fromkeys(CURRENCY_EXPONENTS) | dict(self.layout.currencies)
+        codes = {text: known[text] or text for text in stated if text in known}
+        unknown = sorted(stated - codes.keys())
+        if unknown:
+            shown = masked_excerpt(", ".join(unknown))
+            reason = (
+                f"'{shown}' is no currency; it has to be a code of ISO 4217 or a word of the "
+                f"layout's currencies ({', '.join(sorted(self.layout.currencies))})"
+            )
+            self._problem("unknown_code", reason, "currency")
+            return ""
+        if len(set(codes.values())) > 1:
+            names = ", ".join(sorted(set(codes.values())))
+            self._problem("mixed_currencies", f"its lines are in {names}", "currency")
+            return ""
+        return next(iter(codes.values()), self.layout.currency_code)
 
     def _account(self) -> str | None:
         """Return the account, which file and name have to agree on."""
@@ -371,9 +439,13 @@ class _Reader:
         fact = self._table.facts.get("bank_account_id")
         inside |= {fact} if fact is not None else set()
         if len(inside) > 1:
-            self._problem("mixed_accounts", "it is of several accounts", "bank_account_id")
-        if named is not None and inside and inside != {named}:
-            reason = "bank_account_id inside is not the one in the file's name"
+            shown = ", ".join(sorted(mask_account(text) for text in inside))
+            self._problem(
+                "mixed_accounts", f"it is of several accounts: {shown}", "bank_account_id"
+            )
+        elif named is not None and inside and inside != {named}:
+            shown = mask_account(next(iter(inside)))
+            reason = f"inside is the account {shown}, in the name {mask_account(named)}"
             self._problem("wrong_name", reason, "bank_account_id")
         account = named or next(iter(inside), None)
         if account is None:
@@ -428,8 +500,9 @@ class _Reader:
         )
         read = cells.to_frame(name).select(minor_units(plain, exponent=exponent)).to_series()
         bad = read.is_null() & ~cells.is_in(list(_NO_AMOUNT))
-        reason = "it has to be an amount, exact to the minor unit"
-        self._findings.flag(bad, name, "not_an_amount", reason)
+        self._findings.flag(
+            bad, name, "not_an_amount", lambda position: _no_amount(cells[position], exponent)
+        )
         return read
 
     def _balances(self, exponent: int) -> pl.Series | None:
@@ -441,9 +514,10 @@ class _Reader:
         return balances
 
     def _ends(
-        self, amounts: pl.Series, balances: pl.Series | None, exponent: int
+        self, amounts: pl.Series, balances: pl.Series | None, currency: str
     ) -> tuple[int | None, int | None]:
         """Return opening and closing balance, stated or by the lines; check each line's balance."""
+        exponent = CURRENCY_EXPONENTS[currency]
         opening = self._fact_amount("opening_balance", exponent)
         closing = self._fact_amount("closing_balance", exponent)
         if balances is not None and len(balances) and not self._findings.bad_rows:
@@ -458,12 +532,19 @@ class _Reader:
             ordered_moved, ordered_running = moved[::step], running[::step]
             before = np.concatenate(([opening], ordered_running[:-1]))
             broken = (before + ordered_moved != ordered_running)[::step]
-            reason = "it is not the balance of the line before plus this line's amount"
-            self._findings.flag(broken, "balance", "broken_balance", reason)
-        if (opening is None or closing is None) and not self._findings.bad_rows:
+            self._findings.flag(
+                broken, "balance", "broken_balance",
+                _broken_balance(before[::step], moved, running, currency),
+            )  # fmt: skip
+        is_open = opening is None or closing is None
+        if is_open and not self._has_unread_fact() and not self._findings.bad_rows:
             reason = "an opening or closing balance is missing, and no line says it"
             self._problem("missing_balance", reason)
         return opening, closing
+
+    def _has_unread_fact(self) -> bool:
+        """Say whether a fact was flagged: what is missing then is that one."""
+        return any(problem.reason_code == "not_read_whole" for problem in self._problems)
 
     def _fact_amount(self, name: str, exponent: int) -> int | None:
         text = self._table.facts.get(name)
@@ -472,10 +553,10 @@ class _Reader:
         plain = text.replace(",", "") if _GROUPED_AMOUNT.match(text) else text
         amount = minor_units_of(plain, exponent=exponent)
         if amount is None:
-            self._problem("not_an_amount", "it has to be an amount, exact to the minor unit", name)
+            self._problem("not_an_amount", _no_amount(text, exponent), name)
         return amount
 
-    def _stated_totals(self, exponent: int) -> list[ControlTotal]:
+    def _stated_totals(self, currency: str) -> list[ControlTotal]:
         """Compare counts and sums of debits and credits, where stated, with what is written there.
 
         A negative number on a side (红字) lowers that side's sum.
@@ -483,12 +564,14 @@ class _Reader:
         totals = []
         for side, of_side in self._sides.items():
             count, total = int((of_side != 0).sum()), sum(of_side.to_list())
-            for name, digits, counted in (
-                (f"{side}_count", 0, count),
-                (f"{side}_sum", exponent, total),
+            exponent = CURRENCY_EXPONENTS[currency]
+            for name, digits, counted, unit in (
+                (f"{side}_count", 0, count, None),
+                (f"{side}_sum", exponent, total, currency),
             ):
                 if name in self._table.facts:
-                    totals.append(ControlTotal(name, self._fact_amount(name, digits), counted))
+                    stated = self._fact_amount(name, digits)
+                    totals.append(ControlTotal(name, stated, counted, unit))
         return totals
 
     # --- dates ---
@@ -496,12 +579,22 @@ class _Reader:
     def _dates(self, name: str) -> pl.Series:
         """Return a column of dates; blank is NULL, what is none is flagged."""
         cells = self._column(name)
-        parsed = [cells.str.to_date(form, strict=False) for form in self.layout.date_formats]
+        # The parser of dates takes signs, blanks and more digits than a year has: form first.
+        parsed = [
+            cells.set(~cells.str.contains(f"^{_pattern_of(form)}$"), None).str.to_date(
+                form, strict=False
+            )
+            for form in self.layout.date_formats
+        ]
         read = parsed[0]
         for other in parsed[1:]:
             read = read.fill_null(other) if read.null_count() else read
         bad = read.is_null() if name == "booking_date" else read.is_null() & (cells != "")
-        self._findings.flag(bad, name, "not_a_date", "it has to be a date of the layout's form")
+        forms = ", ".join(self.layout.date_formats)
+        self._findings.flag(
+            bad, name, "not_a_date",
+            lambda position: f"'{masked_excerpt(cells[position])}' is no date of the form {forms}",
+        )  # fmt: skip
         return read
 
     def _statement_date(self, booking_dates: pl.Series) -> date | None:
@@ -510,19 +603,21 @@ class _Reader:
         if text is not None:
             day = _date_of(text, self.layout.date_formats)
             if day is None:
-                self._problem("not_a_date", "the statement's own date", "statement_date")
+                forms = ", ".join(self.layout.date_formats)
+                reason = f"'{masked_excerpt(text)}' is no date of the form {forms}"
+                self._problem("not_a_date", reason, "statement_date")
                 return None
             late = (booking_dates > day).fill_null(False)
             self._findings.flag(late, "booking_date", "wrong_date", "it is after the statement")
         else:
             latest = booking_dates.max()
             day = latest if isinstance(latest, date) else None
-            if day is None and not self._findings.bad_rows:
+            if day is None and not self._has_unread_fact() and not self._findings.bad_rows:
                 self._problem("missing_element", "no line and no text says its date")
                 return None
         named = self.context.accounting_date
         if day is not None and named is not None and day != named:
-            reason = "statement_date inside is not the one in the file's name"
+            reason = f"inside is {day}, in the name {named}"
             self._problem("wrong_date", reason, "statement_date")
         return day
 
@@ -553,9 +648,11 @@ class _Reader:
         # On a line each, so that ^ and $ stand for the ends of either.
         text = pl.concat_str(["summary", "remittance"], separator="\n")
         is_return = text.str.contains(f"(?m){layout.return_pattern}")
-        identifier = text.str.extract(f"({layout.end_to_end_pattern})", 1)
+        pattern = layout.end_to_end_pattern
+        begins, ends = f"(?:^|[^{_ID_CHARACTERS}])", f"(?:$|[^{_ID_CHARACTERS}])"
+        identifier = text.str.extract(f"(?m){begins}({pattern}){ends}", 1)
         is_payout = (pl.col("amount_minor") < 0) & (
-            identifier.is_not_null() | text.str.contains(f"(?m){layout.payout_pattern}")
+            text.str.contains(pattern) | text.str.contains(f"(?m){layout.payout_pattern}")
         )
         is_person = (pl.col("name") != "") & ~pl.col("name").str.contains(
             layout.organisation_pattern
@@ -615,12 +712,44 @@ class _Reader:
         )
 
 
+def _broken_balance(before: Any, moved: Any, running: Any, currency: str) -> Callable[[int], str]:
+    def reason(position: int) -> str:
+        shown = [
+            amount_shown(int(figures[position]), currency) for figures in (running, before, moved)
+        ]
+        return f"it says {shown[0]}; the line before has {shown[1]}, this line moves {shown[2]}"
+
+    return reason
+
+
+def _no_amount(text: str, exponent: int) -> str:
+    return (
+        f"'{masked_excerpt(text)}' is no exact amount; it has to be digits, a point and at most "
+        f"{exponent} decimals that are not 0, with commas between thousands or none"
+    )
+
+
 def _blank_as_null(name: str) -> pl.Expr:
     return pl.when(pl.col(name) != "").then(pl.col(name)).otherwise(None).alias(name)
 
 
+@cache
+def _pattern_of(form: str) -> str:
+    """Return the pattern of a date's form; between separators a month or day may have one digit."""
+    is_separated = re.search(r"%[A-Za-z]%[A-Za-z]", form) is None
+    short = "[0-9]{1,2}" if is_separated else "[0-9]{2}"
+    digits = {"%Y": "[0-9]{4}", "%m": short, "%d": short}
+    parts = re.split(r"(%[A-Za-z])", form)
+    return "".join(
+        (digits.get(part, "[0-9]{2}") if part.startswith("%") else re.escape(part))
+        for part in parts
+    )
+
+
 def _date_of(text: str, formats: Sequence[str]) -> date | None:
     for form in formats:
+        if re.fullmatch(_pattern_of(form), text) is None:
+            continue
         try:
             return datetime.strptime(text, form).date()  # noqa: DTZ007 - a date, no instant
         except ValueError:

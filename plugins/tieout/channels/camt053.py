@@ -13,8 +13,10 @@ from datetime import date
 import polars as pl
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS
+from tieout.channels.bank_names import sequence_of, wrong_names
 from tieout.channels.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
-from tieout.channels.camt_summary import declared_figures, figures_of
+from tieout.channels.camt_summary import declared_figures, figures_of, summary_totals
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.iso20022 import (
     Element,
     Money,
@@ -26,6 +28,7 @@ from tieout.channels.iso20022 import (
     signed_money_of,
     text_of,
     truth,
+    unread_day,
 )
 from tieout.channels.model import (
     BadRow,
@@ -71,7 +74,7 @@ LINE_SCHEMA = {
     "statement_date": pl.Date,
     **ENTRY_SCHEMA,
 }
-_SEQUENCE_MAX = 2**31 - 1
+_NUMBER_DIGITS_MAX = 18
 
 
 def parse(content: bytes, context: FileContext) -> ParsedFile:
@@ -117,6 +120,7 @@ class _Balance:
     money: Money
     day: date | None
     is_final: bool
+    day_is_unread: bool = False
 
 
 @dataclass(slots=True)
@@ -129,6 +133,7 @@ class _Page:
     opening: _Balance
     closing: _Balance
     lines: list[Row] = field(default_factory=list)
+    is_whole: bool = True
 
 
 class _Reader:
@@ -151,7 +156,7 @@ class _Reader:
         all_amounts: list[int] = []
         first_line = len(self.entries.lines)
         for entry in children(element, "Ntry"):
-            self.entries.entry_number += 1
+            self.entries.begin(entry)
             self._read_entry(entry, page, all_amounts)
         page.lines = self.entries.lines[first_line:]
         self._compare_summary(element, page, all_amounts)
@@ -167,8 +172,11 @@ class _Reader:
     def _page(self, element: Element, message: Element) -> _Page | None:
         number = _page_number(element, message)
         is_last = _is_last_page(element, message)
+        known = len(self.bad_rows)
         opening, closing = self._balances(element, is_first=number == 1, is_last=is_last)
         if opening is None or closing is None:
+            if len(self.bad_rows) > known or self._has_unknown_currency(element):
+                return None
             reason = (
                 "a booked balance is missing: OPBD or PRCD, and CLBD (ITBD between pages); an "
                 "available balance (OPAV, CLAV) does not say what was booked"
@@ -176,16 +184,18 @@ class _Reader:
             self._file_problem("missing_balance", reason)
             return None
         if opening.money.currency_code != closing.money.currency_code:
-            self._file_problem("mixed_currencies", "the balances are in several currencies")
-        sequence = text_of(element, "ElctrncSeqNb") or text_of(element, "LglSeqNb") or ""
-        is_number = sequence.isascii() and sequence.isdigit() and int(sequence) <= _SEQUENCE_MAX
+            reason = (
+                f"it opens in {opening.money.currency_code} and closes in "
+                f"{closing.money.currency_code}"
+            )
+            self._file_problem("mixed_currencies", reason)
+        account = text_of(element, "Acct/Id/Othr/Id") or text_of(element, "Acct/Id/IBAN")
         row: Row = {
             "line_number": len(self.statements) + 1,
             "statement_id": text_of(element, "Id"),
-            "bank_account_id": text_of(element, "Acct/Id/Othr/Id")
-            or text_of(element, "Acct/Id/IBAN"),
+            "bank_account_id": account,
             "statement_date": closing.day,
-            "sequence_number": int(sequence) if is_number else None,
+            "sequence_number": self._number(element),
             "currency_code": opening.money.currency_code,
             "opening_balance_minor": opening.money.amount_minor,
             "closing_balance_minor": closing.money.amount_minor,
@@ -208,21 +218,50 @@ class _Reader:
             closing = interim[-1:]
         return (opening[0] if opening else None), (closing[0] if closing else None)
 
+    def _has_unknown_currency(self, element: Element) -> bool:
+        """Say whether a balance is in no known currency, which has been flagged once."""
+        found = [signed_money_of(balance) for balance in children(element, "Bal")]
+        return any(isinstance(money, tuple) and money[0] == "unknown_currency" for money in found)
+
+    def _number(self, element: Element) -> int | None:
+        """Return the bank's number of the statement, or None: the element is optional."""
+        for name in ("ElctrncSeqNb", "LglSeqNb"):
+            text = text_of(element, name)
+            if text is None:
+                continue
+            if text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX:
+                return int(text)
+            reason = f"{name} is '{masked_excerpt(text)}'; it has to be at most 18 digits"
+            self._file_problem("not_a_number", reason, field="sequence_number")
+        return None
+
     def _balances_of(self, element: Element, code: str, *, is_final: bool = True) -> list[_Balance]:
         found = []
         for balance in children(element, "Bal"):
             if text_of(balance, "Tp/CdOrPrtry/Cd") != code:
                 continue
             money = signed_money_of(balance)
-            if isinstance(money, str):
-                self._file_problem(money, f"the balance {code} is no exact amount with a sign")
-            else:
-                found.append(_Balance(money, day_of(balance, "Dt"), is_final))
+            if isinstance(money, tuple):
+                reason_code, reason = money
+                is_repeated = reason_code == "unknown_currency" and self.entries.knows_of_currency(
+                    reason
+                )
+                if not is_repeated:
+                    self._file_problem(reason_code, f"the balance {code}: {reason}")
+                continue
+            day = day_of(balance, "Dt")
+            unread = unread_day(balance, "Dt") if day is None else None
+            if unread is not None:
+                self._file_problem(
+                    "not_a_date", f"the balance {code}: {unread}", field="statement_date"
+                )
+            found.append(_Balance(money, day, is_final, unread is not None))
         return found
 
     def _read_entry(self, entry: Element, page: _Page, all_amounts: list[int]) -> None:
         state = self.entries.state_of(entry)
         if state is None:
+            page.is_whole = False
             return
         if state != "BOOK":
             money = signed_money_of(entry)
@@ -232,10 +271,12 @@ class _Reader:
         common = {name: page.row[name] for name in names}
         row = self.entries.read(entry, common, needs_booking_date=True)
         if row is None:
+            page.is_whole = False
             return
         all_amounts.append(row["amount_minor"])
         if row["currency_code"] != page.row["currency_code"]:
-            self.entries.flag("Amt", "wrong_currency", "it is not the account's currency")
+            reason = f"it is in {row['currency_code']}, the balances in {page.row['currency_code']}"
+            self.entries.flag("Amt", "wrong_currency", reason)
 
     def _add_page(self, page: _Page) -> None:
         """Chain a page to those before it; the last one makes the statement."""
@@ -263,8 +304,18 @@ class _Reader:
         for line in lines:
             line["statement_id"] = statement["statement_id"]
             line["statement_date"] = statement["statement_date"]
-        self._check_name(statement)
+        self._check_name(statement, last.closing)
+        statement["sequence_number"] = self._sequence(statement)
         self.statements.append(statement)
+        self.declared_movement_minor += (
+            statement["closing_balance_minor"] - statement["opening_balance_minor"]
+        )
+        # Of an unread entry the balances say nothing more than its own finding.
+        if all(page.is_whole for page in pages):
+            self._add_totals(statement, pages)
+
+    def _add_totals(self, statement: Row, pages: Sequence[_Page]) -> None:
+        """Compare each page's balance, and the statement's, with the entries."""
         running = statement["opening_balance_minor"]
         for page in pages:
             running += sum(line["amount_minor"] for line in page.lines)
@@ -274,43 +325,50 @@ class _Reader:
                         f"interim_balance {page.page_number}",
                         page.closing.money.amount_minor,
                         running,
+                        statement["currency_code"],
                     )
                 )
         closing = statement["closing_balance_minor"]
-        self.totals.append(ControlTotal("closing_balance", closing, running))
-        self.declared_movement_minor += closing - statement["opening_balance_minor"]
+        self.totals.append(
+            ControlTotal("closing_balance", closing, running, statement["currency_code"])
+        )
 
-    def _check_name(self, row: Row) -> None:
-        """Compare account, date and sequence with the file's name."""
-        parts = self.context.name_parts
-        expected = {
-            "bank_account_id": parts.get("bank_account_id"),
-            "statement_date": self.context.accounting_date,
-            "sequence_number": int(parts["sequence"]) if "sequence" in parts else None,
+    def _sequence(self, statement: Row) -> int:
+        """Return the statement's number, by the bank or else by the file's name and its place."""
+        before = [
+            other
+            for other in self.statements
+            if other["bank_account_id"] == statement["bank_account_id"]
+        ]
+        return sequence_of(
+            statement["sequence_number"], self.context.name_parts, ordinal=len(before) + 1
+        )
+
+    def _check_name(self, row: Row, closing: _Balance) -> None:
+        """Compare account, date and number with the file's name; say what the bank left out."""
+        missing = {
+            "bank_account_id": "Acct/Id has neither Othr/Id nor IBAN",
+            "statement_id": "the statement has no Id",
+            "statement_date": "the closing balance has no date (Dt)",
         }
-        for name, value in expected.items():
-            if row[name] is None:
-                self._file_problem("missing_element", f"the statement has no {name}", field=name)
-            elif value is not None and row[name] != value:
-                self._file_problem(
-                    "wrong_date" if name == "statement_date" else "wrong_name",
-                    f"{name} inside is not the one in the file's name",
-                    field=name,
-                )
-        if row["statement_id"] is None:
-            self._file_problem("missing_element", "the statement has no Id", field="statement_id")
+        for name, reason in missing.items():
+            is_unread = name == "statement_date" and closing.day_is_unread
+            if row[name] is None and not is_unread:
+                self._file_problem("missing_element", reason, field=name)
+        if row["bank_account_id"] is None or row["statement_date"] is None:
+            return
+        for name, reason_code, reason in wrong_names(row, self.context):
+            self._file_problem(reason_code, reason, field=name)
 
     def _compare_summary(self, element: Element, page: _Page, all_amounts: Sequence[int]) -> None:
         """Compare TxsSummry where the bank wrote one."""
         summary = child(element, "TxsSummry")
-        if summary is None:
+        if summary is None or not page.is_whole:
             return
         declared = declared_figures(summary, CURRENCY_EXPONENTS[page.row["currency_code"]])
         booked = [line["amount_minor"] for line in page.lines]
         counted = figures_of(declared, booked, all_amounts)
-        self.totals += [
-            ControlTotal(name, value, counted[name]) for name, value in declared.items()
-        ]
+        self.totals += summary_totals(declared, counted, page.row["currency_code"])
 
     def _file_problem(self, reason_code: str, reason: str, *, field: str = "") -> None:
         self.bad_rows.append(file_problem(reason_code, reason, field=field))

@@ -13,9 +13,19 @@ import polars as pl
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS
 from tieout.channels.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
-from tieout.channels.camt_summary import declared_figures, figures_of
-from tieout.channels.iso20022 import Element, child, children, day_of, message_of, text_of
+from tieout.channels.camt_summary import declared_figures, figures_of, summary_totals
+from tieout.channels.excerpts import masked_excerpt
+from tieout.channels.iso20022 import (
+    Element,
+    child,
+    children,
+    day_of,
+    message_of,
+    text_of,
+    unread_day,
+)
 from tieout.channels.model import BadRow, ControlTotal, FileContext, ParsedFile, file_problem
+from tieout.secrets import mask_account
 
 __all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "parse"]
 
@@ -75,22 +85,33 @@ class _Reader:
 
     def read_notification(self, element: Element, message_day: date | None) -> None:
         """Read one Ntfctn: the entries of one account."""
-        common = self._common(element, day_of(element, "CreDtTm") or message_day)
+        own_day = day_of(element, "CreDtTm")
+        unread = unread_day(element, "CreDtTm") if own_day is None else None
+        if unread is not None:
+            self._file_problem("not_a_date", unread, field="notification_date")
+        common = self._common(element, own_day or message_day)
         rows: list[Row] = []
+        is_whole = True
         for entry in children(element, "Ntry"):
-            self.entries.entry_number += 1
+            self.entries.begin(entry)
             state = self.entries.state_of(entry)
             if state is None:
+                is_whole = False
                 continue
             row = self.entries.read(
                 entry, {**common, "entry_state": state}, needs_booking_date=False
             )
+            is_whole = is_whole and row is not None
             rows += [row] if row is not None else []
         account_currency = text_of(element, "Acct/Ccy")
         currencies = {row["currency_code"] for row in rows}
         if account_currency is not None and not currencies <= {account_currency}:
-            self._file_problem("wrong_currency", "an entry is not in the account's currency")
-        self._compare_summary(element, rows)
+            names = ", ".join(sorted(currencies - {account_currency}))
+            reason = f"entries are in {names}, the account is in {masked_excerpt(account_currency)}"
+            self._file_problem("wrong_currency", reason)
+        # Of an unread entry the totals say nothing more than its own finding.
+        if is_whole:
+            self._compare_summary(element, rows)
 
     def _common(self, element: Element, day: date | None) -> Row:
         """Return what all entries of a notification share; compare it with the file's name."""
@@ -104,8 +125,9 @@ class _Reader:
             if value is None:
                 self._file_problem("missing_element", f"the notification has no {name}", field=name)
         expected = self.context.name_parts.get("bank_account_id")
-        if expected is not None and common["bank_account_id"] != expected:
-            reason = "bank_account_id inside is not the one in the file's name"
+        if expected is not None and common["bank_account_id"] not in {None, expected}:
+            inside = mask_account(common["bank_account_id"] or "")
+            reason = f"inside is the account {inside}, in the name {mask_account(expected)}"
             self._file_problem("wrong_name", reason, field="bank_account_id")
         if day is not None:
             self.dates.add(day)
@@ -124,9 +146,8 @@ class _Reader:
         booked = [row["amount_minor"] for row in rows if row["entry_state"] == "BOOK"]
         declared = declared_figures(summary, exponents.pop())
         counted = figures_of(declared, booked, every)
-        self.totals += [
-            ControlTotal(name, value, counted[name]) for name, value in declared.items()
-        ]
+        currency = rows[0]["currency_code"] if rows else None
+        self.totals += summary_totals(declared, counted, currency)
 
     def _file_problem(self, reason_code: str, reason: str, *, field: str = "") -> None:
         self.bad_rows.append(file_problem(reason_code, reason, field=field))

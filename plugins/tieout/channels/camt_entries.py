@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import polars as pl
 
+from tieout.channels.amounts import amount_shown
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.iso20022 import (
     Element,
     Money,
@@ -16,9 +19,13 @@ from tieout.channels.iso20022 import (
     decimal_minor,
     find,
     is_true,
+    local_name,
     money_of,
+    own_text,
     signed_money_of,
     text_of,
+    unread_day,
+    unread_money,
 )
 from tieout.channels.model import BadRow, Vault
 
@@ -27,12 +34,12 @@ __all__ = ["DETAIL_SCHEMA", "ENTRY_SCHEMA", "ENTRY_STATES", "EntryReader", "Row"
 Row = dict[str, Any]
 
 ENTRY_STATES = ("BOOK", "PDNG", "INFO", "FUTR")
+# lxml says 65535 of every line behind that one.
+_LINES_MAX = 65_535
 # A returned transfer by its ISO bank transaction code: PMNT/ICDT/RRTN and its like.
 _RETURN_SUB_FAMILIES = ("RRTN", "RRCT", "UPCT")
-_WRONG = {
-    "not_an_amount": "it has to be an amount in a known currency, exact to the minor unit",
-    "wrong_sign": "CdtDbtInd gives the sign (CRDT or DBIT) of an amount that has none",
-}
+# Elements that have one of few words.
+_WORDS = {"CdtDbtInd": ("CRDT", "DBIT"), "RvslInd": ("true", "false", "1", "0")}
 
 ENTRY_SCHEMA: dict[str, Any] = {
     "line_number": pl.Int32,
@@ -68,8 +75,9 @@ DETAIL_SCHEMA: dict[str, Any] = {
 class EntryReader:
     """Collects the entries and details of one file, and what is wrong with them.
 
-    `line_number` is the ordinal of the entry in the file. Details that carry no amount, each of
-    them, have none where `allows_unknown_amounts`, and are a finding elsewhere.
+    `line_number` of a row is the ordinal of the entry in the file; a finding has the line of the
+    XML and names the entry in its reason. Details that carry no amount, each of them, have none
+    where `allows_unknown_amounts`, and are a finding elsewhere.
     """
 
     def __init__(self, vault: Vault, *, allows_unknown_amounts: bool = False) -> None:
@@ -79,13 +87,22 @@ class EntryReader:
         self.entry_number = 0
         self._vault = vault
         self._allows_unknown_amounts = allows_unknown_amounts
+        self._entry: Element = None
+        self._unknown_currencies: set[str] = set()
+
+    def begin(self, entry: Element) -> None:
+        """Go on to the next entry of the file."""
+        self.entry_number += 1
+        self._entry = entry
 
     def state_of(self, entry: Element) -> str | None:
         """Return BOOK, PDNG, INFO or FUTR, in the text of Sts or in its Cd; None is flagged."""
         state = text_of(entry, "Sts/Cd") or text_of(entry, "Sts")
         if state in ENTRY_STATES:
             return state
-        self.flag("Sts", "unknown_code", "the state of an entry is not known")
+        found = masked_excerpt(state or "")
+        reason = f"Sts is '{found}'; it has to be {', '.join(ENTRY_STATES)}"
+        self.flag("Sts", "unknown_code", reason)
         return None
 
     def read(self, entry: Element, common: Row, *, needs_booking_date: bool) -> Row | None:
@@ -94,12 +111,13 @@ class EntryReader:
         RvslInd never turns the sign: CdtDbtInd is already the real direction.
         """
         money = signed_money_of(entry)
-        if isinstance(money, str):
-            self.flag("Ntry", money, _WRONG[money])
+        if isinstance(money, tuple):
+            self.flag("Ntry", *money)
             return None
-        booking_date = day_of(entry, "BookgDt")
-        if booking_date is None and (needs_booking_date or child(entry, "BookgDt") is not None):
+        booking_date = self._day(entry, "BookgDt")
+        if booking_date is None and needs_booking_date and unread_day(entry, "BookgDt") is None:
             self.flag("BookgDt", "missing_value", "a booked entry has to have its date")
+        self._flag_unread(entry)
         details = [
             detail for group in children(entry, "NtryDtls") for detail in children(group, "TxDtls")
         ]
@@ -112,7 +130,7 @@ class EntryReader:
             **common,
             "entry_reference": text_of(entry, "AcctSvcrRef") or text_of(entry, "NtryRef"),
             "booking_date": booking_date,
-            "value_date": day_of(entry, "ValDt"),
+            "value_date": self._day(entry, "ValDt"),
             "currency_code": money.currency_code,
             "amount_minor": money.amount_minor,
             "charge_amount_minor": _charges(entry, details, money.currency_code),
@@ -132,8 +150,41 @@ class EntryReader:
         return row
 
     def flag(self, field: str, reason_code: str, reason: str) -> None:
-        """Add a finding about the entry at hand."""
-        self.bad_rows.append(BadRow(self.entry_number, field, reason_code, reason))
+        """Add a finding about the entry at hand; an unknown currency is one finding a file."""
+        if reason_code == "unknown_currency" and self.knows_of_currency(reason):
+            return
+        line = int(getattr(self._entry, "sourceline", 0) or 0)
+        # The XML library counts no further.
+        line = line if line < _LINES_MAX else 0
+        reason = f"entry {self.entry_number} (Ntry): {reason}"
+        self.bad_rows.append(BadRow(line, field, reason_code, reason))
+
+    def knows_of_currency(self, reason: str) -> bool:
+        """Say whether an unknown currency was flagged before; from now on it was."""
+        is_known = reason in self._unknown_currencies
+        self._unknown_currencies.add(reason)
+        return is_known
+
+    def _flag_unread(self, entry: Element) -> None:
+        """Flag each amount, sign and boolean inside that cannot be read: none is passed over."""
+        for element in entry.iter():
+            name = local_name(element)
+            if element.get("Ccy") is not None and money_of(element) is None:
+                self.flag(name, *unread_money(element))
+                continue
+            wanted = _WORDS.get(name)
+            text = own_text(element) if wanted is not None else ""
+            if wanted is not None and text not in wanted:
+                reason = f"{name} is '{masked_excerpt(text)}'; it has to be {' or '.join(wanted)}"
+                self.flag(name, "unknown_code", reason)
+
+    def _day(self, entry: Element, name: str) -> date | None:
+        """Return the day of an element of the entry; one in another form is flagged."""
+        day = day_of(entry, name)
+        reason = unread_day(entry, name) if day is None else None
+        if reason is not None:
+            self.flag(name, "not_a_date", reason)
+        return day
 
     def _read_details(
         self, entry: Element, details: list[Element], money: Money, *, is_return: bool
@@ -165,8 +216,10 @@ class EntryReader:
         missing = money.amount_minor - sum(known)
         # A credit may be booked after the bank took its charge: then the charge is the difference.
         if missing not in {0, _charges(entry, details, money.currency_code) or 0}:
+            shown = amount_shown(sum(known), money.currency_code)
+            of_entry = amount_shown(money.amount_minor, money.currency_code)
             self.flag(
-                "TxDtls", "wrong_total", "the details do not sum to the amount of their entry"
+                "TxDtls", "wrong_total", f"the details sum to {shown}, the entry is {of_entry}"
             )
 
     def _detail_amounts(self, details: list[Element], money: Money) -> list[int | None]:
@@ -196,13 +249,14 @@ class EntryReader:
             if count > 1:
                 declared = text_of(group, "Btch/NbOfTxs")
                 if declared is not None and decimal_minor(declared, exponent=0) != count:
-                    self.flag("NbOfTxs", "wrong_total", f"it is not {count}")
+                    reason = f"it says '{masked_excerpt(declared)}', there are {count} details"
+                    self.flag("NbOfTxs", "wrong_total", reason)
             total = find(group, "Btch/TtlAmt")
             if total is None or not of_group or None in of_group:
                 continue
             stated = money_of(total)
             if stated is None:
-                self.flag("TtlAmt", "not_an_amount", _WRONG["not_an_amount"])
+                self.flag("TtlAmt", *unread_money(total))
             elif stated.currency_code == money.currency_code and stated.amount_minor != abs(
                 sum(amount for amount in of_group if amount is not None)
             ):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tieout.channels.iso20022 import Element, decimal_minor, text_of
+from tieout.channels.model import ControlTotal
 
-__all__ = ["declared_figures", "figures_of"]
+__all__ = ["declared_figures", "figures_of", "summary_totals"]
 
 
 def figures_of(
@@ -58,3 +59,13 @@ def declared_figures(summary: Element, exponent: int) -> dict[str, int | None]:
             is_debit = indicator == "DBIT"
             declared["TtlNtries net"] = -amount if is_debit and amount is not None else amount
     return declared
+
+
+def summary_totals(
+    declared: Mapping[str, int | None], counted: Mapping[str, int], currency_code: str | None
+) -> list[ControlTotal]:
+    """Return each figure a bank states beside ours; a count has no currency."""
+    return [
+        ControlTotal(name, value, counted[name], None if name.endswith(" count") else currency_code)
+        for name, value in declared.items()
+    ]

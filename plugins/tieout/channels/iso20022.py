@@ -17,6 +17,7 @@ from lxml import etree
 
 from tieout.channels import packed_files
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
 
 __all__ = [
@@ -29,12 +30,16 @@ __all__ = [
     "decimal_minor",
     "find",
     "is_true",
+    "local_name",
     "message_of",
     "money_of",
+    "own_text",
     "safe_xml",
     "signed_money_of",
     "text_of",
     "truth",
+    "unread_day",
+    "unread_money",
 ]
 
 # lxml's stubs are not installed: an element is Any to the type checker.
@@ -52,6 +57,9 @@ _NAMESPACE = re.compile(
 )
 # xs:date may carry an offset, which does not change the day: 2026-09-24+08:00.
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII
+)
 # xs:decimal needs no digit on one side of its point: .50 and 50. are amounts.
 _DECIMAL = re.compile(r"([+-]?)(?=\.?\d)(\d*)\.?(\d*)", re.ASCII)
 
@@ -138,6 +146,11 @@ def message_of(
 # --- elements by local name -----------------------------------------------------------------------
 
 
+def local_name(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return str(etree.QName(element).localname)
+
+
 def children(element: Element, name: str) -> Iterator[Element]:
     """Yield the child elements of that local name."""
     for candidate in element:
@@ -163,8 +176,13 @@ def find(element: Element, path: str) -> Element | None:
 def text_of(element: Element, path: str) -> str | None:
     """Return the stripped text at a path; blank is None."""
     found = find(element, path)
-    text = (found.text or "").strip() if found is not None else ""
-    return text or None
+    return (own_text(found) or None) if found is not None else None
+
+
+def own_text(element: Element) -> str:
+    """Return an element's text with what stands behind its children, which no simple value has."""
+    parts = [element.text, *(inner.tail for inner in element)]
+    return " ".join(part.strip() for part in parts if part is not None and part.strip())
 
 
 def truth(text: str | None) -> bool | None:
@@ -185,12 +203,13 @@ def day_of(element: Element, path: str) -> date | None:
     text = text_of(element, f"{path}/Dt")
     try:
         if text is not None:
-            match = _DATE.fullmatch(text)
-            return date.fromisoformat(match[1]) if match is not None else None
-        moment_text = text_of(element, f"{path}/DtTm") or text_of(element, path)
-        if moment_text is None:
+            return _day(text)
+        text = text_of(element, f"{path}/DtTm") or text_of(element, path)
+        if text is None:
             return None
-        moment = datetime.fromisoformat(moment_text)
+        if _MOMENT.fullmatch(text) is None:
+            return _day(text) if find(element, f"{path}/DtTm") is None else None
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     if moment.tzinfo is not None:
@@ -201,14 +220,54 @@ def day_of(element: Element, path: str) -> date | None:
     return moment.date()
 
 
+def _day(text: str) -> date | None:
+    match = _DATE.fullmatch(text)
+    return date.fromisoformat(match[1]) if match is not None else None
+
+
+def unread_day(element: Element, path: str) -> str | None:
+    """Say in which form a day is written that `day_of` does not read; None where none is written.
+
+    A time in `Dt` is no day of that element: whether it is Beijing's is not said.
+    """
+    for place, wanted in (
+        ("/Dt", "a day (2026-09-24)"),
+        ("/DtTm", "a time (2026-09-24T18:00:00+08:00)"),
+        ("", "a day or a time (2026-09-24T18:00:00+08:00)"),
+    ):
+        text = text_of(element, f"{path}{place}")
+        if text is not None:
+            return f"{path}{place} is '{masked_excerpt(text)}'; it has to be {wanted}"
+    return None
+
+
 def money_of(amount: Element) -> Money | None:
     """Return an amount with its Ccy; None where it is not exact, or of no known currency."""
     currency = str(amount.get("Ccy") or "")
     exponent = CURRENCY_EXPONENTS.get(currency)
     if exponent is None:
         return None
-    minor = decimal_minor(amount.text, exponent=exponent)
+    minor = decimal_minor(own_text(amount), exponent=exponent)
     return None if minor is None else Money(minor, currency)
+
+
+def unread_money(element: Element) -> tuple[str, str]:
+    """Return code and reason of an Amt (or of an element's own) that `money_of` does not read."""
+    amount = child(element, "Amt")
+    amount = element if amount is None else amount
+    currency, text = str(amount.get("Ccy") or ""), own_text(amount)
+    shown = f"'{masked_excerpt(text)}'"
+    if not currency and not text:
+        return "not_an_amount", "there is no amount (Amt)"
+    if currency not in CURRENCY_EXPONENTS:
+        found = f"'{masked_excerpt(currency)}'"
+        return "unknown_currency", f"Ccy is {found}; it has to be a currency of ISO 4217"
+    digits = CURRENCY_EXPONENTS[currency]
+    return (
+        "not_an_amount",
+        f"{shown} is no exact amount in {currency}; it has to be digits, a point and at most "
+        f"{digits} decimals that are not 0",
+    )
 
 
 def decimal_minor(text: str | None, *, exponent: int) -> int | None:
@@ -219,13 +278,17 @@ def decimal_minor(text: str | None, *, exponent: int) -> int | None:
     return minor_units_of(f"{match[1]}{match[2] or 0}.{match[3] or 0}", exponent=exponent)
 
 
-def signed_money_of(element: Element) -> Money | str:
-    """Return Amt with the sign of CdtDbtInd, or the code of what is wrong with it."""
+def signed_money_of(element: Element) -> Money | tuple[str, str]:
+    """Return Amt with the sign of CdtDbtInd, or code and reason of what is wrong with it."""
     amount = child(element, "Amt")
     money = money_of(amount) if amount is not None else None
     if money is None:
-        return "not_an_amount"
+        return unread_money(element)
     indicator = text_of(element, "CdtDbtInd")
     if indicator not in {"CRDT", "DBIT"} or money.amount_minor < 0:
-        return "wrong_sign"
+        found = masked_excerpt(indicator or "")
+        return (
+            "wrong_sign",
+            f"CdtDbtInd is '{found}'; it has to be CRDT or DBIT, beside an amount without a sign",
+        )
     return money if indicator == "CRDT" else Money(-money.amount_minor, money.currency_code)

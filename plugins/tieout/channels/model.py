@@ -94,11 +94,15 @@ class MaskedValues:
 
 @dataclass(frozen=True, slots=True)
 class ControlTotal:
-    """One total the file states about itself, beside ours. Both in minor units, or counts."""
+    """One total the file states about itself, beside ours.
+
+    Both in minor units of `currency_code`; without one they are counts, or of no known currency.
+    """
 
     name: str
     declared: int | None
     counted: int
+    currency_code: str | None = None
 
     @property
     def agrees(self) -> bool:

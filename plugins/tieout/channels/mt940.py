@@ -1,24 +1,21 @@
 """SWIFT MT940: a bank's statement of one account, page by page (formats.md §6.2).
 
-The grammar of the fields is that of the library `mt-940`. Its reader of whole files is not used: it
-merges the pages and statements of a file into one, and keeps no line numbers. So the file is cut
-into fields here, each with its line, and each page's balances are compared. `line_number` of a row
-is the line of its `:61:` in the file.
+`tieout.channels.mt940_fields` says where a field begins and what it may hold; here the fields
+become pages and statements, and each page's balances are compared. `line_number` of a row is the
+line of its `:61:` in the file.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
-from mt940.tags import Tags
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.bank_names import sequence_of, wrong_names
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
 from tieout.channels.camt053 import (
     DETAIL_SCHEMA,
@@ -37,51 +34,45 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
+from tieout.channels.mt940_fields import (
+    INTERIM,
+    OPENING,
+    Balance,
+    Field,
+    Refusal,
+    StatementLine,
+    StatementNumber,
+    fields_of,
+    messages_of,
+    read_balance,
+    read_line,
+    read_number,
+    read_text,
+    text_of,
+)
 
-__all__ = ["parse"]
+__all__ = ["account_of", "parse"]
 
-# Only these: a wrapped :86: may begin a line with `:12:11`, a time of day.
-_FIELD = re.compile(r"^:(20|21|25P?|28C?|60[FM]|61|62[FM]|64|65|86|13D?|34F|90[DC]|NS):(.*)$")
-# {1:…}{2:…}{4: opens a message, -} or a lone - ends it.
-_BLOCKS = re.compile(r"^(?:\{[^{}]*\})*(?:\{4:)?")
-_END = re.compile(r"^-\}?(?:\{.*)?$")
-_OPENING, _CLOSING = ("60F", "60M"), ("62F", "62M")
-# Fields that only an MT942 has: floor limit, and time of the report.
-_INTERIM = ("34F", "13", "13D")
-_STRUCTURED = re.compile(r"^(\d{3})\?\d{2}")
-_SUBFIELD = re.compile(r"\?(\d{2})")
-_KEYWORD = re.compile(r"^(EREF|KREF|SVWZ)\+")
+_STRUCTURED = re.compile(r"\s*(\d{3})\?\d{2}", re.ASCII)
+_SUBFIELD = re.compile(r"\?(\d{2})", re.ASCII)
+# What may begin a part of ?20 to ?29; the text of one never runs into another.
+_KEYWORD = re.compile(
+    r"(EREF|KREF|MREF|BREF|RREF|CRED|DEBT|COAM|OAMT|SVWZ|ABWA|ABWE|PURP|IBAN|BIC)\+"
+)
 _PURPOSE = (*range(20, 30), *range(60, 64))
 _NAME = (32, 33)
 _ACCOUNT = (31, 38)
 # A returned item by its SWIFT type, or a returned credit transfer by its business code (GVC).
 _RETURN_TYPES = ("RTI",)
 _RETURN_CODES = ("159",)
-# A booking date is written without a year; this far from the value date it is of another one.
-_YEAR_BOUNDARY_DAYS = 330
-
-_STATEMENT = Tags.STATEMENT.value.re
-_BALANCE = Tags.FINAL_OPENING_BALANCE.value.re
-_NUMBER = Tags.STATEMENT_NUMBER.value.re
+# The header's fields and the balances: one of each in a message.
+_ONCE = {
+    "20": "20", "25": "25", "25P": "25", "28": "28C", "28C": "28C",
+    "60F": "60", "60M": "60", "62F": "62", "62M": "62",
+}  # fmt: skip
 
 Row = dict[str, Any]
-
-
-@dataclass(slots=True)
-class _Field:
-    """One field: its tag, its first line, and its text with line ends."""
-
-    tag: str
-    line_number: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Balance:
-    is_final: bool
-    amount_minor: int
-    currency_code: str
-    day: date
+_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -89,13 +80,13 @@ class _Page:
     """One message: a page of a statement."""
 
     line_number: int
-    reference: str | None = None
-    account: str | None = None
-    statement_number: int | None = None
-    page_number: int | None = None
-    opening: _Balance | None = None
-    closing: _Balance | None = None
+    reference: str
+    account: str
+    number: StatementNumber
+    opening: Balance
+    closing: Balance
     lines: list[Row] = field(default_factory=list)
+    is_whole: bool = True
 
 
 def parse(content: bytes, context: FileContext) -> ParsedFile:
@@ -107,59 +98,30 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     Raises:
         UnreadableFileError: no text, or no MT940 message in it.
     """
-    fields = _fields(_text(content))
+    fields = fields_of(text_of(content))
     if not fields:
         raise UnreadableFileError("no_mt940", "there is no field of an MT940 message in it")
-    interim = [found for found in fields if found.tag in _INTERIM]
-    if interim and not any(found.tag in _OPENING for found in fields):
+    interim = [found for found in fields if found.tag in INTERIM]
+    if interim and not any(found.tag in OPENING for found in fields):
         raise UnreadableFileError(
             "interim_report",
             "it is an MT942, an interim report without balances; the MT940 of the day proves them",
             line_number=interim[0].line_number,
         )
     reader = _Reader(context)
-    for message in _messages(fields):
+    for message in messages_of(fields):
         reader.read_message(message)
     return reader.parsed_file()
 
 
-def _text(content: bytes) -> str:
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            break
-        return text
-    raise UnreadableFileError("bad_encoding", "it is neither UTF-8 nor GB 18030 text")
-
-
-def _fields(text: str) -> list[_Field]:
-    """Cut a text into its fields; a line that begins none continues the one before."""
-    fields: list[_Field] = []
-    for number, raw_line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
-        line = _BLOCKS.sub("", raw_line, count=1)
-        match = _FIELD.match(line)
-        if match is not None:
-            fields.append(_Field(match[1], number, match[2]))
-        elif _END.match(line):
-            fields.append(_Field("-", number, ""))
-        elif fields and fields[-1].tag != "-":
-            fields[-1].text += "\n" + line
-    return fields if any(found.tag != "-" for found in fields) else []
-
-
-def _messages(fields: Sequence[_Field]) -> Iterator[list[_Field]]:
-    message: list[_Field] = []
-    for found in fields:
-        if message and found.tag in {"20", "-"}:
-            yield message
-            message = []
-        if found.tag != "-":
-            message.append(found)
-    if message:
-        yield message
+def account_of(written: str, currency: str, known: str | None = None) -> str:
+    """Return an account as we know it: `bank/account` and its currency at the end fall away."""
+    bank, _, behind = written.rpartition("/")
+    last = behind.strip() if bank.strip() else written
+    bare = last.removesuffix(currency).rstrip()
+    if known is not None:
+        return known if known in {written, last, bare} else bare
+    return bare
 
 
 class _Reader:
@@ -173,6 +135,8 @@ class _Reader:
         self.bad_rows: list[BadRow] = []
         self.declared_movement_minor = 0
         self._pages: list[_Page] = []
+        self._unknown_currencies: set[str] = set()
+        self._wrong_names: list[BadRow] = []
 
     def parsed_file(self) -> ParsedFile:
         """Return what was read; a statement whose last page is missing is a finding."""
@@ -181,6 +145,7 @@ class _Reader:
             self._problem(self._pages[-1].line_number, "62F", "missing_balance", problem)
         if not self.statements and not self.bad_rows:
             self.bad_rows.append(file_problem("missing_element", "there is no statement"))
+        self._add_wrong_names()
         dates = {row["statement_date"] for row in self.statements}
         lines = pl.DataFrame(self.lines, schema=LINE_SCHEMA, orient="row")
         return ParsedFile(
@@ -197,120 +162,121 @@ class _Reader:
             bad_rows=tuple(self.bad_rows),
         )
 
-    def read_message(self, fields: Sequence[_Field]) -> None:
-        """Read one message: a page of a statement."""
-        page = _Page(fields[0].line_number)
+    def read_message(self, fields: Sequence[Field]) -> None:
+        """Read one message: a page of a statement. Without its header it is no page of any."""
+        page = self._page(fields)
+        if page is None:
+            self._pages = []
+            return
         for position, found in enumerate(fields):
-            if found.tag == "20":
-                page.reference = found.text.strip() or None
-            elif found.tag in {"25", "25P"}:
-                page.account = found.text.split("\n", maxsplit=1)[0].strip() or None
-            elif found.tag in {"28", "28C"}:
-                match = _NUMBER.match(found.text.strip())
-                if match is not None:
-                    page.statement_number = int(match["statement_number"])
-                    page.page_number = int(match["sequence_number"] or 1)
-            elif found.tag in _OPENING:
-                page.opening = self._balance(found)
-            elif found.tag in _CLOSING:
-                page.closing = self._balance(found)
-            elif found.tag == "61":
+            if found.tag == "61":
                 # Some banks repeat :86: for each line of the text.
                 after = itertools.takewhile(lambda one: one.tag == "86", fields[position + 1 :])
                 self._read_line(page, found, list(after))
         self._add_page(page)
 
-    def _balance(self, found: _Field) -> _Balance | None:
-        match = _BALANCE.match(found.text.strip())
-        if match is not None and match["currency"].upper() not in CURRENCY_EXPONENTS:
-            reason = "the number of decimals of its currency is not known"
-            self._problem(found.line_number, found.tag, "unknown_currency", reason, found.text)
-            return None
-        day = _date(match["year"], match["month"], match["day"]) if match else None
-        amount = _amount(match["amount"], match["currency"].upper()) if match else None
-        if match is None or day is None or amount is None:
-            reason = "it has to be C or D, a date, a currency and an exact amount"
-            self._problem(found.line_number, found.tag, "not_a_balance", reason, found.text)
-            return None
-        sign = -1 if match["status"].upper() == "D" else 1
-        return _Balance(found.tag.endswith("F"), sign * amount, match["currency"].upper(), day)
+    def _page(self, fields: Sequence[Field]) -> _Page | None:
+        """Return what a message says of itself, or None where one part of it cannot be read.
 
-    def _read_line(self, page: _Page, found: _Field, details: Sequence[_Field]) -> None:
-        number, currency = found.line_number, page.opening.currency_code if page.opening else None
-        match = _STATEMENT.match(found.text)
-        if match is None or currency is None:
-            reason = "it follows an opening balance and has date, mark, amount, type and reference"
-            self._problem(number, "61", "not_a_statement_line", reason, found.text)
+        Each cause is one finding: what follows from an unread balance is not reported again.
+        """
+        line_number = fields[0].line_number
+        found_once: dict[str, Field] = {}
+        for found in fields:
+            name = _ONCE.get(found.tag)
+            if name in found_once:
+                reason = f"a page has one :{name}:; the first is in line "
+                reason += f"{found_once[name].line_number}"
+                self._problem(found.line_number, found.tag, "stated_twice", reason)
+                return None
+            if name is not None:
+                found_once[name] = found
+        missing = [name for name in dict.fromkeys(_ONCE.values()) if name not in found_once]
+        if missing:
+            reason = f"the page lacks {', '.join(f':{name}:' for name in missing)}"
+            self._problem(line_number, missing[0], "missing_element", reason)
+            return None
+        reference = self._or_flagged(found_once["20"], read_text(found_once["20"]))
+        account = self._or_flagged(found_once["25"], read_text(found_once["25"]))
+        number = self._or_flagged(found_once["28C"], read_number(found_once["28C"]))
+        opening = self._or_flagged(found_once["60"], read_balance(found_once["60"]))
+        closing = self._or_flagged(found_once["62"], read_balance(found_once["62"]))
+        if (
+            reference is None
+            or account is None
+            or number is None
+            or opening is None
+            or closing is None
+        ):
+            return None
+        return _Page(line_number, reference, account, number, opening, closing)
+
+    def _or_flagged(self, found: Field, read: _Value | Refusal) -> _Value | None:
+        """Return what was read, or flag why it was not; one currency is flagged once."""
+        if not isinstance(read, Refusal):
+            return read
+        if read.reason_code == "unknown_currency":
+            if read.reason in self._unknown_currencies:
+                return None
+            self._unknown_currencies.add(read.reason)
+        self._problem(found.line_number, found.tag, read.reason_code, read.reason, found.text)
+        return None
+
+    def _read_line(self, page: _Page, found: Field, details: Sequence[Field]) -> None:
+        number, currency = found.line_number, page.opening.currency_code
+        line = self._or_flagged(found, read_line(found, currency))
+        if line is None:
+            page.is_whole = False
             return
-        value_date = _date(match["year"], match["month"], match["day"])
-        amount = _amount(match["amount"], currency)
-        booking_date = _booking_date(value_date, match["entry_month"], match["entry_day"])
-        if value_date is None or booking_date is None:
-            self._problem(number, "61", "not_a_date", "a date no calendar has", found.text)
-            return
-        if amount is None:
-            reason = "the amount has to be exact to the minor unit"
-            self._problem(number, "61", "not_an_amount", reason, found.text)
-            return
-        mark = match["status"].upper()
-        signed = -amount if mark in {"D", "RC"} else amount
         information = _information("\n".join(detail.text for detail in details))
-        if _SUBFIELD.search(f"{information.remittance or ''} {match['extra_details'] or ''}"):
+        if _SUBFIELD.search(f"{information.remittance or ''} {line.more or ''}"):
             # Parts that cannot be told apart may hold a name or a number that has to be masked.
-            reason = "its parts (?20 and so on) do not stand behind a code of three digits"
+            reason = "its parts (?20 and so on) have to stand behind a code of three digits"
             line_number = details[0].line_number if details else number
             self._problem(line_number, "86", "not_structured", reason)
+            page.is_whole = False
             return
-        type_code = (match["id"] or "").strip()
-        is_return = type_code[1:] in _RETURN_TYPES or information.business_code in _RETURN_CODES
-        is_payee = is_return or (signed < 0 and information.end_to_end_id is not None)
-        account = information.account
-        references = (match["bank_reference"], match["customer_reference"])
-        known = [text.strip() for text in references if text and text.strip() not in {"", "NONREF"}]
-        codes = [code for code in (type_code, information.business_code) if code]
-        page.lines.append(
-            {
-                "line_number": number,
-                "entry_reference": known[0] if known else None,
-                "booking_date": booking_date,
-                "value_date": value_date,
-                "currency_code": currency,
-                "amount_minor": signed,
-                "is_reversal": mark in {"RC", "RD"},
-                "is_return": is_return,
-                "bank_transaction_code": "/".join(codes) or None,
-                "counterparty_name": counterparty_shown(information.name, is_payee=is_payee),
-                "counterparty_account_token": self.context.vault.account_tokens([account])[0]
-                if account is not None
-                else None,
-                "end_to_end_id": information.end_to_end_id,
-                "remittance_text": remittance_shown(
-                    information.remittance or (match["extra_details"] or "").strip() or None,
-                    is_payee=is_payee,
-                ),
-                "batch_message_id": information.batch_message_id,
-                "detail_count": 0,
-            }
+        page.lines.append(self._row(number, currency, line, information))
+
+    def _row(
+        self, number: int, currency: str, line: StatementLine, information: _Information
+    ) -> Row:
+        is_return = (
+            line.type_code[1:] in _RETURN_TYPES or information.business_code in _RETURN_CODES
         )
+        is_payee = is_return or (line.amount_minor < 0 and information.end_to_end_id is not None)
+        account = information.account
+        references = (line.own_reference, line.bank_reference)
+        codes = [code for code in (line.type_code, information.business_code) if code]
+        return {
+            "line_number": number,
+            "entry_reference": "//".join(filter(None, references)) or None,
+            "booking_date": line.booking_date,
+            "value_date": line.value_date,
+            "currency_code": currency,
+            "amount_minor": line.amount_minor,
+            "is_reversal": line.is_reversal,
+            "is_return": is_return,
+            "bank_transaction_code": "/".join(codes) or None,
+            "counterparty_name": counterparty_shown(information.name, is_payee=is_payee),
+            "counterparty_account_token": self.context.vault.account_tokens([account])[0]
+            if account is not None
+            else None,
+            "end_to_end_id": information.end_to_end_id,
+            "remittance_text": remittance_shown(
+                information.remittance or line.more, is_payee=is_payee
+            ),
+            "batch_message_id": information.batch_message_id,
+            "detail_count": 0,
+        }
 
     def _add_page(self, page: _Page) -> None:
         """Chain a page to those before it; the last page makes the statement."""
         number = page.line_number
-        missing = [
-            tag
-            for tag, value in (
-                ("20", page.reference), ("25", page.account), ("28C", page.statement_number),
-                ("60", page.opening), ("62", page.closing),
-            )
-            if value is None
-        ]  # fmt: skip
-        if missing or page.opening is None or page.closing is None:
-            names = ", ".join(missing)
-            self._problem(number, missing[0], "missing_element", f"the page lacks {names}")
-            self._pages = []
-            return
-        if page.closing.currency_code != page.opening.currency_code:
-            self._problem(number, "62", "mixed_currencies", "its balances are in two currencies")
+        currency = page.opening.currency_code
+        if page.closing.currency_code != currency:
+            reason = f"it opens in {currency} and closes in {page.closing.currency_code}"
+            self._problem(number, "62", "mixed_currencies", reason)
         before = self._pages[-1] if self._pages else None
         if page.opening.is_final == (before is not None):
             reason = (
@@ -324,36 +290,45 @@ class _Reader:
             reason = "a page continues the one before: same account and number, next page, balance"
             self._problem(number, "28C", "broken_pages", reason)
         self._pages.append(page)
-        movement = sum(row["amount_minor"] for row in page.lines)
-        self.totals.append(
-            ControlTotal(
-                f"closing_balance {page.statement_number}/{page.page_number}",
-                page.closing.amount_minor,
-                page.opening.amount_minor + movement,
+        # Of a page with an unread entry the balance says nothing more than that entry's finding.
+        if page.is_whole:
+            movement = sum(row["amount_minor"] for row in page.lines)
+            self.totals.append(
+                ControlTotal(
+                    f"closing_balance {page.number.statement_number}/{page.number.page_number}",
+                    page.closing.amount_minor,
+                    page.opening.amount_minor + movement,
+                    currency,
+                )
             )
-        )
         self.declared_movement_minor += page.closing.amount_minor - page.opening.amount_minor
         if page.closing.is_final:
             self._add_statement()
 
     def _add_statement(self) -> None:
         first, last = self._pages[0], self._pages[-1]
-        assert first.opening is not None and last.closing is not None  # noqa: PT018
+        number = first.number.statement_number
         # Banks that do not number their pages write 0.
-        if first.page_number not in {0, 1}:
-            self._problem(first.line_number, "28C", "missing_page", "its first page is not page 1")
+        if first.number.page_number not in {0, 1}:
+            reason = f"its first page is page {first.number.page_number}, page 1 is missing"
+            self._problem(first.line_number, "28C", "missing_page", reason)
+        currency = first.opening.currency_code
+        parts = self.context.name_parts
         statement: Row = {
             "line_number": first.line_number,
-            "statement_id": f"{first.reference}-{first.statement_number}",
-            "bank_account_id": self._account(first),
+            "statement_id": f"{first.reference}-{number}",
+            "bank_account_id": account_of(first.account, currency, parts.get("bank_account_id")),
             "statement_date": last.closing.day,
-            "sequence_number": first.statement_number,
-            "currency_code": first.opening.currency_code,
+            "sequence_number": sequence_of(number, parts),
+            "currency_code": currency,
             "opening_balance_minor": first.opening.amount_minor,
             "closing_balance_minor": last.closing.amount_minor,
             "entry_count": sum(len(page.lines) for page in self._pages),
         }
-        self._check_name(statement, first.line_number)
+        for name, reason_code, reason in wrong_names(
+            {**statement, "sequence_number": number}, self.context
+        ):
+            self._wrong_names.append(BadRow(first.line_number, name, reason_code, reason))
         common = ("statement_id", "bank_account_id", "statement_date")
         for page in self._pages:
             self.lines += [
@@ -362,28 +337,19 @@ class _Reader:
         self.statements.append(statement)
         self._pages = []
 
-    def _account(self, page: _Page) -> str | None:
-        """Return the account as we know it: `bank/account` and a currency at its end fall away."""
-        if page.account is None:
-            return None
-        last = page.account.rpartition("/")[2].strip()
-        known = self.context.name_parts.get("bank_account_id")
-        bare = re.sub(r"[ ]?[A-Z]{3}$", "", last)
-        return known if known in {page.account, last, bare} else last
-
-    def _check_name(self, statement: Row, number: int) -> None:
-        """Compare account, date and number with the file's name."""
-        parts = self.context.name_parts
-        expected = {
-            "bank_account_id": parts.get("bank_account_id"),
-            "statement_date": self.context.accounting_date,
-            "sequence_number": int(parts["sequence"]) if "sequence" in parts else None,
-        }
-        for name, value in expected.items():
-            if value is not None and statement[name] != value:
-                code = "wrong_date" if name == "statement_date" else "wrong_name"
-                reason = f"{name} inside is not the one in the file's name"
-                self._problem(number, name, code, reason)
+    def _add_wrong_names(self) -> None:
+        """Say what is not as in the file's name; several statements under one's are one cause."""
+        if len(self.statements) > 1 and self._wrong_names:
+            inside = ", ".join(
+                f"{row['statement_date']} no. {row['sequence_number']}" for row in self.statements
+            )
+            reason = (
+                f"it holds {len(self.statements)} statements ({masked_excerpt(inside)}), its name "
+                "says one; deliver it as mt940_<yyyymmdd>_<n>.sta, then each lands by itself"
+            )
+            self.bad_rows.append(file_problem("several_statements", reason))
+        else:
+            self.bad_rows += self._wrong_names
 
     def _problem(
         self, number: int, name: str, reason_code: str, reason: str, text: str = ""
@@ -393,13 +359,11 @@ class _Reader:
 
 
 def _follows(before: _Page, page: _Page) -> bool:
-    if before.closing is None or page.opening is None or before.page_number is None:
-        return False
     return (
         not before.closing.is_final
         and page.account == before.account
-        and page.statement_number == before.statement_number
-        and page.page_number == before.page_number + 1
+        and page.number.statement_number == before.number.statement_number
+        and page.number.page_number == before.number.page_number + 1
         and page.opening.amount_minor == before.closing.amount_minor
         and page.opening.currency_code == before.closing.currency_code
     )
@@ -432,7 +396,8 @@ def _information(text: str) -> _Information:
         found = _KEYWORD.match(value)
         # A subfield without a keyword goes on with the text of the one before.
         keyword = found[1] if found is not None else keyword
-        texts[keyword] = texts.get(keyword, "") + (value[5:] if found is not None else value)
+        rest = value[found.end() :] if found is not None else value
+        texts[keyword] = texts.get(keyword, "") + rest
     name = "".join(value for key, value in subfields if key in _NAME)
     end_to_end_id = texts.get("EREF", "").strip()
     return _Information(
@@ -443,29 +408,3 @@ def _information(text: str) -> _Information:
         batch_message_id=texts.get("KREF", "").strip() or None,
         business_code=match[1],
     )
-
-
-def _amount(text: str, currency: str) -> int | None:
-    """Return an unsigned amount; MT940 writes a comma, also where no digit follows it."""
-    exponent = CURRENCY_EXPONENTS.get(currency)
-    if exponent is None or text.count(",") > 1:
-        return None
-    return minor_units_of(text.replace(",", ".").removesuffix("."), exponent=exponent)
-
-
-def _date(year: str, month: str, day: str) -> date | None:
-    try:
-        return date(2000 + int(year), int(month), int(day))
-    except ValueError:
-        return None
-
-
-def _booking_date(value_date: date | None, month: str | None, day: str | None) -> date | None:
-    """Return the entry's date in the year nearest to its value date; without one, that date."""
-    if value_date is None or not (month or "").strip() or not (day or "").strip():
-        return value_date
-    for year in (value_date.year, value_date.year + 1, value_date.year - 1):
-        booked = _date(str(year - 2000), str(month), str(day)) if 2000 <= year < 2100 else None
-        if booked is not None and abs((booked - value_date).days) < _YEAR_BOUNDARY_DAYS:
-            return booked
-    return None

@@ -70,6 +70,11 @@ class RecognisedFile:
         ]
         return "/".join(parts)
 
+    @property
+    def is_cut_on_landing(self) -> bool:
+        """Say whether it is a delivery whose statements land each as a file of its own."""
+        return self.file_kind == "mt940" and "delivery" in self.name_parts
+
 
 @dataclass(frozen=True, slots=True)
 class _NamePattern:
@@ -339,7 +344,7 @@ _PATTERNS = (
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
     ),
     _pattern(
-        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:xml|zip)",
+        r"camt053_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,18})\.(?:xml|zip)",
         "%Y%m%d",
         "bank",
         "camt053",
@@ -372,12 +377,21 @@ _PATTERNS = (
         template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
-        r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,6})\.(?:sta|txt)",
+        r"mt940_(?P<bank_account_id>[0-9A-Za-z]{5,34})_(?P<date>\d{8})_(?P<sequence>\d{1,18})\.(?:sta|txt)",
         "%Y%m%d",
         "bank",
         "mt940",
         parser=mt940.parse,
         template="bank/{date:%Y%m%d}/mt940_…_{date:%Y%m%d}_….sta",
+    ),
+    # Statements of several days or accounts: cut into the one above before they land.
+    _pattern(
+        r"mt940_(?P<date>\d{8})_(?P<delivery>\d{1,6})\.(?:sta|txt)",
+        "%Y%m%d",
+        "bank",
+        "mt940",
+        parser=mt940.parse,
+        template="bank/{date:%Y%m%d}/mt940_{date:%Y%m%d}_….sta",
     ),
 )
 

@@ -20,6 +20,7 @@ import psycopg
 from tieout import database, days
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import ParsedFile, file_problem
+from tieout.channels.mt940_delivery import statements_of
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.landing import archive, decryption, manifest, payee_register
 from tieout.landing.copying import copy_frames, lock_for_transaction
@@ -111,11 +112,14 @@ def land(
             for recognised, file in files:
                 known = sealed.get((file.url, file.size_bytes, file.version))
                 with _left_where_gone(file, irregular):
-                    of_day.append(
-                        _known_outcome(recognised, known)
-                        if known is not None
-                        else _land_one(connection, landing, recognised, file)
-                    )
+                    if known is not None:
+                        of_day.append(_known_outcome(recognised, known))
+                    elif recognised.is_cut_on_landing:
+                        of_day += _land_delivery(
+                            connection, landing, recognised, file, through_date
+                        )
+                    else:
+                        of_day.append(_land_one(connection, landing, recognised, file))
             _say_day(day, of_day)
             outcomes += of_day
         strangers: list[FileOutcome] = []
@@ -167,16 +171,76 @@ def _land_one(
         landing.settings, file.name, file.read(landing.settings.max_file_bytes)
     )
     arrived = manifest.arrived_file(recognised, file.url, read, file)
+    return _land_arrived(connection, landing, arrived, file.name, unopened)
+
+
+def _land_delivery(
+    connection: psycopg.Connection[Any],
+    landing: _Landing,
+    recognised: RecognisedFile,
+    file: FoundFile,
+    through_date: date | None,
+) -> list[FileOutcome]:
+    """Land each statement of a delivery as the file it would have been by itself.
+
+    A delivery that cannot be opened or cut is held as a whole, under its own name.
+    """
+    read, unopened = decryption.opened(
+        landing.settings, file.name, file.read(landing.settings.max_file_bytes)
+    )
+    arrived = manifest.arrived_file(recognised, file.url, read, file)
+    if unopened is not None or arrived.content is None:
+        return [_land_arrived(connection, landing, arrived, file.name, unopened)]
+    delivery = statements_of(arrived.content)
+    if delivery.bad_rows:
+        refused = ParsedFile({}, 0, None, bad_rows=delivery.bad_rows)
+        return [_land_arrived(connection, landing, arrived, file.name, refused)]
+    _set_uncut_aside(connection, arrived)
+    outcomes: list[FileOutcome] = []
+    for statement in delivery.statements:
+        part = recognise(statement.file_name)
+        # The name was made to be one of ours.
+        assert part is not None, statement.file_name
+        if through_date is not None and part.accounting_date > through_date:
+            continue
+        content = statement.content
+        part_read = FileBytes(content, hashlib.sha256(content).hexdigest(), len(content))
+        url = f"{file.url}#{statement.file_name}"
+        part_arrived = manifest.arrived_file(part, url, part_read, file)
+        outcomes.append(_land_arrived(connection, landing, part_arrived, statement.file_name, None))
+    return outcomes
+
+
+def _set_uncut_aside(connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile) -> None:
+    """Let a delivery of the same name block no more that could not be cut: this one can."""
+    with connection.transaction():
+        hold_slot(connection, arrived.file)
+        uncut = [
+            other.file_id
+            for other in manifest.files_of_slot(connection, arrived.file)
+            if other.status == "quarantined"
+        ]
+        manifest.supersede(connection, uncut, f"cut into its statements: {arrived.file_id}")
+
+
+def _land_arrived(
+    connection: psycopg.Connection[Any],
+    landing: _Landing,
+    arrived: manifest.ArrivedFile,
+    found_name: str,
+    refused: ParsedFile | None,
+) -> FileOutcome:
+    """Land a file whose bytes are read; `refused` says why it was not looked into, where it was."""
     known = manifest.known_file(connection, arrived.file_id)
     # Quarantined bytes are looked at again: what kept them out may have been a rule of ours.
     if known is not None and known.status != "quarantined":
         manifest.found_again(connection, arrived)
-        if decryption.plain_name(file.name) != file.name:
+        if decryption.plain_name(found_name) != found_name:
             _set_unopened_aside(connection, arrived)
         if known.status == "superseded":
             return _sent_back(connection, landing.settings, arrived)
         return _known_outcome(arrived.file, known)
-    parsed = unopened or parsed_file(landing.settings, arrived)
+    parsed = refused or parsed_file(landing.settings, arrived)
     try:
         return _land_parsed(connection, landing, arrived, parsed)
     except RepeatedVouchersError as error:

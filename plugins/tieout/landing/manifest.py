@@ -13,7 +13,8 @@ import polars as pl
 import psycopg
 from psycopg.rows import class_row
 
-from tieout.channels.model import BadRow, ParsedFile
+from tieout.channels.amounts import amount_shown
+from tieout.channels.model import BadRow, ControlTotal, ParsedFile
 from tieout.channels.registry import RecognisedFile
 from tieout.landing.stores import FileBytes, FoundFile
 
@@ -316,10 +317,7 @@ def reason_of(parsed: ParsedFile) -> str | None:
     if parsed.is_good:
         return None
     totals = [total for total in parsed.totals if not total.agrees]
-    reasons = [
-        f"total {total.name} says {total.declared}, counted {total.counted}"
-        for total in totals[:TOTALS_SHOWN]
-    ]
+    reasons = [_total_shown(total) for total in totals[:TOTALS_SHOWN]]
     if parsed.bad_rows:
         first = parsed.bad_rows[0]
         place = f"line {first.line_number}: " if first.line_number else ""
@@ -327,6 +325,17 @@ def reason_of(parsed: ParsedFile) -> str | None:
         more = f" (and {len(parsed.bad_rows) - 1} more)" if len(parsed.bad_rows) > 1 else ""
         reasons.insert(0, f"{place}{name}{first.reason} [{first.reason_code}]{more}")
     return "; ".join(reasons)
+
+
+def _total_shown(total: ControlTotal) -> str:
+    def shown(figure: int | None) -> str:
+        if figure is None:
+            return "what is no figure"
+        if total.currency_code is None:
+            return str(figure)
+        return amount_shown(figure, total.currency_code)
+
+    return f"total {total.name} says {shown(total.declared)}, counted {shown(total.counted)}"
 
 
 def write_entry(
