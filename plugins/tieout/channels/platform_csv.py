@@ -28,6 +28,7 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
+from tieout.channels.platform_terms import check_contracts, check_fee_rates
 from tieout.channels.text_files import decoded_text
 from tieout.secrets import mask_account, mask_name
 
@@ -349,6 +350,10 @@ def _check_rows(
         )
     if file_kind == "source_vouchers":
         _check_source_vouchers(typed, accounting_date, findings)
+    if file_kind == "contracts":
+        check_contracts(typed, findings)
+    if file_kind == "fee_rates":
+        check_fee_rates(typed, findings)
     if file_kind == "operating_window":
         return _check_operating_window(typed)
     if file_kind == "opening_balances":
