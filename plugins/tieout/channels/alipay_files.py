@@ -254,7 +254,7 @@ def summary_totals(content: bytes | None, counted: Counted) -> list[ControlTotal
             f"the summary (汇总) has none of the columns {', '.join(counted)}; "
             f"found: {masked_excerpt(', '.join(header))}",
         )
-    named_total = [row for row in rows[1:] if row[0].strip() == SUMMARY_TOTAL]
+    named_total = [row for row in rows[1:] if row[0].strip(PADDING) == SUMMARY_TOTAL]
     chosen = named_total or rows[1:]
     return [
         ControlTotal(f"汇总 {name}", _summed(chosen, header.index(heading(name)), name), count)

@@ -28,8 +28,8 @@ _PARENTHESES = str.maketrans("（）", "()")
 
 
 def heading(text: str) -> str:
-    """Return a heading to compare: without blanks around it, parentheses in ASCII."""
-    return text.strip().translate(_PARENTHESES)
+    """Return a heading to compare: without padding around it, parentheses in ASCII."""
+    return text.strip(PADDING).translate(_PARENTHESES)
 
 
 def find_columns(
