@@ -216,10 +216,14 @@ NOT_KEPT = frozenset(
     }
 )
 QR_NOT_KEPT = frozenset({"goods", "attached_data", "merchant_name", "cashier", "reserve"})
+# What went out, which some years print with a sign and some without.
+SPENT = "支出"
 COMMENT = re.compile(r"#支付宝..明细查询|#-+..明细列表-+|#导出时间：.*")
 
 
-def is_kept_nowhere(kind: tuple[str, str], good: Good, place: Place) -> bool:
+def is_kept_nowhere(
+    kind: tuple[str, str], good: Good, place: Place, position: int, added: str
+) -> bool:
     """Say whether a place is one of which nothing is kept."""
     if good.layout is not None:
         columns = {
@@ -231,7 +235,9 @@ def is_kept_nowhere(kind: tuple[str, str], good: Good, place: Place) -> bool:
     begin = text.rfind("\n", 0, place.start) + 1
     line = text[begin : text.find("\n", place.start)].rstrip("\r")
     if line.startswith("#"):
-        return bool(COMMENT.fullmatch(line))
+        # Excel fills comment lines up with commas.
+        is_padding = added == "," and position == place.end
+        return bool(COMMENT.fullmatch(line)) or is_padding or (SPENT in line and added == "-")
     mark = ",`" if line.startswith("`") else ","
     number = line[: place.start - begin].count(mark)
     if kind == ("unionpay", "qr_gateway_bill"):
@@ -239,8 +245,10 @@ def is_kept_nowhere(kind: tuple[str, str], good: Good, place: Place) -> bool:
         return len(line.split(mark)) == len(names) and names[number] in QR_NOT_KEPT
     headers = [each.rstrip("\r").split(",") for each in text.split("\n")[:6]]
     header = next(cells for cells in headers if len(cells) > 5)
-    is_record = line.split(mark) != header and len(line.split(mark)) >= len(header)
-    return is_record and header[number].removeprefix("\ufeff") in NOT_KEPT
+    if line.split(mark) == header or len(line.split(mark)) < len(header):
+        return False
+    name = header[number].removeprefix("\ufeff")
+    return name in NOT_KEPT or (SPENT in name and added == "-")
 
 
 NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
@@ -274,7 +282,7 @@ def check(kind: tuple[str, str], good: Good, place: Place, position: int, added:
         before[place.start : place.end], after[place.start : place.end + len(added)]
     ):
         return True
-    assert is_kept_nowhere(kind, good, place), (
+    assert is_kept_nowhere(kind, good, place, position, added), (
         f"{good.file_name}: {added!r} in {before[max(0, place.start - 30) : place.end]!r} "
         f"(field {place.field!r}) is lost, and nobody is told"
     )

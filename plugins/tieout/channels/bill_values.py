@@ -78,6 +78,12 @@ def fees_in_fen(texts: pl.Series, findings: Findings) -> pl.DataFrame:
         "not_an_amount",
         _found(texts, "yuan with a point and at most five decimals: 0.60000"),
     )
+    findings.flag(
+        (thousandths.abs() > AMOUNT_MAX_MINOR * 1000).fill_null(False),
+        "fee",
+        "implausible_amount",
+        f"no single fee is above {AMOUNT_MAX_MINOR // 100} yuan",
+    )
     fees = exact.fill_null(0).select(
         fee=pl.col("fee").sign() * ((pl.col("fee").abs() + 500) // 1000),
         fee_rest=pl.col("fee"),
