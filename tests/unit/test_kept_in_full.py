@@ -218,7 +218,7 @@ NOT_KEPT = frozenset(
 QR_NOT_KEPT = frozenset({"goods", "attached_data", "merchant_name", "cashier", "reserve"})
 # What went out, which some years print with a sign and some without.
 SPENT = "支出"
-COMMENT = re.compile(r"#支付宝..明细查询|#-+..明细列表-+|#导出时间：.*")
+COMMENT = re.compile(r"#支付宝..明细查询|#-+..明细列表(?:结束)?-+|#导出时间：.*")
 
 
 def is_kept_nowhere(
@@ -234,6 +234,9 @@ def is_kept_nowhere(
     text = good.text.decode(good.encoding)
     begin = text.rfind("\n", 0, place.start) + 1
     line = text[begin : text.find("\n", place.start)].rstrip("\r")
+    if line.startswith("#rows="):
+        # Of a file without a control column the sum is nothing, or 0.
+        return line.endswith("=") and added == "0"
     if line.startswith("#"):
         # Excel fills comment lines up with commas.
         is_padding = added == "," and position == place.end
