@@ -229,6 +229,10 @@ def is_kept_nowhere(
         columns = {
             column for content in usual_rows(good).values() for column in json.loads(content)[0]
         }
+        first = good.first + good.layout.offsets[place.field]
+        field = good.text[first : first + good.layout.widths[place.field]]
+        if added == "0" and not field.strip(b" 0"):
+            return True  # zeros and blanks both say that there is none
         stored = {place.field, *(f"{place.field}_{end}" for end in ("minor", "token", "code"))}
         return not stored & columns
     text = good.text.decode(good.encoding)

@@ -65,7 +65,8 @@ def fees_in_fen(texts: pl.Series, findings: Findings) -> pl.DataFrame:
     """Return fees of yuan as `fee` in fen, and what that rounds away as `fee_rest`, fen / 1000.
 
     WeChat Pay settles each record's fee to the fen, half up, and prints it with five decimals; some
-    bills print the fraction that was rounded away (docs/decisions/0049-fees-below-a-fen.md). A blank is 0.
+    bills print the fraction that was rounded away. A blank is 0.
+    docs/decisions/0049-fees-below-a-fen.md
     """
     text = pl.col("fee")
     # So many digits that thousandths of a fen stay inside 64 bits.

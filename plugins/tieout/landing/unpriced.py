@@ -47,7 +47,7 @@ class UnpricedContract:
 
 
 # Sales of T are of T and of the last hour of T−1. Rules that are delivered no more stay in force
-# until two people take them out (docs/decisions/0040-terms-change-by-approval.md): they still price.
+# until two people take them out, and still price (docs/decisions/0040-terms-change-by-approval.md).
 _UNPRICED = """
     with contracts as (
         select rows.*, files.file_name
