@@ -100,10 +100,10 @@ def land(step: Step) -> Counts:
 
 
 def complete(step: Step) -> Counts:
-    """Refuse to go on where a file of T is missing, or was not accepted.
+    """Refuse to go on where a file of T is missing, was not accepted, or leaves a gap in prices.
 
     Raises:
-        CloseError: names each file: channel, kind, line, reason.
+        CloseError: names each file: channel, kind, line, reason; or each contract and its rule.
         DateNotReadyError: the date before is not closed.
     """
     from tieout import landing  # noqa: PLC0415  parsers are heavy
@@ -136,6 +136,18 @@ def complete(step: Step) -> Counts:
             why="a date is complete when every file its channels owe for it has landed"
             + (f"; late: {', '.join(late)}" if late else ""),
             next_step="ask who is late, put the files in the inbox, then close again",
+        )
+    unpriced = landing.unpriced_contracts(step.settings, step.day)
+    if unpriced:
+        more = len(unpriced) - FAILURES_SHOWN
+        shown = [str(contract) for contract in unpriced[:FAILURES_SHOWN]]
+        raise CloseError(
+            what=f"{step.day} does not close: no fee rule prices {len(unpriced)} contracts",
+            where="; ".join([*shown, *([f"and {more} more"] if more > 0 else [])]),
+            why="a sale under a contract in force needs a rule with tier_from_minor 0 that is in "
+            "force on its day; the fee_rates file has rules for others",
+            next_step="ask the platform for a fee_rates file with a rule for each day, or for a "
+            "contracts file that ends the contract; put it in the inbox, close again",
         )
     return {"files": _file_count(step)}
 

@@ -13,6 +13,7 @@ import polars as pl
 from tieout.channels.alipay_files import (
     AlipayList,
     footer_numbers,
+    footer_problems,
     members,
     read_list,
     summary_totals,
@@ -77,9 +78,10 @@ _TEXTS = (
     "business_source",
 )
 
-_AMOUNT = r"(-?[0-9.]+)元"
-_EXPENSES = re.compile(rf"^#支出合计：(\d+)笔，共{_AMOUNT}")
-_INCOMES = re.compile(rf"^#收入合计：(\d+)笔，共{_AMOUNT}")
+_COUNT = "([0-9]{1,9})笔"
+_AMOUNT = r"(-?[0-9]{1,15}(?:\.[0-9]{1,2}0*)?)元"
+_EXPENSES = re.compile(rf"#支出合计[：:]{_COUNT}[，,]共{_AMOUNT}")
+_INCOMES = re.compile(rf"#收入合计[：:]{_COUNT}[，,]共{_AMOUNT}")
 
 
 def parse(content: bytes, context: FileContext) -> ParsedFile:
@@ -120,9 +122,12 @@ def parse_detail(
     frame = _frame(texts, findings)
     _check_rows(frame, texts, findings)
     misdated = check_bill_dates(frame["booked_at"], context.accounting_date, findings)
+    # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
+    unknown = [] if findings.bad_rows else footer_problems(bill, (_EXPENSES, _INCOMES))
     totals = (
-        *_control_totals(bill, frame, places),
-        *summary_totals(summary, _counted(frame)),
+        ()
+        if findings.bad_rows or unknown
+        else (*_control_totals(bill, frame, places), *summary_totals(summary, _counted(frame)))
     )
     if totals and all(total.agrees for total in totals):
         # Only a whole list is a chain of balances; the totals say that this is one.
@@ -136,7 +141,7 @@ def parse_detail(
         declared_row_count=_declared(totals, "笔数"),
         declared_total_minor=_declared_net(totals),
         counted_total_minor=int(frame["amount"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context)),
+        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context), *unknown),
     )
 
 

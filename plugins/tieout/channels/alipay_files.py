@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
-from tieout.channels.bill_columns import check_widths, heading
+from tieout.channels.bill_columns import PADDING, check_widths, heading
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BadRow,
     ControlTotal,
@@ -27,16 +28,25 @@ from tieout.channels.model import (
 from tieout.channels.packed_files import is_zip, zip_members
 from tieout.channels.text_files import decoded_text
 
-__all__ = ["AlipayList", "Counted", "footer_numbers", "members", "read_list", "summary_totals"]
+__all__ = [
+    "AlipayList",
+    "Counted",
+    "footer_numbers",
+    "footer_problems",
+    "members",
+    "read_list",
+    "summary_totals",
+]
 
 SUMMARY_SUFFIX = "(汇总)"
 SUMMARY_TOTAL = "合计"
-# What the comment lines that say whose bill it is stand within.
-HEAD_LINES_MAX = 20
 
 _LIST_END = re.compile(r"^#-+(.+?)列表结束-+$")
-_ACCOUNT = re.compile(r"^#账号：\[(\d+)\]")
-_PERIOD = re.compile(r"^#起始日期：\[(.+?)\]\s*终止日期：\[(.+?)\]")
+# Whole lines: a line that says something in another form says nothing we may believe.
+_ACCOUNT = re.compile(r"#账号[：:]\[([0-9]+)\]")
+_PERIOD = re.compile(r"#起始日期[：:]\[([^\[\]]+)\][ \t]*终止日期[：:]\[([^\[\]]+)\]")
+ACCOUNT_FORM, PERIOD_FORM = "#账号：[…]", "#起始日期：[…]   终止日期：[…]"
+TOTALS_WORD = "合计"
 
 # What the file states under a heading, and what we counted: fen, or a number of records.
 Counted = Mapping[str, int]
@@ -74,28 +84,57 @@ class AlipayList:
         Raises:
             UnreadableFileError: the period is not one whole day.
         """
-        for line in self.comments:
-            match = _PERIOD.match(line)
-            if match:
-                start, end = (_head_time(text) for text in match.groups())
-                if start is None or end is None or end - start != timedelta(days=1):
-                    raise UnreadableFileError("wrong_period", "the bill is not of one whole day")
-                return start.date()
-        return None
+        match = self._head_line("日期", _PERIOD)
+        if match is None:
+            return None
+        start, end = (_head_time(text) for text in match.groups())
+        if start is None or end is None or end - start != timedelta(days=1):
+            raise UnreadableFileError(
+                "wrong_period",
+                f"the bill is of {masked_excerpt(match[1])} to {masked_excerpt(match[2])}; "
+                "it has to be one whole day, from 00:00:00 to 00:00:00",
+            )
+        return start.date()
 
     def problems(self, context: FileContext) -> list[BadRow]:
-        """Return findings where day or account inside are not those of the file's name."""
+        """Return findings where day and account inside are not those of the file's name.
+
+        A bill that does not say them in the form we know may be anybody's: it waits.
+        """
         found = []
-        day = self.bill_date()
-        if context.accounting_date is not None and day not in {None, context.accounting_date}:
+        day, expected_day = self.bill_date(), context.accounting_date
+        if expected_day is not None and day is None:
+            found.append(self._not_said("of which day the bill is", PERIOD_FORM, "日期"))
+        elif expected_day is not None and day != expected_day:
             found.append(
-                file_problem("wrong_date", f"the bill is of {day}, its name says another day")
+                file_problem(
+                    "wrong_date", f"the bill is of {day}, its name says another day, {expected_day}"
+                )
             )
         expected = context.name_parts.get("account_id")
-        accounts = [match[1] for line in self.comments if (match := _ACCOUNT.match(line))]
-        if expected and accounts and accounts[0].removesuffix("0156") != expected:
+        account = self._head_line("账号", _ACCOUNT)
+        if expected and account is None:
+            found.append(self._not_said("whose bill it is", ACCOUNT_FORM, "账号"))
+        elif expected and account is not None and account[1].removesuffix("0156") != expected:
             found.append(file_problem("wrong_merchant", "the bill is of another Alipay account"))
         return found
+
+    def _head_line(self, label: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Return the one line above the list that has the label, where it has the known form."""
+        labelled = [line for line in self.comments if label in line]
+        return pattern.fullmatch(labelled[0]) if len(labelled) == 1 else None
+
+    def _not_said(self, what: str, form: str, label: str) -> BadRow:
+        """Return the finding that the head does not say something in its form, and what it says."""
+        lines = [number for number, line in enumerate(self.comments, start=1) if label in line]
+        shown = [masked_excerpt(self.comments[number - 1]) for number in lines[:2]]
+        said = f"found: {' and '.join(shown)}" if shown else "no line above the list says it"
+        return BadRow(
+            lines[0] if lines else 0,
+            "",
+            "unknown_head",
+            f"the bill does not say {what} in the form `{form}`, once; {said}",
+        )
 
 
 def members(content: bytes, context: FileContext, *, kind: str) -> tuple[bytes, bytes | None]:
@@ -152,10 +191,35 @@ def read_list(content: bytes, *, kind: str) -> AlipayList:
         header=header,
         header_line_number=head_at + 1,
         records=tuple(texts[head_at + 1 : end_at]),
-        comments=tuple(texts[: min(head_at, HEAD_LINES_MAX)]),
+        comments=tuple(texts[:head_at]),
         footer=tuple(texts[end_at + 1 :]),
         padding_count=len(cells) - len(header),
     )
+
+
+def footer_problems(bill: AlipayList, patterns: Sequence[re.Pattern[str]]) -> list[BadRow]:
+    """Return findings about lines below the list that are no line of totals in a form we know.
+
+    Each may stand once. Other comments are left alone, as long as they state no total.
+    """
+    first_line_number = bill.header_line_number + len(bill.records) + 2
+    found, seen = list[BadRow](), set[re.Pattern[str]]()
+    for line_number, line in enumerate(bill.footer, start=first_line_number):
+        known = next((pattern for pattern in patterns if pattern.fullmatch(line)), None)
+        is_comment = not line.strip() or line.startswith("#")
+        if is_comment and (known not in {None, *seen} or TOTALS_WORD not in line):
+            seen |= {known} if known is not None else set()
+            continue
+        found.append(
+            BadRow(
+                line_number,
+                "",
+                "unknown_totals",
+                "below the list stands a line of totals that has no form we know (or stands there "
+                f"twice), or a line that is no comment: found {masked_excerpt(line)!r}",
+            )
+        )
+    return found
 
 
 def footer_numbers(
@@ -163,7 +227,7 @@ def footer_numbers(
 ) -> tuple[int | None, ...] | None:
     """Return what a line of totals states: a count, then amounts in fen; None without the line."""
     for line in footer:
-        match = pattern.match(line)
+        match = pattern.fullmatch(line)
         if match:
             count, *amounts = match.groups()
             return int(count), *(minor_units_of(amount) for amount in amounts)
@@ -175,13 +239,22 @@ def summary_totals(content: bytes | None, counted: Counted) -> list[ControlTotal
 
     Headings of counts end with 笔数. The row 合计 counts, or all rows where there is none. A
     summary without a header (some have comment lines only) states nothing.
+
+    Raises:
+        UnreadableFileError: it has a header, and nothing in it that we know how to compare.
     """
     lines = [] if content is None else _lines(content)
     rows = [line.split(",") for _, line in lines if line.strip(",") and not line.startswith("#")]
     if not rows:
         return []
     header = _without_padding([heading(name) for name in rows[0]])
-    named_total = [row for row in rows[1:] if row[0].strip() == SUMMARY_TOTAL]
+    if not any(heading(name) in header for name in counted):
+        raise UnreadableFileError(
+            "wrong_summary",
+            f"the summary (汇总) has none of the columns {', '.join(counted)}; "
+            f"found: {masked_excerpt(', '.join(header))}",
+        )
+    named_total = [row for row in rows[1:] if row[0].strip(PADDING) == SUMMARY_TOTAL]
     chosen = named_total or rows[1:]
     return [
         ControlTotal(f"汇总 {name}", _summed(chosen, header.index(heading(name)), name), count)
@@ -194,7 +267,7 @@ def _summed(rows: Sequence[Sequence[str]], place: int, name: str) -> int | None:
     """Return a column's sum; None where a value cannot be read. What goes out counts unsigned."""
     exponent = 0 if name.endswith("笔数") else 2
     values = [
-        minor_units_of(row[place].strip(), exponent=exponent) if place < len(row) else None
+        minor_units_of(row[place].strip(PADDING), exponent=exponent) if place < len(row) else None
         for row in rows
     ]
     known = [value for value in values if value is not None]

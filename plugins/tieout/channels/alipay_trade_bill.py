@@ -14,13 +14,20 @@ import polars as pl
 from tieout.channels.alipay_files import (
     AlipayList,
     footer_numbers,
+    footer_problems,
     members,
     read_list,
     summary_totals,
 )
 from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
 from tieout.channels.bill_dates import check_bill_dates, date_inside
-from tieout.channels.bill_values import amounts_in_fen, beijing_time, check_codes, person_mask
+from tieout.channels.bill_values import (
+    amounts_in_fen,
+    beijing_time,
+    check_codes,
+    person_mask,
+    whole_numbers,
+)
 from tieout.channels.model import (
     ControlTotal,
     FileContext,
@@ -102,9 +109,12 @@ _TEXTS = (
 )
 _TRANSACTION_TYPES = {"交易": "purchase", "退款": "refund"}
 
-_AMOUNT = r"(-?[0-9.]+)元"
-_PAYMENTS = re.compile(rf"^#交易合计：(\d+)笔，商家实收共{_AMOUNT}，商家优惠共{_AMOUNT}")
-_REFUNDS = re.compile(rf"^#退款合计：(\d+)笔，商家实收退款共{_AMOUNT}，商家优惠退款共{_AMOUNT}")
+_COUNT = "([0-9]{1,9})笔"
+_AMOUNT = r"(-?[0-9]{1,15}(?:\.[0-9]{1,2}0*)?)元"
+_PAYMENTS = re.compile(rf"#交易合计[：:]{_COUNT}[，,]商家实收共{_AMOUNT}[，,]商家优惠共{_AMOUNT}")
+_REFUNDS = re.compile(
+    rf"#退款合计[：:]{_COUNT}[，,]商家实收退款共{_AMOUNT}[，,]商家优惠退款共{_AMOUNT}"
+)
 
 
 def parse(content: bytes, context: FileContext) -> ParsedFile:
@@ -140,7 +150,13 @@ def parse_detail(
     _check_rows(frame, texts, findings)
     _check_signs(frame, findings, refunds_are_negative=has_refund_totals)
     misdated = check_bill_dates(frame["finished_at"], context.accounting_date, findings)
-    totals = (*_control_totals(bill.footer, frame), *summary_totals(summary, _counted(frame)))
+    # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
+    unknown = [] if findings.bad_rows else footer_problems(bill, (_PAYMENTS, _REFUNDS))
+    totals = (
+        ()
+        if findings.bad_rows or unknown
+        else (*_control_totals(bill.footer, frame), *summary_totals(summary, _counted(frame)))
+    )
     return ParsedFile(
         frames={RAW_TABLE: _stored(frame, texts, bill, places)},
         row_count=len(frame),
@@ -150,7 +166,7 @@ def parse_detail(
         declared_row_count=_declared(totals, "count"),
         declared_total_minor=_declared(totals, "received"),
         counted_total_minor=int(frame["merchant_received"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context)),
+        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context), *unknown),
     )
 
 
@@ -177,9 +193,9 @@ def _places(bill: AlipayList) -> dict[str, int]:
 def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     """Return amounts in fen, times and kind."""
     count = texts["instalment_count"]
-    counts = count.cast(pl.Int32, strict=False)
+    counts = whole_numbers(count)
     findings.flag(
-        (counts.is_null() | (counts < 0)) & count.is_not_null(),
+        counts.is_null() & count.is_not_null(),
         "instalment_count",
         "not_a_number",
         "it has to be a whole number",

@@ -9,7 +9,17 @@ import polars as pl
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BadRow, Findings, UnreadableFileError
 
-__all__ = ["check_widths", "find_columns", "heading", "masked_record", "texts_by_column"]
+__all__ = [
+    "PADDING",
+    "check_widths",
+    "find_columns",
+    "heading",
+    "masked_record",
+    "texts_by_column",
+]
+
+# What bills fill a value up with, at its ends; nothing else is ever dropped from one.
+PADDING = " \t"
 
 # Our column: the headings it may have, the usual one first.
 Headings = Mapping[str, Sequence[str]]
@@ -18,8 +28,8 @@ _PARENTHESES = str.maketrans("（）", "()")
 
 
 def heading(text: str) -> str:
-    """Return a heading to compare: without blanks around it, parentheses in ASCII."""
-    return text.strip().translate(_PARENTHESES)
+    """Return a heading to compare: without padding around it, parentheses in ASCII."""
+    return text.strip(PADDING).translate(_PARENTHESES)
 
 
 def find_columns(
@@ -81,18 +91,15 @@ def check_widths(
 def texts_by_column(
     cells: pl.Series, places: Mapping[str, int], columns: Collection[str]
 ) -> pl.DataFrame:
-    """Return the columns as text without blanks around it; NULL where blank or not in the bill."""
-    return (
-        cells.alias("cells")
-        .to_frame()
-        .with_columns(
-            pl.col("cells").list.get(places[name]).str.strip_chars().replace("", None).alias(name)
-            if name in places
-            else pl.lit(None, dtype=pl.String).alias(name)
-            for name in columns
-        )
-        .drop("cells")
-    )
+    """Return the columns as text without padding; NULL where blank or not in the bill."""
+
+    def text(name: str) -> pl.Expr:
+        if name not in places:
+            return pl.lit(None, dtype=pl.String)
+        return pl.col("cells").list.get(places[name]).str.strip_chars(PADDING).replace("", None)
+
+    frame = cells.alias("cells").to_frame()
+    return frame.with_columns(text(name).alias(name) for name in columns).drop("cells")
 
 
 def masked_record(values: Sequence[str], places: Mapping[str, int], hidden: Collection[str]) -> str:

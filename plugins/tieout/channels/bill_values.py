@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units
+from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BUSINESS_TIME_ZONE, Findings, Vault
 
 __all__ = [
     "AMOUNT_MAX_MINOR",
+    "OF_TWO_DECIMALS",
     "amounts_in_fen",
     "balance_breaks",
     "beijing_time",
     "check_codes",
+    "fees_in_fen",
     "person_mask",
     "rate",
     "repeated",
     "tokens",
+    "whole_numbers",
 ]
 
 # Ten billion yuan: no bill has a record above it, and the sum of millions of records stays inside
 # 64 bits.
 AMOUNT_MAX_MINOR = 10**12
+# Currencies in which an amount with a point has two decimals, as these bills print them.
+OF_TWO_DECIMALS = frozenset(code for code, digits in CURRENCY_EXPONENTS.items() if digits == 2)
+_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
 
 def amounts_in_fen(
@@ -44,7 +50,7 @@ def amounts_in_fen(
             amounts[name].is_null(),
             name,
             "not_an_amount",
-            "it has to be yuan with a point, exact to the fen",
+            _found(texts[name], "yuan with a point, exact to the fen: 1234.50"),
         )
         findings.flag(
             (amounts[name].abs() > AMOUNT_MAX_MINOR).fill_null(False),
@@ -55,14 +61,70 @@ def amounts_in_fen(
     return amounts.fill_null(0)
 
 
+def fees_in_fen(texts: pl.Series, findings: Findings) -> pl.DataFrame:
+    """Return fees of yuan as `fee` in fen, and what that rounds away as `fee_rest`, fen / 1000.
+
+    WeChat Pay settles each record's fee to the fen, half up, and prints it with five decimals; some
+    bills print the fraction that was rounded away. A blank is 0.
+    docs/decisions/0049-fees-below-a-fen.md
+    """
+    text = pl.col("fee")
+    # So many digits that thousandths of a fen stay inside 64 bits.
+    short = pl.when(text.str.contains(r"^[+-]?[0-9]{1,11}(?:\.|$)")).then(text)
+    exact = texts.alias("fee").fill_null("0").to_frame().select(minor_units(short, exponent=5))
+    thousandths = exact["fee"]
+    findings.flag(
+        thousandths.is_null(),
+        "fee",
+        "not_an_amount",
+        _found(texts, "yuan with a point and at most five decimals: 0.60000"),
+    )
+    findings.flag(
+        (thousandths.abs() > AMOUNT_MAX_MINOR * 1000).fill_null(False),
+        "fee",
+        "implausible_amount",
+        f"no single fee is above {AMOUNT_MAX_MINOR // 100} yuan",
+    )
+    fees = exact.fill_null(0).select(
+        fee=pl.col("fee").sign() * ((pl.col("fee").abs() + 500) // 1000),
+        fee_rest=pl.col("fee"),
+    )
+    return fees.with_columns(pl.col("fee_rest") - pl.col("fee") * 1000)
+
+
 def beijing_time(texts: pl.Series, findings: Findings, *, required: bool = True) -> pl.Series:
     """Return yyyy-MM-dd HH:mm:ss as instants; a bad one is NULL and a finding."""
-    times = texts.str.to_datetime(
-        "%Y-%m-%d %H:%M:%S", strict=False, time_unit="us"
-    ).dt.replace_time_zone(BUSINESS_TIME_ZONE, ambiguous="earliest", non_existent="null")
+    # The reader of times alone would take blanks anywhere, and fewer or more digits.
+    value = pl.col("value")
+    local = pl.when(value.str.contains(_TIME)).then(value)
+    times = (
+        texts.to_frame("value")
+        .select(local.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us"))
+        .to_series()
+        .dt.replace_time_zone(BUSINESS_TIME_ZONE, ambiguous="earliest", non_existent="null")
+        .alias(texts.name)
+    )
     wrong = times.is_null() if required else times.is_null() & texts.is_not_null()
-    findings.flag(wrong, texts.name, "not_a_time", "it has to be yyyy-MM-dd HH:mm:ss")
+    findings.flag(wrong, texts.name, "not_a_time", _found(texts, "yyyy-MM-dd HH:mm:ss"))
     return times
+
+
+def whole_numbers(texts: pl.Series) -> pl.Series:
+    """Return counts as Int32; NULL for what is none."""
+    value = pl.col("value")
+    count = pl.when(value.str.contains("^[0-9]{1,9}$")).then(value).cast(pl.Int32, strict=False)
+    return texts.to_frame("value").select(count.alias(texts.name)).to_series()
+
+
+def _found(texts: pl.Series, form: str) -> Callable[[int], str]:
+    """Return the reason of a finding: what stands there, masked, and the form it has to have."""
+
+    def reason(position: int) -> str:
+        text = texts[position]
+        shown = "it is blank" if text is None else f"found {masked_excerpt(text)[:40]!r}"
+        return f"{shown}; it has to be {form}"
+
+    return reason
 
 
 def rate(percentages: pl.Series, findings: Findings) -> pl.Series:
@@ -76,7 +138,7 @@ def rate(percentages: pl.Series, findings: Findings) -> pl.Series:
         .to_series()
     )
     findings.flag(
-        rates.is_null(), percentages.name, "not_a_rate", "it has to be a percentage: 0.60%"
+        rates.is_null(), percentages.name, "not_a_rate", _found(percentages, "a percentage: 0.60%")
     )
     return rates
 

@@ -6,7 +6,7 @@ character takes two: the record is cut first and a field is decoded after. Sourc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -153,7 +153,7 @@ class FixedWidthFile:
         columns = self._columns(name)
         if not self._foreign_columns[columns].any():
             return texts
-        decoded = pl.Series(name, self._gbk_lines(name), dtype=pl.String).str.strip_chars()
+        decoded = pl.Series(name, self._gbk_lines(name), dtype=pl.String).str.strip_chars(" ")
         is_foreign = pl.Series(_is_foreign(self.records[:, columns]).any(axis=1))
         return decoded.replace("", None).zip_with(is_foreign, texts)
 
@@ -174,8 +174,18 @@ class FixedWidthFile:
         """Return an unsigned field as integers; anything but digits is flagged and becomes 0."""
         digits = self.field_bytes(name)
         values, bad = _digits_to_numbers(digits, blank_is_zero=blank_is_zero)
-        self.findings.flag(bad, name, "not_a_number", f"{name} has to be digits only")
+        self.findings.flag(bad, name, "not_a_number", self._found(name, "digits only"))
         return values
+
+    def _found(self, name: str, form: str) -> Callable[[int], str]:
+        """Return the reason of a finding: what stands in a field, and the form it has to have."""
+        content = self.field_bytes(name)
+
+        def reason(position: int) -> str:
+            text = masked_excerpt(content[position].tobytes().decode("gb18030", errors="replace"))
+            return f"found {text!r}; {name} has to be {form}"
+
+        return reason
 
     def signed_numbers(self, name: str) -> tuple[IntArray, BoolArray]:
         """Return an X+n field as (D +, C −, blank sign +) and where the sign is blank.
@@ -185,9 +195,13 @@ class FixedWidthFile:
         content = self.field_bytes(name)
         letters = content[:, 0]
         values, bad = _digits_to_numbers(content[:, 1:], blank_is_zero=True)
+        # A sign in front of nothing is what is left of an amount.
+        bad |= (letters != BLANK) & (content[:, 1:] == BLANK).all(axis=1)
         unknown = ~np.isin(letters, (CREDIT, DEBIT, BLANK))
-        self.findings.flag(bad, name, "not_a_number", f"{name} has to be a sign and digits")
-        self.findings.flag(unknown, name, "unknown_sign", f"the sign of {name} has to be C or D")
+        self.findings.flag(bad, name, "not_a_number", self._found(name, "a sign and digits"))
+        self.findings.flag(
+            unknown & ~bad, name, "unknown_sign", f"the sign of {name} has to be C or D"
+        )
         signed = np.where(letters == CREDIT, -values, values)
         return signed, (letters == BLANK) & (values != 0)
 

@@ -28,6 +28,7 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
+from tieout.channels.platform_terms import check_contracts, check_fee_rates
 from tieout.channels.text_files import decoded_text
 from tieout.secrets import mask_account, mask_name
 
@@ -42,7 +43,7 @@ CUTOFF = time(23, 0)
 _QUOTED = r'(^|,)"(?:[^"]|"")*"'
 _PLACEHOLDER = "\x01"
 _TIMESTAMP = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?"
     r"(?:Z|[+-][0-9]{2}:[0-9]{2})$"
 )
 
@@ -81,7 +82,7 @@ def parse(content: bytes, context: FileContext, *, file_kind: str) -> ParsedFile
     raw = _read(body, columns)
     findings = Findings(range(2, len(raw) + 2), lambda position: _excerpt(raw, columns, position))
     typed = pl.DataFrame([_typed(raw[column["name"]], column, findings) for column in columns])
-    _check_columns(typed, columns, findings)
+    _check_columns(raw, typed, columns, findings)
     _check_key(typed, kind["primary_key"], findings)
     extra = _check_rows(file_kind, typed, context.accounting_date, findings)
     totals = _totals(typed, kind["control_total_column"], trailer)
@@ -130,7 +131,13 @@ def _malformed_lines(body: list[str], columns: Sequence[Column]) -> list[BadRow]
         range(1, len(body) + 1),
         lambda position: "" if is_sensitive else masked_excerpt(body[position]),
     )
-    findings.flag(stray, "", "broken_quotes", "a quote is not closed on its line, or stands alone")
+    findings.flag(
+        stray & ~_closes_an_open_quote(stray, line),
+        "",
+        "broken_quotes",
+        "a quote is not closed on its line, or stands alone: a value with a line break cannot be "
+        "delivered; leave the break out of it",
+    )
     findings.flag(
         (commas != header_commas) & ~stray,
         "",
@@ -138,6 +145,13 @@ def _malformed_lines(body: list[str], columns: Sequence[Column]) -> list[BadRow]
         lambda position: f"{commas[position] + 1} values, {header_commas + 1} expected",
     )
     return findings.bad_rows
+
+
+def _closes_an_open_quote(stray: pl.Series, lines: pl.Series) -> pl.Series:
+    """Say of which lines the line before began a quoted value: one cause, told at its beginning."""
+    is_odd = stray & (lines.str.count_matches('"', literal=True) % 2 == 1)
+    # Of a run of open and closing lines every second one closes what the one before opened.
+    return is_odd & (is_odd.cast(pl.Int32).cum_sum() % 2 == 0)
 
 
 def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
@@ -161,7 +175,8 @@ def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
         truncate_ragged_lines=False,
         quote_char='"',
     )
-    return raw.select(expected)
+    # "" in quotes is no value, too.
+    return raw.select(pl.col(name).replace("", None) for name in expected)
 
 
 def _excerpt(raw: pl.DataFrame, columns: Sequence[Column], position: int) -> str:
@@ -179,8 +194,16 @@ def _typed(values: pl.Series, column: Column, findings: Findings) -> pl.Series:
     """Return the column in its type; a value that is not of it is flagged and becomes NULL."""
     name, kind = column["name"], column["type"]
     typed = values.to_frame("value").select(_CONVERSIONS[kind](pl.col("value"))).to_series()
+    form: str = _schema()["types"][kind]
     findings.flag(
-        values.is_not_null() & typed.is_null(), name, f"not_a_{kind}", _schema()["types"][kind]
+        values.is_not_null() & typed.is_null(),
+        name,
+        f"not_a_{kind}",
+        form
+        if column.get("sensitive")
+        else lambda position: (
+            f"found {masked_excerpt(values[position])[:40]!r}; it has to be {form}"
+        ),
     )
     return typed.alias(name)
 
@@ -216,17 +239,21 @@ _CONVERSIONS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def _check_columns(typed: pl.DataFrame, columns: Sequence[Column], findings: Findings) -> None:
+def _check_columns(
+    raw: pl.DataFrame, typed: pl.DataFrame, columns: Sequence[Column], findings: Findings
+) -> None:
     for column in columns:
         name = column["name"]
         values = typed[name]
+        # Of the text: a value that is there in a wrong form has its finding already.
+        is_missing = raw[name].is_null()
         if column["required"]:
-            findings.flag(values.is_null(), name, "missing_value", f"{name} is required")
+            findings.flag(is_missing, name, "missing_value", f"{name} is required")
         for other, when in column.get("required_when", {}).items():
-            missing = values.is_null() & typed[other].is_in(when)
+            missing = is_missing & typed[other].is_in(when)
             reason = f"{name} is required when {other} is one of {when}"
             if instead := column.get("required_unless"):
-                missing &= typed[instead].is_null()
+                missing &= raw[instead].is_null()
                 reason += f" and {instead} is missing"
             findings.flag(missing, name, "missing_value", reason)
         _check_value(values, column, findings)
@@ -246,7 +273,17 @@ def _check_value(values: pl.Series, column: Column, findings: Findings) -> None:
         )
     if "pattern" in column:
         wrong = present & ~values.str.contains(column["pattern"])
-        findings.flag(wrong, name, "wrong_form", f"{name} has to match {column['pattern']}")
+        findings.flag(
+            wrong,
+            name,
+            "wrong_form",
+            f"{name} has to match {column['pattern']}"
+            if column.get("sensitive")
+            else lambda position: (
+                f"found {masked_excerpt(values[position])[:40]!r}; "
+                f"{name} has to match {column['pattern']}"
+            ),
+        )
     if "forbid_pattern" in column:
         forbidden = present & values.str.contains(column["forbid_pattern"])
         findings.flag(forbidden, name, "card_number", f"{name} must never be a card number")
@@ -313,6 +350,10 @@ def _check_rows(
         )
     if file_kind == "source_vouchers":
         _check_source_vouchers(typed, accounting_date, findings)
+    if file_kind == "contracts":
+        check_contracts(typed, findings)
+    if file_kind == "fee_rates":
+        check_fee_rates(typed, findings)
     if file_kind == "operating_window":
         return _check_operating_window(typed)
     if file_kind == "opening_balances":

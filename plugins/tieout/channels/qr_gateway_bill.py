@@ -12,19 +12,22 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.backtick_bills import (
     MARK,
     bill_lines,
     count_of,
     declared_totals,
+    readable_totals,
     record_cells,
     split_record,
+    total_in_fen,
     unpacked_text,
+    whole_records,
 )
 from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
 from tieout.channels.bill_dates import check_bill_dates, date_inside
 from tieout.channels.bill_values import (
+    OF_TWO_DECIMALS,
     amounts_in_fen,
     beijing_time,
     check_codes,
@@ -109,8 +112,8 @@ _TRANSACTION_TYPES = {"支付成功": "purchase", "转入退款": "refund"}
 
 # Acquiring institution (11), forwarding institution (11), trace number (6), MMDDhhmmss (10): the
 # key of ACOMN, without blanks between its parts.
-_KEY = r"^([0-9]{8,11} *)([0-9]{8,11} *)([0-9]{6})([0-9]{10})$"
-_KEY_LENGTH = 38
+_INSTITUTION = "[0-9]{8}(?:[0-9]{3}|[0-9]{2} |[0-9] {2}| {3})"
+_KEY = f"^{_INSTITUTION}{_INSTITUTION}[0-9]{{16}}$"
 _KEY_PARTS = {
     "acquiring_institution_id": (0, 11),
     "forwarding_institution_id": (11, 11),
@@ -144,13 +147,15 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     if not lines:
         # No source says that a day without transactions is delivered like this.
         raise UnreadableFileError("empty_file", "it has neither records nor headings")
-    header, first, records, totals_lines = _parted(lines)
+    header, lines_of_records, totals_lines = _parted(lines)
+    records, line_numbers = whole_records(
+        lines_of_records, len(header or COLUMN_ORDER), first_line_number=2 if header else 1
+    )
     places = (
         find_columns(header, _HEADINGS)
         if header
         else {name: place for place, name in enumerate(COLUMN_ORDER)}
     )
-    line_numbers = range(first, first + len(records))
     cells, malformed = record_cells(records, len(header or COLUMN_ORDER), line_numbers)
     if malformed:
         return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
@@ -164,7 +169,7 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     keys = _keys(texts["unionpay_key"], findings)
     _check_rows(frame, texts, findings)
     misdated = check_bill_dates(frame["transaction_at"], context.accounting_date, findings)
-    totals = _control_totals(totals_lines, frame)
+    totals = readable_totals(findings, lambda: _control_totals(totals_lines, frame))
     return ParsedFile(
         frames={RAW_TABLE: _stored(frame, texts, keys, context, line_numbers)},
         row_count=len(frame),
@@ -181,21 +186,17 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
 
 def _parted(
     lines: Sequence[str],
-) -> tuple[tuple[str, ...], int, tuple[str, ...], tuple[str, str] | None]:
-    """Return header, the first record's line, records and the two lines of totals, where there are.
+) -> tuple[tuple[str, ...], Sequence[str], tuple[str, str] | None]:
+    """Return header, lines of records and the two lines of totals, where there are.
 
     Only headings have no backtick in front.
     """
     header = tuple(lines[0].split(",")) if lines and not lines[0].startswith(MARK) else ()
     first = 1 if header else 0
-    has_totals = len(lines) >= first + 2 and not lines[-2].startswith(MARK)
-    end = len(lines) - 2 if has_totals else len(lines)
-    return (
-        header,
-        first + 1,
-        tuple(lines[first:end]),
-        (lines[-2], lines[-1]) if has_totals else None,
-    )
+    has_totals = len(lines) >= first + 2 and lines[-2].startswith(_TOTALS["count"][0])
+    if has_totals:
+        return header, lines[first:-2], (lines[-2], lines[-1])
+    return header, lines[first:], None
 
 
 def _name_problems(context: FileContext) -> list[BadRow]:
@@ -226,7 +227,7 @@ def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
 
 def _keys(texts: pl.Series, findings: Findings) -> pl.DataFrame:
     """Return the parts of ACOMN's key; NULL where the row has none."""
-    is_key = texts.str.contains(_KEY) & (texts.str.len_chars() == _KEY_LENGTH)
+    is_key = texts.str.contains(_KEY)
     findings.flag(
         ~is_key.fill_null(False) & texts.is_not_null(),
         texts.name,
@@ -244,7 +245,7 @@ def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) ->
     for name in ("merchant_id", "platform_order_id", "merchant_order_id"):
         findings.flag(texts[name].is_null(), name, "missing_key", "it is blank")
     check_codes(texts["trade_state"], _TRANSACTION_TYPES, findings)
-    check_codes(texts["currency_code"], CURRENCY_EXPONENTS, findings)
+    check_codes(texts["currency_code"], OF_TWO_DECIMALS, findings)
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
     is_refund = (frame["transaction_type"] == "refund").fill_null(False)
     findings.flag(
@@ -296,7 +297,7 @@ def _stored(
     texts: pl.DataFrame,
     keys: pl.DataFrame,
     context: FileContext,
-    line_numbers: range,
+    line_numbers: Sequence[int],
 ) -> pl.DataFrame:
     dropped = {*frame.columns, *_NOT_KEPT, "payer_id", "unionpay_key"}
     return (
@@ -305,7 +306,7 @@ def _stored(
         .hstack(keys)
         .with_columns(
             tokens(texts["payer_id"], context.vault, "payer_token"),
-            pl.Series("line_number", list(line_numbers), dtype=pl.Int32),
+            pl.Series("line_number", line_numbers, dtype=pl.Int32),
         )
     )
 
@@ -316,11 +317,13 @@ def _control_totals(lines: tuple[str, str] | None, frame: pl.DataFrame) -> tuple
     if not lines[1].startswith(MARK):
         raise UnreadableFileError("missing_totals", "the last line is not the totals")
     declared = declared_totals(lines, _TOTALS, required=("count",))
-    totals = [ControlTotal("总交易单数", count_of(declared["count"]), len(frame))]
+    count = _TOTALS["count"][0]
     return (
-        *totals,
+        ControlTotal(count, count_of(count, declared["count"]), len(frame)),
         *(
-            ControlTotal(headings[0], minor_units_of(declared[name]), int(frame[name].sum()))
+            ControlTotal(
+                headings[0], total_in_fen(headings[0], declared[name]), int(frame[name].sum())
+            )
             for name, headings in _TOTALS.items()
             if name in declared and name != "count"
         ),

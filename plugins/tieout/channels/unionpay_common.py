@@ -228,7 +228,8 @@ def blank_zeros(name: str) -> pl.Expr:
 
 def original_settlement_dates(values: pl.Series, settlement_date: date) -> pl.Series:
     """Return MMDD as the latest such date that is not after the settlement date; NULL for none."""
-    text = pl.col("value")
+    # The reader of dates alone would take a blank for a digit.
+    text = pl.when(pl.col("value").str.contains("^[0-9]{4}$")).then(pl.col("value"))
     year = settlement_date.year
     candidates = [
         pl.concat_str([pl.lit(str(candidate)), text]).str.to_date("%Y%m%d", strict=False)

@@ -257,7 +257,13 @@ def _transmitted_at(file: FixedWidthFile, texts: pl.Series, batch_date: date) ->
 def _transaction_dates(file: FixedWidthFile, batch_date: date) -> pl.Series:
     """Return the date the card's chip was given; it has a year, yymmdd."""
     texts = file.texts(["transaction_date"])["transaction_date"]
-    dates = texts.str.to_date("%y%m%d", strict=False)
+    value = pl.col("value")
+    digits = pl.when(value.str.contains("^[0-9]{6}$")).then(value)
+    dates = (
+        texts.to_frame("value")
+        .select(digits.str.to_date("%y%m%d", strict=False).alias(texts.name))
+        .to_series()
+    )
     latest = batch_date + timedelta(days=DAYS_AFTER_MAX)
     file.findings.flag(
         ~(dates <= latest).fill_null(False),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from tieout.channels.amounts import minor_units_of
+from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BadRow, UnreadableFileError, file_problem
 from tieout.channels.text_files import decoded_text
 
@@ -20,8 +21,12 @@ __all__ = ["MerchantReport", "ReportTotal", "read_report"]
 TOTAL = "总计"
 # A heading as it begins a table: the table before it has to have ended.
 END_OF_TEXT = "- 交易笔数 "
-_MERCHANT = re.compile(r"商户代码[:：]\s*(\w+)", re.ASCII)
-_DATE = re.compile(r"清算日期[:：]\s*(\d{8})", re.ASCII)
+# What stands behind a label, up to the next blank: the whole of it has to be the value.
+_MERCHANT = re.compile(r"商户代码[:：][ \t]*(\S*)")
+_DATE = re.compile(r"清算日期[:：][ \t]*(\S*)")
+_CURRENCY = re.compile(r"清算币种[:：][ \t]*(\S*)")
+# ZM states no currency, and its amounts are read as fen.
+CURRENCY = "人民币"
 # A label, a count, and debit and credit of amount, fee and net.
 _FIGURES = re.compile(r"^(\S+)\s+(\d{1,12})" + r"\s+(-?[0-9.]+)" * 6 + r"\s*$", re.ASCII)
 _HEADING = re.compile(r"^(\S+)\s+交易笔数\s")
@@ -67,11 +72,22 @@ def read_report(content: bytes) -> MerchantReport:
         UnreadableFileError: not GBK, it does not say whose or of when it is, or has no totals.
     """
     text = decoded_text(content, "gb18030")
-    merchant, day = _MERCHANT.search(text), _DATE.search(text)
-    settlement_date = _date_of(day[1]) if day else None
-    if merchant is None or settlement_date is None:
+    merchant_id, day, currency = (
+        _said_once(text, pattern) for pattern in (_MERCHANT, _DATE, _CURRENCY)
+    )
+    settlement_date = _date_of(day)
+    if re.fullmatch("[0-9A-Za-z]+", merchant_id) is None or settlement_date is None:
         raise UnreadableFileError(
-            "wrong_report", "the report RD does not say its merchant and settlement date"
+            "wrong_report",
+            "the report RD has to say its merchant (商户代码) and settlement date (清算日期, "
+            f"yyyymmdd) once each; found {masked_excerpt(merchant_id)[:40]!r} and "
+            f"{masked_excerpt(day)[:40]!r}",
+        )
+    if currency != CURRENCY:
+        raise UnreadableFileError(
+            "wrong_currency",
+            f"the report RD has to be in {CURRENCY} (清算币种); "
+            f"found {masked_excerpt(currency)[:40]!r}",
         )
     totals, bad_rows = [], []
     for breakdown, lines in _tables(text):
@@ -87,7 +103,7 @@ def read_report(content: bytes) -> MerchantReport:
             )
     if not totals:
         raise UnreadableFileError("missing_totals", f"the report RD has no line {TOTAL}")
-    return MerchantReport(merchant[1], settlement_date, tuple(totals), tuple(bad_rows))
+    return MerchantReport(merchant_id, settlement_date, tuple(totals), tuple(bad_rows))
 
 
 def _tables(text: str) -> list[tuple[str, list[_Line]]]:
@@ -137,7 +153,15 @@ def _adds_up(lines: Sequence[_Line], total: _Line) -> bool:
     return sum(line.count for line in lines) == total.count and sums == list(total.received)
 
 
+def _said_once(text: str, label: re.Pattern[str]) -> str:
+    """Return what stands behind a label; nothing where it stands twice with two values."""
+    said = set(label.findall(text))
+    return str(said.pop()) if len(said) == 1 else ""
+
+
 def _date_of(text: str) -> date | None:
+    if re.fullmatch("[0-9]{8}", text) is None:
+        return None
     try:
         return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a date, no instant
     except ValueError:

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units_of
 from tieout.channels.backtick_bills import (
     BacktickBill,
     count_of,
     declared_totals,
+    readable_totals,
     record_cells,
     split_record,
+    total_in_fen,
     unpacked_text,
     with_totals,
 )
@@ -94,12 +95,11 @@ def parse(content: bytes, context: FileContext, *, account_type: str) -> ParsedF
         raise UnreadableFileError("error_answer", "it is no bill but an error answer")
     bill = with_totals(text, first_heading="记账时间", totals_heading=_COUNT)
     places = find_columns(bill.header, _COLUMNS, ignored=_IGNORED_COLUMNS)
-    line_numbers = range(2, len(bill.records) + 2)
-    cells, malformed = record_cells(bill.records, len(bill.header), line_numbers)
+    cells, malformed = record_cells(bill.records, len(bill.header), bill.line_numbers)
     if malformed:
         return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
     findings = Findings(
-        line_numbers,
+        bill.line_numbers,
         lambda position: masked_record(
             split_record(bill.records[position]), places, hidden={"submitter"}
         ),
@@ -108,14 +108,14 @@ def parse(content: bytes, context: FileContext, *, account_type: str) -> ParsedF
     frame = _frame(texts, findings)
     _check_rows(frame, texts, findings)
     misdated = check_bill_dates(frame["booked_at"], context.accounting_date, findings)
-    totals = _control_totals(bill, frame)
+    totals = readable_totals(findings, lambda: _control_totals(bill, frame))
     return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, context, account_type)},
+        frames={RAW_TABLE: _stored(frame, texts, bill, context, account_type)},
         row_count=len(frame),
         accounting_date=date_inside(frame["booked_at"], context.accounting_date),
         totals=totals,
-        declared_row_count=totals[0].declared,
-        declared_total_minor=_net(totals),
+        declared_row_count=totals[0].declared if totals else None,
+        declared_total_minor=_net(totals) if totals else None,
         counted_total_minor=int(frame["signed"].sum()),
         bad_rows=(*findings.bad_rows, *misdated),
     )
@@ -162,7 +162,9 @@ def _control_totals(bill: BacktickBill, frame: pl.DataFrame) -> tuple[ControlTot
     return tuple(
         ControlTotal(
             headings[0],
-            count_of(declared[name]) if "count" in name else minor_units_of(declared[name]),
+            count_of(headings[0], declared[name])
+            if "count" in name
+            else total_in_fen(headings[0], declared[name]),
             counted[name],
         )
         for name, headings in _TOTALS.items()
@@ -177,7 +179,11 @@ def _net(totals: tuple[ControlTotal, ...]) -> int | None:
 
 
 def _stored(
-    frame: pl.DataFrame, texts: pl.DataFrame, context: FileContext, account_type: str
+    frame: pl.DataFrame,
+    texts: pl.DataFrame,
+    bill: BacktickBill,
+    context: FileContext,
+    account_type: str,
 ) -> pl.DataFrame:
     voucher = pl.col("voucher_id")
     for written, meant in _ESCAPES.items():
@@ -194,5 +200,5 @@ def _stored(
             pl.lit(account_type).alias("account_type"),
             pl.lit("CNY").alias("currency_code"),
         )
-        .with_row_index("line_number", offset=2)
+        .insert_column(0, pl.Series("line_number", bill.line_numbers, dtype=pl.UInt32))
     )

@@ -11,22 +11,26 @@ from typing import Literal
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.amounts import minor_units_of
 from tieout.channels.backtick_bills import (
     BacktickBill,
     count_of,
     declared_totals,
+    readable_totals,
     record_cells,
     split_record,
+    total_in_fen,
     unpacked_text,
     with_totals,
 )
 from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
 from tieout.channels.bill_dates import check_bill_dates, date_inside
 from tieout.channels.bill_values import (
+    OF_TWO_DECIMALS,
     amounts_in_fen,
     beijing_time,
     check_codes,
+    fees_in_fen,
     rate,
     tokens,
 )
@@ -149,12 +153,11 @@ def parse(content: bytes, context: FileContext, *, bill_form: BillForm = "all") 
         return _day_without_bill(context)
     bill = with_totals(text, first_heading="交易时间", totals_heading=_COUNT)
     places = _places(bill, bill_form)
-    line_numbers = range(2, len(bill.records) + 2)
-    cells, malformed = record_cells(bill.records, len(bill.header), line_numbers)
+    cells, malformed = record_cells(bill.records, len(bill.header), bill.line_numbers)
     if malformed:
         return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
     findings = Findings(
-        line_numbers,
+        bill.line_numbers,
         lambda position: masked_record(
             split_record(bill.records[position]), places, hidden={"payer_id"}
         ),
@@ -168,15 +171,15 @@ def parse(content: bytes, context: FileContext, *, bill_form: BillForm = "all") 
         _check_old_form(frame, findings)
     dated = frame["refund_requested_at" if bill_form == "refund" else "transaction_at"]
     misdated = check_bill_dates(dated, context.accounting_date, findings)
-    totals = _control_totals(bill, frame, bill_form)
+    totals = readable_totals(findings, lambda: _control_totals(bill, frame, bill_form))
     return ParsedFile(
-        frames=_stored(frame, texts, context, bill_form, has_column=places),
+        frames=_stored(frame, texts, bill, context, bill_form, has_column=places),
         row_count=len(frame),
         accounting_date=date_inside(dated, context.accounting_date),
         totals=totals,
-        declared_row_count=totals[0].declared,
-        declared_total_minor=totals[1].declared,
-        counted_total_minor=totals[1].counted,
+        declared_row_count=totals[0].declared if totals else None,
+        declared_total_minor=totals[1].declared if totals else None,
+        counted_total_minor=totals[1].counted if totals else None,
         bad_rows=(*findings.bad_rows, *misdated),
     )
 
@@ -233,7 +236,8 @@ def _form_of(headings: set[str]) -> BillForm:
 
 def _frame(texts: pl.DataFrame, findings: Findings, bill_form: BillForm) -> pl.DataFrame:
     """Return amounts in fen (0 where blank, or not in the form), times, kind and rate."""
-    amounts = amounts_in_fen(texts, _AMOUNTS, findings)
+    names = [name for name in _AMOUNTS if name != "fee"]
+    amounts = amounts_in_fen(texts, names, findings).hstack(fees_in_fen(texts["fee"], findings))
     is_refund_bill = bill_form == "refund"
     return amounts.with_columns(
         beijing_time(texts["transaction_at"], findings),
@@ -258,7 +262,7 @@ def _check_rows(
     is_return = frame["transaction_type"].is_in(["refund", "void"]).fill_null(False)
     check_codes(texts["trade_state"], _STATES_OF_FORM[bill_form], findings)
     check_codes(texts["trade_type"], _TRADE_TYPES, findings)
-    check_codes(texts["currency_code"], CURRENCY_EXPONENTS, findings)
+    check_codes(texts["currency_code"], OF_TWO_DECIMALS, findings)
     check_codes(texts["refund_state"], _REFUND_STATES, findings, where=is_return)
     findings.flag(
         is_return & texts["channel_refund_id"].is_in(["0"]).fill_null(True),
@@ -281,7 +285,7 @@ def _check_signs(frame: pl.DataFrame, findings: Findings, *, ordered: str) -> No
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
     is_return = frame["transaction_type"].is_in(["refund", "void"]).fill_null(False)
     rules = (
-        (ordered, is_payment & (frame[ordered] <= 0), "positive on a payment"),
+        (ordered, is_payment & (frame[ordered] < 0), "positive on a payment"),
         ("settlement_amount", frame["settlement_amount"] < 0, "not negative"),
         ("coupon_amount", frame["coupon_amount"] < 0, "not negative"),
         ("fee", is_payment & (frame["fee"] < 0), "not negative on a payment"),
@@ -296,6 +300,12 @@ def _check_signs(frame: pl.DataFrame, findings: Findings, *, ordered: str) -> No
     )
     for name, wrong, rule in rules:
         findings.flag(wrong, name, "wrong_sign", f"it has to be {rule}")
+    findings.flag(
+        is_payment & (frame[ordered] == 0),
+        ordered,
+        "no_amount",
+        "an order of 0.00: WeChat Pay takes none, so that its amount is missing here",
+    )
 
 
 def _check_old_form(frame: pl.DataFrame, findings: Findings) -> None:
@@ -315,20 +325,42 @@ def _control_totals(
     """Compare every stated total; the first two are the count and what is settled."""
     declared = declared_totals(bill.totals, _TOTALS, required=_REQUIRED_TOTALS[bill_form])
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
-    totals = [ControlTotal(_COUNT, count_of(declared["count"]), len(frame))]
+    totals = [ControlTotal(_COUNT, count_of(_COUNT, declared["count"]), len(frame))]
     for name, headings in _TOTALS.items():
-        if name in declared and name != "count":
-            # What is settled counts payments only.
-            rows = frame.filter(is_payment) if name == "settlement_amount" else frame
-            totals.append(
-                ControlTotal(headings[0], minor_units_of(declared[name]), int(rows[name].sum()))
+        if name not in declared or name == "count":
+            continue
+        if name == "fee":
+            totals.append(_fee_total(headings[0], declared[name], frame))
+            continue
+        # What is settled counts payments only.
+        rows = frame.filter(is_payment) if name == "settlement_amount" else frame
+        totals.append(
+            ControlTotal(
+                headings[0], total_in_fen(headings[0], declared[name]), int(rows[name].sum())
             )
+        )
     return tuple(totals)
+
+
+def _fee_total(name: str, text: str, frame: pl.DataFrame) -> ControlTotal:
+    """Compare the sum of fees: with what was settled, or else with the fees as they are printed.
+
+    Which of the two a bill with fractions states is not known; either proves its rows.
+    """
+    settled = int(frame["fee"].sum())
+    stated = minor_units_of(text, exponent=5)
+    printed = settled * 1000 + int(frame["fee_rest"].sum())
+    if stated is not None and stated == printed and stated % 1000:
+        return ControlTotal(f"{name} (fen / 1000)", stated, printed)
+    if stated is not None and stated == printed:
+        return ControlTotal(name, stated // 1000, printed // 1000)
+    return ControlTotal(name, total_in_fen(name, text), settled)
 
 
 def _stored(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
+    bill: BacktickBill,
     context: FileContext,
     bill_form: BillForm,
     *,
@@ -336,13 +368,15 @@ def _stored(
 ) -> dict[str, pl.DataFrame]:
     """Return the rows by table; amounts the old form has not are NULL, not 0."""
     unknown = [name for name in _NOT_IN_THE_OLD_FORM if name not in has_column]
-    typed = frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in unknown)
+    typed = frame.drop("fee_rest").with_columns(
+        pl.lit(None, dtype=pl.Int64).alias(name) for name in unknown
+    )
     kept = [name for name in texts.columns if name not in {*typed.columns, "payer_id"}]
     stored = (
         texts.select(kept)
         .hstack(typed.rename({name: f"{name}_minor" for name in _AMOUNTS}))
         .with_columns(tokens(texts["payer_id"], context.vault, "payer_token"))
-        .with_row_index("line_number", offset=2)
+        .insert_column(0, pl.Series("line_number", bill.line_numbers, dtype=pl.UInt32))
     )
     if bill_form == "all":
         return {RAW_TABLE: stored.drop(list(_REFUND_TIMES))}

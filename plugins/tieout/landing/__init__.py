@@ -6,15 +6,18 @@ from tieout.landing.corrections import reject, release
 from tieout.landing.expected import MissingFile, missing_files, problem_files
 from tieout.landing.land import land
 from tieout.landing.report import FileOutcome, LandingError, LandingReport
+from tieout.landing.unpriced import UnpricedContract, unpriced_contracts
 
 __all__ = [
     "FileOutcome",
     "LandingError",
     "LandingReport",
     "MissingFile",
+    "UnpricedContract",
     "land",
     "missing_files",
     "problem_files",
     "reject",
     "release",
+    "unpriced_contracts",
 ]

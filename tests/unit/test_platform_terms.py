@@ -1,0 +1,289 @@
+"""Contracts and fee rules that overlap or leave a gap: told at the door, with both rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import channel_files as make
+from landing_world import own_database, place, put, statuses, whole_day
+from tieout import closing, days, landing, steps
+from tieout.channels import platform_csv
+from tieout.channels.model import BadRow
+from tieout.settings import Settings
+
+__all__ = ["own_database", "place"]
+
+DAY = make.DAY
+NOW = datetime(2026, 9, 25, 12, 0, tzinfo=ZoneInfo("Asia/Shanghai"))
+CONTRACTS, FEE_RATES = "contracts_20260924.csv", "fee_rates_20260924.csv"
+Row = Mapping[str, str]
+
+CONTRACT = {
+    "contract_id": "C1",
+    "merchant_id": "898310059990001",
+    "account_id": "A000001",
+    "settlement_mode": "net",
+    "payout_minimum_minor": "0",
+    "settlement_cycle": "T+1",
+    "refund_fee_policy": "return",
+    "fee_period": "month",
+    "fee_collection_method": "invoice",
+    "effective_from": "2026-01-01",
+}
+RULE = {
+    "fee_rule_id": "F1",
+    "contract_id": "C1",
+    "tier_from_minor": "0",
+    "fee_rate": "0.006",
+    "fixed_fee_minor": "0",
+    "minimum_fee_minor": "0",
+    "effective_from": "2026-01-01",
+    "priority": "10",
+}
+
+
+def findings(kind: str, *changes: Row) -> list[BadRow]:
+    """Return what speaks against a file of rows that differ from the usual one as given."""
+    usual = {"contracts": CONTRACT, "fee_rates": RULE}[kind]
+    content = make.platform_file(kind, [{**usual, **change} for change in changes])
+    return list(platform_csv.parse(content, make.context(), file_kind=kind).bad_rows)
+
+
+def codes(found: Sequence[BadRow]) -> list[tuple[int, str]]:
+    return [(row.line_number, row.reason_code) for row in found]
+
+
+# --- contracts ------------------------------------------------------------------------------------
+
+
+def test_two_contracts_of_one_merchant_and_account_on_one_day_are_refused() -> None:
+    (found,) = findings(
+        "contracts",
+        {"effective_to": "2026-09-21"},
+        {"contract_id": "C9", "account_id": "A000002"},
+        {"contract_id": "C2", "effective_from": "2026-09-20"},
+    )
+    assert (found.line_number, found.field) == (4, "effective_from")
+    assert found.reason_code == "overlapping_contracts"
+    assert "C1 (line 2)" in found.reason
+    assert "C2 (line 4)" in found.reason
+    assert "2026-09-20" in found.reason
+    assert make.ACCOUNT_NUMBER not in found.reason
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"effective_from": "2026-09-21"},  # the end is exclusive: the next begins on that day
+        {"effective_from": "2025-01-01", "effective_to": "2026-01-01"},
+        {"account_id": "A000002"},
+        {"merchant_id": "898310059990002"},
+    ],
+)
+def test_contracts_that_follow_or_are_of_others_are_taken(second: Row) -> None:
+    first = {"effective_to": "2026-09-21"}
+    assert findings("contracts", first, {"contract_id": "C2", **second}) == []
+
+
+def test_a_contract_inside_a_longer_one_is_found_behind_a_short_one() -> None:
+    found = findings(
+        "contracts",
+        {},
+        {"contract_id": "C2", "effective_from": "2026-02-01", "effective_to": "2026-03-01"},
+        {"contract_id": "C3", "effective_from": "2026-05-01"},
+    )
+    assert codes(found) == [(3, "overlapping_contracts"), (4, "overlapping_contracts")]
+    assert all("C1 (line 2)" in row.reason for row in found)
+
+
+def test_days_that_cannot_be_read_have_their_own_finding_only() -> None:
+    found = findings("contracts", {}, {"contract_id": "C2", "effective_from": "2026-13-01"})
+    assert codes(found) == [(3, "not_a_date")]
+    backwards = {"contract_id": "C2", "effective_to": "2025-01-01"}
+    assert codes(findings("contracts", {}, backwards)) == [(3, "wrong_date")]
+
+
+# --- fee rules ------------------------------------------------------------------------------------
+
+
+def test_two_rules_of_one_scope_and_priority_on_one_day_are_refused() -> None:
+    (found,) = findings(
+        "fee_rates", {"channel": "wechat"}, {"fee_rule_id": "F2", "channel": "wechat"}
+    )
+    assert (found.line_number, found.reason_code) == (3, "overlapping_fee_rates")
+    assert "F1 (line 2)" in found.reason
+    assert "F2 (line 3)" in found.reason
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"channel": "wechat"},
+        {"transaction_type": "refund"},
+        {"card_kind": "debit"},
+        {"card_region": "foreign"},
+        {"priority": "20"},
+        {"contract_id": "C2"},
+        {"tier_from_minor": "100"},
+        {"effective_from": "2026-09-21"},
+    ],
+)
+def test_rules_that_differ_in_what_they_are_for_are_taken(second: Row) -> None:
+    first = {"effective_to": "2026-09-21"} if "effective_from" in second else {}
+    assert findings("fee_rates", first, {"fee_rule_id": "F2", **second}) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "tier", "day"),
+    [
+        (None, {}, "2026-01-01"),
+        ({"channel": "wechat"}, {}, "2026-01-01"),
+        ({"channel": "wechat"}, {"channel": "alipay"}, "2026-01-01"),
+        ({"contract_id": "C2"}, {}, "2026-01-01"),
+        ({"effective_to": "2026-05-01"}, {}, "2026-05-01"),
+        ({"effective_from": "2026-02-01"}, {"effective_to": "2026-06-01"}, "2026-01-01"),
+    ],
+)
+def test_a_tier_without_a_base_on_some_day_is_refused(
+    base: Row | None, tier: Row, day: str
+) -> None:
+    upper = {"fee_rule_id": "F2", "tier_from_minor": "1000000", **tier}
+    found = findings("fee_rates", *([base] if base is not None else []), upper)
+    assert [row.reason_code for row in found] == ["tier_without_base"]
+    assert day in found[0].reason
+    assert "F2 (line" in found[0].reason
+
+
+@pytest.mark.parametrize(
+    "bases",
+    [
+        [{}],
+        [{"channel": "wechat"}],
+        [{}, {"fee_rule_id": "F3", "effective_to": "2026-03-01", "priority": "20"}],
+        [
+            {"effective_to": "2026-05-01"},
+            {"fee_rule_id": "F3", "channel": "wechat", "effective_from": "2026-05-01"},
+        ],
+    ],
+)
+def test_a_tier_with_a_base_as_wide_on_each_day_is_taken(bases: Sequence[Row]) -> None:
+    upper = {"fee_rule_id": "F2", "tier_from_minor": "1000000", "channel": "wechat"}
+    assert findings("fee_rates", *bases, upper) == []
+
+
+MONTHS = [f"2026-{month:02}-01" for month in range(1, 8)]
+SPANS = st.tuples(st.integers(0, 5), st.integers(1, 6)).filter(lambda span: span[0] < span[1])
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(spans=st.lists(SPANS, max_size=5))
+def test_overlaps_are_those_that_counting_days_finds(spans: list[tuple[int, int]]) -> None:
+    """Two contracts share a month, counted month by month, where and only where one is flagged."""
+    rows = [
+        {
+            "contract_id": f"C{number}",
+            "effective_from": MONTHS[start],
+            "effective_to": MONTHS[end],
+        }
+        for number, (start, end) in enumerate(spans)
+    ]
+    shared = any(sum(start <= month < end for start, end in spans) > 1 for month in range(6))
+    assert bool(findings("contracts", *rows)) is shared
+
+
+# --- landing and close ----------------------------------------------------------------------------
+
+
+def deliver(
+    place: Settings,
+    contracts: Sequence[Row],
+    rules: Sequence[Row],
+    *,
+    first_date: str = "2026-09-24",
+) -> None:
+    """Land a whole date with these terms."""
+    rows = {
+        "contracts": [{**CONTRACT, **row} for row in contracts],
+        "fee_rates": [{**RULE, **row} for row in rules],
+        "operating_window": [{"first_accounting_date": first_date}],
+    }
+    made = {f"{kind}_{DAY:%Y%m%d}.csv": make.platform_file(kind, rows[kind]) for kind in rows}
+    for name, content in {**whole_day(), **made}.items():
+        put(place, name, content)
+    landing.land(place)
+
+
+def complete(place: Settings) -> None:
+    closing.complete(
+        steps.Step(place, days.ACCOUNTING_CLOSE, DAY, "nobody", "complete", now=NOW, waits=False)
+    )
+
+
+def test_overlapping_contracts_do_not_land_and_a_corrected_file_does(place: Settings) -> None:
+    overlapping = [CONTRACT, {**CONTRACT, "contract_id": "C2"}]
+    put(place, CONTRACTS, make.platform_file("contracts", overlapping))
+    (file,) = landing.land(place).files
+    assert file.status == "quarantined"
+    assert "C1 (line 2) and C2 (line 3)" in (file.reason or "")
+    ended = [
+        {**CONTRACT, "effective_to": "2026-09-01"},
+        {**overlapping[1], "effective_from": "2026-09-01"},
+    ]
+    put(place, CONTRACTS, make.platform_file("contracts", ended))
+    assert statuses(landing.land(place)) == {CONTRACTS: "landed"}
+
+
+def test_a_contract_without_a_price_stops_the_close_before_it_computes(place: Settings) -> None:
+    second = {"contract_id": "C2", "merchant_id": "898310059990002", "account_id": "A000002"}
+    deliver(
+        place,
+        [{}, second],
+        [{}, {"fee_rule_id": "F2", "contract_id": "C2", "effective_to": "2026-09-24"}],
+    )
+    with pytest.raises(closing.CloseError) as caught:
+        complete(place)
+    assert "no fee rule prices 1 contracts" in caught.value.what
+    assert (
+        "contract C2 (contracts_20260924.csv line 3) is in force on 2026-09-24; "
+        "the nearest rule is F2 (line 3)"
+    ) in caught.value.where
+
+
+def test_a_contract_that_no_rule_names_is_told_so(place: Settings) -> None:
+    deliver(place, [{}], [{"contract_id": "C7"}])
+    with pytest.raises(closing.CloseError, match="no fee rule prices") as caught:
+        complete(place)
+    assert caught.value.where.endswith("is in force on 2026-09-24; no rule names it")
+
+
+@pytest.mark.parametrize(
+    ("contracts", "rules"),
+    [
+        ([{}], [{}]),
+        ([{}], []),  # a file without a single rule is not a gap but no file of rules at all
+        ([{"effective_to": "2026-09-24"}], [{"contract_id": "C7"}]),
+        ([{"effective_from": "2026-09-25"}], [{"contract_id": "C7"}]),
+        # Of the first date no sale is of the day before: the platform was not there.
+        ([{}], [{"effective_from": "2026-09-24"}]),
+    ],
+)
+def test_contracts_with_a_price_or_out_of_force_close(
+    place: Settings, contracts: Sequence[Row], rules: Sequence[Row]
+) -> None:
+    deliver(place, contracts, rules)
+    complete(place)
+
+
+def test_sales_of_the_last_hour_of_the_day_before_need_a_price_too(place: Settings) -> None:
+    deliver(place, [{}], [{"effective_from": "2026-09-24"}], first_date="2026-09-20")
+    found = landing.unpriced_contracts(place, DAY)
+    assert [(contract.contract_id, str(contract.day)) for contract in found] == [
+        ("C1", "2026-09-23")
+    ]
