@@ -650,7 +650,11 @@ def _refuse_instructed(connection: psycopg.Connection[Any], day: date) -> None:
             what=f"{day} cannot be closed again",
             where=f"payout.instructions of payment date {instructed[0]}",
             why="payments were instructed from it and are not submitted yet",
-            next_step=f"run `tieout pay {instructed[0]}`, which submits them and seals the date",
+            next_step=(
+                f"run `tieout pay {instructed[0]}`, which submits them and seals the date; where "
+                f"it cannot, two people undo it: tieout undo-payment ask {instructed[0]} --by NAME "
+                "--reason TEXT"
+            ),
         )
 
 

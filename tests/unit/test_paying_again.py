@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import day_states
-from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World
+from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, rename
 from tieout import database, days, overview, paying, payouts, steps, transform
 from tieout.payouts import submission
 
@@ -125,6 +125,21 @@ def test_a_payment_cut_off_before_it_published_is_made_up(
     assert days.unfinished_payment(step.settings) is None
     with pytest.raises(days.NothingToDo, match="is paid, unchanged"):
         paying.ready(step)
+
+
+def test_who_cannot_be_named_in_a_file_is_known_before_the_statements(
+    world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename(world, "测" * 141)
+    found: list[int] = []
+
+    def build(*_: object) -> transform.BuildReport:
+        found.append(world.value("select count(*) from payout.unwritable_payees"))
+        return transform.BuildReport("tag:payment", 1, 0, 0.0, ())
+
+    monkeypatch.setattr(transform, "build_payment", build)
+    paying.build(step)
+    assert found == [1]
 
 
 def test_the_statements_of_a_date_with_attempts_are_not_built(
