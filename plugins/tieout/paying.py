@@ -96,7 +96,8 @@ def land_bank(step: Step) -> Counts:
 def build(step: Step) -> Counts:
     """Compute statements and the gate's tables (dbt).
 
-    A payee whom no payment file can name has its statement withheld; the others are paid.
+    A payee whom no payment file can name has its statement withheld; the others are paid. What a
+    payment before this one left to be published is published first: this date is built on it.
     """
     from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
 
@@ -109,6 +110,10 @@ def build(step: Step) -> Counts:
             f"{unwritable} payees cannot be named in a payment file: their statements are withheld"
             " (payout.unwritable_payees; docs/runbooks/payee-unwritable.md)"
         )
+    unpublished = days.unpublished_payment(step.settings, step.day)
+    if unpublished is not None:
+        say(f"the payment of {unpublished} was cut off: its statuses are published first")
+        transform.build_outcomes(step.settings, unpublished)
     report = transform.build_payment(step.settings, step.day)
     return {"models": report.models, "tests": report.tests}
 

@@ -50,7 +50,10 @@ _OPENING, _CLOSING = ("60F", "60M"), ("62F", "62M")
 _INTERIM = ("34F", "13", "13D")
 _STRUCTURED = re.compile(r"^(\d{3})\?\d{2}")
 _SUBFIELD = re.compile(r"\?(\d{2})")
-_KEYWORD = re.compile(r"^(EREF|KREF|SVWZ)\+")
+_KEYWORD = re.compile(r"^(EREF|KREF|SVWZ|OAMT|COAM)\+")
+# What a bank took of the amount: SWIFT's code word in :61: or :86:, or COAM+ of a structured :86:.
+_CHARGE = re.compile(r"/CHGS/([A-Z]{3})([0-9]+,[0-9]*)(?![0-9,.])")
+_COMPENSATION = re.compile(r"([A-Z]{3})?([0-9]+,[0-9]*)")
 _PURPOSE = (*range(20, 30), *range(60, 64))
 _NAME = (32, 33)
 _ACCOUNT = (31, 38)
@@ -276,6 +279,7 @@ class _Reader:
                 "value_date": value_date,
                 "currency_code": currency,
                 "amount_minor": signed,
+                "charge_amount_minor": _charge(information, match["extra_details"], currency),
                 "is_reversal": mark in {"RC", "RD"},
                 "is_return": is_return,
                 "bank_transaction_code": "/".join(codes) or None,
@@ -415,6 +419,7 @@ class _Information:
     end_to_end_id: str | None = None
     batch_message_id: str | None = None
     business_code: str | None = None
+    compensation: str | None = None
 
 
 def _information(text: str) -> _Information:
@@ -442,7 +447,24 @@ def _information(text: str) -> _Information:
         end_to_end_id=None if end_to_end_id in {"", "NOTPROVIDED"} else end_to_end_id,
         batch_message_id=texts.get("KREF", "").strip() or None,
         business_code=match[1],
+        compensation=texts.get("COAM", "").strip() or None,
     )
+
+
+def _charge(information: _Information, extra_details: str | None, currency: str) -> int | None:
+    """Return the charges a line states in the account's currency, taken from us; None: none is."""
+    stated = [
+        match[2]
+        for text in (extra_details, information.remittance)
+        for match in _CHARGE.finditer(text or "")
+        if match[1] == currency
+    ]
+    compensation = _COMPENSATION.fullmatch(information.compensation or "")
+    if not stated and compensation is not None and compensation[1] in {None, currency}:
+        stated = [compensation[2]]
+    amounts = [_amount(text, currency) for text in stated]
+    known = [amount for amount in amounts if amount is not None]
+    return -sum(known) if known and len(known) == len(amounts) else None
 
 
 def _amount(text: str, currency: str) -> int | None:
