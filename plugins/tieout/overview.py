@@ -419,6 +419,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
     for opened_date, reason in reopened:
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
+    _print_payee_problems(console, settings, day)
     _print_bank_problems(console, settings, day)
     _print_freeze_problems(console, settings, day)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
@@ -432,6 +433,28 @@ def _is_worked_on(settings: Settings, lease: days.Lease) -> bool:
     """Say whether anybody can work for the owner: Airflow keeps a run `running` that was killed."""
     is_command = lease.owner.startswith(days.COMMAND_PREFIX)
     return is_command or airflow_home.scheduler_is_alive(settings)
+
+
+def _print_payee_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print whom no payment file could name on the latest payment date: they are not paid."""
+    with database.connect(settings) as connection:
+        found = connection.execute(
+            """
+            select payment_date, payee_id, payee_version, reason
+            from payout.unwritable_payees
+            where payment_date = coalesce(
+                %(day)s::date, (select max(payment_date) from payout.instructions)
+            )
+            order by payee_id, payee_version
+            """,
+            {"day": day},
+        ).fetchall()
+    for payment_date, payee_id, version, reason in found:
+        console.print(
+            f"payee 收款人 {payee_id} version {version} is withheld on {payment_date}: {reason} "
+            "(docs/runbooks/payee-unwritable.md)",
+            soft_wrap=True,
+        )
 
 
 def _print_freeze_problems(console: Console, settings: Settings, day: date | None) -> None:

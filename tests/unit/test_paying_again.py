@@ -184,6 +184,10 @@ def test_who_cannot_be_named_in_a_file_is_known_before_the_statements(
     monkeypatch.setattr(transform, "build_payment", build)
     paying.build(step)
     assert found == [1]
+    assert (
+        f"payee 收款人 P000001 version 1 is withheld on {PAYMENT_DATE}: account_name has 141"
+        in shown(world)
+    )
 
 
 def test_the_statements_of_a_date_with_attempts_are_not_built(
