@@ -9,7 +9,8 @@
     bank line that returns several, what such a line is more or less than its payouts, or an entry
     of the journal: the items of a line add up to it, whatever the bank states of them. A match is
     closed when both sides are there and equal; until then its items are offered again on the next
-    payment date, with what they are short. The balance equation reads each channel's arrival from here.
+    payment date, with what they are short. The balance equation reads each channel's arrival from
+    here.
 -#}
 with open_before as (
     select
