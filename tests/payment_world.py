@@ -369,6 +369,22 @@ def payee_row(
         payee_register.register(connection, file_id, day, landed)
 
 
+def rename(world: World, text: str, payee_id: str = "P000001") -> None:
+    """Give a payee another name, as if it had landed so before anybody looked."""
+    ciphertext = secrets.encrypt_bound(
+        text, ("account_name", payee_id, "1"), settings=world.settings
+    )
+    (token,) = secrets.account_token([text], settings=world.settings)
+    world.execute(
+        "alter table control.payee_versions disable trigger payee_versions_kept;"
+        f" update control.payee_versions set account_name_token = '{token}'"
+        f" where payee_id = '{payee_id}';"
+        " alter table control.payee_versions enable trigger payee_versions_kept;"
+        f" update raw.platform_payees set account_name_ciphertext = '{ciphertext}',"
+        f" account_name_token = '{token}' where payee_id = '{payee_id}'"
+    )
+
+
 def statement_id(number: int) -> str:
     """Return the id of the world's statement ``number`` (from 1)."""
     return f"{PAYMENT_DATE:%Y%m%d}-A{number:06d}-T1-CNY"

@@ -1,7 +1,9 @@
 {#
     The parts of each bank line, with the reason for which a part is not explained (银行流水未解释原因),
     NULL where it is. A payout batch is one line and many payouts: each payout is a part, and what
-    they leave of the line is the part `rest`; any other line is one part.
+    they leave of the line is the part `rest`; any other line is one part. A bank may take its
+    charge from a payout that comes back, and state the payout before or after it: the part is the
+    payout as it was ordered, and the charge is the part `charge`, a charge like any other.
 
     A payout is explained once: its attempt was submitted, amount, currency and account are the
     attempt's, it is the first such debit, or the first return of a debit. The bank's own charges
@@ -21,10 +23,12 @@ with bank_lines as (
         bank_account_id,
         currency_code,
         amount_minor,
+        charge_amount_minor,
         line_kind,
         channel,
         arrival_group_id,
         end_to_end_id,
+        detail_count,
         coalesce(batch_message_id, reference_text) as batch_message_id
     from {{ ref('int_bank__classified_lines') }}
     where booked_on > {{ as_of }} - 62 and {{ seen }}
@@ -36,6 +40,7 @@ bank_line_details as (
         line_number,
         detail_number,
         amount_minor,
+        charge_amount_minor,
         end_to_end_id
     from {{ ref('stg_bank__line_details') }}
     where booked_on > {{ as_of }} - 62 and end_to_end_id is not null
@@ -64,9 +69,14 @@ named_payouts as (
     select
         bank_lines.file_id,
         bank_lines.line_number,
+        bank_lines.line_kind,
         bank_line_details.detail_number as part_number,
         'detail ' || bank_line_details.detail_number as part,
         bank_line_details.amount_minor,
+        coalesce(
+            bank_line_details.charge_amount_minor,
+            case when bank_lines.detail_count = 1 then bank_lines.charge_amount_minor end
+        ) as charge_amount_minor,
         bank_line_details.end_to_end_id
     from bank_lines
     inner join bank_line_details
@@ -77,9 +87,11 @@ named_payouts as (
     select
         bank_lines.file_id,
         bank_lines.line_number,
+        bank_lines.line_kind,
         0 as part_number,
         'payout' as part,
         bank_lines.amount_minor,
+        bank_lines.charge_amount_minor,
         bank_lines.end_to_end_id
     from bank_lines
     where
@@ -190,7 +202,15 @@ known_payouts as (
         named_payouts.part_number,
         named_payouts.part,
         payouts.attempt_id,
-        named_payouts.amount_minor
+        case named_payouts.line_kind
+            when 'payout_return'
+                then payout.amount_of_return(
+                    named_payouts.amount_minor,
+                    named_payouts.charge_amount_minor,
+                    payouts.amount_minor
+                )
+            else named_payouts.amount_minor
+        end as amount_minor
     from named_payouts
     inner join payouts on named_payouts.end_to_end_id = payouts.end_to_end_id
     union all
@@ -250,6 +270,7 @@ judged_parts as (
         file_id,
         line_number,
         part,
+        line_kind,
         account_id,
         amount_minor,
         case
@@ -281,29 +302,69 @@ known_batches as (
     from batch_payouts
 ),
 
-own_lines as (
+-- What a return is short of its payouts is the bank's charge, when that is what it says it took.
+return_charges as (
     select
         bank_lines.file_id,
         bank_lines.line_number,
+        bank_lines.bank_account_id,
+        bank_lines.statement_date,
+        bank_lines.currency_code,
+        bank_lines.charge_amount_minor as amount_minor
+    from bank_lines
+    inner join known_totals
+        on bank_lines.file_id = known_totals.file_id
+        and bank_lines.line_number = known_totals.line_number
+    where bank_lines.line_kind = 'payout_return'
+        and bank_lines.charge_amount_minor < 0
+        and bank_lines.amount_minor - known_totals.amount_minor = bank_lines.charge_amount_minor
+),
+
+own_amounts as (
+    select
+        file_id,
+        line_number,
+        bank_account_id,
+        statement_date,
+        currency_code,
+        line_kind,
+        amount_minor
+    from bank_lines
+    where line_kind in ('bank_charge', 'bank_interest')
+    union all
+    select
+        file_id,
+        line_number,
+        bank_account_id,
+        statement_date,
+        currency_code,
+        'bank_charge' as line_kind,
+        amount_minor
+    from return_charges
+),
+
+own_lines as (
+    select
+        own_amounts.file_id,
+        own_amounts.line_number,
         case
             when bank_line_limits.amount_sign is null then 'no_limit'
-            when sign(bank_lines.amount_minor) <> bank_line_limits.amount_sign then 'wrong_sign'
-            when abs(bank_lines.amount_minor) > bank_line_limits.line_limit_minor
+            when sign(own_amounts.amount_minor) <> bank_line_limits.amount_sign then 'wrong_sign'
+            when abs(own_amounts.amount_minor) > bank_line_limits.line_limit_minor
                 then 'above_line_limit'
             when
-                sum(abs(bank_lines.amount_minor)) over (
+                sum(abs(own_amounts.amount_minor)) over (
                     partition by
-                        bank_lines.bank_account_id, bank_lines.line_kind, bank_lines.currency_code,
-                        bank_lines.statement_date
+                        own_amounts.bank_account_id, own_amounts.line_kind,
+                        own_amounts.currency_code, own_amounts.statement_date
                 ) > bank_line_limits.day_limit_minor
                 then 'above_day_limit'
         end as unexplained_reason
-    from bank_lines
+    from own_amounts
     left join bank_line_limits
-        on bank_lines.bank_account_id = bank_line_limits.bank_account_id
-        and bank_lines.line_kind = bank_line_limits.line_kind
-        and bank_lines.currency_code = bank_line_limits.currency_code
-    where bank_lines.line_kind in ('bank_charge', 'bank_interest')
+        on own_amounts.bank_account_id = bank_line_limits.bank_account_id
+        and own_amounts.line_kind = bank_line_limits.line_kind
+        and own_amounts.currency_code = bank_line_limits.currency_code
 ),
 
 parts as (
@@ -311,6 +372,7 @@ parts as (
         bank_lines.file_id,
         bank_lines.line_number,
         'line' as part,
+        bank_lines.line_kind as part_kind,
         cast(null as text) as account_id,
         bank_lines.amount_minor,
         case
@@ -328,15 +390,30 @@ parts as (
         file_id,
         line_number,
         part,
+        line_kind as part_kind,
         account_id,
         amount_minor,
         unexplained_reason
     from judged_parts
     union all
     select
+        return_charges.file_id,
+        return_charges.line_number,
+        'charge' as part,
+        'bank_charge' as part_kind,
+        cast(null as text) as account_id,
+        return_charges.amount_minor,
+        own_lines.unexplained_reason
+    from return_charges
+    inner join own_lines
+        on return_charges.file_id = own_lines.file_id
+        and return_charges.line_number = own_lines.line_number
+    union all
+    select
         bank_lines.file_id,
         bank_lines.line_number,
         'rest' as part,
+        bank_lines.line_kind as part_kind,
         cast(null as text) as account_id,
         bank_lines.amount_minor - coalesce(known_totals.amount_minor, 0) as amount_minor,
         case
@@ -352,8 +429,12 @@ parts as (
     left join known_batches
         on bank_lines.file_id = known_batches.file_id
         and bank_lines.line_number = known_batches.line_number
+    left join return_charges
+        on bank_lines.file_id = return_charges.file_id
+        and bank_lines.line_number = return_charges.line_number
     where bank_lines.line_kind in ('payout_debit', 'payout_return')
         and bank_lines.amount_minor <> coalesce(known_totals.amount_minor, 0)
+        and return_charges.file_id is null
 ),
 
 final as (
@@ -366,6 +447,7 @@ final as (
         bank_lines.bank_account_id,
         bank_lines.currency_code,
         bank_lines.line_kind,
+        parts.part_kind,
         bank_lines.channel,
         bank_lines.arrival_group_id,
         parts.account_id,

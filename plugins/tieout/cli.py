@@ -28,6 +28,7 @@ from tieout import (
     quarantine_commands,
     suspense_commands,
     terms_commands,
+    undo_commands,
 )
 from tieout.errors import TieoutError
 from tieout.progress import say
@@ -53,6 +54,7 @@ app.add_typer(suspense_commands.app, name="suspense")
 app.add_typer(bank_line_commands.app, name="bank-lines")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.add_typer(terms_commands.app, name="terms")
+app.add_typer(undo_commands.app, name="undo-payment")
 app.add_typer(key_commands.app, name="keys")
 app.command("leak-scan")(leak_commands.leak_scan)
 

@@ -61,6 +61,7 @@ __all__ = [
     "seal",
     "seal_within",
     "unfinished_payment",
+    "unpublished_payment",
     "waiting_dates",
 ]
 
@@ -343,6 +344,35 @@ def unfinished_payment(settings: Settings) -> date | None:
     latest: date | None = None if row is None else row[0]
     is_open = latest is not None and has_attempts(settings, latest)
     return latest if latest is not None and is_open and is_unfinished(settings, latest) else None
+
+
+def unpublished_payment(settings: Settings, before: date) -> date | None:
+    """Return the payment date before ``before`` that was cut off after its files were put out.
+
+    Its next run is over as far as money goes, and its statuses are not published: whichever run
+    comes next makes that up.
+    """
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            "select max(payment_date) from payout.instructions where payment_date < %s", [before]
+        ).fetchone()
+        latest: date | None = None if row is None else row[0]
+        waiting = connection.execute(
+            """
+            select exists (
+                select 1
+                from payout.instructions as instructions
+                left join payout.attempts as attempts
+                    on instructions.instruction_id = attempts.instruction_id
+                where instructions.payment_date = %s
+                    and coalesce(payout.latest_status(attempts.attempt_id), 'created') = 'created'
+            )
+            """,
+            [latest],
+        ).fetchone()
+    if latest is None or waiting is None or waiting[0] or not is_unfinished(settings, latest):
+        return None
+    return latest
 
 
 def first_unsealed_payment(settings: Settings) -> date | None:
@@ -650,7 +680,11 @@ def _refuse_instructed(connection: psycopg.Connection[Any], day: date) -> None:
             what=f"{day} cannot be closed again",
             where=f"payout.instructions of payment date {instructed[0]}",
             why="payments were instructed from it and are not submitted yet",
-            next_step=f"run `tieout pay {instructed[0]}`, which submits them and seals the date",
+            next_step=(
+                f"run `tieout pay {instructed[0]}`, which submits them and seals the date; where "
+                f"it cannot, two people undo it: tieout undo-payment ask {instructed[0]} --by NAME "
+                "--reason TEXT"
+            ),
         )
 
 

@@ -85,14 +85,21 @@ def build(step: Step) -> Counts:
     """Compute the status of each payment date about which the bank said something new (dbt).
 
     The latest of them also matches every bank line that is not matched yet: a payout of an earlier
-    date may have come back today, and the fee account may have moved.
+    date may have come back today, and the fee account may have moved. A date that cannot be
+    computed keeps none of the others from it; `publish` fails with its cause.
     """
     model_count = test_count = 0
+    failed = []
     for payment_date in sorted({*changed_dates(step), *dates_to_match(step)}):
-        report = transform.build_outcomes(step.settings, payment_date)
+        try:
+            report = transform.build_outcomes(step.settings, payment_date)
+        except TieoutError as error:
+            failed.append(f"{error.what}: {error.why}; next: tieout status {payment_date}")
+            continue
         model_count += report.models
         test_count += report.tests
-    return {"models": model_count, "tests": test_count}
+    _add_problems(step, failed)
+    return {"models": model_count, "tests": test_count, "problems": len(failed)}
 
 
 def publish(step: Step) -> Counts:
@@ -125,7 +132,8 @@ def publish(step: Step) -> Counts:
             where=f"payout outcomes of {step.day}; everything else of the run is done",
             why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
             next_step="docs/runbooks/payout-unresolved.md: ask the bank; a report that is not "
-            "ours: tieout quarantine reject FILE_ID; a line: tieout bank-lines list",
+            "ours: tieout quarantine list, then reject it; lines, with their age: "
+            "tieout bank-lines list",
         )
     return {f"{status}": int(count) for status, count in rows}
 
@@ -189,6 +197,17 @@ def _keep_problems(step: Step, problems: Sequence[str]) -> None:
                 " values (%s, %s, %s)",
                 [(step.day, number, text) for number, text in enumerate(problems, start=1)],
             )
+
+
+def _add_problems(step: Step, problems: Sequence[str]) -> None:
+    """Keep more of what is wrong, after what `apply` found."""
+    with database.connect(step.settings) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into payout.outcome_problems (run_date, problem_no, problem)"
+            " select %(day)s, coalesce(max(problem_no), 0) + 1, %(problem)s"
+            " from payout.outcome_problems where run_date = %(day)s",
+            [{"day": step.day, "problem": problem} for problem in problems],
+        )
 
 
 def submitted_dates(step: Step) -> list[date]:

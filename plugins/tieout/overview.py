@@ -13,7 +13,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from tieout import data_docs, database, days, steps
+from tieout import airflow_home, data_docs, database, days, steps
 from tieout.settings import Settings
 
 __all__ = [
@@ -398,7 +398,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         refused = _refused_vouchers(connection, day)
     for lease in days.leases(settings):
         what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
-        if lease.is_alive:
+        if lease.is_alive and _is_worked_on(settings, lease):
             console.print(f"at work: {what} ({lease.owner})")
         else:
             console.print(
@@ -419,6 +419,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
     for opened_date, reason in reopened:
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
+    _print_payee_problems(console, settings, day)
     _print_bank_problems(console, settings, day)
     _print_freeze_problems(console, settings, day)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
@@ -426,6 +427,34 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         if day is None or failure.day == day:
             console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
             console.print(f"  {failure.as_error()}")
+
+
+def _is_worked_on(settings: Settings, lease: days.Lease) -> bool:
+    """Say whether anybody can work for the owner: Airflow keeps a run `running` that was killed."""
+    is_command = lease.owner.startswith(days.COMMAND_PREFIX)
+    return is_command or airflow_home.scheduler_is_alive(settings)
+
+
+def _print_payee_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print whom no payment file could name on the latest payment date: they are not paid."""
+    with database.connect(settings) as connection:
+        found = connection.execute(
+            """
+            select payment_date, payee_id, payee_version, reason
+            from payout.unwritable_payees
+            where payment_date = coalesce(
+                %(day)s::date, (select max(payment_date) from payout.instructions)
+            )
+            order by payee_id, payee_version
+            """,
+            {"day": day},
+        ).fetchall()
+    for payment_date, payee_id, version, reason in found:
+        console.print(
+            f"payee 收款人 {payee_id} version {version} is withheld on {payment_date}: {reason} "
+            "(docs/runbooks/payee-unwritable.md)",
+            soft_wrap=True,
+        )
 
 
 def _print_freeze_problems(console: Console, settings: Settings, day: date | None) -> None:

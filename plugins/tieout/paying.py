@@ -12,6 +12,7 @@ import psycopg
 
 from tieout import closing, database, days, steps, transform, workdays
 from tieout.errors import TieoutError
+from tieout.progress import say
 from tieout.steps import Counts, Step
 
 __all__ = [
@@ -93,10 +94,26 @@ def land_bank(step: Step) -> Counts:
 
 
 def build(step: Step) -> Counts:
-    """Compute statements and the gate's tables (dbt)."""
+    """Compute statements and the gate's tables (dbt).
+
+    A payee whom no payment file can name has its statement withheld; the others are paid. What a
+    payment before this one left to be published is published first: this date is built on it.
+    """
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     if days.has_attempts(step.settings, step.day):
         return {}
+    unwritable = payouts.note_unwritable(step.settings, step.day)
+    if unwritable:
+        say(
+            f"{unwritable} payees cannot be named in a payment file: their statements are withheld"
+            " (payout.unwritable_payees; docs/runbooks/payee-unwritable.md)"
+        )
+    unpublished = days.unpublished_payment(step.settings, step.day)
+    if unpublished is not None:
+        say(f"the payment of {unpublished} was cut off: its statuses are published first")
+        transform.build_outcomes(step.settings, unpublished)
     report = transform.build_payment(step.settings, step.day)
     return {"models": report.models, "tests": report.tests}
 

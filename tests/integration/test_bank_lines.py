@@ -48,6 +48,11 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
                 }
             )
         )
+        # The evening's outcomes tell of both when everything else is done; the next gate stops.
+        told = tieout(home, "sample", *WEEK)
+        assert told.returncode == 1, told.stderr[-3000:]
+        assert "payout outcomes of 2026-09-28" in told.stderr
+        assert "was debited a second time" in told.stderr
         done = tieout(home, "sample", *WEEK)
         assert done.returncode == 1, done.stderr[-3000:]
         yield home, settings, done.stderr
@@ -90,6 +95,13 @@ def test_the_gate_names_each_line(stopped: tuple[Path, Settings, str]) -> None:
         ("debited_twice", -paid, -paid, "2026-09-28", "open"),
         ("returned_twice", one, one, "2026-09-28", "open"),
     ]
+    told = query(
+        settings, "select problem from payout.outcome_problems where run_date = '2026-09-28'"
+    )
+    (returned,) = [problem for (problem,) in told if "came back a second time" in problem]
+    assert f"payment {returned_payout(settings)}" in returned
+    assert len(told) > 1
+    assert all("a second time" in problem for (problem,) in told)
     # The ledger of the date holds both in suspense, each payout in transit once.
     suspense = query(
         settings,

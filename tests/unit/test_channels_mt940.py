@@ -242,3 +242,34 @@ def test_no_real_file_makes_the_parser_fail() -> None:
         except UnreadableFileError:
             continue
         assert parsed.bad_rows or parsed.totals
+
+
+CHARGED = ONE_PAGE.replace(
+    ":61:260928RC0,5NTRFNONREF\n", ":61:260928C0,5NTRFNONREF{extra}\n"
+).replace("72658,69", "72659,69")
+
+
+@pytest.mark.parametrize(
+    ("extra", "text", "charge"),
+    [
+        ("\n/OCMT/CNY5,5//CHGS/CNY5,00/", "SVWZ+back", -500),
+        ("", "SVWZ+back /CHGS/CNY5,00/", -500),
+        ("", "SVWZ+back?24COAM+5,00", -500),
+        ("", "SVWZ+back?24COAM+CNY0,5", -50),
+        ("", "SVWZ+back?24OAMT+5,5?25COAM+5", None),
+        ("", "SVWZ+back", None),
+        ("\n/CHGS/USD5,00/", "SVWZ+back", None),
+        ("\n/CHGS/CNY5,00.1/", "SVWZ+back", None),
+        ("\n/CHGS/CNY5,001/", "SVWZ+back", None),
+        ("", "SVWZ+back?24COAM+five", None),
+    ],
+)
+def test_the_charge_of_a_return_is_read_where_it_is_stated(
+    extra: str, text: str, charge: int | None
+) -> None:
+    parsed = parse(CHARGED.format(extra=extra).replace("SVWZ+back", text))
+    assert parsed.bad_rows == ()
+    line = parsed.frames[LINES_TABLE].row(2, named=True)
+    assert (line["is_return"], line["amount_minor"]) == (True, 50)
+    assert line["charge_amount_minor"] == charge
+    assert line["end_to_end_id"] == "20260928-A000003-T1-CNY-1"

@@ -9,8 +9,10 @@ import pytest
 
 import payment_world
 from payment_world import PAYMENT_DATE, World
-from tieout import days, outcomes
+from tieout import days, outcomes, transform
+from tieout.errors import TieoutError
 from tieout.payouts import AnswersDue
+from tieout.settings import Settings
 from tieout.steps import Step
 
 MONDAY = PAYMENT_DATE
@@ -97,3 +99,26 @@ def test_before_it_is_due_silence_is_nothing(silent: World) -> None:
     step = step_of(silent, PAYMENT_DATE, EVENING - timedelta(hours=1))
     assert outcomes.apply(step)["problems"] == 0
     assert outcomes.publish(step) == {}
+
+
+def test_a_date_that_cannot_be_computed_keeps_no_other_from_it(
+    silent: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = step_of(silent, PAYMENT_DATE, EVENING - timedelta(hours=1))
+    dates = [date(2026, 9, 24), date(2026, 9, 25), PAYMENT_DATE]
+    built: list[date] = []
+
+    def build(_: Settings, payment_date: date) -> transform.BuildReport:
+        if payment_date == dates[1]:
+            raise TieoutError(what=f"{payment_date} could not be computed", why="one bank line")
+        built.append(payment_date)
+        return transform.BuildReport("tag:outcomes", 1, 2, 0.0, ())
+
+    monkeypatch.setattr(outcomes, "changed_dates", lambda _: dates[:2])
+    monkeypatch.setattr(outcomes, "dates_to_match", lambda _: dates[2:])
+    monkeypatch.setattr(transform, "build_outcomes", build)
+    assert outcomes.apply(step)["problems"] == 0
+    assert outcomes.build(step) == {"models": 2, "tests": 4, "problems": 1}
+    assert built == [dates[0], dates[2]]
+    with pytest.raises(outcomes.OutcomeError, match="2026-09-25 could not be computed: one bank"):
+        outcomes.publish(step)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import psycopg
 import pytest
 from rich.console import Console
 
 import day_states
-from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World
-from tieout import database, days, overview, paying, payouts, steps, transform
+from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, rename
+from tieout import airflow_home, database, days, overview, paying, payouts, steps, transform
 from tieout.payouts import submission
 
 OWNER = f"{days.COMMAND_PREFIX}of-this-test"
@@ -127,6 +128,68 @@ def test_a_payment_cut_off_before_it_published_is_made_up(
         paying.ready(step)
 
 
+def test_the_next_payment_publishes_what_was_cut_off(
+    world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paying.submit(step)
+    next_date = date(2026, 9, 29)
+    world.execute(
+        "insert into control.date_leases (kind, business_date, owner_id) values (%s, %s, %s)",
+        (days.SETTLEMENT_PAYOUT, next_date, OWNER),
+    )
+    built: list[object] = []
+
+    def outcomes(_: object, day: object) -> None:
+        built.append(("outcomes", day))
+        publish(world)
+
+    def payment(_: object, day: object) -> transform.BuildReport:
+        built.append(("payment", day))
+        return transform.BuildReport("tag:payment", 1, 0, 0.0, ())
+
+    monkeypatch.setattr(transform, "build_outcomes", outcomes)
+    monkeypatch.setattr(transform, "build_payment", payment)
+    for _ in range(2):
+        paying.build(replace(step, day=next_date))
+    assert built == [
+        ("outcomes", PAYMENT_DATE),
+        ("payment", next_date),
+        ("payment", next_date),
+    ]
+
+
+def test_what_waits_for_its_file_is_not_published(
+    world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(submission, "_put_out_files", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            paying.submit(step)
+    assert days.unpublished_payment(world.settings, date(2026, 9, 29)) is None
+
+
+def test_who_cannot_be_named_in_a_file_is_known_before_the_statements(
+    world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename(world, "测" * 141)
+    found: list[int] = []
+
+    def build(*_: object) -> transform.BuildReport:
+        found.append(world.value("select count(*) from payout.unwritable_payees"))
+        return transform.BuildReport("tag:payment", 1, 0, 0.0, ())
+
+    monkeypatch.setattr(transform, "build_payment", build)
+    paying.build(step)
+    assert found == [1]
+    assert (
+        f"payee 收款人 P000001 version 1 is withheld on {PAYMENT_DATE}: account_name has 141"
+        in shown(world)
+    )
+
+
 def test_the_statements_of_a_date_with_attempts_are_not_built(
     world: World, step: steps.Step
 ) -> None:
@@ -172,3 +235,24 @@ def test_the_status_tells_who_works_from_who_is_gone(world: World, step: steps.S
     assert "at work" not in text
     assert f"broken off: settlement_payout of {PAYMENT_DATE}" in text
     assert f"not finished: the payment of {PAYMENT_DATE}: run tieout pay {PAYMENT_DATE}" in text
+
+
+@pytest.mark.parametrize("kind", [days.ACCOUNTING_CLOSE, days.PAYOUT_OUTCOMES])
+def test_a_dead_owner_is_nowhere_at_work(world: World, step: steps.Step, kind: str) -> None:
+    """A command by its lock; an Airflow run that nobody ended by the scheduler's heartbeat."""
+    world.execute("update control.date_leases set kind = %s", (kind,))
+    assert "at work" not in shown(world)
+    assert f"broken off: {kind} of {PAYMENT_DATE}" in shown(world)
+    owner = f"{days.COMMAND_PREFIX}next"
+    days.claim(world.settings, kind, PAYMENT_DATE, owner)  # the next run takes the date over
+    days.require_lease(world.settings, kind, PAYMENT_DATE, owner)
+
+
+def test_a_run_airflow_never_ended_is_not_at_work(
+    world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.execute("update control.date_leases set owner_id = 'manual__2026-09-28'")
+    monkeypatch.setattr(days, "_is_alive", lambda *_: True)  # its row still says `running`
+    for is_alive, word in ((True, "at work"), (False, "broken off")):
+        monkeypatch.setattr(airflow_home, "scheduler_is_alive", lambda _, here=is_alive: here)
+        assert f"{word}: settlement_payout of {PAYMENT_DATE}" in shown(world)

@@ -64,10 +64,19 @@ def report(world: World, name: str, change: Callable[[bytes], bytes] = bytes, **
     (folder / f"pain002_{name}.xml").write_bytes(change(content))
 
 
-def bank_line(world: World, amount_minor: int, day: date, **columns: object) -> None:
+def bank_line(
+    world: World,
+    amount_minor: int,
+    day: date,
+    *,
+    end_to_end_id: str = FIRST,
+    detail_minor: int | None = None,
+    detail_charge_minor: int | None = None,
+    **columns: object,
+) -> None:
     """Land one bank line with one detail about the first payment."""
     file_id = payment_world.file_row(
-        world, "bank", "camt053", day, file_name=f"camt053_{day}_{columns}"
+        world, "bank", "camt053", day, file_name=f"camt053_{day}_{end_to_end_id}_{columns}"
     )
     line = {
         "file_id": file_id,
@@ -93,8 +102,15 @@ def bank_line(world: World, amount_minor: int, day: date, **columns: object) -> 
     )
     world.execute(
         "insert into raw.bank_statement_line_details (file_id, line_number, accounting_date,"
-        " detail_number, amount_minor, end_to_end_id) values (%s, 1, %s, 1, %s, %s)",
-        (file_id, day, amount_minor, FIRST),
+        " detail_number, amount_minor, charge_amount_minor, end_to_end_id)"
+        " values (%s, 1, %s, 1, %s, %s, %s)",
+        (
+            file_id,
+            day,
+            amount_minor if detail_minor is None else detail_minor,
+            detail_charge_minor,
+            end_to_end_id,
+        ),
     )
 
 
@@ -318,7 +334,7 @@ def test_an_unknown_payment_is_listed_and_the_others_count(submitted: World) -> 
 def test_a_report_of_another_amount_makes_the_payment_unknown(submitted: World) -> None:
     report(submitted, "amount", lambda content: content.replace(b">1234.56<", b">1234.55<"))
     outcome = payouts.apply_reports(submitted.settings)
-    assert "123455" in outcome.problems[0]
+    assert "reports 1234.55 CNY, we sent 1234.56 CNY" in outcome.problems[0]
     assert history(submitted) == ["created", "submitted", "unknown"]
 
 
@@ -361,6 +377,107 @@ def test_a_return_follows_its_payment(submitted: World) -> None:
     assert outcome.problems == ()
     assert history(submitted) == ["created", "submitted", "paid", "returned"]
     assert payouts.apply_reports(submitted.settings).events == ()
+
+
+# The bank credits a return less its charge of 5.00, and states the payout in one of these ways.
+LESS_CHARGE = {
+    "before the charge": {"detail_minor": PAYOUTS_MINOR[0], "detail_charge_minor": -500},
+    "after the charge": {"detail_charge_minor": -500},
+    "charge of the line": {"charge_amount_minor": -500},
+}
+
+
+@pytest.mark.parametrize("stated", LESS_CHARGE.values(), ids=LESS_CHARGE.keys())
+def test_a_return_less_the_banks_charge_is_the_whole_payout(
+    submitted: World, stated: dict[str, int]
+) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    bank_line(submitted, PAYOUTS_MINOR[0] - 500, date(2026, 9, 29), is_return=True, **stated)
+    assert payouts.apply_reports(submitted.settings).problems == ()
+    assert history(submitted) == ["created", "submitted", "paid", "returned"]
+
+
+def test_a_return_of_another_amount_is_told_every_day_and_stops_nobody(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    tomorrow = date(2026, 9, 29)
+    bank_line(submitted, PAYOUTS_MINOR[0] - 500, tomorrow, is_return=True)
+    second = f"{payment_world.statement_id(2)}-1"
+    bank_line(submitted, -PAYOUTS_MINOR[1], tomorrow, end_to_end_id=second)
+    for _ in range(2):
+        outcome = payouts.apply_reports(submitted.settings)
+        (problem,) = outcome.problems
+        assert f"payment {FIRST}: 1229.56 CNY booked, 1234.56 CNY expected" in problem
+        assert "next: tieout bank-lines show " in problem
+        assert history(submitted) == ["created", "submitted", "paid"]
+        assert history(submitted, second) == ["created", "submitted", "paid"]
+
+
+def test_a_second_return_is_told_and_the_first_counts(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    for day in (date(2026, 9, 29), date(2026, 9, 30)):
+        bank_line(submitted, PAYOUTS_MINOR[0], day, is_return=True)
+    for _ in range(2):
+        (problem,) = payouts.apply_reports(submitted.settings).problems
+        assert f"payment {FIRST}: 1234.56 CNY came back a second time" in problem
+        assert history(submitted) == ["created", "submitted", "paid", "returned"]
+
+
+def test_a_second_debit_is_told(submitted: World) -> None:
+    for day in (PAYMENT_DATE, date(2026, 9, 29)):
+        bank_line(submitted, -PAYOUTS_MINOR[0], day)
+    (problem,) = payouts.apply_reports(submitted.settings).problems
+    assert "-1234.56 CNY was debited a second time" in problem
+
+
+@pytest.mark.parametrize("end_to_end_id", ["STRANGER", None])
+def test_a_return_of_no_payment_of_ours_is_told_and_stops_nobody(
+    submitted: World, end_to_end_id: str | None
+) -> None:
+    bank_line(
+        submitted,
+        4_200,
+        PAYMENT_DATE,
+        end_to_end_id=end_to_end_id,  # type: ignore[arg-type]  some banks name none
+        is_return=True,
+    )
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    for _ in range(2):
+        (problem,) = payouts.apply_reports(submitted.settings).problems
+        assert "42.00 CNY came back, and we never sent such a payment" in problem
+        assert (end_to_end_id or "without an id") in problem
+        assert history(submitted) == ["created", "submitted", "paid"]
+
+
+def test_a_line_in_a_currency_nobody_knows_stops_nobody(submitted: World) -> None:
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    bank_line(submitted, 7, date(2026, 9, 29), is_return=True, currency_code="XYZ")
+    (problem,) = payouts.apply_reports(submitted.settings).problems
+    assert "7 minor units XYZ booked, 1234.56 CNY expected" in problem
+    assert history(submitted) == ["created", "submitted", "paid"]
+
+
+def test_what_the_database_refuses_of_one_line_stops_no_other(submitted: World) -> None:
+    second = f"{payment_world.statement_id(2)}-1"
+    submitted.execute(
+        "create function payout.refuse() returns trigger language plpgsql as $$ begin"
+        " raise exception 'no' using errcode = 'restrict_violation'; end $$;"
+        " create trigger refuse before insert on payout.attempt_events for each row"
+        f" when (new.attempt_id = 'A-{FIRST}') execute function payout.refuse()"
+    )
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    bank_line(submitted, -PAYOUTS_MINOR[1], PAYMENT_DATE, end_to_end_id=second)
+    (problem,) = payouts.apply_reports(submitted.settings).problems
+    assert f"payment {FIRST}: the database refuses it" in problem
+    assert history(submitted, second) == ["created", "submitted", "paid"]
+
+
+def test_a_folder_of_no_date_stops_nobody(submitted: World) -> None:
+    folder = submitted.inbox / "bank" / "20260931"
+    folder.mkdir(parents=True)
+    (folder / "pain002_x.xml").write_text("junk")
+    bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
+    assert payouts.apply_reports(submitted.settings).problems == ()
+    assert history(submitted) == ["created", "submitted", "paid"]
 
 
 def test_a_return_without_a_payment_is_told(submitted: World) -> None:

@@ -15,11 +15,13 @@ with statement_lines as (
         booking_date,
         currency_code,
         amount_minor,
+        charge_amount_minor,
         is_return,
         counterparty_name,
         remittance_text,
         end_to_end_id,
-        batch_message_id
+        batch_message_id,
+        detail_count
     from {{ ref('stg_bank__statement_lines') }}
 ),
 
@@ -85,6 +87,7 @@ final as (
         statement_lines.booking_date,
         statement_lines.currency_code,
         statement_lines.amount_minor,
+        statement_lines.charge_amount_minor,
         case
             when statement_lines.is_return then 'payout_return'
             else coalesce(ruled.line_kind, 'unclassified')
@@ -101,7 +104,8 @@ final as (
         statement_lines.counterparty_name,
         statement_lines.remittance_text,
         statement_lines.end_to_end_id,
-        statement_lines.batch_message_id
+        statement_lines.batch_message_id,
+        statement_lines.detail_count
     from statement_lines
     left join ruled
         on statement_lines.file_id = ruled.file_id

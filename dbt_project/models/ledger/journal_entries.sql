@@ -168,7 +168,7 @@ bank_parts as (
         part,
         bank_account_id,
         currency_code,
-        case when unexplained_reason is null then line_kind else 'unclassified' end as line_kind,
+        case when unexplained_reason is null then part_kind else 'unclassified' end as line_kind,
         channel,
         arrival_group_id,
         account_id,

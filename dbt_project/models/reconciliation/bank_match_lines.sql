@@ -6,9 +6,11 @@
     Which lines of the bank's statement and which entries of the bank journal (银行日记账) belong
     together, one row an item: paired on the arrival group, the payout batch, the returned payout's
     end-to-end id or the fee period, never on the amount. An item is a bank line, one payout of a
-    bank line that returns several, or an entry of the journal. A match is closed when both sides
-    are there and equal; until then its items are offered again on the next payment date, with what
-    they are short. The balance equation reads each channel's arrival from here.
+    bank line that returns several, what such a line is more or less than its payouts, or an entry
+    of the journal: the items of a line add up to it, whatever the bank states of them. A match is
+    closed when both sides are there and equal; until then its items are offered again on the next
+    payment date, with what they are short. The balance equation reads each channel's arrival from
+    here.
 -#}
 with open_before as (
     select
@@ -30,14 +32,13 @@ with open_before as (
     where payment_date = {{ previous_payment_date() }} and is_open
 ),
 
--- Items that another payment date has first seen, however long ago; a line that landed late is in
--- the first date that was computed with it, and stays there.
-known_items as (
-    select
-        side,
-        item_id
+-- Lines that another payment date has first seen, however long ago; a line that landed late is in
+-- the first date that was computed with it, and stays there with all its items.
+known_lines as (
+    select distinct
+        split_part(item_id, ':', 1) || ':' || split_part(item_id, ':', 2) as line_id
     from {{ this }}
-    where payment_date <> {{ payment_date() }} and is_new
+    where payment_date <> {{ payment_date() }} and is_new and side = 'bank'
 ),
 
 bank_lines as (
@@ -96,12 +97,22 @@ attempts as (
     where submitted_on > {{ previous_payment_date() }} - 62
 ),
 
+seen_parts as (
+    select
+        file_id,
+        line_number,
+        part,
+        amount_minor,
+        unexplained_reason
+    from {{ ref('int_bank__seen_parts') }}
+),
+
 unexplained_parts as (
     select
         file_id,
         line_number,
         part
-    from {{ ref('int_bank__seen_parts') }}
+    from seen_parts
     where unexplained_reason is not null
 ),
 
@@ -147,6 +158,51 @@ debits as (
     where bank_lines.line_kind = 'payout_debit'
 ),
 
+-- Payouts come back one by one, also where the bank books them in one line; each as it was ordered,
+-- where the bank says that it took its charge of the payout.
+returned_payouts as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        line_details.detail_number,
+        coalesce(seen_parts.amount_minor, line_details.amount_minor) as amount_minor,
+        coalesce(line_details.end_to_end_id, bank_lines.end_to_end_id) as end_to_end_id
+    from bank_lines
+    inner join line_details
+        on bank_lines.file_id = line_details.file_id
+        and bank_lines.line_number = line_details.line_number
+    left join seen_parts
+        on line_details.file_id = seen_parts.file_id
+        and line_details.line_number = seen_parts.line_number
+        and 'detail ' || line_details.detail_number = seen_parts.part
+    where bank_lines.line_kind = 'payout_return'
+    union all
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        cast(null as integer) as detail_number,
+        coalesce(seen_parts.amount_minor, bank_lines.amount_minor) as amount_minor,
+        bank_lines.end_to_end_id
+    from bank_lines
+    left join line_details
+        on bank_lines.file_id = line_details.file_id
+        and bank_lines.line_number = line_details.line_number
+    left join seen_parts
+        on bank_lines.file_id = seen_parts.file_id
+        and bank_lines.line_number = seen_parts.line_number
+        and seen_parts.part = 'payout'
+    where bank_lines.line_kind = 'payout_return' and line_details.file_id is null
+),
+
+returned_totals as (
+    select
+        file_id,
+        line_number,
+        sum(amount_minor) as amount_minor
+    from returned_payouts
+    group by file_id, line_number
+),
+
 line_items as (
     select
         bank_lines.*,
@@ -154,7 +210,6 @@ line_items as (
         case bank_lines.line_kind
             when 'channel_arrival' then 'arrival:' || bank_lines.arrival_group_id
             when 'payout_debit' then 'batch:' || debits.batch_message_id
-            when 'payout_return' then 'return:' || bank_lines.end_to_end_id
             when 'period_fee'
                 then 'period_fee:' || bank_lines.channel || ':' || bank_lines.reference_text
         end as match_key
@@ -162,16 +217,8 @@ line_items as (
     left join debits
         on bank_lines.file_id = debits.file_id
         and bank_lines.line_number = debits.line_number
-    where
-        bank_lines.line_kind <> 'payout_return'
-        or not exists (
-            select 1
-            from line_details
-            where line_details.file_id = bank_lines.file_id
-                and line_details.line_number = bank_lines.line_number
-        )
+    where bank_lines.line_kind <> 'payout_return'
     union all
-    -- Payouts come back one by one, also where the bank books them in one line.
     select
         bank_lines.file_id,
         bank_lines.line_number,
@@ -179,22 +226,51 @@ line_items as (
         bank_lines.statement_date,
         bank_lines.booking_date,
         bank_lines.currency_code,
-        line_details.amount_minor,
+        returned_payouts.amount_minor,
         bank_lines.line_kind,
         bank_lines.channel,
         bank_lines.arrival_group_id,
         bank_lines.group_arrival_date,
         bank_lines.reference_text,
-        line_details.end_to_end_id,
+        returned_payouts.end_to_end_id,
         bank_lines.batch_message_id,
-        bank_lines.file_id || ':' || bank_lines.line_number || ':' || line_details.detail_number
-            as item_id,
-        'return:' || coalesce(line_details.end_to_end_id, bank_lines.end_to_end_id) as match_key
+        concat_ws(
+            ':', bank_lines.file_id, bank_lines.line_number, returned_payouts.detail_number
+        ) as item_id,
+        'return:' || returned_payouts.end_to_end_id as match_key
     from bank_lines
-    inner join line_details
-        on bank_lines.file_id = line_details.file_id
-        and bank_lines.line_number = line_details.line_number
-    where bank_lines.line_kind = 'payout_return'
+    inner join returned_payouts
+        on bank_lines.file_id = returned_payouts.file_id
+        and bank_lines.line_number = returned_payouts.line_number
+    union all
+    -- What the line is more or less than its payouts: the bank's charge, where it says so.
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        bank_lines.bank_account_id,
+        bank_lines.statement_date,
+        bank_lines.booking_date,
+        bank_lines.currency_code,
+        bank_lines.amount_minor - returned_totals.amount_minor as amount_minor,
+        case when seen_parts.file_id is null then 'payout_return' else 'bank_charge' end
+            as line_kind,
+        bank_lines.channel,
+        bank_lines.arrival_group_id,
+        bank_lines.group_arrival_date,
+        bank_lines.reference_text,
+        cast(null as text) as end_to_end_id,
+        bank_lines.batch_message_id,
+        bank_lines.file_id || ':' || bank_lines.line_number || ':rest' as item_id,
+        cast(null as text) as match_key
+    from bank_lines
+    inner join returned_totals
+        on bank_lines.file_id = returned_totals.file_id
+        and bank_lines.line_number = returned_totals.line_number
+    left join seen_parts
+        on bank_lines.file_id = seen_parts.file_id
+        and bank_lines.line_number = seen_parts.line_number
+        and seen_parts.part = 'charge'
+    where bank_lines.amount_minor <> returned_totals.amount_minor
 ),
 
 new_items as (
@@ -214,9 +290,9 @@ new_items as (
         line_items.currency_code,
         line_items.amount_minor
     from line_items
-    left join known_items
-        on known_items.side = 'bank' and line_items.item_id = known_items.item_id
-    where known_items.item_id is null
+    left join known_lines
+        on line_items.file_id || ':' || line_items.line_number = known_lines.line_id
+    where known_lines.line_id is null
     union all
     select
         match_key,
@@ -274,6 +350,7 @@ items as (
 ),
 
 -- What was taken of an item; of payouts that came back in one line, those that were not explained.
+-- A detail that is no payout of ours, and what the line is short of its payouts, are its rest.
 taken_items as (
     select
         items.side,
@@ -286,10 +363,24 @@ taken_items as (
     from items
     inner join taken_lines
         on items.file_id = taken_lines.file_id and items.line_number = taken_lines.line_number
+    left join seen_parts
+        on items.file_id = seen_parts.file_id
+        and items.line_number = seen_parts.line_number
+        and (
+            'detail ' || split_part(items.item_id, ':', 3) = seen_parts.part
+            or (split_part(items.item_id, ':', 3) = 'rest' and seen_parts.part = 'charge')
+        )
     left join unexplained_parts
         on items.file_id = unexplained_parts.file_id
         and items.line_number = unexplained_parts.line_number
-        and 'detail ' || split_part(items.item_id, ':', 3) = unexplained_parts.part
+        and coalesce(seen_parts.part, 'rest') = unexplained_parts.part
+),
+
+-- A charge the bank took of a return, within the limits of its charges.
+charged_items as (
+    select file_id || ':' || line_number || ':rest' as item_id
+    from seen_parts
+    where part = 'charge' and unexplained_reason is null
 ),
 
 -- An item that was taken whole stands alone.
@@ -314,8 +405,13 @@ untaken_items as (
         items.amount_minor,
         items.is_new,
         coalesce(taken_items.taken_amount_minor, 0) as taken_amount_minor,
-        items.item_kind in ('bank_charge', 'bank_interest')
-        and unexplained_parts.file_id is null as is_by_rule
+        case
+            when items.side = 'bank' and split_part(items.item_id, ':', 3) = 'rest'
+                then charged_items.item_id is not null
+            else
+                items.item_kind in ('bank_charge', 'bank_interest')
+                and unexplained_parts.file_id is null
+        end as is_by_rule
     from items
     left join taken_items
         on items.side = taken_items.side and items.item_id = taken_items.item_id
@@ -323,6 +419,7 @@ untaken_items as (
         on items.file_id = unexplained_parts.file_id
         and items.line_number = unexplained_parts.line_number
         and unexplained_parts.part = 'line'
+    left join charged_items on items.item_id = charged_items.item_id
 ),
 
 -- What the bank books of its own, nobody expects: a rule closes it, within its limits.

@@ -83,6 +83,14 @@ payee_returns as (
     where returned_on <= {{ payment_date() }}
 ),
 
+unwritable_payees as (
+    select
+        payee_id,
+        payee_version
+    from {{ source('payout', 'unwritable_payees') }}
+    where payment_date = {{ payment_date() }}
+),
+
 limits as (
     select
         currency_code,
@@ -217,6 +225,7 @@ final as (
                 or unconfirmed_accounts.account_id is not null
                 then 'terms_unconfirmed'
             when returned_payees.payee_id is not null then 'payee_returned'
+            when unwritable_payees.payee_id is not null then 'payee_unwritable'
             when
                 unconfirmed_paid.paid_amount_minor
                 >= coalesce(limits.paid_limit_amount_minor, 0)
@@ -237,6 +246,9 @@ final as (
     left join returned_payees
         on account_payees.payee_id = returned_payees.payee_id
         and account_payees.payee_version = returned_payees.payee_version
+    left join unwritable_payees
+        on account_payees.payee_id = unwritable_payees.payee_id
+        and account_payees.payee_version = unwritable_payees.payee_version
     left join unconfirmed_paid
         on account_payees.account_id = unconfirmed_paid.account_id
         and account_payees.currency_code = unconfirmed_paid.currency_code

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.bank_names import sequence_of, wrong_names
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
 from tieout.channels.camt053 import (
@@ -59,6 +60,9 @@ _SUBFIELD = re.compile(r"\?(\d{2})", re.ASCII)
 _KEYWORD = re.compile(
     r"(EREF|KREF|MREF|BREF|RREF|CRED|DEBT|COAM|OAMT|SVWZ|ABWA|ABWE|PURP|IBAN|BIC)\+"
 )
+# What a bank took of the amount: SWIFT's code word in :61: or :86:, or COAM+ of a structured :86:.
+_CHARGE = re.compile(r"/CHGS/([A-Z]{3})([0-9]+,[0-9]*)(?![0-9,.])")
+_COMPENSATION = re.compile(r"([A-Z]{3})?([0-9]+,[0-9]*)")
 _PURPOSE = (*range(20, 30), *range(60, 64))
 _NAME = (32, 33)
 _ACCOUNT = (31, 38)
@@ -255,6 +259,7 @@ class _Reader:
             "value_date": line.value_date,
             "currency_code": currency,
             "amount_minor": line.amount_minor,
+            "charge_amount_minor": _charge(information, line.more, currency),
             "is_reversal": line.is_reversal,
             "is_return": is_return,
             "bank_transaction_code": "/".join(codes) or None,
@@ -379,6 +384,7 @@ class _Information:
     end_to_end_id: str | None = None
     batch_message_id: str | None = None
     business_code: str | None = None
+    compensation: str | None = None
 
 
 def _information(text: str) -> _Information:
@@ -407,4 +413,25 @@ def _information(text: str) -> _Information:
         end_to_end_id=None if end_to_end_id in {"", "NOTPROVIDED"} else end_to_end_id,
         batch_message_id=texts.get("KREF", "").strip() or None,
         business_code=match[1],
+        compensation=texts.get("COAM", "").strip() or None,
     )
+
+
+def _charge(information: _Information, more: str | None, currency: str) -> int | None:
+    """Return the charges a line states in the account's currency, taken from us; None: none is."""
+    stated = [
+        match[2]
+        for text in (more, information.remittance)
+        for match in _CHARGE.finditer(text or "")
+        if match[1] == currency
+    ]
+    compensation = _COMPENSATION.fullmatch(information.compensation or "")
+    if not stated and compensation is not None and compensation[1] in {None, currency}:
+        stated = [compensation[2]]
+    exponent = CURRENCY_EXPONENTS[currency]
+    amounts = [
+        minor_units_of(text.replace(",", ".").removesuffix("."), exponent=exponent)
+        for text in stated
+    ]
+    known = [amount for amount in amounts if amount is not None]
+    return -sum(known) if known and len(known) == len(amounts) else None

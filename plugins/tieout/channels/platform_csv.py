@@ -30,6 +30,7 @@ from tieout.channels.model import (
 )
 from tieout.channels.platform_terms import check_contracts, check_fee_rates
 from tieout.channels.text_files import decoded_text
+from tieout.payment_texts import why_unwritable
 from tieout.secrets import mask_account, mask_name
 
 __all__ = ["file_kinds", "parse", "raw_table"]
@@ -295,9 +296,26 @@ def _check_value(values: pl.Series, column: Column, findings: Findings) -> None:
         distinct = values.drop_nulls().unique().to_list()
         wrong_codes = [code for code in distinct if not _has_good_check_digit(code)]
         findings.flag(values.is_in(wrong_codes), name, "wrong_check_digit", f"{name} is mistyped")
+    if column.get("in_payment_file"):
+        _check_payment_text(values, findings)
     if name == "currency_code":
         unknown = present & ~values.is_in(list(CURRENCY_EXPONENTS))
         findings.flag(unknown, name, "unknown_code", "the currency is not known")
+
+
+def _check_payment_text(values: pl.Series, findings: Findings) -> None:
+    """Flag what no payment file can hold: such a payee could not be paid."""
+    reasons = {
+        text: reason
+        for text in values.drop_nulls().unique().to_list()
+        if (reason := why_unwritable(values.name, text)) is not None
+    }
+    findings.flag(
+        values.is_in(list(reasons)).fill_null(False),
+        values.name,
+        "unwritable",
+        lambda position: reasons[values[position]],
+    )
 
 
 def _check_sign(values: pl.Series, typed: pl.DataFrame, column: Column, findings: Findings) -> None:

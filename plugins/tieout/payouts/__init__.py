@@ -6,6 +6,7 @@ gate, ``submit`` writes the batch files, ``apply_reports`` reads what the bank a
 
 from tieout.payouts.instructions import InstructReport, instruct
 from tieout.payouts.outcomes import AnswersDue, OutcomeReport, apply_reports
+from tieout.payouts.payees import note_unwritable
 from tieout.payouts.submission import SubmitReport, submit
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "SubmitReport",
     "apply_reports",
     "instruct",
+    "note_unwritable",
     "submit",
 ]

@@ -58,6 +58,13 @@ def decimal_text(amount_minor: int, currency_code: str) -> str:
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
 
 
+def amount_text(amount_minor: int, currency_code: str) -> str:
+    """Write an amount for people, ``1948.93 CNY``; a currency nobody knows stops no message."""
+    if currency_code not in CURRENCY_DECIMALS:
+        return f"{amount_minor} minor units {currency_code}"
+    return f"{decimal_text(amount_minor, currency_code)} {currency_code}"
+
+
 def minor_units(text: str, currency_code: str) -> int:
     """Read decimal text as minor units; more decimals than the currency has must be zeros.
 

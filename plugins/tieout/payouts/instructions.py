@@ -14,7 +14,7 @@ import psycopg
 
 from tieout.database import connect
 from tieout.errors import TieoutError
-from tieout.payouts.amounts import decimal_text
+from tieout.payouts.amounts import amount_text, decimal_text
 from tieout.settings import Settings
 
 
@@ -219,13 +219,22 @@ def lock_payment_date(connection: psycopg.Connection[Any], payment_date: date) -
     connection.execute("select control.lock_payment_date(%s)", (payment_date,))
 
 
-def _changed(payment_date: date, rows: list[tuple[object, ...]]) -> TieoutError:
+def _changed(payment_date: date, rows: list[tuple[Any, ...]]) -> TieoutError:
     first = rows[0]
     return TieoutError(
         what=f"{len(rows)} payout instructions of {payment_date} differ from their statements",
         where="payout.instructions",
         why=(
-            f"statement {first[0]}: instructed {first[1]}, stated {first[2]} minor units {first[3]}"
+            f"statement {first[0]}: instructed {amount_text(int(first[1]), str(first[3]))}, "
+            + (
+                "no statement says so any more"
+                if first[2] is None
+                else f"stated {amount_text(int(first[2]), str(first[3]))}"
+            )
         ),
-        next_step="do not pay; find out who rebuilt the statements of a date that was being paid",
+        next_step=(
+            "find out who rebuilt the statements of a date that was being paid; while nothing has "
+            f"left, two people undo it: tieout undo-payment ask {payment_date} --by NAME "
+            "--reason TEXT"
+        ),
     )

@@ -20,7 +20,7 @@ from tieout.database import connect
 from tieout.errors import TieoutError
 from tieout.local_files import IrregularFileError, Reading
 from tieout.payouts import pain002
-from tieout.payouts.amounts import decimal_text
+from tieout.payouts.amounts import amount_text
 from tieout.payouts.states import State, combine, may_follow, step
 from tieout.payouts.store import Store
 from tieout.payouts.submission import append_event
@@ -203,6 +203,7 @@ _BANK_LINES = """
             least(lines.booking_date, lines.statement_date) as booking_date,
             lines.is_return,
             lines.amount_minor,
+            lines.charge_amount_minor,
             lines.end_to_end_id,
             lines.currency_code,
             lines.detail_count,
@@ -226,6 +227,10 @@ _BANK_LINES = """
             landed_lines.booking_date,
             details.end_to_end_id,
             details.amount_minor,
+            coalesce(
+                details.charge_amount_minor,
+                case when landed_lines.detail_count = 1 then landed_lines.charge_amount_minor end
+            ) as charge_amount_minor,
             landed_lines.currency_code,
             details.return_reason_code,
             landed_lines.is_taken,
@@ -236,7 +241,7 @@ _BANK_LINES = """
                 landed_lines.file_id = details.file_id
                 and landed_lines.line_number = details.line_number
                 and landed_lines.accounting_date = details.accounting_date
-        where details.end_to_end_id is not null
+        where details.end_to_end_id is not null or landed_lines.is_return
 
         union all
 
@@ -247,13 +252,14 @@ _BANK_LINES = """
             landed_lines.booking_date,
             landed_lines.end_to_end_id,
             landed_lines.amount_minor,
+            landed_lines.charge_amount_minor,
             landed_lines.currency_code,
             null as return_reason_code,
             landed_lines.is_taken,
             landed_lines.is_return
         from landed_lines
         where
-            landed_lines.end_to_end_id is not null
+            (landed_lines.end_to_end_id is not null or landed_lines.is_return)
             and not exists (
                 select 1
                 from raw.bank_statement_line_details as details
@@ -261,7 +267,7 @@ _BANK_LINES = """
                     details.file_id = landed_lines.file_id
                     and details.line_number = landed_lines.line_number
                     and details.accounting_date = landed_lines.accounting_date
-                    and details.end_to_end_id is not null
+                    and (details.end_to_end_id is not null or landed_lines.is_return)
             )
     )
 
@@ -270,17 +276,26 @@ _BANK_LINES = """
         payments.line_number,
         payments.booking_date,
         payments.end_to_end_id,
-        payments.amount_minor,
+        -- The bank may state a payout that comes back before or after its charge.
+        case
+            when payments.is_return and instructions.instruction_id is not null
+                then payout.amount_of_return(
+                    payments.amount_minor, payments.charge_amount_minor, instructions.amount_minor
+                )
+            else payments.amount_minor
+        end as amount_minor,
         payments.currency_code,
         payments.return_reason_code,
         payments.is_return,
         payments.is_taken
     from payments
-    inner join payout.attempts as attempts
+    left join payout.attempts as attempts
         on payments.end_to_end_id = attempts.end_to_end_id
-    inner join payout.instructions as instructions
+    left join payout.instructions as instructions
         on attempts.instruction_id = instructions.instruction_id
-    where %(payment_date)s::date is null or instructions.payment_date = %(payment_date)s
+    where
+        (attempts.attempt_id is not null or payments.is_return)
+        and (%(payment_date)s::date is null or instructions.payment_date = %(payment_date)s)
     order by
         payments.booking_date,
         payments.is_return,
@@ -366,9 +381,9 @@ def _window(
 def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
     files = []
     for folder in inbox.folders("bank"):
-        if not _DATE_FOLDER.fullmatch(folder):
+        day = _folder_date(folder)
+        if day is None:
             continue
-        day = date(int(folder[:4]), int(folder[4:6]), int(folder[6:]))
         files += [
             _ReportFile(
                 path=f"bank/{folder}/{name}",
@@ -380,6 +395,16 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
             if _REPORT_NAME.fullmatch(name)
         ]
     return tuple(files)
+
+
+def _folder_date(folder: str) -> date | None:
+    """Return the date a folder is named by; None where no calendar has it."""
+    if not _DATE_FOLDER.fullmatch(folder):
+        return None
+    try:
+        return date(int(folder[:4]), int(folder[4:6]), int(folder[6:]))
+    except ValueError:
+        return None
 
 
 def _reading(inbox: Store, file: _ReportFile, bytes_max: int) -> Reading | None:
@@ -419,13 +444,13 @@ def _apply_or_put_aside(
             _register(connection, file, reading, report=report, status="landed")
             _apply_report(connection, report, attempts, file=file, file_id=file_id, found=found)
         found.files_new += 1
-    except (TieoutError, psycopg.IntegrityError) as error:
+    except (TieoutError, psycopg.IntegrityError, psycopg.DataError) as error:
         why = error.why if isinstance(error, TieoutError) else _database_words(error)
         found.put_aside.append(f"{file.name}: {why}")
         if status != "quarantined":
             # Told once as a problem; later runs list it until a person rejects it.
             found.problems.append(
-                f"{file.name}: {why}; put aside as {file_id} (tieout quarantine show)"
+                f"{file.name}: {why}; put aside; next: tieout quarantine show {file_id}"
             )
         with connection.transaction():
             _register(connection, file, reading, report=None, status="quarantined", reason=why)
@@ -530,8 +555,8 @@ def _claims(
             attempt.currency_code,
         ):
             text = (
-                f"it reports {line.amount_minor} minor units {line.currency_code},"
-                f" we sent {attempt.amount_minor} {attempt.currency_code}"
+                f"it reports {amount_text(line.amount_minor, line.currency_code or '')},"
+                f" we sent {amount_text(attempt.amount_minor, attempt.currency_code)}"
             )
             return frozenset(), line.reason_code, line.detail, text
     states = frozenset(line.state for line in lines if line.state is not None)
@@ -540,10 +565,31 @@ def _claims(
     return states, reason.reason_code, reason.detail, None
 
 
+@dataclass(frozen=True, slots=True)
+class _BankLine:
+    """What a bank line says of one payment: a debit, or a return as the payout was ordered."""
+
+    file_id: str
+    line_number: int
+    booked_on: date
+    end_to_end_id: str | None
+    amount_minor: int
+    currency_code: str
+    reason_code: str | None
+    is_return: bool
+    is_taken: bool
+
+    @property
+    def name(self) -> str:
+        """How `tieout bank-lines` calls the line."""
+        return f"{self.file_id}:{self.line_number}"
+
+
 def _apply_bank_lines(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
     """Take the bank's statement as the final word: a debit is paid, a return is returned.
 
-    A line that two people have taken is no problem any more; what it proves still counts.
+    A line that is not understood is told, and changes nothing; the others count. One that two
+    people have taken is no problem any more; what it proves still counts.
     """
     rows = connection.execute(
         _BANK_LINES,
@@ -553,42 +599,80 @@ def _apply_bank_lines(connection: psycopg.Connection[Any], window: _Window, foun
             "through_date": window.through_date,
         },
     ).fetchall()
-    named = sorted({row[3] for row in rows})
+    lines = [_BankLine(*row) for row in rows]
+    named = sorted({line.end_to_end_id for line in lines if line.end_to_end_id is not None})
     attempts = {
         attempt.end_to_end_id: attempt
         for attempt in _attempts(connection, "attempts.end_to_end_id = any(%(value)s)", named)
     }
     states: dict[str, State | None] = {key: value.state for key, value in attempts.items()}
-    for (
-        *(file_id, line_number, booked_on, identifier, amount, currency, reason, is_return),
-        is_taken,
-    ) in rows:
-        attempt = attempts[identifier]
-        where = f"bank statement {file_id} line {line_number}: payment {identifier}"
-        expected_minor = attempt.amount_minor if is_return else -attempt.amount_minor
-        if (amount, currency) != (expected_minor, attempt.currency_code):
-            if not is_taken:
-                found.problems.append(
-                    f"{where}: {decimal_text(amount, currency)} {currency} booked, "
-                    f"{decimal_text(expected_minor, attempt.currency_code)} "
-                    f"{attempt.currency_code} expected"
-                )
-            continue
-        reported: State = "returned" if is_return else "paid"
-        if reported == "paid" and states[identifier] == "returned":
-            continue  # the debit of a payment that came back later: both are in the history
-        decided = step(states[identifier], reported)
-        if decided.contradiction is not None and not is_taken:
-            found.problems.append(f"{where}: {decided.contradiction}")
-        if decided.new is not None:
-            append_event(
-                connection,
-                [(attempt.attempt_id, decided.new, reason, f"bank statement line {line_number}")],
-                booked_on,
-                file_id,
+    seen: set[tuple[str, bool]] = set()
+    for line in lines:
+        attempt = attempts.get(line.end_to_end_id or "")
+        problem = _why_not_counted(line, attempt, seen)
+        if problem is None and attempt is not None:
+            problem = _apply_bank_line(connection, line, attempt, states, found)
+        if problem is not None and not line.is_taken:
+            found.problems.append(
+                f"bank line {line.name}: payment {_shown(line.end_to_end_id)}: {problem}; "
+                f"next: tieout bank-lines show {line.name}"
             )
-            states[identifier] = decided.new
-            found.count([decided.new])
+
+
+def _shown(end_to_end_id: str | None) -> str:
+    """Return the id a bank wrote; one that is not ours may hold any number."""
+    return "without an id" if end_to_end_id is None else masked_excerpt(end_to_end_id)
+
+
+def _why_not_counted(
+    line: _BankLine, attempt: _Attempt | None, seen: set[tuple[str, bool]]
+) -> str | None:
+    """Say why a line is not what we ordered, or None; ``seen`` are the lines that were before."""
+    if attempt is None:
+        amount = amount_text(line.amount_minor, line.currency_code)
+        return f"{amount} came back, and we never sent such a payment 退票无对应代付"
+    expected_minor = attempt.amount_minor if line.is_return else -attempt.amount_minor
+    if (line.amount_minor, line.currency_code) != (expected_minor, attempt.currency_code):
+        return (
+            f"{amount_text(line.amount_minor, line.currency_code)} booked, "
+            f"{amount_text(expected_minor, attempt.currency_code)} expected"
+        )
+    key = (attempt.end_to_end_id, line.is_return)
+    if key in seen:
+        amount = amount_text(line.amount_minor, line.currency_code)
+        return (
+            f"{amount} came back a second time 重复退票"
+            if line.is_return
+            else f"{amount} was debited a second time 重复扣款"
+        )
+    seen.add(key)
+    return None
+
+
+def _apply_bank_line(
+    connection: psycopg.Connection[Any],
+    line: _BankLine,
+    attempt: _Attempt,
+    states: dict[str, State | None],
+    found: _Found,
+) -> str | None:
+    """Append the event a line proves; return what contradicts it, if anything does."""
+    identifier = attempt.end_to_end_id
+    reported: State = "returned" if line.is_return else "paid"
+    if reported == "paid" and states[identifier] == "returned":
+        return None  # the debit of a payment that came back later: both are in the history
+    decided = step(states[identifier], reported)
+    if decided.new is not None:
+        text = f"bank statement line {line.line_number}"
+        event = (attempt.attempt_id, decided.new, line.reason_code, text)
+        try:
+            with connection.transaction():
+                append_event(connection, [event], line.booked_on, line.file_id)
+        except psycopg.IntegrityError as error:
+            return f"the database refuses it: {_database_words(error)}"
+        states[identifier] = decided.new
+        found.count([decided.new])
+    return decided.contradiction
 
 
 def _mark_unanswered(
@@ -627,7 +711,8 @@ def _mark_unanswered(
 def _tell_unresolved(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
     """List what is unknown, from this run or before: somebody has to ask the bank."""
     found.problems += [
-        f"payment {attempt.end_to_end_id} of {attempt.payment_date}: unknown 未决, it may have "
+        f"payment {attempt.end_to_end_id} of {attempt.payment_date}, "
+        f"{amount_text(attempt.amount_minor, attempt.currency_code)}: unknown 未决, it may have "
         "been paid; ask the bank, never send it again"
         for attempt in _attempts(connection, *_date_condition(window))
         if attempt.state == "unknown"

@@ -13,6 +13,7 @@ from typing import Final
 from lxml import etree
 
 from tieout.errors import TieoutError
+from tieout.payment_texts import why_unwritable
 from tieout.payouts.amounts import decimal_text, minor_units
 
 MESSAGE_NAMES: Final = ("pain.001.001.09", "pain.001.001.03")
@@ -25,7 +26,9 @@ PAYMENTS_PER_FILE_MAX: Final = 3_000
 # Payout files of a payment date carry this time of day: the decision to pay is a morning's work,
 # and a real clock would make two runs of the same batch differ.
 CREATED_TIME_OF_DAY: Final = "10:30:00+08:00"
-_TEXT_LENGTH_MAX: Final = {"Nm": 140, "MsgId": 35, "PmtInfId": 35, "EndToEndId": 35, "Id": 34}
+CLEARING_SYSTEM: Final = "CNAPS"
+AMOUNT_DIGITS_MAX: Final = 18
+"""Digits of an amount and of their sum (ActiveOrHistoricCurrencyAndAmount, DecimalNumber)."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def write(batch: Batch) -> bytes:
     """Return the file's bytes: UTF-8, two blanks of indentation, LF, total order as given.
 
     Raises:
-        TieoutError: no payment, too many, a wrong currency, an amount not above zero, an end-to-end
-            id used twice, or a text longer than the schema allows.
+        TieoutError: no payment, too many, a wrong currency, an amount not above zero or with too
+            many digits, an end-to-end id used twice, or a text no payment file can hold.
     """
     _check(batch)
     control_sum = decimal_text(
@@ -227,6 +230,47 @@ def _check(batch: Batch) -> None:
             raise _unwritable(batch, f"payment {payment.end_to_end_id} has another currency")
         if payment.amount_minor <= 0:
             raise _unwritable(batch, f"payment {payment.end_to_end_id} is not above zero")
+    total_minor = sum(payment.amount_minor for payment in batch.payments)
+    if len(str(total_minor)) > AMOUNT_DIGITS_MAX:
+        raise _unwritable(
+            batch, f"its payments sum to more than {AMOUNT_DIGITS_MAX} digits: {total_minor}"
+        )
+    _check_texts(batch)
+
+
+def _check_texts(batch: Batch) -> None:
+    """Refuse what no payment file can hold, before anything is written."""
+    debtor = batch.debtor
+    of_batch = {
+        "message_id": batch.message_id,
+        "clearing_system": CLEARING_SYSTEM,
+        "account_name": debtor.name,
+        "account_number": debtor.bank_account_id,
+        "bank_code": debtor.bank_code,
+        "bank_name": debtor.bank_name,
+    }
+    for field, text in of_batch.items():
+        why = why_unwritable(field, text)
+        if why is not None:
+            raise _unwritable(batch, f"what it says of itself and of our account: {why}")
+    for payment in batch.payments:
+        why = why_payment_unwritable(payment)
+        if why is not None:
+            raise _unwritable(batch, f"payment {payment.end_to_end_id}: {why}")
+
+
+def why_payment_unwritable(payment: Payment) -> str | None:
+    """Say which text of a payment no payment file can hold, or None."""
+    texts = {
+        "end_to_end_id": payment.end_to_end_id,
+        "bank_code": payment.bank_code,
+        "bank_name": payment.bank_name,
+        "account_number": payment.account_number,
+        "account_name": payment.account_name,
+        "remittance_text": payment.remittance_text,
+    }
+    reasons = (why_unwritable(field, text) for field, text in texts.items())
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _add_payment(information: etree._Element, payment: Payment) -> None:
@@ -252,7 +296,7 @@ def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str
     member = _add(institution, "ClrSysMmbId")
     # CNAPS: the 12-digit bank code of China's payment system. The coded list has no entry for it
     # that is longer than three letters and China-wide, so it is named in words (Prtry).
-    _add(_add(member, "ClrSysId"), "Prtry", "CNAPS")
+    _add(_add(member, "ClrSysId"), "Prtry", CLEARING_SYSTEM)
     _add(member, "MmbId", bank_code)
     _add(institution, "Nm", bank_name)
 
@@ -260,15 +304,6 @@ def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str
 def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
     element = etree.SubElement(parent, f"{{{etree.QName(parent).namespace}}}{name}")
     if text is not None:
-        length_max = _TEXT_LENGTH_MAX.get(name)
-        if not text or (length_max is not None and len(text) > length_max):
-            # The text itself may be an account number: it is not in the message.
-            raise TieoutError(
-                what=f"element {name} of a payment file would have {len(text)} characters",
-                where="tieout.payouts.pain001",
-                why=f"pain.001 allows 1 to {length_max or 'unbounded'}",
-                next_step="correct the payee's data and run the payment date again",
-            )
         element.text = text
     return element
 
@@ -322,5 +357,9 @@ def _unwritable(batch: Batch, why: str) -> TieoutError:
         what=f"payment file {batch.message_id} cannot be written",
         where="tieout.payouts.pain001",
         why=why,
-        next_step="look at payout.instructions of the payment date",
+        next_step=(
+            "have the payee corrected (a new version) and land the platform's file; where attempts "
+            f"are stored already: tieout undo-payment ask {batch.payment_date} --by NAME "
+            "--reason TEXT"
+        ),
     )

@@ -1,6 +1,7 @@
 """Submission: attempts, pain.001 files in the outbox, and the statements as CSV.
 
-The order makes a crash harmless, wherever it comes: attempts are stored; a file is written under a
+The order makes a crash harmless, wherever it comes: every file is written and verified in memory,
+so that no attempt is stored that no file can hold; attempts are stored; a file is written under a
 hidden name, read back and compared with what the gate decided; its hash goes on record
 (``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its attempts become
 ``submitted``. A file on record is never written a second time. See
@@ -25,7 +26,7 @@ from tieout import secrets
 from tieout.database import connect
 from tieout.errors import TieoutError
 from tieout.payouts import pain001, statements_csv
-from tieout.payouts.amounts import decimal_text
+from tieout.payouts.amounts import amount_text, decimal_text
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.progress import say
@@ -294,6 +295,7 @@ def submit(
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
+            _rehearse(settings, connection, payment_date, outbox)
             if created_count and seal is not None:
                 seal(connection)
         files = _put_out_files(settings, connection, payment_date, outbox)
@@ -417,12 +419,52 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     return len(attempts)
 
 
+def _rehearse(
+    settings: Settings, connection: psycopg.Connection[Any], payment_date: date, outbox: Store
+) -> None:
+    """Write and verify in memory each file that is not on record yet.
+
+    It raises in the transaction that stores the attempts: then there are none.
+    """
+    for batch_message_id, group in groupby(
+        _attempts(connection, payment_date), key=lambda attempt: attempt.batch_message_id
+    ):
+        members = list(group)
+        recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
+        if recorded is None and any(attempt.status == "created" for attempt in members):
+            content = _content(settings, connection, payment_date, members)
+            url = outbox.path_url(file_path(payment_date, batch_message_id))
+            _verify(settings, content, url, members)
+
+
+def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
+    rows = connection.execute(_ATTEMPTS, {"payment_date": payment_date}).fetchall()
+    return [_Attempt(*row) for row in rows]
+
+
+def _content(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    payment_date: date,
+    members: Sequence[_Attempt],
+) -> bytes:
+    currency_code = members[0].currency_code
+    return pain001.write(
+        pain001.Batch(
+            message_id=members[0].batch_message_id,
+            payment_date=payment_date,
+            currency_code=currency_code,
+            debtor=_debtor(connection, currency_code),
+            payments=tuple(_payment(settings, attempt) for attempt in members),
+        )
+    )
+
+
 def _put_out_files(
     settings: Settings, connection: psycopg.Connection[Any], payment_date: date, outbox: Store
 ) -> tuple[SubmittedFile, ...]:
     with connection.transaction():
-        rows = connection.execute(_ATTEMPTS, {"payment_date": payment_date}).fetchall()
-    attempts = [_Attempt(*row) for row in rows]
+        attempts = _attempts(connection, payment_date)
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
         members = list(group)
@@ -489,21 +531,16 @@ def _prepare(
     path = file_path(payment_date, members[0].batch_message_id)
     with _refusal_explained(payment_date), connection.transaction():
         lock_payment_date(connection, payment_date)
-        content = pain001.write(
-            pain001.Batch(
-                message_id=members[0].batch_message_id,
-                payment_date=payment_date,
-                currency_code=currency_code,
-                debtor=_debtor(connection, currency_code),
-                payments=tuple(_payment(settings, attempt) for attempt in members),
-            )
-        )
+        content = _content(settings, connection, payment_date, members)
         sha256 = hashlib.sha256(content).hexdigest()
         present = outbox.read(path)
         if present is not None and present != content:
             raise outbox.other_content(path, present, sha256)
         outbox.prepare(path, content)
-        _verify(settings, outbox, path, members, sha256)
+        written = outbox.prepared(path)
+        if written is None or hashlib.sha256(written).hexdigest() != sha256:
+            raise _wrong_file(outbox.path_url(path), "it does not read back as it was written")
+        _verify(settings, written, outbox.path_url(path), members)
         connection.execute(
             _RECORD,
             (
@@ -544,17 +581,11 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     return _Handed.NOW
 
 
-def _verify(
-    settings: Settings, outbox: Store, path: str, members: Sequence[_Attempt], sha256: str
-) -> None:
-    """Read the written file again; compare it, payment by payment, with what the gate decided.
+def _verify(settings: Settings, content: bytes, url: str, members: Sequence[_Attempt]) -> None:
+    """Read a written file again; compare it, payment by payment, with what the gate decided.
 
     Account and name are compared as tokens, under the key that the instruction's are of.
     """
-    url = outbox.path_url(path)
-    content = outbox.prepared(path)
-    if content is None or hashlib.sha256(content).hexdigest() != sha256:
-        raise _wrong_file(url, "it does not read back as it was written")
     written = pain001.read(content, url)
     instructed = sorted(
         (member.end_to_end_id, member.amount_minor, member.currency_code) for member in members
@@ -566,8 +597,10 @@ def _verify(
     if instructed != found:
         raise _wrong_file(
             url,
-            f"instructed {len(instructed)} payments of {sum(row[1] for row in instructed)},"
-            f" in minor units; written {written.payment_count} of {written.control_sum_minor}",
+            f"instructed {len(instructed)} payments of"
+            f" {amount_text(sum(row[1] for row in instructed), members[0].currency_code)}; written"
+            f" {written.payment_count} of"
+            f" {amount_text(written.control_sum_minor, written.currency_code)}",
         )
     by_id = {payment.end_to_end_id: payment for payment in written.payments}
     for member in members:

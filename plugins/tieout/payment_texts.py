@@ -1,0 +1,60 @@
+"""What a payment file can hold: the one definition that landing, the gate and the writer share.
+
+A text that passes here can be written into pain.001 in each of its versions and reads back as it
+was. It knows no payee: its answers name a field and a number of characters, never the text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["LENGTH_MAX", "why_unwritable"]
+
+LENGTH_MAX: Final[Mapping[str, int]] = {
+    "account_name": 140,
+    "account_number": 34,
+    "bank_code": 35,
+    "bank_name": 140,
+    "clearing_system": 35,
+    "end_to_end_id": 35,
+    "message_id": 35,
+    "remittance_text": 140,
+}
+"""Characters of each text, by the types of the public schemas (Max34Text, Max35Text, Max140Text).
+The versions 001.03 and 001.09 agree on all of them."""
+
+# Control characters and lone surrogates. XML 1.0 takes three of the first, tabs and line ends, and
+# a reader may give them back as blanks.
+_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs"})
+
+
+def why_unwritable(field: str, text: str) -> str | None:
+    """Say why ``text`` cannot stand in the payment file as ``field``, or None where it can.
+
+    Raises:
+        KeyError: the payment file has no such field.
+    """
+    length_max = LENGTH_MAX[field]
+    if not text.strip():
+        return f"{field} is empty; a payment file takes 1 to {length_max} characters"
+    if len(text) > length_max:
+        return f"{field} has {len(text)} characters; a payment file takes 1 to {length_max} of them"
+    for position, character in enumerate(text, start=1):
+        if _is_refused(character):
+            return (
+                f"{field} has U+{ord(character):04X} as character {position}, which no payment "
+                "file can hold"
+            )
+    return None
+
+
+def _is_refused(character: str) -> bool:
+    return unicodedata.category(character) in _REFUSED_CATEGORIES or _is_noncharacter(character)
+
+
+def _is_noncharacter(character: str) -> bool:
+    """Say whether Unicode keeps the number free of characters for good, as U+FFFE and U+FFFF."""
+    number = ord(character)
+    return 0xFDD0 <= number <= 0xFDEF or number & 0xFFFE == 0xFFFE

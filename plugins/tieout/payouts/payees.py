@@ -1,0 +1,97 @@
+"""Payees whom no payment file can name: found before statements are computed, and withheld.
+
+Landing refuses such a payee. What landed before it did, or by an older definition, is found here:
+names and account numbers are ciphertext, and only the program can look at them.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tieout import secrets
+from tieout.database import connect
+from tieout.payment_texts import why_unwritable
+from tieout.secrets import SecretsError
+from tieout.settings import Settings
+
+# The snapshot that the statements of the payment date take their payees from.
+_PAYEES = """
+    with landed as (
+        select
+            payees.payee_id,
+            payees.payee_version,
+            payees.bank_name,
+            payees.bank_code,
+            payees.account_number_ciphertext,
+            payees.account_name_ciphertext,
+            payees.accounting_date
+        from raw.platform_payees as payees
+        inner join control.channel_files as files
+            on payees.file_id = files.file_id
+        where
+            files.status = 'landed'
+            and payees.payee_status = 'active'
+            and payees.accounting_date < %(payment_date)s
+            and payees.accounting_date >= %(payment_date)s::date - 31
+    )
+
+    select
+        payee_id,
+        payee_version,
+        bank_name,
+        bank_code,
+        account_number_ciphertext,
+        account_name_ciphertext
+    from landed
+    where accounting_date = (select max(accounting_date) from landed)
+    order by payee_id, payee_version
+"""
+
+
+def note_unwritable(settings: Settings, payment_date: date) -> int:
+    """Put on record whom no file of ``payment_date`` can name, in place of an earlier run's rows.
+
+    Returns how many there are. A ciphertext that does not open is left to `submit`, which stops.
+    """
+    with connect(settings) as connection, connection.transaction():
+        rows = connection.execute(_PAYEES, {"payment_date": payment_date}).fetchall()
+        found = [
+            (payment_date, str(payee_id), int(version), reason)
+            for payee_id, version, *texts in rows
+            if (reason := _why(settings, (str(payee_id), str(version)), *texts)) is not None
+        ]
+        connection.execute(
+            "delete from payout.unwritable_payees where payment_date = %s", [payment_date]
+        )
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into payout.unwritable_payees"
+                " (payment_date, payee_id, payee_version, reason) values (%s, %s, %s, %s)",
+                found,
+            )
+    return len(found)
+
+
+def _why(  # noqa: PLR0917  one caller, a row of the query
+    settings: Settings,
+    payee: tuple[str, str],
+    bank_name: str,
+    bank_code: str,
+    number_ciphertext: str,
+    name_ciphertext: str,
+) -> str | None:
+    try:
+        number = secrets.decrypt_bound(
+            number_ciphertext, ("account_number", *payee), settings=settings
+        )
+        name = secrets.decrypt_bound(name_ciphertext, ("account_name", *payee), settings=settings)
+    except SecretsError:
+        return None
+    texts = {
+        "bank_name": bank_name,
+        "bank_code": bank_code,
+        "account_number": number,
+        "account_name": name,
+    }
+    reasons = (why_unwritable(field, text) for field, text in texts.items())
+    return next((reason for reason in reasons if reason is not None), None)
