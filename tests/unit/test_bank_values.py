@@ -25,7 +25,8 @@ from tieout.channels.model import ParsedFile
 from tieout.channels.registry import parse_file, recognise
 
 # What a spreadsheet, a person or another country's bank puts into a value; and a few digits.
-SEPARATORS = ",.-/ "
+# The last two are blanks of typesetting, which no format pads with.
+SEPARATORS = ",.-/ \u00a0\u3000"
 CHARACTERS = "019.,-+ '/:_CDXYaé０元\t\n\"&?#"
 
 

@@ -28,6 +28,7 @@ from tieout.channels.amounts import (
     minor_units_of,
 )
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
+from tieout.channels.bill_columns import PADDING
 from tieout.channels.camt053 import (
     DETAIL_SCHEMA,
     DETAILS_TABLE,
@@ -211,10 +212,10 @@ def _records(content: bytes, layout: Layout) -> list[tuple[int, list[str]]] | No
 
 def _clean(cell: str) -> str:
     """Return a cell without blanks, tabs and the marks that keep a spreadsheet from counting."""
-    text = cell.strip().removeprefix("`")
+    text = cell.strip(PADDING).removeprefix("`")
     if text.startswith('="') and text.endswith('"'):
         text = text[2:-1]
-    return text.strip()
+    return text.strip(PADDING)
 
 
 def _header(
@@ -319,9 +320,9 @@ def _facts(
 
 def _ends_a_value(rest: str, layout: Layout) -> bool:
     """Say whether nothing, a label or another fact stands behind a value."""
-    if not rest.strip():
+    if not rest.strip(PADDING):
         return True
-    behind = rest.lstrip()
+    behind = rest.lstrip(PADDING)
     if behind == rest:
         return False
     return _LABEL.match(behind) is not None or any(

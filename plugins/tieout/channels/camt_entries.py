@@ -11,6 +11,7 @@ from tieout.channels.amounts import amount_shown
 from tieout.channels.bank_texts import counterparty_shown, remittance_shown
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.iso20022 import (
+    XML_BLANKS,
     Element,
     Money,
     child,
@@ -386,7 +387,7 @@ def _remittance(detail: Element | None) -> str | None:
         return None
     texts: list[str | None] = []
     for information in children(detail, "RmtInf"):
-        texts += [(part.text or "").strip() for part in children(information, "Ustrd")]
+        texts += [(part.text or "").strip(XML_BLANKS) for part in children(information, "Ustrd")]
         if not any(texts):
             texts += [
                 text_of(part, "CdtrRefInf/Ref") or text_of(part, "CdtrRefInf/CdtrRef")

@@ -21,6 +21,7 @@ from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
 
 __all__ = [
+    "XML_BLANKS",
     "XML_BYTES_MAX",
     "Element",
     "Money",
@@ -45,6 +46,8 @@ __all__ = [
 # lxml's stubs are not installed: an element is Any to the type checker.
 Element = Any
 
+# What XML calls white space. Any other blank is a character of the value.
+XML_BLANKS = " \t\r\n"
 # A tree takes about ten times its text in memory; a statement of 100,000 entries has about 100 MB.
 XML_BYTES_MAX = 256 * 1024 * 1024
 
@@ -182,7 +185,8 @@ def text_of(element: Element, path: str) -> str | None:
 def own_text(element: Element) -> str:
     """Return an element's text with what stands behind its children, which no simple value has."""
     parts = [element.text, *(inner.tail for inner in element)]
-    return " ".join(part.strip() for part in parts if part is not None and part.strip())
+    stripped = (part.strip(XML_BLANKS) for part in parts if part is not None)
+    return " ".join(part for part in stripped if part)
 
 
 def truth(text: str | None) -> bool | None:
@@ -272,7 +276,7 @@ def unread_money(element: Element) -> tuple[str, str]:
 
 def decimal_minor(text: str | None, *, exponent: int) -> int | None:
     """Return an xs:decimal in minor units, or None where it is not exact."""
-    match = _DECIMAL.fullmatch((text or "").strip())
+    match = _DECIMAL.fullmatch((text or "").strip(XML_BLANKS))
     if match is None:
         return None
     return minor_units_of(f"{match[1]}{match[2] or 0}.{match[3] or 0}", exponent=exponent)

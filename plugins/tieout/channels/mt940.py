@@ -36,6 +36,7 @@ from tieout.channels.model import (
     file_problem,
 )
 from tieout.channels.mt940_fields import (
+    BLANKS,
     INTERIM,
     OPENING,
     Balance,
@@ -121,8 +122,8 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
 def account_of(written: str, currency: str, known: str | None = None) -> str:
     """Return an account as we know it: `bank/account` and its currency at the end fall away."""
     bank, _, behind = written.rpartition("/")
-    last = behind.strip() if bank.strip() else written
-    bare = last.removesuffix(currency).rstrip()
+    last = behind.strip(BLANKS) if bank.strip(BLANKS) else written
+    bare = last.removesuffix(currency).rstrip(BLANKS)
     if known is not None:
         return known if known in {written, last, bare} else bare
     return bare
@@ -405,15 +406,16 @@ def _information(text: str) -> _Information:
         rest = value[found.end() :] if found is not None else value
         texts[keyword] = texts.get(keyword, "") + rest
     name = "".join(value for key, value in subfields if key in _NAME)
-    end_to_end_id = texts.get("EREF", "").strip()
+    end_to_end_id = texts.get("EREF", "").strip(BLANKS)
     return _Information(
-        remittance=texts.get("SVWZ", "").strip() or None,
-        name=name.strip() or None,
-        account=next((value.strip() for key, value in subfields if key in _ACCOUNT), None) or None,
+        remittance=texts.get("SVWZ", "").strip(BLANKS) or None,
+        name=name.strip(BLANKS) or None,
+        account=next((value.strip(BLANKS) for key, value in subfields if key in _ACCOUNT), None)
+        or None,
         end_to_end_id=None if end_to_end_id in {"", "NOTPROVIDED"} else end_to_end_id,
-        batch_message_id=texts.get("KREF", "").strip() or None,
+        batch_message_id=texts.get("KREF", "").strip(BLANKS) or None,
         business_code=match[1],
-        compensation=texts.get("COAM", "").strip() or None,
+        compensation=texts.get("COAM", "").strip(BLANKS) or None,
     )
 
 

@@ -18,6 +18,7 @@ from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import UnreadableFileError
 
 __all__ = [
+    "BLANKS",
     "CLOSING",
     "INTERIM",
     "OPENING",
@@ -35,6 +36,8 @@ __all__ = [
     "text_of",
 ]
 
+# What is no part of a value at its ends; any other blank is.
+BLANKS = " \t\r\n"
 OPENING, CLOSING = ("60F", "60M"), ("62F", "62M")
 # Fields that only an MT942 has: floor limit, and time of the report.
 INTERIM = ("34F", "13", "13D")
@@ -211,7 +214,7 @@ def _ends_a_message(following: Sequence[str]) -> bool:
 
 def _next_lines(following: Sequence[str], count: int) -> list[str]:
     """Return the next lines that are not blank, and one that is where there are none."""
-    written = (line.strip() for line in following if line.strip())
+    written = (line.strip(BLANKS) for line in following if line.strip(BLANKS))
     return list(itertools.islice(written, count)) or [""]
 
 
@@ -230,7 +233,7 @@ def _place_after(tag: str, place: str) -> str:
 
 def read_text(found: Field) -> str | Refusal:
     """Return a field of one line, such as :20: and :25:; :25P: has the bank's code in a second."""
-    lines = [line.strip() for line in found.text.split("\n") if line.strip()]
+    lines = [line.strip(BLANKS) for line in found.text.split("\n") if line.strip(BLANKS)]
     if not lines:
         return Refusal("missing_element", f":{found.tag}: is empty")
     if len(lines) > (2 if found.tag == "25P" else 1):
@@ -242,7 +245,7 @@ def read_text(found: Field) -> str | Refusal:
 
 def read_number(found: Field) -> StatementNumber | Refusal:
     """Return statement and page of `5/1`, `00005/001`, `26123` or `5`."""
-    text = found.text.strip()
+    text = found.text.strip(BLANKS)
     match = _NUMBER.fullmatch(text)
     if match is None:
         return Refusal(
@@ -254,7 +257,7 @@ def read_number(found: Field) -> StatementNumber | Refusal:
 
 def read_balance(found: Field) -> Balance | Refusal:
     """Return a balance: mark, date, currency, amount, and nothing after it."""
-    text = found.text.strip()
+    text = found.text.strip(BLANKS)
     match = _BALANCE.fullmatch(text)
     if match is None:
         return Refusal(
@@ -276,7 +279,7 @@ def read_balance(found: Field) -> Balance | Refusal:
 
 def read_line(found: Field, currency: str) -> StatementLine | Refusal:
     """Return an entry in the currency of its statement; every part is read to its end."""
-    text = found.text.rstrip()
+    text = found.text.rstrip(BLANKS)
     match = _LINE.fullmatch(text)
     if match is None:
         return Refusal(
@@ -297,10 +300,10 @@ def read_line(found: Field, currency: str) -> StatementLine | Refusal:
     amount = _amount(match["amount"], currency)
     if isinstance(amount, Refusal):
         return amount
-    own_text, _, behind = match["own"].strip().partition(_PADDING)
+    own_text, _, behind = match["own"].strip(BLANKS).partition(_PADDING)
     references = {
         "own reference": own_text,
-        "bank's reference (after //)": (match["banks"] or "").strip(),
+        "bank's reference (after //)": (match["banks"] or "").strip(BLANKS),
     }
     for name, reference in references.items():
         if len(reference) > REFERENCE_CHARACTERS_MAX:
@@ -314,7 +317,7 @@ def read_line(found: Field, currency: str) -> StatementLine | Refusal:
         booking_date=booking_date,
         amount_minor=-amount if mark in {"D", "RC"} else amount,
         is_reversal=mark in {"RC", "RD"},
-        type_code=match["type"].strip(),
+        type_code=match["type"].strip(BLANKS),
         own_reference=own,
         bank_reference=banks,
         more=" ".join(f"{behind} {match['more'] or ''}".split()) or None,
