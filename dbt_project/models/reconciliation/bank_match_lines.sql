@@ -1,5 +1,6 @@
 {{ config(
-    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes']
+    materialized='dated_partition', partition_by='payment_date', tags=['payment', 'outcomes'],
+    pre_hook='{{ set_based() }}'
 ) }}
 
 {#-
