@@ -167,11 +167,18 @@ def _land_one(
     recognised: RecognisedFile,
     file: FoundFile,
 ) -> FileOutcome:
+    arrived, unopened = _opened(landing, recognised, file)
+    return _land_arrived(connection, landing, arrived, file.name, unopened)
+
+
+def _opened(
+    landing: _Landing, recognised: RecognisedFile, file: FoundFile
+) -> tuple[manifest.ArrivedFile, ParsedFile | None]:
+    """Read a file; return it with the refusal of one that could not be opened."""
     read, unopened = decryption.opened(
         landing.settings, file.name, file.read(landing.settings.max_file_bytes)
     )
-    arrived = manifest.arrived_file(recognised, file.url, read, file)
-    return _land_arrived(connection, landing, arrived, file.name, unopened)
+    return manifest.arrived_file(recognised, file.url, read, file), unopened
 
 
 def _land_delivery(
@@ -185,10 +192,7 @@ def _land_delivery(
 
     A delivery that cannot be opened or cut is held as a whole, under its own name.
     """
-    read, unopened = decryption.opened(
-        landing.settings, file.name, file.read(landing.settings.max_file_bytes)
-    )
-    arrived = manifest.arrived_file(recognised, file.url, read, file)
+    arrived, unopened = _opened(landing, recognised, file)
     if unopened is not None or arrived.content is None:
         return [_land_arrived(connection, landing, arrived, file.name, unopened)]
     delivery = statements_of(arrived.content)
