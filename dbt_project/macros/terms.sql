@@ -268,3 +268,24 @@ decided as (
     where is_delivered or change_state is distinct from 'approved'
 )
 {%- endmacro %}
+
+{# The contracts in force on T, the latest of each account first, for what people charge to one. #}
+{% macro contracts_of_accounts() -%}
+    select
+        contract_id,
+        merchant_id,
+        account_id,
+        settlement_mode,
+        -- Whose money it is must follow from the account alone; it is never the first of several.
+        min(merchant_id) over (partition by account_id)
+        = max(merchant_id) over (partition by account_id) as is_one_merchant,
+        row_number() over (
+            partition by account_id
+            order by effective_from desc, contract_id
+        ) as contract_order
+    from {{ ref('int_terms__contracts') }}
+    where
+        snapshot_date = {{ accounting_date() }}
+        and effective_from <= {{ accounting_date() }}
+        and (effective_to is null or effective_to > {{ accounting_date() }})
+{%- endmacro %}

@@ -57,22 +57,7 @@ suspense_items as (
 ),
 
 contracts as (
-    select
-        contract_id,
-        merchant_id,
-        account_id,
-        settlement_mode,
-        min(merchant_id) over (partition by account_id)
-        = max(merchant_id) over (partition by account_id) as is_one_merchant,
-        row_number() over (
-            partition by account_id
-            order by effective_from desc, contract_id
-        ) as contract_order
-    from {{ ref('int_terms__contracts') }}
-    where
-        snapshot_date = {{ accounting_date() }}
-        and effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+    {{ contracts_of_accounts() }}
 ),
 
 held as (
