@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, Findings
+from tieout.channels.model import BLOCK_ROWS, Findings
 
-__all__ = ["FixedWidthFile", "Layout", "read_fixed_width"]
+__all__ = ["FixedWidthBlock", "Layout", "fixed_width_blocks"]
 
 BLANK, ZERO, NINE, CREDIT, DEBIT = (ord(c) for c in " 09CD")
 LAST_PRINTABLE = 0x7E
@@ -83,14 +84,16 @@ class Layout:
         )
 
 
-class FixedWidthFile:
-    """The records of one file as a matrix of bytes, one row a record."""
+class FixedWidthBlock:
+    """Some records of one file as a matrix of bytes, one row a record."""
 
-    def __init__(self, layout: Layout, records: ByteArray, line_numbers: IntArray) -> None:
+    def __init__(
+        self, layout: Layout, records: ByteArray, line_numbers: IntArray, findings: Findings
+    ) -> None:
         self.layout = layout
         self.records = records
         self.line_numbers = line_numbers
-        self.findings = Findings(line_numbers, self._excerpt)
+        self.findings = findings.of_block(line_numbers, self._excerpt)
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -260,23 +263,49 @@ class FixedWidthFile:
         return masked_excerpt(text, numbers_may_be_grouped=False)
 
 
-def read_fixed_width(
-    content: bytes, layouts: Sequence[Layout], *, first_line_number: int = 1
-) -> FixedWidthFile:
-    """Cut a file into records and check their form. The first layout is the one of our days.
+def fixed_width_blocks(
+    stream: IO[bytes],
+    layouts: Sequence[Layout],
+    findings: Findings,
+    *,
+    block_rows: int = BLOCK_ROWS,
+    first_line_number: int = 1,
+) -> Iterator[FixedWidthBlock]:
+    """Cut a file into records, check their form, and yield them in blocks; at least one block.
 
-    A form is chosen for the whole file by the length of its first record; records of another
-    length are findings. An empty file is a file without records. `first_line_number` is the line
-    the content begins with, where a heading was taken off.
+    Args:
+        stream: the file, where its records begin; it can be sought in.
+        layouts: the forms it may have, the one of our days first. One is chosen for the whole file
+            by the length of its first record; records of another length are findings.
+        findings: what speaks against the file, to which is added.
+        block_rows: records of a block.
+        first_line_number: the line the records begin with, where a heading stands before them.
     """
-    first_end = content.find(b"\n")
-    first_length = len(content[: first_end if first_end >= 0 else None].rstrip(b"\r"))
-    layout = _layout_of(first_length, layouts)
-    file = _read_uniform(content, layout, first_line_number) or _read_line_by_line(
-        content, layout, first_line_number
-    )
-    file.check_form()
-    return file
+    start = stream.tell()
+    first = stream.readline().removesuffix(b"\n").rstrip(b"\r")
+    stream.seek(start)
+    layout = _layout_of(len(first), layouts)
+    line_number, is_first = first_line_number, True
+    while True:
+        piece = stream.read((layout.length_bytes + 2) * block_rows)
+        if not piece and not is_first:
+            return
+        is_first = False
+        block = _read_uniform(piece, layout, line_number, findings)
+        if block is None:
+            # A piece ends where a line ends, whatever lengths the lines have.
+            piece += b"" if piece.endswith(b"\n") else stream.readline()
+            block = _read_line_by_line(piece, layout, line_number, findings, _is_at_end(stream))
+        line_number += piece.count(b"\n")
+        block.check_form()
+        yield block
+
+
+def _is_at_end(stream: IO[bytes]) -> bool:
+    place = stream.tell()
+    is_at_end = not stream.read(1)
+    stream.seek(place)
+    return is_at_end
 
 
 def _layout_of(length_bytes: int, layouts: Sequence[Layout]) -> Layout:
@@ -286,8 +315,10 @@ def _layout_of(length_bytes: int, layouts: Sequence[Layout]) -> Layout:
     return [*exact, *fitted, layouts[0]][0]
 
 
-def _read_uniform(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile | None:
-    """Read a file whose every line has the same length and CRLF, or return None."""
+def _read_uniform(
+    content: bytes, layout: Layout, first_line_number: int, findings: Findings
+) -> FixedWidthBlock | None:
+    """Read records of which every line has the same length and CRLF, or return None."""
     stride = layout.length_bytes + 2
     if len(content) % stride:
         return None
@@ -296,10 +327,12 @@ def _read_uniform(content: bytes, layout: Layout, first_line_number: int) -> Fix
     if not ends_well or content.count(b"\n") != len(lines) or content.count(b"\r") != len(lines):
         return None
     numbers = np.arange(len(lines), dtype=np.int64) + first_line_number
-    return FixedWidthFile(layout, lines[:, :-2], numbers)
+    return FixedWidthBlock(layout, lines[:, :-2], numbers, findings)
 
 
-def _read_line_by_line(content: bytes, layout: Layout, first_line_number: int) -> FixedWidthFile:
+def _read_line_by_line(
+    content: bytes, layout: Layout, first_line_number: int, findings: Findings, is_last: bool
+) -> FixedWidthBlock:
     lines = content.split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -312,43 +345,39 @@ def _read_line_by_line(content: bytes, layout: Layout, first_line_number: int) -
         else:
             wrong.append((number, record))
     matrix = np.frombuffer(b"".join(records), dtype=np.uint8)
-    file = FixedWidthFile(
+    block = FixedWidthBlock(
         layout,
         matrix.reshape(len(records), layout.length_bytes),
         np.array(numbers, dtype=np.int64),
+        findings,
     )
-    _flag_wrong_lengths(file, wrong, last_line=first_line_number + len(lines) - 1)
-    return file
+    last_line = first_line_number + len(lines) - 1 if is_last else 0
+    _flag_wrong_lengths(layout, findings, wrong, last_line=last_line)
+    return block
 
 
 def _flag_wrong_lengths(
-    file: FixedWidthFile, wrong: Sequence[tuple[int, bytes]], *, last_line: int
+    layout: Layout, findings: Findings, wrong: Sequence[tuple[int, bytes]], *, last_line: int
 ) -> None:
-    length = file.layout.length_bytes
-    findings = Findings([number for number, _ in wrong])
-    findings.flag(
-        np.ones(len(wrong), dtype=bool),
-        "",
-        "wrong_length",
-        lambda position: (
-            f"the record has {len(wrong[position][1])} bytes, {length} expected"
-            + ("; the file seems cut off" if wrong[position][0] == last_line else "")
-        ),
-    )
-    for bad_row in findings.bad_rows:
-        line = dict(wrong[:1_001]).get(bad_row.line_number, b"")
-        # A cut can leave part of a card number: every run of digits goes. Where names stand, too,
-        # nothing tells them from the rest.
-        text = (
-            "***"
-            if file.layout.hidden_fields
-            else _masked_digits(line).decode("gb18030", errors="replace")
-        )
-        file.findings.bad_rows.append(
-            BadRow(
-                bad_row.line_number, "", bad_row.reason_code, bad_row.reason, masked_excerpt(text)
-            )
-        )
+    """Flag records of another length; `last_line` is the file's last one, 0 where it is not here.
+
+    A cut can leave part of a card number: every run of digits goes from what is shown. Where names
+    stand, too, nothing tells them from the rest.
+    """
+
+    def excerpt(position: int) -> str:
+        if layout.hidden_fields:
+            return "***"
+        masked = _masked_digits(wrong[position][1])
+        return masked_excerpt(masked.decode("gb18030", errors="replace"))
+
+    def reason(position: int) -> str:
+        number, record = wrong[position]
+        seems_cut = "; the file seems cut off" if number == last_line else ""
+        return f"the record has {len(record)} bytes, {layout.length_bytes} expected{seems_cut}"
+
+    of_wrong = findings.of_block([number for number, _ in wrong], excerpt)
+    of_wrong.flag(np.ones(len(wrong), dtype=bool), "", "wrong_length", reason)
 
 
 def _as_lines(rows: ByteArray) -> ByteArray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,18 @@ import polars as pl
 from tieout.errors import TieoutError
 
 __all__ = [
+    "BLOCK_ROWS",
     "BUSINESS_TIME_ZONE",
     "BadRow",
+    "BlockFindings",
     "ControlTotal",
     "FileContext",
     "Findings",
+    "Frames",
     "MaskedValues",
     "ParsedFile",
+    "Parser",
+    "Reading",
     "TotalsStatus",
     "UnreadableFileError",
     "Vault",
@@ -31,6 +36,13 @@ BUSINESS_TIME_ZONE = "Asia/Shanghai"
 
 # A file of garbage would otherwise fill the quarantine table. The last kept row says how many more.
 BAD_ROWS_PER_REASON_MAX = 1_000
+
+# Records of one block: bounds what a parser holds of a file at a time, and is enough for whole
+# columns to be computed at once.
+BLOCK_ROWS = 100_000
+
+# The rows of one block by raw table: its columns without `file_id` and `accounting_date`.
+Frames = Mapping[str, pl.DataFrame]
 
 TotalsStatus = Literal["agree", "none_in_format", "disagree"]
 BoolArray = npt.NDArray[np.bool_]
@@ -55,13 +67,15 @@ class FileContext:
 
     `accounting_date` is the date in its name; None (a file outside any inbox) takes the date found
     inside. `name_parts` are other parts of the name that the content has to agree with, such as
-    `bank_account_id`.
+    `bank_account_id`. `block_rows` is how many records a parser reads at a time; nothing that it
+    gives depends on it.
     """
 
     file_name: str
     accounting_date: date | None
     vault: Vault
     name_parts: Mapping[str, str] = field(default_factory=dict)
+    block_rows: int = BLOCK_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +126,14 @@ class ControlTotal:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """A file's rows and everything that speaks against them.
+    """What a file as a whole says: counts, totals, and everything that speaks against it.
 
-    `frames` maps a raw table's name to its rows: the columns of that table without `file_id` and
-    `accounting_date`, which landing adds. A file with bad rows has no frames: nothing of it lands.
+    A parser hands the rows out block by block and gives this at the end, without `frames`; whoever
+    wants all of them at once (`registry.parse_file`) puts them here. A file with bad rows has no
+    frames: nothing of it lands.
     """
 
-    frames: Mapping[str, pl.DataFrame]
+    frames: Frames
     row_count: int
     accounting_date: date | None
     totals: tuple[ControlTotal, ...] = ()
@@ -178,44 +193,154 @@ def file_problem(reason_code: str, reason: str, *, field: str = "") -> BadRow:
     return BadRow(0, field, reason_code, reason)
 
 
+class Reading(Protocol):
+    """One file being read: first its rows in blocks, then what is known of it as a whole.
+
+    State between two blocks is explicit: attributes of the reading. The same file gives the same
+    rows, findings and line numbers whatever the size of the blocks.
+    """
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of `context.block_rows` records at a time, at least one block.
+
+        A block ends where a record ends. Blocks of a file that turns out bad are not to be kept.
+        `stream` can be sought in, and is read from its beginning.
+
+        Raises:
+            UnreadableFileError: the file's form is broken; nothing else is said of it.
+        """
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file, without frames, once all blocks are read.
+
+        Raises:
+            UnreadableFileError: its end is broken, such as missing totals.
+        """
+
+
+Parser = Callable[[FileContext], Reading]
 Reason = str | Callable[[int], str]
 
 
 class Findings:
-    """Collects bad rows of one table of records.
+    """Collects what speaks against one file, over all its blocks.
 
-    Positions are 0-based within the records; `line_numbers` turns them into lines of the file and
-    `excerpt` into masked text.
+    Findings are in the order of lines, and within a line of field and reason; those about the file
+    as a whole stand last. Of one field and reason the first are kept and the rest are counted. So
+    they do not depend on where a block ends.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], list[BadRow]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._of_file: list[BadRow] = []
+        self._forms: set[tuple[str, str]] = set()
+
+    def __bool__(self) -> bool:
+        """Say whether there is any."""
+        return bool(self._kept or self._of_file)
+
+    def of_block(
+        self,
+        line_numbers: Sequence[int] | npt.NDArray[np.int64],
+        excerpt: Callable[[int], str] | None = None,
+    ) -> BlockFindings:
+        """Return what collects the findings of some of the file's records.
+
+        Args:
+            line_numbers: the file's line of each record, ascending.
+            excerpt: masked text of the record at a position, for people to see.
+        """
+        return BlockFindings(self, line_numbers, excerpt or (lambda _position: ""))
+
+    def add(self, *bad_rows: BadRow) -> None:
+        """Add findings that were made elsewhere."""
+        for row in bad_rows:
+            if row.line_number:
+                self.add_rows([row], 1, is_form=False)
+            else:
+                self._of_file.append(row)
+
+    def add_rows(self, rows: Sequence[BadRow], row_count: int, *, is_form: bool) -> None:
+        """Add findings of one field and reason; `row_count` is how many rows have it in all.
+
+        What `is_form` says that a line is no record at all: then values prove nothing, and the
+        findings of that kind stand alone.
+        """
+        if not rows:
+            return
+        key = (rows[0].field, rows[0].reason_code)
+        kept = self._kept.setdefault(key, [])
+        kept += rows
+        kept.sort(key=lambda row: row.line_number)
+        del kept[BAD_ROWS_PER_REASON_MAX:]
+        self._counts[key] = self._counts.get(key, 0) + row_count
+        if is_form:
+            self._forms.add(key)
+
+    @property
+    def is_malformed(self) -> bool:
+        """Say whether lines were found that are no records."""
+        return bool(self._forms)
+
+    @property
+    def bad_rows(self) -> tuple[BadRow, ...]:
+        """All findings in order; what is more than the most that are kept is one of the file."""
+        keys = self._forms or self._kept
+        kept = [row for key, rows in self._kept.items() if key in keys for row in rows]
+        more = [
+            file_problem(
+                code,
+                f"{count - BAD_ROWS_PER_REASON_MAX} more rows for the same reason",
+                field=name,
+            )
+            for (name, code), count in sorted(self._counts.items())
+            if (name, code) in keys and count > BAD_ROWS_PER_REASON_MAX
+        ]
+        of_file = [] if self._forms else self._of_file
+        return (*sorted(kept, key=_place_of), *more, *of_file)
+
+
+def _place_of(row: BadRow) -> tuple[int, str, str]:
+    return row.line_number, row.field, row.reason_code
+
+
+class BlockFindings:
+    """Collects the findings of some of a file's records.
+
+    Positions are 0-based within the records.
     """
 
     def __init__(
         self,
+        findings: Findings,
         line_numbers: Sequence[int] | npt.NDArray[np.int64],
-        excerpt: Callable[[int], str] | None = None,
+        excerpt: Callable[[int], str],
     ) -> None:
+        self.of_file = findings
         self._line_numbers = line_numbers
-        self._excerpt = excerpt or (lambda _position: "")
-        self.bad_rows: list[BadRow] = []
+        self._excerpt = excerpt
 
     def flag(
-        self, bad: BoolArray | pl.Series, field: str, reason_code: str, reason: Reason
+        self,
+        bad: BoolArray | pl.Series,
+        field: str,
+        reason_code: str,
+        reason: Reason,
+        *,
+        is_form: bool = False,
     ) -> None:
         """Add one finding for each True; NULL counts as True, because it proves nothing."""
         mask = bad.fill_null(True).to_numpy() if isinstance(bad, pl.Series) else bad
         positions = np.flatnonzero(mask)
-        for position in positions[:BAD_ROWS_PER_REASON_MAX].tolist():
-            text = reason(position) if callable(reason) else reason
-            self.bad_rows.append(
-                BadRow(
-                    int(self._line_numbers[position]),
-                    field,
-                    reason_code,
-                    text,
-                    self._excerpt(position),
-                )
+        rows = [
+            BadRow(
+                int(self._line_numbers[position]),
+                field,
+                reason_code,
+                reason(position) if callable(reason) else reason,
+                self._excerpt(position),
             )
-        more = len(positions) - BAD_ROWS_PER_REASON_MAX
-        if more > 0:
-            self.bad_rows.append(
-                file_problem(reason_code, f"{more} more rows for the same reason", field=field)
-            )
+            for position in positions[:BAD_ROWS_PER_REASON_MAX].tolist()
+        ]
+        self.of_file.add_rows(rows, len(positions), is_form=is_form)

@@ -1,16 +1,19 @@
-"""Packed files (ZIP, gzip, .Z), opened in memory without trusting what they say of themselves.
+"""Packed files (ZIP, gzip, .Z), unpacked without trusting what they say of themselves.
 
-Nothing is written to disk. What unpacks to far more than a day's file can have is refused before
-it is in memory.
+What is unpacked goes to a spool: in memory while it is small, else in a file without a name in the
+system's folder for temporary files, which ends with the process. What unpacks to far more than a
+day's file can have is refused before it is there.
 """
 
 from __future__ import annotations
 
-import io
+import os
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
+from typing import IO
 
 import ncompress
 
@@ -32,54 +35,77 @@ MEMBERS_MAX = 16
 UNPACKED_BYTES_MAX = 4 * 1024**3
 PACKING_RATIO_MAX = 200
 RATIO_APPLIES_FROM_BYTES = 1024**2
+# A spool larger than that is on disk.
+SPOOL_MEMORY_BYTES = 32 * 1024**2
+PIECE_BYTES = 1 << 20
 
 UTF8_NAME_FLAG = 0x800
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 TOO_MUCH = "it unpacks to far more than such a file can have"
 
 
-def is_zip(content: bytes) -> bool:
+def is_zip(stream: IO[bytes]) -> bool:
     """Say whether the bytes begin as a ZIP does."""
-    return content[:4] in {b"PK\x03\x04", b"PK\x05\x06"}
+    return _begins_with(stream, b"PK\x03\x04", b"PK\x05\x06")
 
 
-def is_gzip(content: bytes) -> bool:
+def is_gzip(stream: IO[bytes]) -> bool:
     """Say whether the bytes begin as gzip does. No text in UTF-8 or GBK does."""
-    return content[:2] == b"\x1f\x8b"
+    return _begins_with(stream, b"\x1f\x8b")
 
 
-def is_compressed(content: bytes) -> bool:
+def is_compressed(stream: IO[bytes]) -> bool:
     """Say whether the bytes begin as those of Unix compress (.Z). No text in UTF-8 or GBK does."""
-    return content[:2] == b"\x1f\x9d"
+    return _begins_with(stream, b"\x1f\x9d")
 
 
-def gunzipped(content: bytes) -> bytes:
-    """Return the unpacked bytes, of all members where there are several.
+def _begins_with(stream: IO[bytes], *beginnings: bytes) -> bool:
+    stream.seek(0)
+    begins = stream.read(4).startswith(beginnings)
+    stream.seek(0)
+    return begins
+
+
+def _spool() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)
+
+
+def gunzipped(stream: IO[bytes]) -> IO[bytes]:
+    """Return the unpacked bytes as a stream, of all members where there are several.
 
     Raises:
         UnreadableFileError: cut off, damaged (its own CRC says so), or far too large unpacked.
     """
-    bytes_max = _unpacked_bytes_max(content)
-    pieces: list[bytes] = []
-    size, rest = 0, content
-    while rest:
-        unpacker = zlib.decompressobj(wbits=GZIP_WINDOW)
-        try:
-            piece = unpacker.decompress(rest, bytes_max - size + 1)
-        except zlib.error:
-            raise UnreadableFileError("bad_gzip", "it is no gzip file, or is damaged") from None
-        pieces.append(piece)
-        size += len(piece)
-        if size > bytes_max:
+    bytes_max = _unpacked_bytes_max(stream)
+    unpacked = _spool()
+    for piece in _gunzipped_pieces(stream):
+        if unpacked.tell() + len(piece) > bytes_max:
             raise UnreadableFileError("unsafe_gzip", TOO_MUCH)
-        if not unpacker.eof:
-            raise UnreadableFileError("bad_gzip", "it is cut off before its end")
-        rest = unpacker.unused_data
-    return b"".join(pieces)
+        unpacked.write(piece)
+    unpacked.seek(0)
+    return unpacked
 
 
-def uncompressed(content: bytes) -> bytes:
-    """Return the unpacked bytes of a .Z file.
+def _gunzipped_pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield what each member unpacks to, at most `PIECE_BYTES` at a time."""
+    unpacker, is_begun = zlib.decompressobj(wbits=GZIP_WINDOW), False
+    while packed := stream.read(PIECE_BYTES):
+        while packed:
+            is_begun = True
+            try:
+                yield unpacker.decompress(packed, PIECE_BYTES)
+            except zlib.error:
+                raise UnreadableFileError("bad_gzip", "it is no gzip file, or is damaged") from None
+            packed = unpacker.unconsumed_tail
+            if unpacker.eof:
+                packed = unpacker.unused_data
+                unpacker, is_begun = zlib.decompressobj(wbits=GZIP_WINDOW), False
+    if is_begun:
+        raise UnreadableFileError("bad_gzip", "it is cut off before its end")
+
+
+def uncompressed(stream: IO[bytes]) -> IO[bytes]:
+    """Return the unpacked bytes of a .Z file as a stream.
 
     The form has neither length nor checksum: one that is cut off yields the beginning of the text,
     and only the text's own form can show it.
@@ -87,60 +113,64 @@ def uncompressed(content: bytes) -> bytes:
     Raises:
         UnreadableFileError: not of Unix compress, damaged so that it shows, or far too large.
     """
-    unpacked = _BoundedBuffer(_unpacked_bytes_max(content))
+    unpacked = _BoundedSpool(_unpacked_bytes_max(stream))
     try:
-        ncompress.decompress(_Until(content, unpacked), unpacked)
+        ncompress.decompress(_Until(stream, unpacked), unpacked)
     except ValueError:
         if not unpacked.is_full:
             raise UnreadableFileError("bad_compress", "it is no .Z file, or is damaged") from None
     if unpacked.is_full:
         raise UnreadableFileError("unsafe_compress", TOO_MUCH)
-    return unpacked.getvalue()
+    unpacked.spool.seek(0)
+    return unpacked.spool
 
 
-class _BoundedBuffer(io.BytesIO):
+class _BoundedSpool:
     """Keeps so many bytes and no more; what comes behind them is dropped.
 
     It must not raise: an exception in a writer's last call ends ncompress, and the process with it.
     """
 
     def __init__(self, bytes_max: int) -> None:
-        super().__init__()
-        self._bytes_max = bytes_max
+        self.spool = _spool()
         self.is_full = False
+        self._bytes_max = bytes_max
 
-    def write(self, piece: bytes, /) -> int:  # type: ignore[override]
+    def write(self, piece: bytes, /) -> int:
         """Keep a piece, or note that it is too much; say that all of it was taken."""
-        self.is_full = self.is_full or self.tell() + len(piece) > self._bytes_max
-        return len(piece) if self.is_full else super().write(piece)
+        self.is_full = self.is_full or self.spool.tell() + len(piece) > self._bytes_max
+        return len(piece) if self.is_full else self.spool.write(piece)
 
 
-class _Until(io.BytesIO):
-    """Yields the content, and its end as soon as the buffer is full.
+class _Until:
+    """Yields the stream's bytes, and its end as soon as the spool is full.
 
     ncompress asks for a kilobyte at a time, which unpacks to 32 MiB at most.
     """
 
-    def __init__(self, content: bytes, unpacked: _BoundedBuffer) -> None:
-        super().__init__(content)
+    def __init__(self, stream: IO[bytes], unpacked: _BoundedSpool) -> None:
+        self._stream = stream
         self._unpacked = unpacked
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes, none where enough has been unpacked."""
-        return b"" if self._unpacked.is_full else super().read(size)
+        return b"" if self._unpacked.is_full else self._stream.read(size)
 
 
-def _unpacked_bytes_max(content: bytes) -> int:
-    return min(UNPACKED_BYTES_MAX, max(RATIO_APPLIES_FROM_BYTES, len(content) * PACKING_RATIO_MAX))
+def _unpacked_bytes_max(stream: IO[bytes]) -> int:
+    """Return the most the stream may unpack to, and set it to its beginning."""
+    packed_bytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return min(UNPACKED_BYTES_MAX, max(RATIO_APPLIES_FROM_BYTES, packed_bytes * PACKING_RATIO_MAX))
 
 
-def only_member(content: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
-    """Return the bytes of the one file in a ZIP.
+def only_member(stream: IO[bytes], *, bytes_max: int | None = None) -> IO[bytes]:
+    """Return the bytes of the one file in a ZIP as a stream.
 
     Raises:
         UnreadableFileError: as `zip_members` does, or not one file.
     """
-    files = zip_members(content, wanted=lambda name: not name.endswith("/"), bytes_max=bytes_max)
+    files = zip_members(stream, wanted=lambda name: not name.endswith("/"), bytes_max=bytes_max)
     if len(files) != 1:
         raise UnreadableFileError(
             "several_members", f"{len(files)} files in the archive, 1 expected: send one a file"
@@ -149,23 +179,23 @@ def only_member(content: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes
 
 
 def zip_members(
-    content: bytes, *, wanted: Callable[[str], bool], bytes_max: int = UNPACKED_BYTES_MAX
-) -> list[tuple[str, bytes]]:
-    """Return name and bytes of the wanted members, in the archive's order.
+    stream: IO[bytes], *, wanted: Callable[[str], bool], bytes_max: int | None = None
+) -> list[tuple[str, IO[bytes]]]:
+    """Return name and bytes (a stream) of the wanted members, in the archive's order.
 
     Args:
-        content: the archive.
+        stream: the archive.
         wanted: says by a member's name whether it is read.
-        bytes_max: the most the whole archive may unpack to.
+        bytes_max: the most the whole archive may unpack to; `UNPACKED_BYTES_MAX` where not given.
 
     Raises:
         UnreadableFileError: no whole ZIP, an encrypted one, or an unsafe member, wanted or not.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(stream) as archive:
             members = [(_name(member), member) for member in archive.infolist()]
-            _check(members, bytes_max)
-            return [(name, _bytes(archive, member)) for name, member in members if wanted(name)]
+            _check(members, UNPACKED_BYTES_MAX if bytes_max is None else bytes_max)
+            return [(name, _unpacked(archive, member)) for name, member in members if wanted(name)]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
         raise UnreadableFileError("bad_zip", "it is no whole ZIP file, or is encrypted") from None
     except zlib.error:
@@ -198,10 +228,13 @@ def _name(member: zipfile.ZipInfo) -> str:
         return member.filename
 
 
-def _bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     """Return the bytes; a member that is larger than its own header says is refused."""
-    with archive.open(member) as stream:
-        content = stream.read(member.file_size + 1)
-    if len(content) != member.file_size:
+    unpacked = _spool()
+    with archive.open(member) as packed:
+        while unpacked.tell() <= member.file_size and (piece := packed.read(PIECE_BYTES)):
+            unpacked.write(piece)
+    if unpacked.tell() != member.file_size:
         raise UnreadableFileError("unsafe_zip", "a member's size is not what the archive says")
-    return content
+    unpacked.seek(0)
+    return unpacked

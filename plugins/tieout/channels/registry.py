@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
+from typing import IO, Any
 
-from tieout.channels import (
-    alipay_account_bill,
-    alipay_trade_bill,
-    bank_csv,
-    camt053,
-    camt054,
-    mt940,
-    platform_csv,
-    qr_gateway_bill,
-    unionpay_acoma,
-    unionpay_acomn,
-    unionpay_aerra,
-    unionpay_aerrn,
-    unionpay_alfee,
-    unionpay_fcp,
-    unionpay_inf,
-    unionpay_issuer,
-    unionpay_merchant_files,
-    unionpay_ncp,
-    unionpay_summaries,
-    unionpay_upi_icomn,
-    wechat_fund_bill,
-    wechat_trade_bill,
-)
+from tieout.channels import platform_csv  # TRANSITION
 from tieout.channels.guard import guarded, masked_text
 from tieout.channels.model import (
+    BLOCK_ROWS,
     FileContext,
+    Frames,
+    MaskedValues,
     ParsedFile,
+    Parser,
+    Reading,
     UnreadableFileError,
     Vault,
     file_problem,
 )
 from tieout.channels.packed_files import is_compressed, uncompressed
+from tieout.channels.whole import joined
 
-__all__ = ["RecognisedFile", "expected_name", "parse_file", "recognise"]
+__all__ = ["FileReading", "RecognisedFile", "expected_name", "parse_file", "recognise"]
 
-Parser = Callable[[bytes, FileContext], ParsedFile]
 COMPRESSED_SUFFIX = ".Z"
 _NUMBERS = ("delivery", "sequence")
 
@@ -93,34 +78,54 @@ def _pattern(
     return _NamePattern(compiled, date_format, channel, file_kind, parser, template)
 
 
-def _platform_parser(file_kind: str) -> Parser:
-    return lambda content, context: platform_csv.parse(content, context, file_kind=file_kind)
+def _later(name: str) -> Parser:  # TRANSITION: direct imports when every format is converted
+    module, _, reading = name.partition(":")
+
+    def parser(context: FileContext, **rest: Any) -> Reading:
+        import importlib
+
+        made: Reading = getattr(importlib.import_module(f"tieout.channels.{module}"), reading)(
+            context, **rest
+        )
+        return made
+
+    return parser
 
 
-def _wechat_trade_parser(bill_form: wechat_trade_bill.BillForm) -> Parser:
-    return lambda content, context: wechat_trade_bill.parse(content, context, bill_form=bill_form)
-
-
-def _wechat_fund_parser(account_type: str) -> Parser:
-    return lambda content, context: wechat_fund_bill.parse(
-        content, context, account_type=account_type
-    )
-
-
-def _maybe_compressed(parser: Parser) -> Parser:
-    """Return a parser of the same file, packed by Unix compress (.Z) or not, by its bytes.
+class _MaybeCompressed:
+    """Reads the same file, packed by Unix compress (.Z) or not, by its bytes.
 
     A file that is named .Z and is not packed is refused: empty, it would be a day without records.
     """
 
-    def parse(content: bytes, context: FileContext) -> ParsedFile:
-        if is_compressed(content):
-            return parser(uncompressed(content), context)
-        if context.file_name.endswith(COMPRESSED_SUFFIX):
-            raise UnreadableFileError("bad_compress", "its name says .Z, its bytes do not")
-        return parser(content, context)
+    def __init__(self, parser: Parser, context: FileContext) -> None:
+        self._context = context
+        self._reading = parser(context)
 
-    return parse
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the file, unpacked where it is packed."""
+        if is_compressed(stream):
+            yield from self._reading.blocks(uncompressed(stream))
+        elif self._context.file_name.endswith(COMPRESSED_SUFFIX):
+            raise UnreadableFileError("bad_compress", "its name says .Z, its bytes do not")
+        else:
+            yield from self._reading.blocks(stream)
+
+    def finish(self) -> ParsedFile:
+        """Return what the reading of the unpacked file says."""
+        return self._reading.finish()
+
+
+def _maybe_compressed(parser: Parser) -> Parser:
+    return partial(_MaybeCompressed, parser)
+
+
+_WECHAT_FUND_ACCOUNTS = {
+    "basic": "Basic",
+    "operation": "Operation",
+    "fees": "Fees",
+    "deposit": "Deposit",
+}  # TRANSITION
 
 
 # Every pattern has a group `date`; its other groups are name parts.
@@ -131,7 +136,7 @@ _PATTERNS = (
             "%Y%m%d",
             "platform",
             kind,
-            parser=_platform_parser(kind),
+            parser=partial(_later("platform_csv:PlatformReading"), file_kind=kind),
             template=f"platform/{{date:%Y%m%d}}/{kind}_{{date:%Y%m%d}}.csv",
         )
         for kind in platform_csv.file_kinds()
@@ -141,7 +146,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "acomn",
-        parser=_maybe_compressed(unionpay_acomn.parse),
+        parser=_maybe_compressed(_later("unionpay_acomn:AcomnReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
@@ -149,7 +154,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerrn",
-        parser=_maybe_compressed(unionpay_aerrn.parse),
+        parser=_maybe_compressed(_later("unionpay_aerrn:AerrnReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
@@ -157,7 +162,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "alfee",
-        parser=_maybe_compressed(unionpay_alfee.parse),
+        parser=_maybe_compressed(_later("unionpay_alfee:AlfeeReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
     # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
@@ -167,7 +172,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=unionpay_merchant_files.parse,
+        parser=_later("unionpay_merchant_files:ZmReading"),
         template="unionpay/{date:%Y%m%d}/…_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -175,7 +180,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=unionpay_merchant_files.parse,
+        parser=_later("unionpay_merchant_files:ZmReading"),
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZM_…",
     ),
     _pattern(
@@ -183,7 +188,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zme",
-        parser=unionpay_merchant_files.parse_errors,
+        parser=_later("unionpay_merchant_files:ZmeReading"),
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZME_…",
     ),
     _pattern(
@@ -191,7 +196,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zsum",
-        parser=_maybe_compressed(unionpay_summaries.parse_merchant_totals),
+        parser=_maybe_compressed(_later("unionpay_summaries:MerchantTotalsReading")),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}32ZSUM",
     ),
     _pattern(
@@ -199,7 +204,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zpsum",
-        parser=_maybe_compressed(unionpay_summaries.parse_fund_transfers),
+        parser=_maybe_compressed(_later("unionpay_summaries:FundTransfersReading")),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}99ZPSUM",
     ),
     _pattern(
@@ -207,7 +212,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "acoma",
-        parser=_maybe_compressed(unionpay_acoma.parse),
+        parser=_maybe_compressed(_later("unionpay_acoma:AcomaReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32ACOMA",
     ),
     _pattern(
@@ -215,7 +220,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerra",
-        parser=_maybe_compressed(unionpay_aerra.parse),
+        parser=_maybe_compressed(_later("unionpay_aerra:AerraReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32AERRA",
     ),
     # The two digits behind the date are not known for these: files that differ in them are two.
@@ -229,9 +234,9 @@ _PATTERNS = (
             template=f"unionpay/{{date:%Y%m%d}}/IND{{date:%y%m%d}}…{spelled}",
         )
         for spelled, parser in (
-            ("ICOMN", unionpay_issuer.parse_transactions),
-            ("IERRN", unionpay_issuer.parse_adjustments),
-            ("ILFEE", unionpay_issuer.parse_brand_fees),
+            ("ICOMN", _later("unionpay_issuer:TransactionsReading")),
+            ("IERRN", _later("unionpay_issuer:AdjustmentsReading")),
+            ("ILFEE", _later("unionpay_issuer:BrandFeesReading")),
         )
     ),
     _pattern(
@@ -239,7 +244,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "upi_icomn",
-        parser=_maybe_compressed(unionpay_upi_icomn.parse),
+        parser=_maybe_compressed(_later("unionpay_upi_icomn:UpiIcomnReading")),
         template="unionpay/{date:%Y%m%d}/IFD{date:%y%m%d}01ICOMN",
     ),
     _pattern(
@@ -247,7 +252,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "fcp",
-        parser=_maybe_compressed(unionpay_fcp.parse),
+        parser=_maybe_compressed(_later("unionpay_fcp:FcpReading")),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}…FCP",
     ),
     _pattern(
@@ -255,7 +260,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_accepted",
-        parser=unionpay_inf.parse_accepted,
+        parser=_later("unionpay_inf:AcceptedReading"),
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01B",
     ),
     _pattern(
@@ -263,7 +268,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_rejected",
-        parser=unionpay_inf.parse_rejected,
+        parser=_later("unionpay_inf:RejectedReading"),
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01R",
     ),
     _pattern(
@@ -271,7 +276,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_comtrx",
-        parser=unionpay_ncp.parse_transactions,
+        parser=_later("unionpay_ncp:TransactionsReading"),
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_COMTRX",
     ),
     _pattern(
@@ -279,7 +284,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_errtrx",
-        parser=unionpay_ncp.parse_errors,
+        parser=_later("unionpay_ncp:ErrorsReading"),
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_ERRTRX",
     ),
     _pattern(
@@ -287,7 +292,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill",
-        parser=_wechat_trade_parser("all"),
+        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="all"),
         template="wechat/{date:%Y%m%d}/…All{date:%Y-%m-%d}.csv",
     ),
     # Parts of the same day, of a kind of their own: the close reads ALL only.
@@ -296,7 +301,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill_success",
-        parser=_wechat_trade_parser("success"),
+        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="success"),
         template="wechat/{date:%Y%m%d}/…Success{date:%Y-%m-%d}.csv",
     ),
     _pattern(
@@ -304,7 +309,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill_refund",
-        parser=_wechat_trade_parser("refund"),
+        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="refund"),
         template="wechat/{date:%Y%m%d}/…Refund{date:%Y-%m-%d}.csv",
     ),
     *(
@@ -313,17 +318,21 @@ _PATTERNS = (
             "%Y-%m-%d",
             "wechat",
             f"fund_bill_{account_type}",
-            parser=_wechat_fund_parser(account_type),
+            parser=partial(_later("wechat_fund_bill:WechatFundReading"), account_type=account_type),
             template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
         )
-        for account_type, spelled in wechat_fund_bill.ACCOUNT_TYPES.items()
+        for account_type, spelled in {
+            "basic": "Basic",
+            "operation": "Operation",
+            "fees": "Fees",
+        }.items()
     ),
     _pattern(
         r"(?P<account_id>\d{16})0156_(?P<date>\d{8})(?:(?:_业务明细)?\.zip|_(?:业务明细|DETAILS)\.csv)",
         "%Y%m%d",
         "alipay",
         "trade_bill",
-        parser=alipay_trade_bill.parse,
+        parser=_later("alipay_trade_bill:TradeBillReading"),
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -331,7 +340,7 @@ _PATTERNS = (
         "%Y%m%d",
         "alipay",
         "account_bill",
-        parser=alipay_account_bill.parse,
+        parser=_later("alipay_account_bill:AccountBillReading"),
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}_账务明细.zip",
     ),
     # Both dates of the name have to be one; the parser says so.
@@ -340,7 +349,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "qr_gateway_bill",
-        parser=qr_gateway_bill.parse,
+        parser=_later("qr_gateway_bill:GatewayBillReading"),
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
     ),
     _pattern(
@@ -348,7 +357,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt053",
-        parser=camt053.parse,
+        parser=_later("camt053:Camt053Reading"),
         template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
     ),
     # Statements of several accounts in one file; each says its own account and number inside.
@@ -357,7 +366,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt053",
-        parser=camt053.parse,
+        parser=_later("camt053:Camt053Reading"),
         template="bank/{date:%Y%m%d}/camt053_{date:%Y%m%d}_….xml",
     ),
     _pattern(
@@ -365,7 +374,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt054",
-        parser=camt054.parse,
+        parser=_later("camt054:Camt054Reading"),
         template="bank/{date:%Y%m%d}/camt054_…_{date:%Y%m%d}_….xml",
     ),
     _pattern(
@@ -373,7 +382,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "bank_csv",
-        parser=bank_csv.parse,
+        parser=_later("bank_csv:BankCsvReading"),
         template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
@@ -381,7 +390,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "mt940",
-        parser=mt940.parse,
+        parser=_later("mt940:Mt940Reading"),
         template="bank/{date:%Y%m%d}/mt940_…_{date:%Y%m%d}_….sta",
     ),
     # Statements of several days or accounts: cut into the one above before they land.
@@ -390,7 +399,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "mt940",
-        parser=mt940.parse,
+        parser=_later("mt940:Mt940Reading"),
         template="bank/{date:%Y%m%d}/mt940_{date:%Y%m%d}_….sta",
     ),
 )
@@ -417,41 +426,85 @@ def expected_name(channel: str, file_kind: str, day: date) -> str:
     return ""
 
 
-def parse_file(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
-    """Parse a file by what its name says. Never raises for what is in the bytes.
+class FileReading:
+    """A file read by what its name says. Never raises for what is in the bytes.
 
     A file whose content is of another date than its name has a finding, whatever its format; and
     whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`), nor
     does a finding, which may quote a heading or a code.
     """
-    parsed = _parsed(content, file, vault)
-    if not parsed.bad_rows:
-        return parsed
-    shown = (
-        replace(row, reason=masked_text(row.reason)[0], excerpt=masked_text(row.excerpt)[0])
-        for row in parsed.bad_rows
-    )
-    return replace(parsed, bad_rows=tuple(shown))
 
-
-def _parsed(content: bytes, file: RecognisedFile, vault: Vault) -> ParsedFile:
-    context = FileContext(file.file_name, file.accounting_date, vault, file.name_parts)
-    try:
-        parsed = file.parser(content, context)
-    except UnreadableFileError as error:
-        return error.as_parsed_file()
-    except Exception as error:
-        # The error's own text may quote the file, so only its kind is kept.
-        reason = f"the parser failed ({type(error).__name__}); this is a fault of Tieout"
-        return UnreadableFileError("parser_failed", reason).as_parsed_file()
-    if not parsed.bad_rows and parsed.accounting_date != file.accounting_date:
-        inside = parsed.accounting_date or "several dates"
-        problem = file_problem(
-            "wrong_date", f"inside is {inside}, in the name {file.accounting_date}"
+    def __init__(self, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS) -> None:
+        self._file = file
+        self._vault = vault
+        self._context = FileContext(
+            file.file_name, file.accounting_date, vault, file.name_parts, block_rows
         )
-        return replace(parsed, bad_rows=(problem,))
-    frames, masked = guarded(parsed.frames, vault)
-    return replace(parsed, frames=frames, masked=masked) if masked else parsed
+        self._reading: Reading | None = None
+        self._masked: dict[tuple[str, str, str], MaskedValues] = {}
+        self._refusal: ParsedFile | None = None
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the file block by block; see `Reading`."""
+        try:
+            self._reading = self._file.parser(self._context)
+            for frames in self._reading.blocks(stream):
+                kept, masked = guarded(frames, self._vault)
+                self._count_masked(masked)
+                yield kept
+        except UnreadableFileError as error:
+            self._refusal = error.as_parsed_file()
+        except Exception as error:
+            self._refusal = _fault(error)
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file, without frames."""
+        parsed = self._refusal or self._finished()
+        if parsed.bad_rows:
+            shown = (
+                replace(row, reason=masked_text(row.reason)[0], excerpt=masked_text(row.excerpt)[0])
+                for row in parsed.bad_rows
+            )
+            return replace(parsed, bad_rows=tuple(shown))
+        named = self._file.accounting_date
+        if parsed.accounting_date != named:
+            inside = parsed.accounting_date or "several dates"
+            problem = file_problem("wrong_date", f"inside is {inside}, in the name {named}")
+            return replace(parsed, bad_rows=(problem,))
+        return replace(parsed, masked=tuple(self._masked[key] for key in sorted(self._masked)))
+
+    def _finished(self) -> ParsedFile:
+        if self._reading is None:
+            raise AssertionError("no block was read")
+        try:
+            return self._reading.finish()
+        except UnreadableFileError as error:
+            return error.as_parsed_file()
+        except Exception as error:
+            return _fault(error)
+
+    def _count_masked(self, masked: tuple[MaskedValues, ...]) -> None:
+        for found in masked:
+            key = (found.table, found.field, found.kind)
+            known = self._masked.get(key)
+            self._masked[key] = (
+                replace(known, row_count=known.row_count + found.row_count) if known else found
+            )
+
+
+def _fault(error: Exception) -> ParsedFile:
+    # The error's own text may quote the file, so only its kind is kept.
+    reason = f"the parser failed ({type(error).__name__}); this is a fault of Tieout"
+    return UnreadableFileError("parser_failed", reason).as_parsed_file()
+
+
+def parse_file(
+    content: bytes, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS
+) -> ParsedFile:
+    """Return a file with all its rows at once; see `FileReading`."""
+    reading = FileReading(file, vault, block_rows=block_rows)
+    blocks = list(reading.blocks(io.BytesIO(content)))
+    return replace(reading.finish(), frames=joined(blocks))
 
 
 def _date_of(text: str, date_format: str) -> date | None:

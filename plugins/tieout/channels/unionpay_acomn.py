@@ -5,28 +5,30 @@ The format carries no totals: the bank's arrival is what proves it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
+from typing import IO
 
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock, fixed_width_blocks
+from tieout.channels.model import FileContext, Findings, Frames, ParsedFile
 from tieout.channels.unionpay_common import (
     EFFECT_SIGNS,
     blank_zeros,
     card_columns,
     check_kinds,
     check_transmission_times,
-    misdated_file,
     require_keys,
     required_date,
+    settlement_day,
     transaction_types,
     transmitted_at,
 )
 from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34
 
-__all__ = ["RAW_TABLE", "parse", "transaction_frame"]
+__all__ = ["RAW_TABLE", "AcomnReading", "transaction_frame"]
 
 RAW_TABLE = "unionpay_acomn"
 
@@ -64,58 +66,71 @@ _KEYS = (
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_acomn`: one row a record, amounts in fen, merchant side.
+class AcomnReading:
+    """Reads the table `unionpay_acomn`: one row a record, amounts in fen, merchant side."""
 
-    Raises:
-        UnreadableFileError: the name states no settlement date.
-    """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (ACOMN, ACOMN_34))
-    frame = transaction_frame(file, context, settlement_date)
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["amount_minor"].sum()),
-        bad_rows=(
-            *file.findings.bad_rows,
-            *misdated_file(frame["transmitted_at"], settlement_date),
-        ),
-    )
+    def __init__(self, context: FileContext) -> None:
+        self._context = context
+        self._findings = Findings()
+        self._settlement_date = required_date(context)
+        self._day = settlement_day(self._settlement_date)
+        self._row_count = 0
+        self._total_minor = 0
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`."""
+        for block in fixed_width_blocks(
+            stream, (ACOMN, ACOMN_34), self._findings, block_rows=self._context.block_rows
+        ):
+            frame = transaction_frame(block, self._context, self._settlement_date)
+            self._day.count(frame["transmitted_at"])
+            self._row_count += len(block)
+            self._total_minor += int(frame["amount_minor"].sum())
+            yield {RAW_TABLE: frame}
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        self._findings.add(*self._day.problems())
+        return ParsedFile(
+            frames={},
+            row_count=self._row_count,
+            accounting_date=self._settlement_date,
+            counted_total_minor=self._total_minor,
+            bad_rows=self._findings.bad_rows,
+        )
 
 
 def transaction_frame(
-    file: FixedWidthFile, context: FileContext, settlement_date: date
+    block: FixedWidthBlock, context: FileContext, settlement_date: date
 ) -> pl.DataFrame:
     """Return the columns of `raw.unionpay_acomn` from records that have the fields of ACOM.
 
     What speaks against the records is added to the file's findings.
     """
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
+    texts = block.texts(_TEXTS)
+    require_keys(block, texts, _KEYS)
     kinds = transaction_types(texts)
-    check_kinds(file, texts, kinds)
-    _check_codes(file, texts)
+    check_kinds(block, texts, kinds)
+    _check_codes(block, texts)
     times = transmitted_at(texts["transmission_time"], settlement_date)
-    check_transmission_times(file, times, settlement_date)
+    check_transmission_times(block, times, settlement_date)
     return texts.with_columns(
         blank_zeros("original_trace_number"),
         blank_zeros("original_transmission_time"),
-        pl.Series("line_number", file.line_numbers),
+        pl.Series("line_number", block.line_numbers),
         times.alias("transmitted_at"),
         kinds.alias("transaction_type"),
-        _order_numbers(file),
+        _order_numbers(block),
         pl.lit("CNY").alias("currency_code"),
-        *_money(file, kinds),
-    ).hstack(card_columns(file, context))
+        *_money(block, kinds),
+    ).hstack(card_columns(block, context))
 
 
-def _check_codes(file: FixedWidthFile, texts: pl.DataFrame) -> None:
+def _check_codes(block: FixedWidthBlock, texts: pl.DataFrame) -> None:
     for name, known in (("response_code", RESPONSE_CODES), ("region_flag", REGION_FLAGS)):
         values = texts[name]
         unknown = ~values.is_in(list(known)).fill_null(False)
-        file.findings.flag(
+        block.findings.flag(
             unknown,
             name,
             "unknown_code",
@@ -123,14 +138,14 @@ def _check_codes(file: FixedWidthFile, texts: pl.DataFrame) -> None:
         )
 
 
-def _order_numbers(file: FixedWidthFile) -> pl.Series:
+def _order_numbers(block: FixedWidthBlock) -> pl.Series:
     """Return the order numbers; the form of 34 fields has none."""
-    if "order_number" not in file.layout.widths:
-        return pl.Series("order_number", [None] * len(file), dtype=pl.String)
-    return file.gbk_text("order_number")
+    if "order_number" not in block.layout.widths:
+        return pl.Series("order_number", [None] * len(block), dtype=pl.String)
+    return block.gbk_text("order_number")
 
 
-def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
+def _money(block: FixedWidthBlock, kinds: pl.Series) -> list[pl.Series]:
     """Return the amounts in fen: the transaction signed for the merchant, fees as the format says.
 
     The network fee is + where the acquirer pays. Its sign may be blank (seen on a real sale): a
@@ -139,16 +154,16 @@ def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
     signs = kinds.replace_strict(
         list(EFFECT_SIGNS), list(EFFECT_SIGNS.values()), default=0, return_dtype=pl.Int64
     ).to_numpy()
-    amounts = file.numbers("amount")
-    file.findings.flag(
+    amounts = block.numbers("amount")
+    block.findings.flag(
         (amounts == 0) & (signs != 0),
         "amount",
         "no_amount",
         "a transaction that moves money has none",
     )
-    network_fee, unsigned = file.signed_numbers("network_fee")
-    file.findings.flag(
-        unsigned & (signs <= 0) if len(file) else np.zeros(0, dtype=bool),
+    network_fee, unsigned = block.signed_numbers("network_fee")
+    block.findings.flag(
+        unsigned & (signs <= 0) if len(block) else np.zeros(0, dtype=bool),
         "network_fee",
         "missing_sign",
         "the sign is blank, and only of a sale is its direction known",
@@ -157,10 +172,10 @@ def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
         pl.Series("amount_minor", amounts * signs, dtype=pl.Int64),
         pl.Series(
             "interchange_receivable_minor",
-            file.numbers("interchange_receivable", blank_is_zero=True),
+            block.numbers("interchange_receivable", blank_is_zero=True),
         ),
         pl.Series(
-            "interchange_payable_minor", file.numbers("interchange_payable", blank_is_zero=True)
+            "interchange_payable_minor", block.numbers("interchange_payable", blank_is_zero=True)
         ),
         pl.Series("network_fee_minor", network_fee),
     ]

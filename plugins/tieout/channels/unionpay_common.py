@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.channels.bill_dates import misdated
-from tieout.channels.fixed_width import FixedWidthFile
+from tieout.channels.bill_dates import DayOfRecords
+from tieout.channels.fixed_width import FixedWidthBlock
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
-    BadRow,
     FileContext,
     UnreadableFileError,
 )
@@ -26,10 +25,10 @@ __all__ = [
     "card_columns",
     "check_kinds",
     "check_transmission_times",
-    "misdated_file",
     "original_settlement_dates",
     "require_keys",
     "required_date",
+    "settlement_day",
     "transaction_types",
     "transmitted_at",
 ]
@@ -110,20 +109,20 @@ def transmitted_at(transmission_times: pl.Series, settlement_date: date) -> pl.S
 
 
 def check_transmission_times(
-    file: FixedWidthFile, times: pl.Series, settlement_date: date, *, days_after: int = 0
+    block: FixedWidthBlock, times: pl.Series, settlement_date: date, *, days_after: int = 0
 ) -> None:
     """Flag times that are none, and times no record of this settlement date can have.
 
     A record is at most `PLAUSIBLE_AGE_DAYS` older than the date, and not later than `days_after`.
     """
-    file.findings.flag(
+    block.findings.flag(
         times.is_null(), "transmission_time", "not_a_time", "it has to be MMDDhhmmss"
     )
     local = times.dt.replace_time_zone(None)
     earliest = datetime.combine(settlement_date - timedelta(days=PLAUSIBLE_AGE_DAYS), time())
     latest = datetime.combine(settlement_date + timedelta(days=days_after + 1), time())
     outside = ((local < earliest) | (local >= latest)).fill_null(False)
-    file.findings.flag(
+    block.findings.flag(
         outside,
         "transmission_time",
         "implausible_date",
@@ -131,24 +130,24 @@ def check_transmission_times(
     )
 
 
-def misdated_file(times: pl.Series, settlement_date: date, *, days_after: int = 0) -> list[BadRow]:
-    """Return a finding when the records do not lie in the settlement day of the name."""
+def settlement_day(settlement_date: date, *, days_after: int = 0) -> DayOfRecords:
+    """Return what counts whether the records lie in the settlement day of the name."""
     opens = datetime.combine(settlement_date - timedelta(days=1), CUTOFF) - GRACE
     closes = datetime.combine(settlement_date + timedelta(days=days_after), CUTOFF) + GRACE
-    return misdated(times, opens, closes, "transmission_time")
+    return DayOfRecords(opens, closes, "transmission_time")
 
 
-def require_keys(file: FixedWidthFile, texts: pl.DataFrame, names: tuple[str, ...]) -> None:
+def require_keys(block: FixedWidthBlock, texts: pl.DataFrame, names: tuple[str, ...]) -> None:
     """Flag records without a part of the key."""
     for name in names:
-        file.findings.flag(
+        block.findings.flag(
             texts[name].is_null(), name, "missing_key", f"{name} is blank; it is part of the key"
         )
 
 
-def check_kinds(file: FixedWidthFile, texts: pl.DataFrame, kinds: pl.Series) -> None:
+def check_kinds(block: FixedWidthBlock, texts: pl.DataFrame, kinds: pl.Series) -> None:
     """Flag records whose message type, processing code and POS condition have no known meaning."""
-    file.findings.flag(
+    block.findings.flag(
         kinds.is_null(),
         "processing_code",
         "unknown_code",
@@ -179,7 +178,7 @@ def transaction_types(texts: pl.DataFrame) -> pl.Series:
 
 
 def card_columns(
-    file: FixedWidthFile,
+    block: FixedWidthBlock,
     context: FileContext,
     *,
     is_required: bool = True,
@@ -189,10 +188,10 @@ def card_columns(
 
     A number the sender has masked (first six, stars, last four) has a mask and no token.
     """
-    numbers = file.texts(["card_number"])["card_number"]
+    numbers = block.texts(["card_number"])["card_number"]
     is_card = numbers.str.contains("^[0-9]{13,19}$")
     is_masked = numbers.str.contains(r"^[0-9]{6}\*{3,9}[0-9]{4}$") & may_be_masked
-    file.findings.flag(
+    block.findings.flag(
         ~(is_card | is_masked).fill_null(not is_required),
         "card_number",
         "not_a_card_number",
