@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 from tieout.channels import platform_csv
 from tieout.channels.fixed_width import Layout
-from tieout.channels.model import FileContext
+from tieout.channels.model import FileContext, ParsedFile
 from tieout.channels.unionpay_layouts import ACOMN, AERRN, ALFEE
+from tieout.channels.whole import read_whole
 
 DAY = date(2026, 9, 24)
 CARD = "6216261000000000018"
@@ -56,6 +58,11 @@ class FakeVault:
 def context(day: date | None = DAY, **name_parts: str) -> FileContext:
     """Return what landing knows of a file from its name."""
     return FileContext("a-file", day, FakeVault(), name_parts)
+
+
+def platform_parsed(content: bytes, known: FileContext, *, file_kind: str) -> ParsedFile:
+    """Return what a file of the platform gives."""
+    return read_whole(partial(platform_csv.PlatformReading, file_kind=file_kind), content, known)
 
 
 # --- UnionPay -------------------------------------------------------------------------------------

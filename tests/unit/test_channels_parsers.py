@@ -714,7 +714,7 @@ def vouchers(*changes: dict[str, str], **options: Any) -> bytes:
 
 def parse_vouchers(content: bytes, day: date | None = DAY) -> ParsedFile:
     """Parse source vouchers."""
-    return platform_csv.parse(content, make.context(day), file_kind="source_vouchers")
+    return make.platform_parsed(content, make.context(day), file_kind="source_vouchers")
 
 
 def test_source_vouchers() -> None:
@@ -851,7 +851,7 @@ def test_malformed_lines(old: bytes, new: bytes, reason_code: str) -> None:
 
 def test_payees_are_stored_protected_only() -> None:
     content = make.platform_file("payees", [make.PAYEE])
-    parsed = platform_csv.parse(content, make.context(), file_kind="payees")
+    parsed = make.platform_parsed(content, make.context(), file_kind="payees")
     (row,) = rows(parsed, "platform_payees")
     assert row["account_number_mask"] == "*" * 15 + "0017"
     assert row["account_name_mask"] == "张**"
@@ -865,13 +865,13 @@ def test_payees_are_stored_protected_only() -> None:
         {"account_number": "1-2"},
     ):
         content = make.platform_file("payees", [{**make.PAYEE, **change}])
-        bad = platform_csv.parse(content, make.context(), file_kind="payees")
+        bad = make.platform_parsed(content, make.context(), file_kind="payees")
         assert bad.bad_rows
         text = everything_in(bad)
         assert make.ACCOUNT_NUMBER not in text
         assert make.ACCOUNT_NAME not in text
     broken = make.platform_file("payees", [make.PAYEE]).replace(b",active", b",,active")
-    text = everything_in(platform_csv.parse(broken, make.context(), file_kind="payees"))
+    text = everything_in(make.platform_parsed(broken, make.context(), file_kind="payees"))
     assert make.ACCOUNT_NAME not in text
 
 
@@ -881,12 +881,12 @@ def test_opening_balances_balance_and_the_window_is_one_row() -> None:
         {"ledger_account": "b", "subledger_id": "x", "currency_code": "CNY", "balance_minor": "-4"},
     ]
     content = make.platform_file("opening_balances", balances)
-    parsed = platform_csv.parse(content, make.context(), file_kind="opening_balances")
+    parsed = make.platform_parsed(content, make.context(), file_kind="opening_balances")
     assert codes(parsed) == {(0, "", "not_balanced")}
     window = {"first_accounting_date": "2026-09-24", "last_accounting_date": ""}
     for given_rows, good in (([window], True), ([], False)):
         content = make.platform_file("operating_window", given_rows)
-        parsed = platform_csv.parse(content, make.context(), file_kind="operating_window")
+        parsed = make.platform_parsed(content, make.context(), file_kind="operating_window")
         assert parsed.is_good is good
 
 
@@ -894,7 +894,7 @@ def test_every_platform_kind_can_be_empty_or_says_why_not() -> None:
     kinds = platform_csv.file_kinds()
     assert len(kinds) == 9
     for kind in kinds:
-        parsed = platform_csv.parse(make.platform_file(kind, []), make.context(), file_kind=kind)
+        parsed = make.platform_parsed(make.platform_file(kind, []), make.context(), file_kind=kind)
         assert parsed.is_good is (kind != "operating_window"), kind
 
 

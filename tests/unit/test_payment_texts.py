@@ -114,7 +114,7 @@ def test_each_column_of_the_payment_file_is_looked_at() -> None:
 def test_a_payee_no_file_can_name_does_not_land(field: str, text: str) -> None:
     rows = [make.PAYEE, {**make.PAYEE, "payee_id": "P000002", field: text}]
     content = make.platform_file("payees", rows)
-    parsed = platform_csv.parse(content, make.context(), file_kind="payees")
+    parsed = make.platform_parsed(content, make.context(), file_kind="payees")
     found = [bad for bad in parsed.bad_rows if bad.reason_code == "unwritable"]
     if text.strip() != text:
         assert not parsed.is_good
@@ -127,7 +127,7 @@ def test_a_payee_no_file_can_name_does_not_land(field: str, text: str) -> None:
 def test_the_longest_names_land() -> None:
     row = {**make.PAYEE, "account_name": "测" * 140, "bank_name": "行" * 140}
     content = make.platform_file("payees", [row])
-    assert platform_csv.parse(content, make.context(), file_kind="payees").bad_rows == ()
+    assert make.platform_parsed(content, make.context(), file_kind="payees").bad_rows == ()
 
 
 # --- where it has landed already ------------------------------------------------------------------

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import channel_files as make
 from landing_world import own_database, place, put, statuses, whole_day
 from tieout import closing, days, landing, steps
-from tieout.channels import platform_csv
 from tieout.channels.model import BadRow
 from tieout.settings import Settings
 
@@ -53,7 +52,7 @@ def findings(kind: str, *changes: Row) -> list[BadRow]:
     """Return what speaks against a file of rows that differ from the usual one as given."""
     usual = {"contracts": CONTRACT, "fee_rates": RULE}[kind]
     content = make.platform_file(kind, [{**usual, **change} for change in changes])
-    return list(platform_csv.parse(content, make.context(), file_kind=kind).bad_rows)
+    return list(make.platform_parsed(content, make.context(), file_kind=kind).bad_rows)
 
 
 def codes(found: Sequence[BadRow]) -> list[tuple[int, str]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -20,20 +20,22 @@ from tieout.channels.amounts import CURRENCY_EXPONENTS
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
-    BadRow,
+    BlockFindings,
     ControlTotal,
     FileContext,
     Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
     file_problem,
 )
 from tieout.channels.platform_terms import check_contracts, check_fee_rates
-from tieout.channels.text_files import decoded_text
+from tieout.channels.repeated_keys import RepeatedKeys
+from tieout.channels.text_files import HeldBack, batches, lines_of
 from tieout.payment_texts import why_unwritable
 from tieout.secrets import mask_account, mask_name
 
-__all__ = ["file_kinds", "parse", "raw_table"]
+__all__ = ["PlatformReading", "file_kinds", "raw_table"]
 
 SCHEMA_PATH = Path(__file__).with_name("platform_schema.json")
 
@@ -67,92 +69,181 @@ def raw_table(file_kind: str) -> str:
     return f"platform_{file_kind}"
 
 
-def parse(content: bytes, context: FileContext, *, file_kind: str) -> ParsedFile:
-    """Return the kind's raw table, amounts as they stand (minor units already).
+class PlatformReading:
+    """Reads one kind's raw table, amounts as they stand (minor units already)."""
 
-    Raises:
-        UnreadableFileError: not UTF-8, no trailer, or other columns than the contract's.
-    """
-    kind: Mapping[str, Any] = _schema()["file_kinds"][file_kind]
-    columns: Sequence[Column] = kind["columns"]
-    text = decoded_text(content, "utf-8")
-    body, trailer = _split_trailer(text)
-    malformed = _malformed_lines(body, columns)
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    raw = _read(body, columns)
-    findings = Findings(range(2, len(raw) + 2), lambda position: _excerpt(raw, columns, position))
-    typed = pl.DataFrame([_typed(raw[column["name"]], column, findings) for column in columns])
-    _check_columns(raw, typed, columns, findings)
-    _check_key(typed, kind["primary_key"], findings)
-    extra = _check_rows(file_kind, typed, context.accounting_date, findings)
-    totals = _totals(typed, kind["control_total_column"], trailer)
-    return ParsedFile(
-        frames={raw_table(file_kind): _stored(typed, columns, context, findings)},
-        row_count=len(raw),
-        accounting_date=_date_inside(typed, context),
-        totals=totals,
-        declared_row_count=totals[0].declared,
-        declared_total_minor=totals[1].declared if len(totals) > 1 else None,
-        counted_total_minor=totals[1].counted if len(totals) > 1 else None,
-        bad_rows=(*findings.bad_rows, *extra),
-    )
+    def __init__(self, context: FileContext, *, file_kind: str) -> None:
+        kind: Mapping[str, Any] = _schema()["file_kinds"][file_kind]
+        self._context = context
+        self._file_kind = file_kind
+        self._columns: Sequence[Column] = kind["columns"]
+        self._key: Sequence[str] = kind["primary_key"]
+        self._total_column: str | None = kind["control_total_column"]
+        self._findings = Findings()
+        self._lines = _Lines(any(column.get("sensitive") for column in self._columns))
+        self._trailer: re.Match[str] | None = None
+        self._keys = RepeatedKeys()
+        self._whole = _WholeFile(file_kind)
+        self._row_count = 0
+        self._total_minor = 0
+        self._dates: set[date] = set()
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`.
+
+        Raises:
+            UnreadableFileError: not UTF-8, no header, no trailer, or other columns than the
+                contract's.
+        """
+        lines = HeldBack(lines_of(stream, "utf-8"), 1)
+        numbered = enumerate(lines, start=1)
+        _, header = next(numbered, (0, None))
+        if header is not None:
+            self._lines.check([header], 1, self._findings)
+            if not self._findings.is_malformed:
+                _read([header], self._columns)
+            for batch in batches(numbered, self._context.block_rows):
+                yield from self._block(header, [line for _, line in batch], batch[0][0])
+        self._trailer = _trailer(lines.tail, line_count=self._lines.count + len(lines.tail))
+        if header is None:
+            raise UnreadableFileError("missing_header", "there is no header line", line_number=1)
+        if not self._row_count:
+            yield from self._block(header, [], 2)
+
+    def _block(self, header: str, lines: list[str], line_number: int) -> Iterator[Frames]:
+        """Yield the rows of some lines; of a file with lines that are no records there are none."""
+        self._lines.check(lines, line_number, self._findings)
+        if self._findings.is_malformed:
+            return
+        raw = _read([header, *lines], self._columns)
+        line_numbers = range(line_number, line_number + len(raw))
+        findings = self._findings.of_block(
+            line_numbers, lambda position: _excerpt(raw, self._columns, position)
+        )
+        typed = pl.DataFrame(
+            [_typed(raw[column["name"]], column, findings) for column in self._columns]
+        )
+        _check_columns(raw, typed, self._columns, findings)
+        _check_rows(self._file_kind, typed, self._context.accounting_date, findings)
+        self._keys.add(typed.select(self._key), line_numbers)
+        self._whole.add(typed, line_numbers)
+        self._row_count += len(typed)
+        if self._total_column is not None:
+            self._total_minor += int(typed[self._total_column].sum())
+        if "accounting_date" in typed.columns:
+            self._dates |= set(typed["accounting_date"].drop_nulls().unique().to_list())
+        if not self._findings:
+            yield {raw_table(self._file_kind): self._stored(typed, line_numbers)}
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        if self._trailer is None:
+            raise AssertionError("the file was not read to its end")
+        reason = f"{' + '.join(self._key)} stands in several rows"
+        self._keys.flag(self._findings, self._key[0], reason, with_first=True)
+        self._whole.check(self._findings)
+        totals = self._totals(self._trailer)
+        return ParsedFile(
+            frames={},
+            row_count=self._row_count,
+            accounting_date=self._date_inside(),
+            totals=totals,
+            declared_row_count=totals[0].declared,
+            declared_total_minor=totals[1].declared if len(totals) > 1 else None,
+            counted_total_minor=totals[1].counted if len(totals) > 1 else None,
+            bad_rows=self._findings.bad_rows,
+        )
+
+    def _totals(self, trailer: re.Match[str]) -> tuple[ControlTotal, ...]:
+        totals = [ControlTotal("rows", int(trailer["rows"]), self._row_count)]
+        declared = int(trailer["sum"]) if trailer["sum"].lstrip("-") else None
+        if self._total_column is not None or trailer["sum"]:
+            totals.append(ControlTotal("amount_minor_sum", declared, self._total_minor))
+        return tuple(totals)
+
+    def _date_inside(self) -> date | None:
+        """Return the one date the rows state; snapshots state none and take the name's."""
+        states_none = all(column["name"] != "accounting_date" for column in self._columns)
+        if states_none or not self._row_count:
+            return self._context.accounting_date
+        return next(iter(self._dates)) if len(self._dates) == 1 else None
+
+    def _stored(self, typed: pl.DataFrame, line_numbers: range) -> pl.DataFrame:
+        """Return the raw table's columns; sensitive values only as ciphertext, mask and token."""
+        series = [pl.Series("line_number", line_numbers, dtype=pl.Int32)]
+        for column in self._columns:
+            name = column["name"]
+            if name == "accounting_date":
+                continue
+            if column.get("sensitive"):
+                series.extend(_protected(typed, column, self._context))
+            else:
+                series.append(typed[name])
+        return pl.DataFrame(series)
 
 
 # --- form -----------------------------------------------------------------------------------------
 
 
-def _split_trailer(text: str) -> tuple[list[str], re.Match[str]]:
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    lines = [line.removesuffix("\r") for line in lines]
+def _trailer(tail: Sequence[str], *, line_count: int) -> re.Match[str]:
     pattern: str = _schema()["trailer"]["pattern"]
-    match = re.fullmatch(pattern, lines[-1], re.ASCII) if lines else None
+    match = re.fullmatch(pattern, tail[-1], re.ASCII) if tail else None
     if match is None:
         raise UnreadableFileError(
             "missing_trailer",
             "the last line is not `#rows=<n>;amount_minor_sum=<n>`; the file seems cut off",
-            line_number=max(len(lines), 1),
+            line_number=max(line_count, 1),
         )
-    if len(lines) == 1:
-        raise UnreadableFileError("missing_header", "there is no header line", line_number=1)
-    return lines[:-1], match
+    return match
 
 
-def _malformed_lines(body: list[str], columns: Sequence[Column]) -> list[BadRow]:
-    """Return findings about lines that are not one record of the header's number of values."""
-    line = pl.Series("line", body)
-    unquoted = line.str.replace_all(_QUOTED, f"${{1}}{_PLACEHOLDER}")
-    commas = unquoted.str.count_matches(",", literal=True)
-    stray = unquoted.str.contains(f'"|{_PLACEHOLDER}[^,]')
-    header_commas = commas[0]
-    is_sensitive = any(column.get("sensitive") for column in columns)
-    findings = Findings(
-        range(1, len(body) + 1),
-        lambda position: "" if is_sensitive else masked_excerpt(body[position]),
-    )
-    findings.flag(
-        stray & ~_closes_an_open_quote(stray, line),
-        "",
-        "broken_quotes",
-        "a quote is not closed on its line, or stands alone: a value with a line break cannot be "
-        "delivered; leave the break out of it",
-    )
-    findings.flag(
-        (commas != header_commas) & ~stray,
-        "",
-        "wrong_column_count",
-        lambda position: f"{commas[position] + 1} values, {header_commas + 1} expected",
-    )
-    return findings.bad_rows
+class _Lines:
+    """Flags lines that are not one record of the header's number of values, the header first."""
 
+    def __init__(self, is_sensitive: bool) -> None:
+        self._is_sensitive = is_sensitive
+        self._header_commas: int | None = None
+        # Of a run of open and closing lines every second one closes what the one before opened.
+        self._is_open = False
+        self.count = 0
 
-def _closes_an_open_quote(stray: pl.Series, lines: pl.Series) -> pl.Series:
-    """Say of which lines the line before began a quoted value: one cause, told at its beginning."""
-    is_odd = stray & (lines.str.count_matches('"', literal=True) % 2 == 1)
-    # Of a run of open and closing lines every second one closes what the one before opened.
-    return is_odd & (is_odd.cast(pl.Int32).cum_sum() % 2 == 0)
+    def check(self, lines: list[str], line_number: int, findings: Findings) -> None:
+        """Flag those of some lines, the first of which is that line of the file."""
+        line = pl.Series("line", lines, dtype=pl.String)
+        unquoted = line.str.replace_all(_QUOTED, f"${{1}}{_PLACEHOLDER}")
+        commas = unquoted.str.count_matches(",", literal=True)
+        stray = unquoted.str.contains(f'"|{_PLACEHOLDER}[^,]')
+        if self._header_commas is None:
+            self._header_commas = int(commas[0])
+        expected = self._header_commas
+        of_lines = findings.of_block(
+            range(line_number, line_number + len(lines)),
+            lambda position: "" if self._is_sensitive else masked_excerpt(lines[position]),
+        )
+        of_lines.flag(
+            stray & ~self._closes_an_open_quote(stray, line),
+            "",
+            "broken_quotes",
+            "a quote is not closed on its line, or stands alone: a value with a line break cannot "
+            "be delivered; leave the break out of it",
+            is_form=True,
+        )
+        of_lines.flag(
+            (commas != expected) & ~stray,
+            "",
+            "wrong_column_count",
+            lambda position: f"{commas[position] + 1} values, {expected + 1} expected",
+            is_form=True,
+        )
+        self.count += len(lines)
+
+    def _closes_an_open_quote(self, stray: pl.Series, lines: pl.Series) -> pl.Series:
+        """Say which lines close a value that one before began: one cause, told at its beginning."""
+        is_odd = stray & (lines.str.count_matches('"', literal=True) % 2 == 1)
+        opened_before = is_odd.cast(pl.Int32).cum_sum() + int(self._is_open)
+        if len(lines):
+            self._is_open = bool(opened_before[-1] % 2)
+        return is_odd & (opened_before % 2 == 0)
 
 
 def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
@@ -191,7 +282,7 @@ def _excerpt(raw: pl.DataFrame, columns: Sequence[Column], position: int) -> str
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _typed(values: pl.Series, column: Column, findings: Findings) -> pl.Series:
+def _typed(values: pl.Series, column: Column, findings: BlockFindings) -> pl.Series:
     """Return the column in its type; a value that is not of it is flagged and becomes NULL."""
     name, kind = column["name"], column["type"]
     typed = values.to_frame("value").select(_CONVERSIONS[kind](pl.col("value"))).to_series()
@@ -241,7 +332,7 @@ _CONVERSIONS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 
 
 def _check_columns(
-    raw: pl.DataFrame, typed: pl.DataFrame, columns: Sequence[Column], findings: Findings
+    raw: pl.DataFrame, typed: pl.DataFrame, columns: Sequence[Column], findings: BlockFindings
 ) -> None:
     for column in columns:
         name = column["name"]
@@ -262,7 +353,7 @@ def _check_columns(
             _check_sign(values, typed, column, findings)
 
 
-def _check_value(values: pl.Series, column: Column, findings: Findings) -> None:
+def _check_value(values: pl.Series, column: Column, findings: BlockFindings) -> None:
     name, present = column["name"], values.is_not_null()
     if "allowed" in column:
         unknown = present & ~values.is_in(column["allowed"])
@@ -303,7 +394,7 @@ def _check_value(values: pl.Series, column: Column, findings: Findings) -> None:
         findings.flag(unknown, name, "unknown_code", "the currency is not known")
 
 
-def _check_payment_text(values: pl.Series, findings: Findings) -> None:
+def _check_payment_text(values: pl.Series, findings: BlockFindings) -> None:
     """Flag what no payment file can hold: such a payee could not be paid."""
     reasons = {
         text: reason
@@ -318,7 +409,9 @@ def _check_payment_text(values: pl.Series, findings: Findings) -> None:
     )
 
 
-def _check_sign(values: pl.Series, typed: pl.DataFrame, column: Column, findings: Findings) -> None:
+def _check_sign(
+    values: pl.Series, typed: pl.DataFrame, column: Column, findings: BlockFindings
+) -> None:
     rule = column["sign_by"]
     kinds = typed[rule["column"]]
     for sign, holds in (("positive", values > 0), ("negative", values < 0), ("zero", values == 0)):
@@ -345,15 +438,31 @@ def _has_good_check_digit(code: str) -> bool:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _check_key(typed: pl.DataFrame, key: Sequence[str], findings: Findings) -> None:
-    repeated = typed.select(key).is_duplicated()
-    findings.flag(repeated, key[0], "duplicate_key", f"{' + '.join(key)} stands in several rows")
+class _WholeFile:
+    """What only all rows of a file together can say; small files of reference data."""
+
+    def __init__(self, file_kind: str) -> None:
+        self._file_kind = file_kind
+        self._rows: list[pl.DataFrame] = []
+        self._line_numbers: list[int] = []
+
+    def add(self, typed: pl.DataFrame, line_numbers: range) -> None:
+        """Keep some rows, where the kind has such a check."""
+        if self._file_kind in _WHOLE_FILE_CHECKS:
+            self._rows.append(typed)
+            self._line_numbers += line_numbers
+
+    def check(self, findings: Findings) -> None:
+        """Add what speaks against the rows together."""
+        if self._rows:
+            check = _WHOLE_FILE_CHECKS[self._file_kind]
+            check(pl.concat(self._rows), self._line_numbers, findings)
 
 
 def _check_rows(
-    file_kind: str, typed: pl.DataFrame, accounting_date: date | None, findings: Findings
-) -> list[BadRow]:
-    """Check what the contract says between columns; return findings about the file as a whole."""
+    file_kind: str, typed: pl.DataFrame, accounting_date: date | None, findings: BlockFindings
+) -> None:
+    """Check what the contract says between the columns of a row."""
     if "accounting_date" in typed.columns and accounting_date is not None:
         findings.flag(
             typed["accounting_date"] != accounting_date,
@@ -368,19 +477,10 @@ def _check_rows(
         )
     if file_kind == "source_vouchers":
         _check_source_vouchers(typed, accounting_date, findings)
-    if file_kind == "contracts":
-        check_contracts(typed, findings)
-    if file_kind == "fee_rates":
-        check_fee_rates(typed, findings)
-    if file_kind == "operating_window":
-        return _check_operating_window(typed)
-    if file_kind == "opening_balances":
-        return _check_opening_balances(typed)
-    return []
 
 
 def _check_source_vouchers(
-    typed: pl.DataFrame, accounting_date: date | None, findings: Findings
+    typed: pl.DataFrame, accounting_date: date | None, findings: BlockFindings
 ) -> None:
     wallet_refund = typed["channel"].is_in(["wechat", "alipay"]) & typed["transaction_type"].is_in(
         ["refund", "void"]
@@ -406,59 +506,34 @@ def _check_source_vouchers(
     )
 
 
-def _check_operating_window(typed: pl.DataFrame) -> list[BadRow]:
+def _check_operating_window(
+    typed: pl.DataFrame, _line_numbers: Sequence[int], findings: Findings
+) -> None:
     if len(typed) != 1:
-        return [file_problem("wrong_row_count", f"{len(typed)} rows, exactly 1 expected")]
+        problem = f"{len(typed)} rows, exactly 1 expected"
+        findings.add(file_problem("wrong_row_count", problem))
+        return
     first, last = typed.row(0)
     if first is not None and last is not None and last < first:
-        return [file_problem("wrong_date", "last_accounting_date lies before the first")]
-    return []
+        findings.add(file_problem("wrong_date", "last_accounting_date lies before the first"))
 
 
-def _check_opening_balances(typed: pl.DataFrame) -> list[BadRow]:
+def _check_opening_balances(
+    typed: pl.DataFrame, _line_numbers: Sequence[int], findings: Findings
+) -> None:
     sums = typed.group_by("currency_code").agg(pl.col("balance_minor").sum()).sort("currency_code")
-    return [
-        file_problem("not_balanced", f"the balances sum to {total} in {currency}, 0 expected")
-        for currency, total in sums.iter_rows()
-        if total
-    ]
+    for currency, total in sums.iter_rows():
+        if total:
+            problem = f"the balances sum to {total} in {currency}, 0 expected"
+            findings.add(file_problem("not_balanced", problem))
 
 
-def _totals(
-    typed: pl.DataFrame, total_column: str | None, trailer: re.Match[str]
-) -> tuple[ControlTotal, ...]:
-    totals = [ControlTotal("rows", int(trailer["rows"]), len(typed))]
-    declared = int(trailer["sum"]) if trailer["sum"].lstrip("-") else None
-    if total_column is not None:
-        counted = int(typed[total_column].sum())
-        totals.append(ControlTotal("amount_minor_sum", declared, counted))
-    elif trailer["sum"]:
-        totals.append(ControlTotal("amount_minor_sum", declared, 0))
-    return tuple(totals)
-
-
-def _date_inside(typed: pl.DataFrame, context: FileContext) -> date | None:
-    """Return the one date the rows state; snapshots state none and take the name's."""
-    if "accounting_date" not in typed.columns or typed.is_empty():
-        return context.accounting_date
-    dates = typed["accounting_date"].drop_nulls().unique().to_list()
-    return dates[0] if len(dates) == 1 else None
-
-
-def _stored(
-    typed: pl.DataFrame, columns: Sequence[Column], context: FileContext, findings: Findings
-) -> pl.DataFrame:
-    """Return the raw table's columns; sensitive values only as ciphertext, mask and token."""
-    series = [pl.Series("line_number", range(2, len(typed) + 2), dtype=pl.Int32)]
-    for column in columns:
-        name = column["name"]
-        if name == "accounting_date":
-            continue
-        if not column.get("sensitive"):
-            series.append(typed[name])
-        elif not findings.bad_rows:
-            series.extend(_protected(typed, column, context))
-    return pl.DataFrame(series)
+_WHOLE_FILE_CHECKS: Mapping[str, Callable[[pl.DataFrame, Sequence[int], Findings], None]] = {
+    "contracts": check_contracts,
+    "fee_rates": check_fee_rates,
+    "operating_window": _check_operating_window,
+    "opening_balances": _check_opening_balances,
+}
 
 
 def _protected(typed: pl.DataFrame, column: Column, context: FileContext) -> list[pl.Series]:

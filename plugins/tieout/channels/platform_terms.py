@@ -19,7 +19,6 @@ from tieout.channels.model import Findings
 __all__ = ["check_contracts", "check_fee_rates"]
 
 SCOPE = ("channel", "transaction_type", "card_kind", "card_region")
-FIRST_LINE_NUMBER = 2  # behind the header
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class _Row:
     """A row and the days on which it is in force, the end exclusive."""
 
     position: int
+    line_number: int
     row_id: str
     key: tuple[object, ...]
     starts_on: date
@@ -35,15 +35,15 @@ class _Row:
     @property
     def name(self) -> str:
         """Return id and line, as a finding names it."""
-        return f"{self.row_id} (line {self.position + FIRST_LINE_NUMBER})"
+        return f"{self.row_id} (line {self.line_number})"
 
 
-def check_contracts(typed: pl.DataFrame, findings: Findings) -> None:
+def check_contracts(typed: pl.DataFrame, line_numbers: Sequence[int], findings: Findings) -> None:
     """Flag contracts of one merchant and account that are in force on one day."""
-    rows = _rows(typed, "contract_id", ("merchant_id", "account_id"))
+    rows = _rows(typed, line_numbers, "contract_id", ("merchant_id", "account_id"))
     _flag(
         findings,
-        len(typed),
+        line_numbers,
         "overlapping_contracts",
         {
             later.position: f"contracts {earlier.name} and {later.name} are of one merchant and "
@@ -53,39 +53,41 @@ def check_contracts(typed: pl.DataFrame, findings: Findings) -> None:
     )
 
 
-def check_fee_rates(typed: pl.DataFrame, findings: Findings) -> None:
+def check_fee_rates(typed: pl.DataFrame, line_numbers: Sequence[int], findings: Findings) -> None:
     """Flag rules of one contract that fit the same sales equally well, and tiers without a base."""
     same = ("contract_id", *SCOPE, "tier_from_minor", "priority")
     _flag(
         findings,
-        len(typed),
+        line_numbers,
         "overlapping_fee_rates",
         {
             later.position: f"fee rules {earlier.name} and {later.name} are of one contract, "
             f"scope, tier and priority and both in force on {later.starts_on}; end one before the "
             "other begins, or give it another priority"
-            for earlier, later in _overlaps(_rows(typed, "fee_rule_id", same))
+            for earlier, later in _overlaps(_rows(typed, line_numbers, "fee_rule_id", same))
         },
     )
     columns = ("contract_id", *SCOPE, "tier_from_minor")
     _flag(
         findings,
-        len(typed),
+        line_numbers,
         "tier_without_base",
         {
             tier.position: f"fee rule {tier.name} applies from a volume on, and on {day} no "
             f"rule of contract {tier.key[0]} with tier_from_minor 0 is in force for what it is for"
-            for tier, day in _tiers_without_base(_rows(typed, "fee_rule_id", columns))
+            for tier, day in _tiers_without_base(_rows(typed, line_numbers, "fee_rule_id", columns))
         },
     )
 
 
-def _rows(typed: pl.DataFrame, row_id: str, key: Sequence[str]) -> list[_Row]:
+def _rows(
+    typed: pl.DataFrame, line_numbers: Sequence[int], row_id: str, key: Sequence[str]
+) -> list[_Row]:
     """Return the rows whose days can be read; the others have findings of their own."""
     days = pl.col("effective_from"), pl.col("effective_to").fill_null(date.max)
     rows = typed.select(pl.int_range(pl.len()), row_id, *days, *key).iter_rows()
     return [
-        _Row(position, name, tuple(values), starts_on, ends_on)
+        _Row(position, line_numbers[position], name, tuple(values), starts_on, ends_on)
         for position, name, starts_on, ends_on, *values in rows
         if name is not None and starts_on is not None and starts_on < ends_on
     ]
@@ -134,7 +136,14 @@ def _by(rows: Iterable[_Row], key: Callable[[_Row], object]) -> dict[object, lis
     return found
 
 
-def _flag(findings: Findings, row_count: int, reason_code: str, reasons: Mapping[int, str]) -> None:
-    wrong = np.zeros(row_count, dtype=bool)
+def _flag(
+    findings: Findings,
+    line_numbers: Sequence[int],
+    reason_code: str,
+    reasons: Mapping[int, str],
+) -> None:
+    wrong = np.zeros(len(line_numbers), dtype=bool)
     wrong[list(reasons)] = True
-    findings.flag(wrong, "effective_from", reason_code, lambda position: reasons[position])
+    findings.of_block(line_numbers).flag(
+        wrong, "effective_from", reason_code, lambda position: reasons[position]
+    )
