@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
@@ -13,6 +14,8 @@ import psycopg
 from psycopg import sql
 
 from tieout import database
+from tieout.channels.model import Frames
+from tieout.landing.row_spool import row_blocks
 
 __all__ = ["copy_frames", "lock_for_transaction"]
 
@@ -22,7 +25,7 @@ ROWS_PER_MESSAGE = 50_000
 
 def copy_frames(
     connection: psycopg.Connection[Any],
-    frames: Mapping[str, pl.DataFrame],
+    frames: Frames,
     *,
     file_id: str,
     accounting_date: date,
@@ -35,15 +38,18 @@ def copy_frames(
     """
     row_count = 0
     for table in sorted(frames):
-        frame = frames[table]
-        if not frame.is_empty():
-            located = frame.select(
-                pl.lit(file_id).alias("file_id"),
-                pl.lit(accounting_date).alias("accounting_date"),
-                pl.all(),
+        blocks = (block for block in row_blocks(frames, table) if not block.is_empty())
+        first = next(blocks, None)
+        if first is not None:
+            located = (
+                block.select(
+                    pl.lit(file_id).alias("file_id"),
+                    pl.lit(accounting_date).alias("accounting_date"),
+                    pl.all(),
+                )
+                for block in itertools.chain([first], blocks)
             )
-            _copy_into_partition(connection, table, located, accounting_date)
-            row_count += len(frame)
+            row_count += _copy_into_partition(connection, table, located, accounting_date)
     return row_count
 
 
@@ -53,8 +59,12 @@ def lock_for_transaction(connection: psycopg.Connection[Any], name: str) -> None
 
 
 def _copy_into_partition(
-    connection: psycopg.Connection[Any], table: str, frame: pl.DataFrame, accounting_date: date
-) -> None:
+    connection: psycopg.Connection[Any],
+    table: str,
+    blocks: Iterator[pl.DataFrame],
+    accounting_date: date,
+) -> int:
+    """Copy blocks of rows, at least one, into the partition of the date; return the rows."""
     partition = f"{table}_p{accounting_date:%Y%m%d}"
     lock_for_transaction(connection, f"tieout/partition/raw.{partition}")
     exists = database.has_table(connection, f"raw.{partition}")
@@ -70,7 +80,7 @@ def _copy_into_partition(
                 "create table {partition} (like {table} including defaults including constraints)"
             ).format(**names)
         )
-    _copy(connection, names["partition"], frame)
+    row_count = _copy(connection, names["partition"], blocks)
     if not exists:
         connection.execute(
             sql.SQL(
@@ -87,12 +97,18 @@ def _copy_into_partition(
     # The close may follow at once, long before autovacuum does: without row counts its joins would
     # be planned for a handful of rows.
     connection.execute(sql.SQL("analyze {partition}").format(**names))
+    return row_count
 
 
 def _copy(
-    connection: psycopg.Connection[Any], partition: sql.Composable, frame: pl.DataFrame
-) -> None:
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name in frame.columns)
+    connection: psycopg.Connection[Any],
+    partition: sql.Composable,
+    blocks: Iterator[pl.DataFrame],
+) -> int:
+    slices = (rows for block in blocks for rows in block.iter_slices(ROWS_PER_MESSAGE))
+    first = next(slices)
+    row_count = len(first)
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in first.columns)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(partition, columns)
     # While PostgreSQL takes one message, a thread makes the next: Polars lets go of Python's lock.
     with (
@@ -100,12 +116,13 @@ def _copy(
         connection.cursor() as cursor,
         cursor.copy(statement) as copy,
     ):
-        slices = frame.iter_slices(ROWS_PER_MESSAGE)
-        message = ahead.submit(_message, next(slices))
+        message = ahead.submit(_message, first)
         for rows in slices:
+            row_count += len(rows)
             ready, message = message, ahead.submit(_message, rows)
             copy.write(ready.result())
         copy.write(message.result())
+    return row_count
 
 
 def _message(rows: pl.DataFrame) -> bytes:

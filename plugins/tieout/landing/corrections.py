@@ -22,6 +22,7 @@ from tieout.landing.institutions import ANOTHER_INSTITUTION
 from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
 from tieout.landing.register import RepeatedVouchersError, register_vouchers
 from tieout.landing.report import FileOutcome, LandingError
+from tieout.landing.row_spool import RowSpool
 from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
 from tieout.settings import Settings
@@ -108,7 +109,8 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         if entry.booked_on is not None:
             outcome = _put_back(connection, settings, entry, recognised, landed=landed, note=note)
         else:
-            outcome, excluded = _land_again(connection, settings, entry, recognised)
+            with RowSpool(settings.home) as rows:
+                outcome, excluded = _land_again(connection, settings, entry, recognised, rows)
         manifest.write_decision(
             connection,
             file_id,
@@ -260,6 +262,7 @@ def _land_again(
     settings: Settings,
     entry: manifest.KnownFile,
     file: RecognisedFile,
+    rows: RowSpool,
 ) -> tuple[FileOutcome, tuple[BadRow, ...]]:
     """Parse a kept file under today's rules and land it, without rows it is proved without."""
     if decryption.says_unopened(entry.reason):
@@ -272,7 +275,7 @@ def _land_again(
     arrived = manifest.arrived_file(
         file, entry.file_url, FileBytes(content, entry.sha256, len(content))
     )
-    parsed = parsed_file(settings, arrived)
+    parsed = parsed_file(settings, arrived, rows)
     excluded: tuple[BadRow, ...] = ()
     if not parsed.is_good:
         excluded = parsed.bad_rows

@@ -13,6 +13,7 @@ from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BadRow, ParsedFile
 from tieout.channels.registry import RecognisedFile
 from tieout.landing.report import LandingError
+from tieout.landing.row_spool import row_blocks
 from tieout.settings import Settings
 
 __all__ = ["ANOTHER_INSTITUTION", "OWN_INSTITUTIONS", "unless_of_another_institution"]
@@ -39,23 +40,35 @@ def unless_of_another_institution(
     ours = _own_institutions(settings).get((file.channel, file.file_kind), {})
     found: list[BadRow] = []
     for field, numbers in ours.items():
-        frames = [frame for frame in parsed.frames.values() if field in frame.columns]
-        if parsed.frames and not frames:
+        tables = [table for table in parsed.frames if _has_field(parsed, table, field)]
+        if parsed.frames and not tables:
             raise _unusable(settings, f"{file.channel} {file.file_kind} has no field {field}")
-        for frame in frames:
-            found += _of_others(frame, field, numbers)
+        for table in tables:
+            found += _of_others(row_blocks(parsed.frames, table), field, numbers)
     return replace(parsed, bad_rows=(*found, *parsed.bad_rows)) if found else parsed
 
 
-def _of_others(frame: pl.DataFrame, field: str, numbers: frozenset[str]) -> Iterator[BadRow]:
+def _has_field(parsed: ParsedFile, table: str, field: str) -> bool:
+    return field in next(row_blocks(parsed.frames, table)).columns
+
+
+def _of_others(
+    blocks: Iterator[pl.DataFrame], field: str, numbers: frozenset[str]
+) -> Iterator[BadRow]:
     """Yield one finding a foreign number, at its first line."""
-    others = (
-        frame.filter(~pl.col(field).is_in(sorted(numbers)).fill_null(value=False))
+    others = [
+        block.filter(~pl.col(field).is_in(sorted(numbers)).fill_null(value=False))
         .group_by(field)
         .agg(pl.col("line_number").min(), pl.len().alias("row_count"))
+        for block in blocks
+    ]
+    counted = (
+        pl.concat(others)
+        .group_by(field)
+        .agg(pl.col("line_number").min(), pl.col("row_count").sum())
         .sort("line_number")
     )
-    for number, line_number, row_count in others.iter_rows():
+    for number, line_number, row_count in counted.iter_rows():
         yield BadRow(
             line_number,
             field,

@@ -8,6 +8,7 @@ it; else it is a conflict, which a person decides (`corrections`).
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from tieout import database, days
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import ParsedFile, file_problem
 from tieout.channels.mt940_delivery import statements_of
-from tieout.channels.registry import RecognisedFile, parse_file, recognise
+from tieout.channels.registry import FileReading, RecognisedFile, recognise
 from tieout.landing import archive, decryption, manifest, payee_register
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.expected import correctable_kinds
@@ -32,6 +33,7 @@ from tieout.landing.register import (
     register_vouchers,
 )
 from tieout.landing.report import FileOutcome, FileStatus, LandingReport
+from tieout.landing.row_spool import RowSpool
 from tieout.landing.stores import (
     FileBytes,
     FileGoneError,
@@ -244,20 +246,21 @@ def _land_arrived(
         if known.status == "superseded":
             return _sent_back(connection, landing.settings, arrived)
         return _known_outcome(arrived.file, known)
-    parsed = refused or parsed_file(landing.settings, arrived)
-    try:
-        return _land_parsed(connection, landing, arrived, parsed)
-    except RepeatedVouchersError as error:
-        return _repeats(connection, landing.settings, arrived, parsed, error)
-    except (psycopg.IntegrityError, psycopg.DataError) as error:
-        # The database's own checks are the last net. Its message may quote the row: only the name
-        # of what was violated is kept.
-        return _land_parsed(connection, landing, arrived, _refused_by_database(error))
-    except (days.DateBusyError, days.DateNotReadyError) as error:
-        # Its sender may put another into its place meanwhile.
-        _keep(landing.settings, arrived)
-        reason = f"waits for the next landing: {error.what} ({error.why})"
-        return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
+    with RowSpool(landing.settings.home) as rows:
+        parsed = refused or parsed_file(landing.settings, arrived, rows)
+        try:
+            return _land_parsed(connection, landing, arrived, parsed)
+        except RepeatedVouchersError as error:
+            return _repeats(connection, landing.settings, arrived, parsed, error)
+        except (psycopg.IntegrityError, psycopg.DataError) as error:
+            # The database's own checks are the last net. Its message may quote the row: only the
+            # name of what was violated is kept.
+            return _land_parsed(connection, landing, arrived, _refused_by_database(error))
+        except (days.DateBusyError, days.DateNotReadyError) as error:
+            # Its sender may put another into its place meanwhile.
+            _keep(landing.settings, arrived)
+            reason = f"waits for the next landing: {error.what} ({error.why})"
+            return _outcome(arrived.file, arrived.file_id, "waiting", parsed.row_count, reason)
 
 
 def _set_unopened_aside(connection: psycopg.Connection[Any], arrived: manifest.ArrivedFile) -> None:
@@ -327,10 +330,13 @@ def _unless_landed_elsewhere(
     return replace(parsed, bad_rows=(file_problem(code, reason),))
 
 
-def parsed_file(settings: Settings, arrived: manifest.ArrivedFile) -> ParsedFile:
-    """Parse a file, or say that it is too large to be."""
+def parsed_file(settings: Settings, arrived: manifest.ArrivedFile, rows: RowSpool) -> ParsedFile:
+    """Parse a file into the spool, or say that it is too large to be; `frames` is the spool."""
     if arrived.content is not None:
-        parsed = parse_file(arrived.content, arrived.file, SettingsVault(settings))
+        reading = FileReading(arrived.file, SettingsVault(settings))
+        for frames in reading.blocks(io.BytesIO(arrived.content)):
+            rows.add(frames)
+        parsed = replace(reading.finish(), frames=rows)
         return unless_of_another_institution(settings, arrived.file, parsed)
     problem = file_problem(
         "too_large",
@@ -499,9 +505,8 @@ def store(
             f"{masked.field}, the first in line {masked.first_line_number}"
         )
     copy_frames(connection, parsed.frames, file_id=arrived.file_id, accounting_date=booked_on)
-    vouchers = parsed.frames.get(REGISTERED_TABLE)
-    if vouchers is not None and len(vouchers):
-        register_vouchers(connection, arrived.file_id, booked_on, len(vouchers))
+    if REGISTERED_TABLE in parsed.frames and parsed.row_count:
+        register_vouchers(connection, arrived.file_id, booked_on, parsed.row_count)
     connection.execute("delete from control.quarantined_rows where file_id = %s", [arrived.file_id])
     manifest.write_entry(
         connection,

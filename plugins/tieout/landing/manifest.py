@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 import psycopg
 from psycopg.rows import class_row
 
 from tieout.channels.amounts import amount_shown
 from tieout.channels.model import BadRow, ControlTotal, ParsedFile
 from tieout.channels.registry import RecognisedFile
+from tieout.landing.row_spool import row_blocks
 from tieout.landing.stores import FileBytes, FoundFile
 
 __all__ = [
@@ -300,16 +302,20 @@ def rows_digest(parsed: ParsedFile) -> str | None:
 
     Lines do not count; a table with ciphertext, which is another one each time, cannot be compared.
     """
-    names = [name for frame in parsed.frames.values() for name in frame.columns]
-    if not parsed.frames or any(name.endswith("_ciphertext") for name in names):
-        return None
     digest = hashlib.sha256()
     for table in sorted(parsed.frames):
-        frame = parsed.frames[table].drop("line_number", strict=False)
-        hashes = frame.hash_rows() if frame.width and len(frame) else pl.Series(dtype=pl.UInt64)
-        digest.update(f"{table} {frame.columns} ".encode())
-        digest.update(hashes.sort().to_numpy().tobytes())
-    return digest.hexdigest()
+        hashes: list[npt.NDArray[np.uint64]] = []
+        columns: list[str] = []
+        for block in row_blocks(parsed.frames, table):
+            frame = block.drop("line_number", strict=False)
+            columns = frame.columns
+            if any(name.endswith("_ciphertext") for name in columns):
+                return None
+            if frame.width and len(frame):
+                hashes.append(frame.hash_rows().to_numpy())
+        digest.update(f"{table} {columns} ".encode())
+        digest.update(np.sort(np.concatenate(hashes)).tobytes() if hashes else b"")
+    return digest.hexdigest() if parsed.frames else None
 
 
 def reason_of(parsed: ParsedFile) -> str | None:
