@@ -10,7 +10,7 @@ import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -19,17 +19,20 @@ from types import FrameType
 from typing import Any
 
 import polars as pl
+import polars.testing
 
 import bank_files as bank
 import channel_files as make
 import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
-from tieout.channels import card_numbers, model
-from tieout.channels.registry import parse_file, recognise
+from tieout.channels import card_numbers, model, text_files
+from tieout.channels.model import ParsedFile
+from tieout.channels.registry import RecognisedFile, parse_file, recognise
 
 __all__ = [
     "Seed",
+    "check_blocks",
     "corpus_outcomes",
     "examined",
     "mutated",
@@ -43,6 +46,8 @@ DAY = make.DAY
 SIZE_MAX = 64 * 1024
 OUTCOMES = "outcomes.csv"
 CHANGES = (1, 1, 1, 2, 3, 6)
+# Records of a block, and bytes decoded at a time.
+BLOCKS = ((1, 7), (7, 1 << 20))
 PARSERS = str(Path(model.__file__).parent)
 # What breaks parsers: signs of the formats, numbers that are none, other scripts' digits, controls.
 TOKENS = (
@@ -235,8 +240,8 @@ def examined(file_name: str, content: bytes) -> str:
     """
     recognised = recognise(file_name)
     assert recognised is not None, file_name
-    vault = make.FakeVault()
-    parsed = parse_file(content, recognised, vault)
+    parsed = parse_file(content, recognised, make.FakeVault())
+    check_blocks(content, recognised, parsed)
     for row in parsed.bad_rows:
         assert row.reason_code != "parser_failed", row.reason
         assert row.reason
@@ -254,6 +259,27 @@ def examined(file_name: str, content: bytes) -> str:
     assert parsed.accounting_date == recognised.accounting_date
     assert parsed.row_count == 0 or any(frame.height for frame in parsed.frames.values())
     return "accepted"
+
+
+def check_blocks(content: bytes, file: RecognisedFile, parsed: ParsedFile) -> None:
+    """Check that a file gives the same in small blocks, decoded a few bytes at a time.
+
+    Raises:
+        AssertionError: rows, findings, totals or lines depend on where a block or a piece ends.
+    """
+    piece_bytes = text_files.PIECE_BYTES
+    for block_rows, small_piece_bytes in BLOCKS:
+        text_files.PIECE_BYTES = small_piece_bytes
+        try:
+            other = parse_file(content, file, make.FakeVault(), block_rows=block_rows)
+        finally:
+            text_files.PIECE_BYTES = piece_bytes
+        shown = f"{file.file_name} in blocks of {block_rows}"
+        assert other.bad_rows == parsed.bad_rows, shown
+        assert other.frames.keys() == parsed.frames.keys(), shown
+        for table, frame in parsed.frames.items():
+            polars.testing.assert_frame_equal(other.frames[table], frame)
+        assert replace(other, frames={}) == replace(parsed, frames={}), shown
 
 
 def _check_frame(name: str, frame: pl.DataFrame) -> None:

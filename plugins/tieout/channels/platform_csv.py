@@ -139,6 +139,8 @@ class PlatformReading:
         """Return totals and findings of the whole file."""
         if self._trailer is None:
             raise AssertionError("the file was not read to its end")
+        if self._findings.is_malformed:
+            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
         reason = f"{' + '.join(self._key)} stands in several rows"
         self._keys.flag(self._findings, self._key[0], reason, with_first=True)
         self._whole.check(self._findings)
