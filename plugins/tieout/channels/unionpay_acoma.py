@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay_acomn import transaction_frame
-from tieout.channels.unionpay_common import misdated_file, required_date
 from tieout.channels.unionpay_fields import (
     check_codes,
     check_same_day,
@@ -21,7 +20,7 @@ from tieout.channels.unionpay_fields import (
 )
 from tieout.channels.unionpay_institution_layouts import ACOMA, SERVICE_ROLES
 
-__all__ = ["RAW_TABLE", "parse"]
+__all__ = ["RAW_TABLE", "AcomaReading"]
 
 RAW_TABLE = "unionpay_acoma"
 
@@ -49,40 +48,33 @@ _SIGNED = (
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_acoma`: one row a record, amounts in fen, merchant side.
+class AcomaReading(FixedWidthReading):
+    """Reads `unionpay_acoma`: one row a record, amounts in fen, merchant side.
 
     Fees are + where their sign is D, − where it is C, as written.
-
-    Raises:
-        UnreadableFileError: the name states no settlement date.
     """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (ACOMA,))
-    frame = (
-        transaction_frame(file, context, settlement_date)
-        .drop("order_number")
-        .with_columns(*_agency_columns(file))
-    )
-    check_same_day(file, "settlement_date", settlement_date, "%m%d")
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["amount_minor"].sum()),
-        bad_rows=(
-            *file.findings.bad_rows,
-            *misdated_file(frame["transmitted_at"], settlement_date),
-        ),
-    )
+
+    table = RAW_TABLE
+    layouts = (ACOMA,)
+    total = "amount_minor"
+    is_dated = True
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        check_same_day(block, "settlement_date", self.settlement_date, "%m%d")
+        return (
+            transaction_frame(block, self.context, self.settlement_date)
+            .drop("order_number")
+            .with_columns(*_agency_columns(block))
+        )
 
 
-def _agency_columns(file: FixedWidthFile) -> list[pl.Series]:
-    texts = file.texts(_TEXTS)
-    check_codes(file, texts["reversal_flag"], REVERSAL_FLAGS, may_be_blank=True)
-    check_codes(file, texts["void_flag"], VOID_FLAGS, may_be_blank=True)
+def _agency_columns(block: FixedWidthBlock) -> list[pl.Series]:
+    texts = block.texts(_TEXTS)
+    check_codes(block, texts["reversal_flag"], REVERSAL_FLAGS, may_be_blank=True)
+    check_codes(block, texts["void_flag"], VOID_FLAGS, may_be_blank=True)
     return [
         *texts,
-        currency_codes(file, "currency").alias("currency_code"),
-        *(signed_minor(file, name) for name in _SIGNED),
+        currency_codes(block, "currency").alias("currency_code"),
+        *(signed_minor(block, name) for name in _SIGNED),
     ]

@@ -5,15 +5,14 @@ The format carries no totals: the bank's arrival is what proves it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
-from typing import IO
 
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock, fixed_width_blocks
-from tieout.channels.model import FileContext, Findings, Frames, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
+from tieout.channels.model import FileContext
 from tieout.channels.unionpay_common import (
     EFFECT_SIGNS,
     blank_zeros,
@@ -21,8 +20,6 @@ from tieout.channels.unionpay_common import (
     check_kinds,
     check_transmission_times,
     require_keys,
-    required_date,
-    settlement_day,
     transaction_types,
     transmitted_at,
 )
@@ -66,38 +63,17 @@ _KEYS = (
 )
 
 
-class AcomnReading:
-    """Reads the table `unionpay_acomn`: one row a record, amounts in fen, merchant side."""
+class AcomnReading(FixedWidthReading):
+    """Reads `unionpay_acomn`: one row a record, amounts in fen, merchant side."""
 
-    def __init__(self, context: FileContext) -> None:
-        self._context = context
-        self._findings = Findings()
-        self._settlement_date = required_date(context)
-        self._day = settlement_day(self._settlement_date)
-        self._row_count = 0
-        self._total_minor = 0
+    table = RAW_TABLE
+    layouts = (ACOMN, ACOMN_34)
+    total = "amount_minor"
+    is_dated = True
 
-    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
-        """Yield the rows block by block; see `Reading`."""
-        for block in fixed_width_blocks(
-            stream, (ACOMN, ACOMN_34), self._findings, block_rows=self._context.block_rows
-        ):
-            frame = transaction_frame(block, self._context, self._settlement_date)
-            self._day.count(frame["transmitted_at"])
-            self._row_count += len(block)
-            self._total_minor += int(frame["amount_minor"].sum())
-            yield {RAW_TABLE: frame}
-
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file."""
-        self._findings.add(*self._day.problems())
-        return ParsedFile(
-            frames={},
-            row_count=self._row_count,
-            accounting_date=self._settlement_date,
-            counted_total_minor=self._total_minor,
-            bad_rows=self._findings.bad_rows,
-        )
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        return transaction_frame(block, self.context, self.settlement_date)
 
 
 def transaction_frame(

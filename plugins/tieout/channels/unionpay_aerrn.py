@@ -11,20 +11,20 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
+from tieout.channels.model import FileContext
 from tieout.channels.unionpay_common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
     original_settlement_dates,
     require_keys,
-    required_date,
     transmitted_at,
 )
 from tieout.channels.unionpay_layouts import AERRN
 
-__all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "adjustment_frame", "adjustment_types", "parse"]
+__all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "AerrnReading", "adjustment_frame", "adjustment_types"]
 
 RAW_TABLE = "unionpay_aerrn"
 
@@ -76,52 +76,48 @@ _KEYS = (
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_aerrn`: one row a record, fen, from our cash side.
+class AerrnReading(FixedWidthReading):
+    """Reads `unionpay_aerrn`: one row a record, fen, from our cash side."""
 
-    Raises:
-        UnreadableFileError: the name states no settlement date.
-    """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (AERRN,))
-    frame = adjustment_frame(file, context, settlement_date)
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["funds_effect_minor"].sum()),
-        bad_rows=tuple(file.findings.bad_rows),
-    )
+    table = RAW_TABLE
+    layouts = (AERRN,)
+    total = "funds_effect_minor"
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        return adjustment_frame(block, self.context, self.settlement_date)
 
 
 def adjustment_frame(
-    file: FixedWidthFile, context: FileContext, settlement_date: date
+    block: FixedWidthBlock, context: FileContext, settlement_date: date
 ) -> pl.DataFrame:
     """Return the columns of `raw.unionpay_aerrn` from records that have the fields of AERRN.
 
     What speaks against the records is added to the file's findings.
     """
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
+    texts = block.texts(_TEXTS)
+    require_keys(block, texts, _KEYS)
     times = transmitted_at(texts["transmission_time"], settlement_date)
-    check_transmission_times(file, times, settlement_date)
+    check_transmission_times(block, times, settlement_date)
     return texts.with_columns(
         blank_zeros("original_trace_number"),
         blank_zeros("original_transmission_time"),
         blank_zeros("reason_code"),
-        pl.Series("line_number", file.line_numbers),
+        pl.Series("line_number", block.line_numbers),
         times.alias("transmitted_at"),
-        _original_dates(file, texts, settlement_date).alias("original_settlement_date"),
+        _original_dates(block, texts, settlement_date).alias("original_settlement_date"),
         pl.lit("CNY").alias("currency_code"),
-        *_types_and_money(file, texts["adjustment_code"]),
-    ).hstack(card_columns(file, context, is_required=False))
+        *_types_and_money(block, texts["adjustment_code"]),
+    ).hstack(card_columns(block, context, is_required=False))
 
 
-def _original_dates(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+def _original_dates(
+    block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
+) -> pl.Series:
     """Return the date the original was settled; NULL where the record states none."""
     stated = texts.select(blank_zeros("original_settlement_date")).to_series()
     dates = original_settlement_dates(stated, settlement_date)
-    file.findings.flag(
+    block.findings.flag(
         stated.is_not_null() & dates.is_null(),
         "original_settlement_date",
         "not_a_date",
@@ -130,7 +126,7 @@ def _original_dates(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: 
     return dates
 
 
-def adjustment_types(file: FixedWidthFile, codes: pl.Series) -> pl.Series:
+def adjustment_types(block: FixedWidthBlock, codes: pl.Series) -> pl.Series:
     """Return each record's adjustment type; a code that is not known is a finding and NULL."""
     types = codes.replace_strict(
         list(ADJUSTMENT_CODES),
@@ -138,7 +134,7 @@ def adjustment_types(file: FixedWidthFile, codes: pl.Series) -> pl.Series:
         default=None,
         return_dtype=pl.String,
     )
-    file.findings.flag(
+    block.findings.flag(
         types.is_null(),
         codes.name,
         "unknown_code",
@@ -147,20 +143,20 @@ def adjustment_types(file: FixedWidthFile, codes: pl.Series) -> pl.Series:
     return types.alias("adjustment_type")
 
 
-def _types_and_money(file: FixedWidthFile, codes: pl.Series) -> list[pl.Series]:
+def _types_and_money(block: FixedWidthBlock, codes: pl.Series) -> list[pl.Series]:
     signs = codes.replace_strict(
         list(ADJUSTMENT_CODES),
         [sign for _, sign in ADJUSTMENT_CODES.values()],
         default=0,
         return_dtype=pl.Int64,
     ).to_numpy()
-    types = adjustment_types(file, codes)
-    amounts = file.numbers("amount", blank_is_zero=True)
+    types = adjustment_types(block, codes)
+    amounts = block.numbers("amount", blank_is_zero=True)
     return [
         types,
         pl.Series("funds_effect_minor", amounts * signs, dtype=pl.Int64),
         *(
-            pl.Series(f"{name}_minor", file.numbers(name, blank_is_zero=True))
+            pl.Series(f"{name}_minor", block.numbers(name, blank_is_zero=True))
             for name in (
                 "original_amount",
                 "interchange_receivable",

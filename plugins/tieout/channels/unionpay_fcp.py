@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay_aerrn import ADJUSTMENT_CODES
 from tieout.channels.unionpay_common import (
     blank_zeros,
     check_transmission_times,
     require_keys,
-    required_date,
     transmitted_at,
 )
 from tieout.channels.unionpay_fields import check_codes, currency_codes, signed_minor
 from tieout.channels.unionpay_institution_layouts import FCP
 
-__all__ = ["FCP_CODES", "RAW_TABLE", "parse"]
+__all__ = ["FCP_CODES", "RAW_TABLE", "FcpReading"]
 
 RAW_TABLE = "unionpay_fcp"
 
@@ -47,39 +46,33 @@ _KEYS = (
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_fcp`: one row a record, minor units, + = the institution receives.
+class FcpReading(FixedWidthReading):
+    """Reads `unionpay_fcp`: one row a record, minor units, + = the institution receives.
 
     The direction is the amount's own letter, C or D; it is not derived from the code.
-
-    Raises:
-        UnreadableFileError: the name states no settlement date.
     """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (FCP,))
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
-    check_codes(file, texts["adjustment_code"], FCP_CODES)
-    times = transmitted_at(texts["transmission_time"], settlement_date)
-    check_transmission_times(file, times, settlement_date)
-    amounts = signed_minor(file, "amount")
-    file.findings.flag(amounts == 0, "amount", "no_amount", "a fee without an amount is none")
-    types = texts["adjustment_code"].replace_strict(
-        list(FCP_CODES), list(FCP_CODES.values()), default=None, return_dtype=pl.String
-    )
-    frame = texts.with_columns(
-        blank_zeros("reason_code"),
-        pl.Series("line_number", file.line_numbers),
-        times.alias("transmitted_at"),
-        types.alias("adjustment_type"),
-        currency_codes(file, "settlement_currency").alias("currency_code"),
-        (-amounts).alias("funds_effect_minor"),
-    )
-    is_one_currency = frame["currency_code"].n_unique() <= 1
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["funds_effect_minor"].sum()) if is_one_currency else None,
-        bad_rows=tuple(file.findings.bad_rows),
-    )
+
+    table = RAW_TABLE
+    layouts = (FCP,)
+    total = "funds_effect_minor"
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(_TEXTS)
+        require_keys(block, texts, _KEYS)
+        check_codes(block, texts["adjustment_code"], FCP_CODES)
+        times = transmitted_at(texts["transmission_time"], self.settlement_date)
+        check_transmission_times(block, times, self.settlement_date)
+        amounts = signed_minor(block, "amount")
+        block.findings.flag(amounts == 0, "amount", "no_amount", "a fee without an amount is none")
+        types = texts["adjustment_code"].replace_strict(
+            list(FCP_CODES), list(FCP_CODES.values()), default=None, return_dtype=pl.String
+        )
+        return texts.with_columns(
+            blank_zeros("reason_code"),
+            pl.Series("line_number", block.line_numbers),
+            times.alias("transmitted_at"),
+            types.alias("adjustment_type"),
+            currency_codes(block, "settlement_currency").alias("currency_code"),
+            (-amounts).alias("funds_effect_minor"),
+        )

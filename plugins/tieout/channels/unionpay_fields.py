@@ -8,7 +8,7 @@ from datetime import date
 import polars as pl
 
 from tieout.channels.amounts import NUMERIC_CURRENCIES
-from tieout.channels.fixed_width import FixedWidthFile
+from tieout.channels.fixed_width import FixedWidthBlock
 from tieout.channels.model import Vault
 
 __all__ = [
@@ -21,30 +21,30 @@ __all__ = [
 ]
 
 
-def unsigned_minor(file: FixedWidthFile, name: str, *, blank_is_zero: bool = False) -> pl.Series:
+def unsigned_minor(block: FixedWidthBlock, name: str, *, blank_is_zero: bool = False) -> pl.Series:
     """Return an amount in minor units as `<name>_minor`; anything but digits is a finding."""
-    values = file.numbers(name, blank_is_zero=blank_is_zero)
+    values = block.numbers(name, blank_is_zero=blank_is_zero)
     return pl.Series(f"{name}_minor", values, dtype=pl.Int64)
 
 
-def signed_minor(file: FixedWidthFile, name: str) -> pl.Series:
+def signed_minor(block: FixedWidthBlock, name: str) -> pl.Series:
     """Return a fee with sign in minor units as `<name>_minor`: D +, C −, blanks 0.
 
     A fee whose sign is blank is a finding: its direction is not known.
     """
-    values, unsigned = file.signed_numbers(name)
-    file.findings.flag(
+    values, unsigned = block.signed_numbers(name)
+    block.findings.flag(
         unsigned, name, "missing_sign", "the sign is blank, so the direction is not known"
     )
     return pl.Series(f"{name}_minor", values, dtype=pl.Int64)
 
 
 def check_codes(
-    file: FixedWidthFile, values: pl.Series, known: Collection[str], *, may_be_blank: bool = False
+    block: FixedWidthBlock, values: pl.Series, known: Collection[str], *, may_be_blank: bool = False
 ) -> None:
     """Flag codes that are not among the known ones. `values` is named like its field."""
     is_known = values.is_in(list(known)).fill_null(may_be_blank)
-    file.findings.flag(
+    block.findings.flag(
         ~is_known,
         values.name,
         "unknown_code",
@@ -52,10 +52,10 @@ def check_codes(
     )
 
 
-def currency_codes(file: FixedWidthFile, name: str, *, may_be_blank: bool = False) -> pl.Series:
+def currency_codes(block: FixedWidthBlock, name: str, *, may_be_blank: bool = False) -> pl.Series:
     """Return ISO 4217 letters for a field of ISO 4217 digits; what is not known is a finding."""
-    digits = file.texts([name])[name]
-    check_codes(file, digits, NUMERIC_CURRENCIES, may_be_blank=may_be_blank)
+    digits = block.texts([name])[name]
+    check_codes(block, digits, NUMERIC_CURRENCIES, may_be_blank=may_be_blank)
     return digits.replace_strict(
         list(NUMERIC_CURRENCIES),
         list(NUMERIC_CURRENCIES.values()),
@@ -64,10 +64,10 @@ def currency_codes(file: FixedWidthFile, name: str, *, may_be_blank: bool = Fals
     )
 
 
-def check_same_day(file: FixedWidthFile, name: str, day: date, form: str) -> None:
+def check_same_day(block: FixedWidthBlock, name: str, day: date, form: str) -> None:
     """Flag records whose date is not the one in the file's name. `form` is as of strftime."""
-    stated = file.texts([name])[name]
-    file.findings.flag(
+    stated = block.texts([name])[name]
+    block.findings.flag(
         ~(stated == day.strftime(form)).fill_null(False),
         name,
         "wrong_date",
@@ -75,9 +75,9 @@ def check_same_day(file: FixedWidthFile, name: str, day: date, form: str) -> Non
     )
 
 
-def account_tokens(file: FixedWidthFile, names: Sequence[str], vault: Vault) -> list[pl.Series]:
+def account_tokens(block: FixedWidthBlock, names: Sequence[str], vault: Vault) -> list[pl.Series]:
     """Return `<name>_token` for fields with accounts; the accounts stay in this function."""
-    texts = file.texts(names)
+    texts = block.texts(names)
     columns = []
     for name in names:
         known = texts[name].drop_nulls().unique().to_list()

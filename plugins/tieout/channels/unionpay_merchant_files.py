@@ -8,39 +8,41 @@ only; no real ZME.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import PurePosixPath
+from typing import IO
 
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, IntArray, read_fixed_width
+from tieout.channels.fixed_width import FixedWidthBlock, IntArray
+from tieout.channels.fixed_width_reading import FixedWidthReading
 from tieout.channels.model import (
     BadRow,
     ControlTotal,
     FileContext,
+    Frames,
     ParsedFile,
     UnreadableFileError,
     file_problem,
 )
 from tieout.channels.packed_files import is_zip, zip_members
+from tieout.channels.repeated_keys import RepeatedKeys
 from tieout.channels.unionpay_aerrn import ADJUSTMENT_CODES
 from tieout.channels.unionpay_common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
-    misdated_file,
     original_settlement_dates,
     require_keys,
-    required_date,
     transmitted_at,
 )
 from tieout.channels.unionpay_layouts import ZM, ZME
 from tieout.channels.unionpay_merchant_report import MerchantReport, read_report
 
-__all__ = ["ERRORS_TABLE", "TABLE", "TRANSACTION_KINDS", "parse", "parse_errors"]
+__all__ = ["ERRORS_TABLE", "TABLE", "TRANSACTION_KINDS", "ZmReading", "ZmeReading"]
 
 TABLE, ERRORS_TABLE = "unionpay_zm", "unionpay_zme"
 
@@ -108,6 +110,9 @@ _ZEROS = (
     "sub_merchant_id",
 )
 
+# What the report says the sums of.
+_REPORTED = ("amount", "merchant_fee", "settlement_amount")
+
 # Names of members (and of files by themselves): date, two digits whose meaning is not known, whose.
 _MEMBER = re.compile(
     r"INN(?P<date>\d{6})\d{2}(?P<kind>ZME?)_(?P<merchant_id>[0-9A-Za-z]+)(?:\.txt)?"
@@ -116,135 +121,195 @@ _MEMBER = re.compile(
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return `unionpay_zm` (and of a ZIP `unionpay_zme`): one row a record, amounts in fen.
+class ZmReading:
+    """Reads a bare ZM, or the day's ZIP: ZM, perhaps ZME, and the report whose totals hold.
 
-    Args:
-        content: the day's ZIP, or a bare ZM.
-        context: `name_parts` has the `merchant_id`.
+    Gives `unionpay_zm` (and of a ZIP `unionpay_zme`): one row a record, amounts in fen.
+    `context.name_parts` has the `merchant_id`.
 
     Raises:
         UnreadableFileError: no date in the name; a ZIP that is unsafe, or not one ZM and one RD.
     """
-    if is_zip(content) or context.file_name.endswith(".zip"):
-        return _parse_zip(content, context)
-    return _parse_transactions(content, context)
+
+    def __init__(self, context: FileContext) -> None:
+        self._context = context
+        self._transactions = _TransactionsReading(context)
+        self._errors: ZmeReading | None = None
+        self._report: MerchantReport | None = None
+        self._problems: list[BadRow] = []
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`."""
+        if not (is_zip(stream) or self._context.file_name.endswith(".zip")):
+            yield from self._transactions.blocks(stream)
+            return
+        members = self._members(stream)
+        self._report = read_report(members["RD"])
+        self._problems += _report_problems(
+            self._report, self._context, self._transactions.settlement_date
+        )
+        yield from self._transactions.blocks(members["ZM"])
+        if "ZME" in members:
+            self._errors = ZmeReading(self._context)
+            yield from self._errors.blocks(members["ZME"])
+
+    def _members(self, stream: IO[bytes]) -> dict[str, IO[bytes]]:
+        """Return ZM, RD and perhaps ZME."""
+        settlement_date = self._transactions.settlement_date
+        members, self._problems = _members(stream, self._context, settlement_date)
+        kinds = [kind for kind, _ in members]
+        if [kinds.count("ZM"), kinds.count("RD")] != [1, 1] or kinds.count("ZME") > 1:
+            raise UnreadableFileError(
+                "missing_member",
+                f"{kinds.count('ZM')} members ZM and {kinds.count('RD')} RD, one of each expected; "
+                f"{kinds.count('ZME')} ZME, one or none expected",
+            )
+        return dict(members)
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings; of a ZIP, lines are those of the members."""
+        transactions = self._transactions.finish()
+        if self._report is None:
+            return transactions
+        errors = self._errors.finish() if self._errors else None
+        bad_rows = [*self._problems, *_of_member("ZM", transactions.bad_rows)]
+        bad_rows += _of_member("ZME", errors.bad_rows) if errors else []
+        first = self._report.totals[0]
+        return replace(
+            transactions,
+            row_count=transactions.row_count + (errors.row_count if errors else 0),
+            # With bad rows there are no sums to compare, and the file is refused for them.
+            # No ZIP with a ZME is known: that the report counts ZM only is not verified.
+            totals=() if bad_rows else _control_totals(self._report, self._transactions),
+            declared_row_count=first.record_count,
+            declared_total_minor=first.net_minor,
+            bad_rows=tuple(bad_rows),
+        )
 
 
-def parse_errors(content: bytes, context: FileContext) -> ParsedFile:
-    """Return `unionpay_zme`: one row an error record, amounts in fen, signs as they stand.
+class ZmeReading(FixedWidthReading):
+    """Reads `unionpay_zme`: one row an error record, amounts in fen, signs as they stand."""
 
-    Raises:
-        UnreadableFileError: the name states no settlement date.
-    """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (ZME,))
-    texts = file.texts(_ERROR_TEXTS)
-    require_keys(file, texts, _KEYS)
-    _check_merchant(file, texts, context)
-    times = _transmitted_at(file, texts, settlement_date)
-    codes = texts["adjustment_code"]
-    known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
-    types = codes.replace_strict(known, default=None, return_dtype=pl.String)
-    file.findings.flag(
-        types.is_null(),
-        "adjustment_code",
-        "unknown_code",
-        lambda position: f"adjustment code {codes[position]} is not known",
-    )
+    table = ERRORS_TABLE
+    layouts = (ZME,)
+    total = "settlement_amount_minor"
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(_ERROR_TEXTS)
+        require_keys(block, texts, _KEYS)
+        _check_merchant(block, texts, self.context)
+        times = _transmitted_at(block, texts, self.settlement_date)
+        codes = texts["adjustment_code"]
+        known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
+        types = codes.replace_strict(known, default=None, return_dtype=pl.String)
+        block.findings.flag(
+            types.is_null(),
+            "adjustment_code",
+            "unknown_code",
+            lambda position: f"adjustment code {codes[position]} is not known",
+        )
+        return texts.with_columns(
+            *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
+            pl.Series("line_number", block.line_numbers),
+            times,
+            types.alias("adjustment_type"),
+            _original_dates(block, texts, self.settlement_date),
+            pl.lit("CNY").alias("currency_code"),
+            pl.Series("amount_minor", block.numbers("amount", blank_is_zero=True)),
+            pl.Series(
+                "original_amount_minor", block.numbers("original_amount", blank_is_zero=True)
+            ),
+            pl.Series("merchant_fee_minor", -_received(block, "merchant_fee")),
+            pl.Series("settlement_amount_minor", _received(block, "settlement_amount")),
+            pl.Series("instalment_fee_minor", -_received(block, "instalment_fee")),
+        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))
+
+
+def _original_dates(
+    block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
+) -> pl.Series:
     original = texts.select(blank_zeros("original_settlement_date")).to_series()
-    original_dates = original_settlement_dates(original, settlement_date)
-    file.findings.flag(
-        original.is_not_null() & original_dates.is_null(),
+    dates = original_settlement_dates(original, settlement_date)
+    block.findings.flag(
+        original.is_not_null() & dates.is_null(),
         "original_settlement_date",
         "not_a_date",
         "it has to be MMDD",
     )
-    frame = texts.with_columns(
-        *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
-        pl.Series("line_number", file.line_numbers),
-        times,
-        types.alias("adjustment_type"),
-        original_dates.alias("original_settlement_date"),
-        pl.lit("CNY").alias("currency_code"),
-        pl.Series("amount_minor", file.numbers("amount", blank_is_zero=True)),
-        pl.Series("original_amount_minor", file.numbers("original_amount", blank_is_zero=True)),
-        pl.Series("merchant_fee_minor", -_received(file, "merchant_fee")),
-        pl.Series("settlement_amount_minor", _received(file, "settlement_amount")),
-        pl.Series("instalment_fee_minor", -_received(file, "instalment_fee")),
-    ).hstack(card_columns(file, context, is_required=False, may_be_masked=True))
-    return ParsedFile(
-        frames={ERRORS_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["settlement_amount_minor"].sum()),
-        bad_rows=tuple(file.findings.bad_rows),
-    )
+    return dates.alias("original_settlement_date")
 
 
 # --- transactions ---------------------------------------------------------------------------------
 
 
-def _parse_transactions(content: bytes, context: FileContext) -> ParsedFile:
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (ZM,))
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
-    _check_merchant(file, texts, context)
-    times = _transmitted_at(file, texts, settlement_date)
-    kinds = texts["transaction_kind"]
-    known = {code: token for code, (token, _) in TRANSACTION_KINDS.items()}
-    types = kinds.replace_strict(known, default=None, return_dtype=pl.String)
-    file.findings.flag(
-        types.is_null(),
-        "transaction_kind",
-        "unknown_code",
-        lambda position: f"transaction kind {kinds[position]} is not known",
-    )
-    query_ids = texts["query_id"]
-    file.findings.flag(
-        ~query_ids.is_first_distinct() & query_ids.is_not_null(),
-        "query_id",
-        "duplicate_key",
-        "another record of the file has it, too",
-    )
-    frame = texts.drop("transaction_kind").with_columns(
-        *(blank_zeros(name) for name in _ZEROS),
-        pl.Series("line_number", file.line_numbers),
-        times,
-        types.alias("transaction_type"),
-        pl.lit("CNY").alias("currency_code"),
-        *_money(file, kinds),
-    ).hstack(card_columns(file, context, is_required=False, may_be_masked=True))  # fmt: skip
-    misdated = misdated_file(times, settlement_date, days_after=DAYS_AFTER_MAX)
-    return ParsedFile(
-        frames={TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["settlement_amount_minor"].sum()),
-        bad_rows=(*file.findings.bad_rows, *misdated),
-    )
+class _TransactionsReading(FixedWidthReading):
+    """Reads the records of a ZM."""
+
+    table = TABLE
+    layouts = (ZM,)
+    total = "settlement_amount_minor"
+    is_dated = True
+    days_after = DAYS_AFTER_MAX
+
+    def __init__(self, context: FileContext) -> None:
+        super().__init__(context)
+        self._query_ids = RepeatedKeys()
+        self.sums_minor = dict.fromkeys(_REPORTED, 0)
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(_TEXTS)
+        require_keys(block, texts, _KEYS)
+        _check_merchant(block, texts, self.context)
+        times = _transmitted_at(block, texts, self.settlement_date)
+        kinds = texts["transaction_kind"]
+        known = {code: token for code, (token, _) in TRANSACTION_KINDS.items()}
+        types = kinds.replace_strict(known, default=None, return_dtype=pl.String)
+        block.findings.flag(
+            types.is_null(),
+            "transaction_kind",
+            "unknown_code",
+            lambda position: f"transaction kind {kinds[position]} is not known",
+        )
+        self._query_ids.add(texts.select("query_id"), block.line_numbers)
+        frame = texts.drop("transaction_kind").with_columns(
+            *(blank_zeros(name) for name in _ZEROS),
+            pl.Series("line_number", block.line_numbers),
+            times,
+            types.alias("transaction_type"),
+            pl.lit("CNY").alias("currency_code"),
+            *_money(block, kinds),
+        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))  # fmt: skip
+        for name in _REPORTED:
+            self.sums_minor[name] += int(frame[f"{name}_minor"].sum())
+        return frame
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        self._query_ids.flag(self.findings, "query_id", "another record of the file has it, too")
+        return super().finish()
 
 
-def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
+def _money(block: FixedWidthBlock, kinds: pl.Series) -> list[pl.Series]:
     """Return the amounts in fen, and flag what contradicts the kind of transaction."""
     signs = kinds.replace_strict(
         {code: sign for code, (_, sign) in TRANSACTION_KINDS.items()},
         default=0,
         return_dtype=pl.Int64,
     ).to_numpy()
-    amounts = file.numbers("amount")
-    file.findings.flag(
+    amounts = block.numbers("amount")
+    block.findings.flag(
         (amounts == 0) & (signs != 0), "amount", "no_amount", "a transaction of no amount"
     )
-    fees = -_received(file, "merchant_fee")
-    settled = _received(file, "settlement_amount")
+    fees = -_received(block, "merchant_fee")
+    settled = _received(block, "settlement_amount")
     others = {
-        name: _received(file, name)
+        name: _received(block, name)
         for name in ("split_amount", "net_amount", "discount_amount", "invoice_amount")
     }
-    instalment_fees = -_received(file, "instalment_fee")
-    file.findings.flag(
+    instalment_fees = -_received(block, "instalment_fee")
+    block.findings.flag(
         settled * signs < 0,
         "settlement_amount",
         "wrong_sign",
@@ -254,7 +319,7 @@ def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
     is_plain = (
         (others["discount_amount"] == 0) & (others["split_amount"] == 0) & (instalment_fees == 0)
     )
-    file.findings.flag(
+    block.findings.flag(
         (signs != 0) & is_plain & (settled != amounts * signs - fees),
         "settlement_amount",
         "wrong_settlement",
@@ -270,32 +335,250 @@ def _money(file: FixedWidthFile, kinds: pl.Series) -> list[pl.Series]:
     return [pl.Series(f"{name}_minor", values) for name, values in columns.items()]
 
 
-def _received(file: FixedWidthFile, name: str) -> IntArray:
+def _received(block: FixedWidthBlock, name: str) -> IntArray:
     """Return an X+n field as what the merchant receives: C +, D −.
 
     The sign may be blank only where the number is 0.
     """
-    paid, is_unsigned = file.signed_numbers(name)
-    file.findings.flag(is_unsigned, name, "missing_sign", f"{name} has no sign, and is not zero")
+    paid, is_unsigned = block.signed_numbers(name)
+    block.findings.flag(is_unsigned, name, "missing_sign", f"{name} has no sign, and is not zero")
     received: IntArray = np.negative(paid)
     return received
 
 
-def _transmitted_at(file: FixedWidthFile, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+def _transmitted_at(block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
     """Return the times; those of the day after 31 December are of the next year."""
     latest = settlement_date + timedelta(days=DAYS_AFTER_MAX)
     times = transmitted_at(texts["transmission_time"], latest)
-    check_transmission_times(file, times, settlement_date, days_after=DAYS_AFTER_MAX)
+    check_transmission_times(block, times, settlement_date, days_after=DAYS_AFTER_MAX)
     return times
 
 
-def _check_merchant(file: FixedWidthFile, texts: pl.DataFrame, context: FileContext) -> None:
+def _check_merchant(block: FixedWidthBlock, texts: pl.DataFrame, context: FileContext) -> None:
     """Flag records of another merchant than the name's, which may be a group's."""
     expected = context.name_parts.get("merchant_id")
     if expected is None:
         return
     is_its = (texts["merchant_id"] == expected) | (texts["group_merchant_id"] == expected)
-    file.findings.flag(
+    block.findings.flag(
+        ~is_its.fill_null(False),
+        "merchant_id",
+        "wrong_merchant",
+        "neither merchant nor group merchant is the one of the file's name",
+    )
+
+
+# --- the day's ZIP --------------------------------------------------------------------------------
+
+
+def _members(self, stream: IO[bytes]) -> dict[str, IO[bytes]]:
+        """Return ZM, RD and perhaps ZME."""
+        settlement_date = self._transactions.settlement_date
+        members, self._problems = _members(stream, self._context, settlement_date)
+        kinds = [kind for kind, _ in members]
+        if [kinds.count("ZM"), kinds.count("RD")] != [1, 1] or kinds.count("ZME") > 1:
+            raise UnreadableFileError(
+                "missing_member",
+                f"{kinds.count('ZM')} members ZM and {kinds.count('RD')} RD, one of each expected; "
+                f"{kinds.count('ZME')} ZME, one or none expected",
+            )
+        return dict(members)
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings; of a ZIP, lines are those of the members."""
+        transactions = self._transactions.finish()
+        if self._report is None:
+            return transactions
+        errors = self._errors.finish() if self._errors else None
+        bad_rows = [*self._problems, *_of_member("ZM", transactions.bad_rows)]
+        bad_rows += _of_member("ZME", errors.bad_rows) if errors else []
+        first = self._report.totals[0]
+        return replace(
+            transactions,
+            row_count=transactions.row_count + (errors.row_count if errors else 0),
+            # With bad rows there are no sums to compare, and the file is refused for them.
+            # No ZIP with a ZME is known: that the report counts ZM only is not verified.
+            totals=() if bad_rows else _control_totals(self._report, self._transactions),
+            declared_row_count=first.record_count,
+            declared_total_minor=first.net_minor,
+            bad_rows=tuple(bad_rows),
+        )
+
+
+class ZmeReading(FixedWidthReading):
+    """Reads `unionpay_zme`: one row an error record, amounts in fen, signs as they stand."""
+
+    table = ERRORS_TABLE
+    layouts = (ZME,)
+    total = "settlement_amount_minor"
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(_ERROR_TEXTS)
+        require_keys(block, texts, _KEYS)
+        _check_merchant(block, texts, self.context)
+        times = _transmitted_at(block, texts, self.settlement_date)
+        codes = texts["adjustment_code"]
+        known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
+        types = codes.replace_strict(known, default=None, return_dtype=pl.String)
+        block.findings.flag(
+            types.is_null(),
+            "adjustment_code",
+            "unknown_code",
+            lambda position: f"adjustment code {codes[position]} is not known",
+        )
+        return texts.with_columns(
+            *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
+            pl.Series("line_number", block.line_numbers),
+            times,
+            types.alias("adjustment_type"),
+            _original_dates(block, texts, self.settlement_date),
+            pl.lit("CNY").alias("currency_code"),
+            pl.Series("amount_minor", block.numbers("amount", blank_is_zero=True)),
+            pl.Series(
+                "original_amount_minor", block.numbers("original_amount", blank_is_zero=True)
+            ),
+            pl.Series("merchant_fee_minor", -_received(block, "merchant_fee")),
+            pl.Series("settlement_amount_minor", _received(block, "settlement_amount")),
+            pl.Series("instalment_fee_minor", -_received(block, "instalment_fee")),
+        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))
+
+
+def _original_dates(
+    block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
+) -> pl.Series:
+    original = texts.select(blank_zeros("original_settlement_date")).to_series()
+    dates = original_settlement_dates(original, settlement_date)
+    block.findings.flag(
+        original.is_not_null() & dates.is_null(),
+        "original_settlement_date",
+        "not_a_date",
+        "it has to be MMDD",
+    )
+    return dates.alias("original_settlement_date")
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+class _TransactionsReading(FixedWidthReading):
+    """Reads the records of a ZM."""
+
+    table = TABLE
+    layouts = (ZM,)
+    total = "settlement_amount_minor"
+    is_dated = True
+    days_after = DAYS_AFTER_MAX
+
+    def __init__(self, context: FileContext) -> None:
+        super().__init__(context)
+        self._query_ids = RepeatedKeys()
+        self.sums_minor = dict.fromkeys(_REPORTED, 0)
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(_TEXTS)
+        require_keys(block, texts, _KEYS)
+        _check_merchant(block, texts, self.context)
+        times = _transmitted_at(block, texts, self.settlement_date)
+        kinds = texts["transaction_kind"]
+        known = {code: token for code, (token, _) in TRANSACTION_KINDS.items()}
+        types = kinds.replace_strict(known, default=None, return_dtype=pl.String)
+        block.findings.flag(
+            types.is_null(),
+            "transaction_kind",
+            "unknown_code",
+            lambda position: f"transaction kind {kinds[position]} is not known",
+        )
+        self._query_ids.add(texts.select("query_id"), block.line_numbers)
+        frame = texts.drop("transaction_kind").with_columns(
+            *(blank_zeros(name) for name in _ZEROS),
+            pl.Series("line_number", block.line_numbers),
+            times,
+            types.alias("transaction_type"),
+            pl.lit("CNY").alias("currency_code"),
+            *_money(block, kinds),
+        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))  # fmt: skip
+        for name in _REPORTED:
+            self.sums_minor[name] += int(frame[f"{name}_minor"].sum())
+        return frame
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        self._query_ids.flag(self.findings, "query_id", "another record of the file has it, too")
+        return super().finish()
+
+
+def _money(block: FixedWidthBlock, kinds: pl.Series) -> list[pl.Series]:
+    """Return the amounts in fen, and flag what contradicts the kind of transaction."""
+    signs = kinds.replace_strict(
+        {code: sign for code, (_, sign) in TRANSACTION_KINDS.items()},
+        default=0,
+        return_dtype=pl.Int64,
+    ).to_numpy()
+    amounts = block.numbers("amount")
+    block.findings.flag(
+        (amounts == 0) & (signs != 0), "amount", "no_amount", "a transaction of no amount"
+    )
+    fees = -_received(block, "merchant_fee")
+    settled = _received(block, "settlement_amount")
+    others = {
+        name: _received(block, name)
+        for name in ("split_amount", "net_amount", "discount_amount", "invoice_amount")
+    }
+    instalment_fees = -_received(block, "instalment_fee")
+    block.findings.flag(
+        settled * signs < 0,
+        "settlement_amount",
+        "wrong_sign",
+        "the merchant receives (C) of a sale and pays (D) of a refund",
+    )
+    # What a discount, a split or instalments do to the settlement is not known.
+    is_plain = (
+        (others["discount_amount"] == 0) & (others["split_amount"] == 0) & (instalment_fees == 0)
+    )
+    block.findings.flag(
+        (signs != 0) & is_plain & (settled != amounts * signs - fees),
+        "settlement_amount",
+        "wrong_settlement",
+        "it is not the amount less the fee",
+    )
+    columns = {
+        "amount": amounts * signs,
+        "merchant_fee": fees,
+        "settlement_amount": settled,
+        **others,
+        "instalment_fee": instalment_fees,
+    }
+    return [pl.Series(f"{name}_minor", values) for name, values in columns.items()]
+
+
+def _received(block: FixedWidthBlock, name: str) -> IntArray:
+    """Return an X+n field as what the merchant receives: C +, D −.
+
+    The sign may be blank only where the number is 0.
+    """
+    paid, is_unsigned = block.signed_numbers(name)
+    block.findings.flag(is_unsigned, name, "missing_sign", f"{name} has no sign, and is not zero")
+    received: IntArray = np.negative(paid)
+    return received
+
+
+def _transmitted_at(block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+    """Return the times; those of the day after 31 December are of the next year."""
+    latest = settlement_date + timedelta(days=DAYS_AFTER_MAX)
+    times = transmitted_at(texts["transmission_time"], latest)
+    check_transmission_times(block, times, settlement_date, days_after=DAYS_AFTER_MAX)
+    return times
+
+
+def _check_merchant(block: FixedWidthBlock, texts: pl.DataFrame, context: FileContext) -> None:
+    """Flag records of another merchant than the name's, which may be a group's."""
+    expected = context.name_parts.get("merchant_id")
+    if expected is None:
+        return
+    is_its = (texts["merchant_id"] == expected) | (texts["group_merchant_id"] == expected)
+    block.findings.flag(
         ~is_its.fill_null(False),
         "merchant_id",
         "wrong_merchant",
@@ -333,19 +616,19 @@ def _parse_zip(content: bytes, context: FileContext) -> ParsedFile:
 
 
 def _members(
-    content: bytes, context: FileContext, settlement_date: date
-) -> tuple[list[_Member], list[BadRow]]:
-    """Return the members we read, and findings where a name is of another date or merchant.
+    stream: IO[bytes], context: FileContext, settlement_date: date
+) -> tuple[list[tuple[str, IO[bytes]]], list[BadRow]]:
+    """Return kind and bytes of the members we read, and findings where a name is of another date or merchant.
 
     Other members (RNM2000…, whose form is not known) are left alone.
     """
     found, problems = [], []
-    for name, member in zip_members(content, wanted=lambda name: _match(name) is not None):
+    for name, member in zip_members(stream, wanted=lambda name: _match(name) is not None):
         match = _match(name)
         if match is None:
             raise AssertionError("asked for members that match")
         kind = match["kind"] or "RD"
-        found.append(_Member(kind, member))
+        found.append((kind, member))
         if (match["date"] or match["report_date"]) != f"{settlement_date:%y%m%d}":
             problems.append(file_problem("wrong_date", f"the member {kind} is of another date"))
         merchant_id = match["merchant_id"] or match["report_merchant_id"]
@@ -371,46 +654,19 @@ def _report_problems(
     return problems
 
 
-def _proved(
-    transactions: ParsedFile,
-    errors: ParsedFile | None,
-    report: MerchantReport,
-    problems: Sequence[BadRow],
-) -> ParsedFile:
-    """Return both tables with the report's totals beside theirs; lines are those of the members."""
-    bad_rows = [*problems, *_of_member("ZM", transactions.bad_rows)]
-    frames = dict(transactions.frames)
-    if errors is not None:
-        bad_rows += _of_member("ZME", errors.bad_rows)
-        frames |= errors.frames
-    first = report.totals[0]
-    return replace(
-        transactions,
-        frames=frames,
-        row_count=transactions.row_count + (errors.row_count if errors else 0),
-        # With bad rows there are no sums to compare, and the file is refused for them.
-        # No ZIP with a ZME is known: that the report counts ZM only is not verified.
-        totals=() if bad_rows else _control_totals(report, frames[TABLE]),
-        declared_row_count=first.record_count,
-        declared_total_minor=first.net_minor,
-        bad_rows=tuple(bad_rows),
-    )
-
-
 def _of_member(kind: str, bad_rows: Sequence[BadRow]) -> list[BadRow]:
     return [replace(row, reason=f"member {kind}: {row.reason}") for row in bad_rows]
 
 
-def _control_totals(report: MerchantReport, frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
-    sums = {
-        name: int(frame[f"{name}_minor"].sum())
-        for name in ("amount", "merchant_fee", "settlement_amount")
-    }
+def _control_totals(
+    report: MerchantReport, transactions: _TransactionsReading
+) -> tuple[ControlTotal, ...]:
+    sums = transactions.sums_minor
     return tuple(
         ControlTotal(f"{total.breakdown} {name}", declared, counted)
         for total in report.totals
         for name, declared, counted in (
-            ("交易笔数", total.record_count, len(frame)),
+            ("交易笔数", total.record_count, transactions.row_count),
             ("交易金额", total.amount_minor, sums["amount"]),
             ("费用", total.fee_minor, sums["merchant_fee"]),
             ("资金清算差额", total.net_minor, sums["settlement_amount"]),

@@ -10,15 +10,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
+from typing import IO
 
 from tieout.channels.amounts import minor_units_of
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BadRow, UnreadableFileError, file_problem
-from tieout.channels.text_files import decoded_text
+from tieout.channels.text_files import lines_of
 
 __all__ = ["MerchantReport", "ReportTotal", "read_report"]
 
 TOTAL = "总计"
+# A report has some dozens.
+LINES_MAX = 10_000
 # A heading as it begins a table: the table before it has to have ended.
 END_OF_TEXT = "- 交易笔数 "
 # What stands behind a label, up to the next blank: the whole of it has to be the value.
@@ -65,13 +69,14 @@ class _Line:
     received: tuple[int | None, ...]
 
 
-def read_report(content: bytes) -> MerchantReport:
+def read_report(stream: IO[bytes]) -> MerchantReport:
     """Return what the report says.
 
     Raises:
         UnreadableFileError: not GBK, it does not say whose or of when it is, or has no totals.
     """
-    text = decoded_text(content, "gb18030")
+    # A page for people: a few kilobytes, in whatever file it comes.
+    text = "\n".join(islice(lines_of(stream, "gb18030"), LINES_MAX))
     merchant_id, day, currency = (
         _said_once(text, pattern) for pattern in (_MERCHANT, _DATE, _CURRENCY)
     )

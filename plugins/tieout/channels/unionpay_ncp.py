@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from typing import IO
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, Layout, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
+from tieout.channels.model import FileContext, UnreadableFileError
 from tieout.channels.unionpay_aerrn import adjustment_types
-from tieout.channels.unionpay_common import blank_zeros, require_keys, required_date
+from tieout.channels.unionpay_common import blank_zeros, require_keys
 from tieout.channels.unionpay_fields import (
     account_tokens,
     check_codes,
@@ -24,7 +26,7 @@ from tieout.channels.unionpay_fields import (
 )
 from tieout.channels.unionpay_institution_layouts import NCP_COMTRX, NCP_ERRTRX
 
-__all__ = ["TRANSACTION_CODES", "parse_errors", "parse_transactions"]
+__all__ = ["TRANSACTION_CODES", "ErrorsReading", "TransactionsReading"]
 
 TRANSACTIONS_TABLE = "unionpay_ncp_comtrx"
 ERRORS_TABLE = "unionpay_ncp_errtrx"
@@ -61,53 +63,61 @@ _TEXTS = (
 _ACCOUNTS = ("payer_account", "payee_account", "reserve_account", "agreement_number")
 
 
-def parse_transactions(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_ncp_comtrx`: one row a record, fen, amounts unsigned.
+class _NcpReading(FixedWidthReading):
+    """Reads records behind a line that says the version of the form.
 
     Raises:
         UnreadableFileError: no settlement date in the name, or no version line.
     """
-    settlement_date = required_date(context)
-    file = _read(content, NCP_COMTRX)
-    frame = _frame(file, context, settlement_date).with_columns(file.gbk_text("order_number"))
-    return _parsed(file, frame, settlement_date, TRANSACTIONS_TABLE)
+
+    total = "amount_minor"
+
+    def first_line_number(self, stream: IO[bytes]) -> int:
+        """Take the version off; line numbers are the file's."""
+        stream.seek(0)
+        version = stream.readline().strip()
+        if not version or len(version) > VERSION_BYTES_MAX or not version.isascii():
+            raise UnreadableFileError(
+                "no_version", "the first line has to be the version of the form", line_number=1
+            )
+        return 2
 
 
-def parse_errors(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_ncp_errtrx`: one row a record, fen, amounts unsigned.
+class TransactionsReading(_NcpReading):
+    """Reads `unionpay_ncp_comtrx`: one row a record, fen, amounts unsigned."""
 
-    Raises:
-        UnreadableFileError: no settlement date in the name, or no version line.
-    """
-    settlement_date = required_date(context)
-    file = _read(content, NCP_ERRTRX)
-    texts = file.texts(["adjustment_code", "reason_code"])
-    frame = _frame(file, context, settlement_date).with_columns(
-        texts["adjustment_code"],
-        adjustment_types(file, texts["adjustment_code"]),
-        texts.select(blank_zeros("reason_code")).to_series(),
-        signed_minor(file, "dispute_fee"),
-    )
-    return _parsed(file, frame, settlement_date, ERRORS_TABLE)
+    table = TRANSACTIONS_TABLE
+    layouts = (NCP_COMTRX,)
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        frame = _frame(block, self.context, self.settlement_date)
+        return frame.with_columns(block.gbk_text("order_number"))
 
 
-def _read(content: bytes, layout: Layout) -> FixedWidthFile:
-    """Take the version off and cut the rest into records; line numbers are the file's."""
-    version, _, records = content.partition(b"\n")
-    version = version.strip()
-    if not version or len(version) > VERSION_BYTES_MAX or not version.isascii():
-        raise UnreadableFileError(
-            "no_version", "the first line has to be the version of the form", line_number=1
+class ErrorsReading(_NcpReading):
+    """Reads `unionpay_ncp_errtrx`: one row a record, fen, amounts unsigned."""
+
+    table = ERRORS_TABLE
+    layouts = (NCP_ERRTRX,)
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        texts = block.texts(["adjustment_code", "reason_code"])
+        return _frame(block, self.context, self.settlement_date).with_columns(
+            texts["adjustment_code"],
+            adjustment_types(block, texts["adjustment_code"]),
+            texts.select(blank_zeros("reason_code")).to_series(),
+            signed_minor(block, "dispute_fee"),
         )
-    return read_fixed_width(records, (layout,), first_line_number=2)
 
 
-def _frame(file: FixedWidthFile, context: FileContext, settlement_date: date) -> pl.DataFrame:
+def _frame(block: FixedWidthBlock, context: FileContext, settlement_date: date) -> pl.DataFrame:
     """Return what both files have. Accounts and agreements become tokens."""
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, ("transaction_id",))
-    check_codes(file, texts["transaction_code"], TRANSACTION_CODES)
-    check_same_day(file, "settlement_date", settlement_date, "%Y%m%d")
+    texts = block.texts(_TEXTS)
+    require_keys(block, texts, ("transaction_id",))
+    check_codes(block, texts["transaction_code"], TRANSACTION_CODES)
+    check_same_day(block, "settlement_date", settlement_date, "%Y%m%d")
     kinds = texts["transaction_code"].replace_strict(
         list(TRANSACTION_CODES),
         list(TRANSACTION_CODES.values()),
@@ -116,35 +126,23 @@ def _frame(file: FixedWidthFile, context: FileContext, settlement_date: date) ->
     )
     return texts.with_columns(
         blank_zeros("original_transaction_id"),
-        pl.Series("line_number", file.line_numbers),
+        pl.Series("line_number", block.line_numbers),
         kinds.alias("transaction_type"),
-        file.gbk_text("channel_institution"),
+        block.gbk_text("channel_institution"),
         pl.lit("CNY").alias("currency_code"),
-        *_money(file),
-        *account_tokens(file, _ACCOUNTS, context.vault),
+        *_money(block),
+        *account_tokens(block, _ACCOUNTS, context.vault),
     )
 
 
-def _money(file: FixedWidthFile) -> list[pl.Series]:
-    amounts = unsigned_minor(file, "amount")
-    file.findings.flag(amounts == 0, "amount", "no_amount", "a payment without an amount is none")
+def _money(block: FixedWidthBlock) -> list[pl.Series]:
+    amounts = unsigned_minor(block, "amount")
+    block.findings.flag(amounts == 0, "amount", "no_amount", "a payment without an amount is none")
     return [
         amounts,
-        unsigned_minor(file, "original_amount", blank_is_zero=True),
-        signed_minor(file, "network_fee"),
-        signed_minor(file, "brand_fee"),
-        unsigned_minor(file, "participation_fee_payable", blank_is_zero=True),
-        unsigned_minor(file, "participation_fee_receivable", blank_is_zero=True),
+        unsigned_minor(block, "original_amount", blank_is_zero=True),
+        signed_minor(block, "network_fee"),
+        signed_minor(block, "brand_fee"),
+        unsigned_minor(block, "participation_fee_payable", blank_is_zero=True),
+        unsigned_minor(block, "participation_fee_receivable", blank_is_zero=True),
     ]
-
-
-def _parsed(
-    file: FixedWidthFile, frame: pl.DataFrame, settlement_date: date, table: str
-) -> ParsedFile:
-    return ParsedFile(
-        frames={table: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=int(frame["amount_minor"].sum()),
-        bad_rows=tuple(file.findings.bad_rows),
-    )

@@ -11,8 +11,8 @@ from datetime import date
 import polars as pl
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS
-from tieout.channels.fixed_width import FixedWidthFile, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.fixed_width import FixedWidthBlock
+from tieout.channels.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay_acomn import RESPONSE_CODES
 from tieout.channels.unionpay_common import (
     PLAUSIBLE_AGE_DAYS,
@@ -22,7 +22,6 @@ from tieout.channels.unionpay_common import (
     check_transmission_times,
     original_settlement_dates,
     require_keys,
-    required_date,
     transaction_types,
     transmitted_at,
 )
@@ -35,7 +34,7 @@ from tieout.channels.unionpay_fields import (
 )
 from tieout.channels.unionpay_institution_layouts import UPI_ICOMN
 
-__all__ = ["FX_TOLERANCE_MINOR", "RAW_TABLE", "parse"]
+__all__ = ["FX_TOLERANCE_MINOR", "RAW_TABLE", "UpiIcomnReading"]
 
 RAW_TABLE = "unionpay_upi_icomn"
 
@@ -72,52 +71,49 @@ _KEYS = (
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_upi_icomn`: one row a record, amounts unsigned as written.
+class UpiIcomnReading(FixedWidthReading):
+    """Reads `unionpay_upi_icomn`: one row a record, amounts unsigned as written.
 
     Each amount is in minor units of its own currency. The direction of a record follows from its
     transaction type; fees with a sign are + where it is D, − where it is C.
-
-    Raises:
-        UnreadableFileError: the name states no settlement date.
     """
-    settlement_date = required_date(context)
-    file = read_fixed_width(content, (UPI_ICOMN,))
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
-    kinds = transaction_types(texts)
-    check_kinds(file, texts, kinds)
-    check_codes(file, texts["response_code"], RESPONSE_CODES)
-    times = transmitted_at(texts["transmission_time"], settlement_date)
-    check_transmission_times(file, times, settlement_date)
-    check_same_day(file, "settlement_date", settlement_date, "%m%d")
-    frame = texts.with_columns(
-        blank_zeros("original_trace_number"),
-        pl.Series("line_number", file.line_numbers),
-        times.alias("transmitted_at"),
-        kinds.alias("transaction_type"),
-        _exchange_dates(file, settlement_date),
-        *_money(file),
-    ).hstack(card_columns(file, context))
-    _check_exchange(file, frame)
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=settlement_date,
-        counted_total_minor=_total_minor(frame),
-        bad_rows=tuple(file.findings.bad_rows),
-    )
+
+    table = RAW_TABLE
+    layouts = (UPI_ICOMN,)
+    total = "settlement_amount_minor"
+
+    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        """Return the table's columns of some records."""
+        settlement_date = self.settlement_date
+        texts = block.texts(_TEXTS)
+        require_keys(block, texts, _KEYS)
+        kinds = transaction_types(texts)
+        check_kinds(block, texts, kinds)
+        check_codes(block, texts["response_code"], RESPONSE_CODES)
+        times = transmitted_at(texts["transmission_time"], settlement_date)
+        check_transmission_times(block, times, settlement_date)
+        check_same_day(block, "settlement_date", settlement_date, "%m%d")
+        frame = texts.with_columns(
+            blank_zeros("original_trace_number"),
+            pl.Series("line_number", block.line_numbers),
+            times.alias("transmitted_at"),
+            kinds.alias("transaction_type"),
+            _exchange_dates(block, settlement_date),
+            *_money(block),
+        ).hstack(card_columns(block, self.context))
+        _check_exchange(block, frame)
+        return frame
 
 
-def _exchange_dates(file: FixedWidthFile, settlement_date: date) -> pl.Series:
+def _exchange_dates(block: FixedWidthBlock, settlement_date: date) -> pl.Series:
     """Return the date of each record's rate: the latest such MMDD up to the settlement date."""
     dates = original_settlement_dates(
-        file.texts(["exchange_date"])["exchange_date"], settlement_date
+        block.texts(["exchange_date"])["exchange_date"], settlement_date
     )
-    file.findings.flag(dates.is_null(), "exchange_date", "not_a_date", "it has to be MMDD")
+    block.findings.flag(dates.is_null(), "exchange_date", "not_a_date", "it has to be MMDD")
     age_days = (pl.lit(settlement_date) - pl.col("date")).dt.total_days()
     too_old = dates.to_frame("date").select(age_days > PLAUSIBLE_AGE_DAYS).to_series()
-    file.findings.flag(
+    block.findings.flag(
         too_old.fill_null(False),
         "exchange_date",
         "implausible_date",
@@ -126,32 +122,32 @@ def _exchange_dates(file: FixedWidthFile, settlement_date: date) -> pl.Series:
     return dates.alias("exchange_date")
 
 
-def _money(file: FixedWidthFile) -> list[pl.Series]:
-    transaction_amount = unsigned_minor(file, "transaction_amount")
-    settlement_amount = unsigned_minor(file, "settlement_amount")
+def _money(block: FixedWidthBlock) -> list[pl.Series]:
+    transaction_amount = unsigned_minor(block, "transaction_amount")
+    settlement_amount = unsigned_minor(block, "settlement_amount")
     return [
-        currency_codes(file, "transaction_currency").alias("transaction_currency_code"),
+        currency_codes(block, "transaction_currency").alias("transaction_currency_code"),
         transaction_amount,
         # `currency_code` is what the channel settles in, as in the other raw tables.
-        currency_codes(file, "settlement_currency").alias("currency_code"),
+        currency_codes(block, "settlement_currency").alias("currency_code"),
         settlement_amount,
-        _rates(file, "settlement_rate"),
-        currency_codes(file, "billing_currency", may_be_blank=True).alias("billing_currency_code"),
-        unsigned_minor(file, "billing_amount", blank_is_zero=True),
-        _rates(file, "billing_rate"),
-        unsigned_minor(file, "fee_receivable", blank_is_zero=True),
-        unsigned_minor(file, "fee_payable", blank_is_zero=True),
-        signed_minor(file, "signed_fee_1"),
-        signed_minor(file, "signed_fee_2"),
+        _rates(block, "settlement_rate"),
+        currency_codes(block, "billing_currency", may_be_blank=True).alias("billing_currency_code"),
+        unsigned_minor(block, "billing_amount", blank_is_zero=True),
+        _rates(block, "billing_rate"),
+        unsigned_minor(block, "fee_receivable", blank_is_zero=True),
+        unsigned_minor(block, "fee_payable", blank_is_zero=True),
+        signed_minor(block, "signed_fee_1"),
+        signed_minor(block, "signed_fee_2"),
     ]
 
 
-def _rates(file: FixedWidthFile, name: str) -> pl.Series:
+def _rates(block: FixedWidthBlock, name: str) -> pl.Series:
     """Return rates as exact decimals: 78442003 is 0.8442003; blanks and zeros are NULL."""
-    texts = file.texts([name])[name]
+    texts = block.texts([name])[name]
     is_rate = pl.col("rate").str.contains("^[0-9]{8}$")
     bad = texts.to_frame("rate").select(~is_rate).to_series().fill_null(False)
-    file.findings.flag(
+    block.findings.flag(
         bad, name, "not_a_rate", "it has to be the number of decimals and seven digits"
     )
     whole_digits = RATE_DECIMALS_MAX + 1 - pl.col("rate").str.head(1).cast(pl.Int64, strict=False)
@@ -164,7 +160,7 @@ def _rates(file: FixedWidthFile, name: str) -> pl.Series:
     return texts.to_frame("rate").select(rates.alias(name)).to_series()
 
 
-def _check_exchange(file: FixedWidthFile, frame: pl.DataFrame) -> None:
+def _check_exchange(block: FixedWidthBlock, frame: pl.DataFrame) -> None:
     """Flag records whose settlement amount is not the transaction's times the rate, half up.
 
     In whole numbers of 128 bits: an amount has 12 digits, a rate 7. Where both currencies are one
@@ -198,22 +194,15 @@ def _check_exchange(file: FixedWidthFile, frame: pl.DataFrame) -> None:
         (gap > FX_TOLERANCE_MINOR).alias("differs"),
         rate.is_null().alias("has_no_rate"),
     )
-    file.findings.flag(
+    block.findings.flag(
         known["has_no_rate"],
         "settlement_rate",
         "no_rate",
         "two currencies need a rate between them",
     )
-    file.findings.flag(
+    block.findings.flag(
         known["differs"].fill_null(False),
         "settlement_amount",
         "wrong_exchange",
         "it is not the transaction amount times the settlement rate, rounded half up",
     )
-
-
-def _total_minor(frame: pl.DataFrame) -> int | None:
-    """Return the sum of settlement amounts where all are of one currency."""
-    if frame["currency_code"].n_unique() > 1:
-        return None
-    return int(frame["settlement_amount_minor"].sum())
