@@ -7,21 +7,26 @@ records 002 and 003 of a file of rejections, only code and length are known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import IO, ClassVar
 
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthFile, Layout
+from tieout.channels.fixed_width import FixedWidthBlock, Layout
 from tieout.channels.model import (
     BUSINESS_TIME_ZONE,
     BadRow,
     FileContext,
+    Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
 )
+from tieout.channels.text_files import batches
 from tieout.channels.unionpay_common import (
     blank_zeros,
     card_columns,
@@ -40,14 +45,14 @@ from tieout.channels.unionpay_institution_layouts import (
     INF_RECORD_BYTES,
 )
 
-__all__ = ["DAYS_AFTER_MAX", "RAW_TABLE", "parse_accepted", "parse_rejected"]
+__all__ = ["DAYS_AFTER_MAX", "RAW_TABLE", "AcceptedReading", "RejectedReading"]
 
 RAW_TABLE = "unionpay_inf"
 
 HEADER_CODE, TRAILER_CODE = b"000", b"001"
 DETAIL_CODES = (b"300", b"301")
 # Only a file of rejections has these.
-REJECTION_CODES = (b"002", b"003")
+REJECTION_CODES = frozenset({b"002", b"003"})
 KEY_BYTES = 7
 
 # Cards are used without a line to the network, so a record may be old; a year is ours (no source
@@ -91,146 +96,172 @@ _KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """Where a record lies: its number (1-based), code, first byte and length."""
+    """One record: its number (1-based), code and bytes."""
 
     number: int
     code: bytes
-    start: int
-    length_bytes: int
+    content: bytes
 
 
-def parse_accepted(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_inf` of a file …B: one row a record 300 or 301, fen, unsigned.
-
-    Raises:
-        UnreadableFileError: the name states no date, or records cannot be told from one another.
-    """
-    return _parse(content, context, batch_kind="accepted", codes=())
-
-
-def parse_rejected(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_inf` of a file …R; as for accepted ones.
+class _InfReading:
+    """Reads `unionpay_inf`: one row a record 300 or 301, fen, unsigned.
 
     Raises:
         UnreadableFileError: the name states no date, or records cannot be told from one another.
     """
-    return _parse(content, context, batch_kind="rejected", codes=REJECTION_CODES)
+
+    batch_kind: ClassVar[str]
+    codes: ClassVar[frozenset[bytes]] = frozenset()
+
+    def __init__(self, context: FileContext) -> None:
+        self._context = context
+        self._batch_date = required_date(context)
+        self._findings = Findings()
+        self._last: _Record | None = None
+        self._row_count = 0
+        self._total_minor = 0
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`."""
+        known = {HEADER_CODE, TRAILER_CODE, *DETAIL_CODES, *self.codes}
+        in_order = self._in_order(_records(stream, known))
+        details = (record for record in in_order if record.code in DETAIL_CODES)
+        for records in batches(details, self._context.block_rows):
+            yield {RAW_TABLE: self._frame(self._block(INF_DETAIL, records))}
+        if not self._row_count:
+            yield {RAW_TABLE: self._frame(self._block(INF_DETAIL, []))}
+
+    def _in_order(self, records: Iterator[_Record]) -> Iterator[_Record]:
+        """Pass records on; flag a header or trailer where it has no place, and check the header."""
+        for record in records:
+            before, self._last = self._last, record
+            if before is None:
+                self._check_header(record)
+            elif before.number > 1 and before.code in {HEADER_CODE, TRAILER_CODE}:
+                self._flag(before, "misplaced_record", "a header or trailer inside the batch")
+            yield record
+
+    def _check_header(self, record: _Record) -> None:
+        if record.code != HEADER_CODE:
+            self._flag(record, "no_header", "the first record has to be the header, 000")
+        header = self._block(INF_HEADER, [record])
+        texts = header.texts(["institution_id", "batch_date"])
+        require_keys(header, texts, ("institution_id",))
+        header.findings.flag(
+            ~(texts["batch_date"] == self._batch_date.strftime("%Y%m%d")).fill_null(False),
+            "batch_date",
+            "wrong_date",
+            f"it has to be the date in the file's name, {self._batch_date}",
+        )
+
+    def _flag(self, record: _Record, reason_code: str, reason: str) -> None:
+        self._findings.add(BadRow(record.number, "", reason_code, reason))
+
+    def _block(self, layout: Layout, records: Sequence[_Record]) -> FixedWidthBlock:
+        """Return those of the records that have the layout's length as a matrix of bytes."""
+        fitting = [one for one in records if len(one.content) == layout.length_bytes]
+        matrix = np.frombuffer(b"".join(one.content for one in fitting), dtype=np.uint8)
+        numbers = np.array([one.number for one in fitting], dtype=np.int64)
+        block = FixedWidthBlock(
+            layout, matrix.reshape(len(fitting), layout.length_bytes), numbers, self._findings
+        )
+        block.check_form()
+        return block
+
+    def _frame(self, block: FixedWidthBlock) -> pl.DataFrame:
+        texts = block.texts(_TEXTS)
+        require_keys(block, texts, _KEYS)
+        check_codes(block, texts["region_flag"], REGION_FLAGS)
+        frame = texts.with_columns(
+            blank_zeros("reason_code"),
+            pl.Series("line_number", block.line_numbers),
+            pl.lit(self.batch_kind).alias("batch_kind"),
+            _transmitted_at(block, texts["transmission_time"], self._batch_date),
+            _transaction_dates(block, self._batch_date),
+            currency_codes(block, "currency").alias("currency_code"),
+            _amounts(block),
+            signed_minor(block, "own_fee"),
+        ).hstack(card_columns(block, self._context))
+        self._row_count += len(block)
+        self._total_minor += int(frame["amount_minor"].sum())
+        return frame
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        if self._last is None:
+            raise AssertionError("no record was read")
+        if self._last.code != TRAILER_CODE:
+            reason = "the last record has to be the trailer, 001; the file seems cut off"
+            self._flag(self._last, "no_trailer", reason)
+        return ParsedFile(
+            frames={},
+            row_count=self._row_count,
+            accounting_date=self._batch_date,
+            counted_total_minor=self._total_minor,
+            bad_rows=self._findings.bad_rows,
+        )
 
 
-def _parse(
-    content: bytes, context: FileContext, *, batch_kind: str, codes: Sequence[bytes]
-) -> ParsedFile:
-    batch_date = required_date(context)
-    records = _records(content, {HEADER_CODE, TRAILER_CODE, *DETAIL_CODES, *codes})
-    file = _file(content, INF_DETAIL, [one for one in records if one.code in DETAIL_CODES])
-    header = _file(content, INF_HEADER, records[:1])
-    texts = file.texts(_TEXTS)
-    require_keys(file, texts, _KEYS)
-    check_codes(file, texts["region_flag"], REGION_FLAGS)
-    frame = texts.with_columns(
-        blank_zeros("reason_code"),
-        pl.Series("line_number", file.line_numbers),
-        pl.lit(batch_kind).alias("batch_kind"),
-        _transmitted_at(file, texts["transmission_time"], batch_date),
-        _transaction_dates(file, batch_date),
-        currency_codes(file, "currency").alias("currency_code"),
-        _amounts(file),
-        signed_minor(file, "own_fee"),
-    ).hstack(card_columns(file, context))
-    return ParsedFile(
-        frames={RAW_TABLE: frame},
-        row_count=len(file),
-        accounting_date=batch_date,
-        counted_total_minor=int(frame["amount_minor"].sum()),
-        bad_rows=(
-            *_header_problems(header, batch_date),
-            *_order_problems(records),
-            *file.findings.bad_rows,
-        ),
-    )
+class AcceptedReading(_InfReading):
+    """Reads a file …B."""
+
+    batch_kind = "accepted"
+
+
+class RejectedReading(_InfReading):
+    """Reads a file …R."""
+
+    batch_kind = "rejected"
+    codes = REJECTION_CODES
 
 
 # --- records out of the string --------------------------------------------------------------------
 
 
-def _records(content: bytes, codes: set[bytes]) -> list[_Record]:
-    """Return the records in order. The last one may be followed by one line end."""
-    end = len(content.removesuffix(b"\n").removesuffix(b"\r"))
-    records: list[_Record] = []
-    start = 0
-    while start < end:
-        key, number = content[start : start + KEY_BYTES], len(records) + 1
+def _records(stream: IO[bytes], codes: set[bytes]) -> Iterator[_Record]:
+    """Yield the records in order. The last one may be followed by one line end."""
+    end = _end_of(stream)
+    number, place = 1, 0
+    while place < end:
+        key = stream.read(min(KEY_BYTES, end - place))
         length = INF_RECORD_BYTES.get(key)
         if length is None or key[:3] not in codes:
             raise UnreadableFileError(
                 "unknown_record", "no known record begins here", line_number=number
             )
-        if start + length > end:
+        if place + length > end:
             raise UnreadableFileError(
                 "truncated",
-                f"the record has {end - start} bytes, {length} expected; the file seems cut off",
+                f"the record has {end - place} bytes, {length} expected; the file seems cut off",
                 line_number=number,
             )
-        records.append(_Record(number, key[:3], start, length))
-        start += length
-    if not records:
+        yield _Record(number, key[:3], key + stream.read(length - len(key)))
+        number, place = number + 1, place + length
+    if number == 1:
         raise UnreadableFileError("no_header", "an empty batch has a header and a trailer")
-    return records
 
 
-def _file(content: bytes, layout: Layout, records: Sequence[_Record]) -> FixedWidthFile:
-    """Return records of one length as a matrix of bytes."""
-    fitting = [one for one in records if one.length_bytes == layout.length_bytes]
-    starts = np.array([one.start for one in fitting], dtype=np.int64)
-    everything = np.frombuffer(content, dtype=np.uint8)
-    places = starts[:, np.newaxis] + np.arange(layout.length_bytes, dtype=np.int64)
-    numbers = np.array([one.number for one in fitting], dtype=np.int64)
-    file = FixedWidthFile(layout, everything[places], numbers)
-    file.check_form()
-    return file
-
-
-def _order_problems(records: Sequence[_Record]) -> list[BadRow]:
-    """Return findings where the string does not begin and end as it has to, once each."""
-    problems = []
-    codes = [one.code for one in records]
-    if codes[0] != HEADER_CODE:
-        problems.append(BadRow(1, "", "no_header", "the first record has to be the header, 000"))
-    if codes[-1] != TRAILER_CODE:
-        reason = "the last record has to be the trailer, 001; the file seems cut off"
-        problems.append(BadRow(records[-1].number, "", "no_trailer", reason))
-    between = [one for one in records[1:-1] if one.code in {HEADER_CODE, TRAILER_CODE}]
-    problems += [
-        BadRow(one.number, "", "misplaced_record", "a header or trailer inside the batch")
-        for one in between
-    ]
-    return problems
-
-
-def _header_problems(header: FixedWidthFile, batch_date: date) -> list[BadRow]:
-    texts = header.texts(["institution_id", "batch_date"])
-    require_keys(header, texts, ("institution_id",))
-    header.findings.flag(
-        ~(texts["batch_date"] == batch_date.strftime("%Y%m%d")).fill_null(False),
-        "batch_date",
-        "wrong_date",
-        f"it has to be the date in the file's name, {batch_date}",
-    )
-    return header.findings.bad_rows
+def _end_of(stream: IO[bytes]) -> int:
+    """Return where the last record ends, and set the stream to its beginning."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 2))
+    last = stream.read(2)
+    stream.seek(0)
+    return size - len(last) + len(last.removesuffix(b"\n").removesuffix(b"\r"))
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _amounts(file: FixedWidthFile) -> pl.Series:
-    amounts = unsigned_minor(file, "amount")
-    file.findings.flag(
+def _amounts(block: FixedWidthBlock) -> pl.Series:
+    amounts = unsigned_minor(block, "amount")
+    block.findings.flag(
         amounts == 0, "amount", "no_amount", "an offline transaction without an amount is none"
     )
     return amounts
 
 
-def _transmitted_at(file: FixedWidthFile, texts: pl.Series, batch_date: date) -> pl.Series:
+def _transmitted_at(block: FixedWidthBlock, texts: pl.Series, batch_date: date) -> pl.Series:
     """Return MMDDhhmmss as the latest such time in Beijing up to a day after the batch's date."""
     latest = datetime.combine(batch_date + timedelta(days=DAYS_AFTER_MAX + 1), time())
     is_time = pl.col("time").str.contains("^[0-9]{10}$")
@@ -241,11 +272,11 @@ def _transmitted_at(file: FixedWidthFile, texts: pl.Series, batch_date: date) ->
         candidates.append(pl.when(parsed < latest).then(parsed))
     local = texts.to_frame("time").select(pl.coalesce(candidates).alias("transmitted_at"))
     times = local["transmitted_at"]
-    file.findings.flag(
+    block.findings.flag(
         times.is_null(), "transmission_time", "not_a_time", "it has to be MMDDhhmmss"
     )
     earliest = datetime.combine(batch_date - timedelta(days=PLAUSIBLE_AGE_DAYS), time())
-    file.findings.flag(
+    block.findings.flag(
         (times < earliest).fill_null(False),
         "transmission_time",
         "implausible_date",
@@ -254,9 +285,9 @@ def _transmitted_at(file: FixedWidthFile, texts: pl.Series, batch_date: date) ->
     return times.dt.replace_time_zone(BUSINESS_TIME_ZONE, ambiguous="earliest", non_existent="null")
 
 
-def _transaction_dates(file: FixedWidthFile, batch_date: date) -> pl.Series:
+def _transaction_dates(block: FixedWidthBlock, batch_date: date) -> pl.Series:
     """Return the date the card's chip was given; it has a year, yymmdd."""
-    texts = file.texts(["transaction_date"])["transaction_date"]
+    texts = block.texts(["transaction_date"])["transaction_date"]
     value = pl.col("value")
     digits = pl.when(value.str.contains("^[0-9]{6}$")).then(value)
     dates = (
@@ -265,7 +296,7 @@ def _transaction_dates(file: FixedWidthFile, batch_date: date) -> pl.Series:
         .to_series()
     )
     latest = batch_date + timedelta(days=DAYS_AFTER_MAX)
-    file.findings.flag(
+    block.findings.flag(
         ~(dates <= latest).fill_null(False),
         "transaction_date",
         "not_a_date",

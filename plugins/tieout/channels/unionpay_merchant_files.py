@@ -273,14 +273,18 @@ class _TransactionsReading(FixedWidthReading):
             lambda position: f"transaction kind {kinds[position]} is not known",
         )
         self._query_ids.add(texts.select("query_id"), block.line_numbers)
-        frame = texts.drop("transaction_kind").with_columns(
-            *(blank_zeros(name) for name in _ZEROS),
-            pl.Series("line_number", block.line_numbers),
-            times,
-            types.alias("transaction_type"),
-            pl.lit("CNY").alias("currency_code"),
-            *_money(block, kinds),
-        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))  # fmt: skip
+        frame = (
+            texts.drop("transaction_kind")
+            .with_columns(
+                *(blank_zeros(name) for name in _ZEROS),
+                pl.Series("line_number", block.line_numbers),
+                times,
+                types.alias("transaction_type"),
+                pl.lit("CNY").alias("currency_code"),
+                *_money(block, kinds),
+            )
+            .hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))
+        )
         for name in _REPORTED:
             self.sums_minor[name] += int(frame[f"{name}_minor"].sum())
         return frame
@@ -346,225 +350,9 @@ def _received(block: FixedWidthBlock, name: str) -> IntArray:
     return received
 
 
-def _transmitted_at(block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
-    """Return the times; those of the day after 31 December are of the next year."""
-    latest = settlement_date + timedelta(days=DAYS_AFTER_MAX)
-    times = transmitted_at(texts["transmission_time"], latest)
-    check_transmission_times(block, times, settlement_date, days_after=DAYS_AFTER_MAX)
-    return times
-
-
-def _check_merchant(block: FixedWidthBlock, texts: pl.DataFrame, context: FileContext) -> None:
-    """Flag records of another merchant than the name's, which may be a group's."""
-    expected = context.name_parts.get("merchant_id")
-    if expected is None:
-        return
-    is_its = (texts["merchant_id"] == expected) | (texts["group_merchant_id"] == expected)
-    block.findings.flag(
-        ~is_its.fill_null(False),
-        "merchant_id",
-        "wrong_merchant",
-        "neither merchant nor group merchant is the one of the file's name",
-    )
-
-
-# --- the day's ZIP --------------------------------------------------------------------------------
-
-
-def _members(self, stream: IO[bytes]) -> dict[str, IO[bytes]]:
-        """Return ZM, RD and perhaps ZME."""
-        settlement_date = self._transactions.settlement_date
-        members, self._problems = _members(stream, self._context, settlement_date)
-        kinds = [kind for kind, _ in members]
-        if [kinds.count("ZM"), kinds.count("RD")] != [1, 1] or kinds.count("ZME") > 1:
-            raise UnreadableFileError(
-                "missing_member",
-                f"{kinds.count('ZM')} members ZM and {kinds.count('RD')} RD, one of each expected; "
-                f"{kinds.count('ZME')} ZME, one or none expected",
-            )
-        return dict(members)
-
-    def finish(self) -> ParsedFile:
-        """Return totals and findings; of a ZIP, lines are those of the members."""
-        transactions = self._transactions.finish()
-        if self._report is None:
-            return transactions
-        errors = self._errors.finish() if self._errors else None
-        bad_rows = [*self._problems, *_of_member("ZM", transactions.bad_rows)]
-        bad_rows += _of_member("ZME", errors.bad_rows) if errors else []
-        first = self._report.totals[0]
-        return replace(
-            transactions,
-            row_count=transactions.row_count + (errors.row_count if errors else 0),
-            # With bad rows there are no sums to compare, and the file is refused for them.
-            # No ZIP with a ZME is known: that the report counts ZM only is not verified.
-            totals=() if bad_rows else _control_totals(self._report, self._transactions),
-            declared_row_count=first.record_count,
-            declared_total_minor=first.net_minor,
-            bad_rows=tuple(bad_rows),
-        )
-
-
-class ZmeReading(FixedWidthReading):
-    """Reads `unionpay_zme`: one row an error record, amounts in fen, signs as they stand."""
-
-    table = ERRORS_TABLE
-    layouts = (ZME,)
-    total = "settlement_amount_minor"
-
-    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
-        """Return the table's columns of some records."""
-        texts = block.texts(_ERROR_TEXTS)
-        require_keys(block, texts, _KEYS)
-        _check_merchant(block, texts, self.context)
-        times = _transmitted_at(block, texts, self.settlement_date)
-        codes = texts["adjustment_code"]
-        known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
-        types = codes.replace_strict(known, default=None, return_dtype=pl.String)
-        block.findings.flag(
-            types.is_null(),
-            "adjustment_code",
-            "unknown_code",
-            lambda position: f"adjustment code {codes[position]} is not known",
-        )
-        return texts.with_columns(
-            *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
-            pl.Series("line_number", block.line_numbers),
-            times,
-            types.alias("adjustment_type"),
-            _original_dates(block, texts, self.settlement_date),
-            pl.lit("CNY").alias("currency_code"),
-            pl.Series("amount_minor", block.numbers("amount", blank_is_zero=True)),
-            pl.Series(
-                "original_amount_minor", block.numbers("original_amount", blank_is_zero=True)
-            ),
-            pl.Series("merchant_fee_minor", -_received(block, "merchant_fee")),
-            pl.Series("settlement_amount_minor", _received(block, "settlement_amount")),
-            pl.Series("instalment_fee_minor", -_received(block, "instalment_fee")),
-        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))
-
-
-def _original_dates(
+def _transmitted_at(
     block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
 ) -> pl.Series:
-    original = texts.select(blank_zeros("original_settlement_date")).to_series()
-    dates = original_settlement_dates(original, settlement_date)
-    block.findings.flag(
-        original.is_not_null() & dates.is_null(),
-        "original_settlement_date",
-        "not_a_date",
-        "it has to be MMDD",
-    )
-    return dates.alias("original_settlement_date")
-
-
-# --- transactions ---------------------------------------------------------------------------------
-
-
-class _TransactionsReading(FixedWidthReading):
-    """Reads the records of a ZM."""
-
-    table = TABLE
-    layouts = (ZM,)
-    total = "settlement_amount_minor"
-    is_dated = True
-    days_after = DAYS_AFTER_MAX
-
-    def __init__(self, context: FileContext) -> None:
-        super().__init__(context)
-        self._query_ids = RepeatedKeys()
-        self.sums_minor = dict.fromkeys(_REPORTED, 0)
-
-    def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
-        """Return the table's columns of some records."""
-        texts = block.texts(_TEXTS)
-        require_keys(block, texts, _KEYS)
-        _check_merchant(block, texts, self.context)
-        times = _transmitted_at(block, texts, self.settlement_date)
-        kinds = texts["transaction_kind"]
-        known = {code: token for code, (token, _) in TRANSACTION_KINDS.items()}
-        types = kinds.replace_strict(known, default=None, return_dtype=pl.String)
-        block.findings.flag(
-            types.is_null(),
-            "transaction_kind",
-            "unknown_code",
-            lambda position: f"transaction kind {kinds[position]} is not known",
-        )
-        self._query_ids.add(texts.select("query_id"), block.line_numbers)
-        frame = texts.drop("transaction_kind").with_columns(
-            *(blank_zeros(name) for name in _ZEROS),
-            pl.Series("line_number", block.line_numbers),
-            times,
-            types.alias("transaction_type"),
-            pl.lit("CNY").alias("currency_code"),
-            *_money(block, kinds),
-        ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))  # fmt: skip
-        for name in _REPORTED:
-            self.sums_minor[name] += int(frame[f"{name}_minor"].sum())
-        return frame
-
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file."""
-        self._query_ids.flag(self.findings, "query_id", "another record of the file has it, too")
-        return super().finish()
-
-
-def _money(block: FixedWidthBlock, kinds: pl.Series) -> list[pl.Series]:
-    """Return the amounts in fen, and flag what contradicts the kind of transaction."""
-    signs = kinds.replace_strict(
-        {code: sign for code, (_, sign) in TRANSACTION_KINDS.items()},
-        default=0,
-        return_dtype=pl.Int64,
-    ).to_numpy()
-    amounts = block.numbers("amount")
-    block.findings.flag(
-        (amounts == 0) & (signs != 0), "amount", "no_amount", "a transaction of no amount"
-    )
-    fees = -_received(block, "merchant_fee")
-    settled = _received(block, "settlement_amount")
-    others = {
-        name: _received(block, name)
-        for name in ("split_amount", "net_amount", "discount_amount", "invoice_amount")
-    }
-    instalment_fees = -_received(block, "instalment_fee")
-    block.findings.flag(
-        settled * signs < 0,
-        "settlement_amount",
-        "wrong_sign",
-        "the merchant receives (C) of a sale and pays (D) of a refund",
-    )
-    # What a discount, a split or instalments do to the settlement is not known.
-    is_plain = (
-        (others["discount_amount"] == 0) & (others["split_amount"] == 0) & (instalment_fees == 0)
-    )
-    block.findings.flag(
-        (signs != 0) & is_plain & (settled != amounts * signs - fees),
-        "settlement_amount",
-        "wrong_settlement",
-        "it is not the amount less the fee",
-    )
-    columns = {
-        "amount": amounts * signs,
-        "merchant_fee": fees,
-        "settlement_amount": settled,
-        **others,
-        "instalment_fee": instalment_fees,
-    }
-    return [pl.Series(f"{name}_minor", values) for name, values in columns.items()]
-
-
-def _received(block: FixedWidthBlock, name: str) -> IntArray:
-    """Return an X+n field as what the merchant receives: C +, D −.
-
-    The sign may be blank only where the number is 0.
-    """
-    paid, is_unsigned = block.signed_numbers(name)
-    block.findings.flag(is_unsigned, name, "missing_sign", f"{name} has no sign, and is not zero")
-    received: IntArray = np.negative(paid)
-    return received
-
-
-def _transmitted_at(block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
     """Return the times; those of the day after 31 December are of the next year."""
     latest = settlement_date + timedelta(days=DAYS_AFTER_MAX)
     times = transmitted_at(texts["transmission_time"], latest)
@@ -587,38 +375,12 @@ def _check_merchant(block: FixedWidthBlock, texts: pl.DataFrame, context: FileCo
 
 
 # --- the day's ZIP --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    kind: str
-    content: bytes
-
-
-def _parse_zip(content: bytes, context: FileContext) -> ParsedFile:
-    settlement_date = required_date(context)
-    members, problems = _members(content, context, settlement_date)
-    by_kind = {
-        kind: [member.content for member in members if member.kind == kind]
-        for kind in ("ZM", "ZME", "RD")
-    }
-    if [len(by_kind[kind]) for kind in ("ZM", "RD")] != [1, 1] or len(by_kind["ZME"]) > 1:
-        raise UnreadableFileError(
-            "missing_member",
-            f"{len(by_kind['ZM'])} members ZM and {len(by_kind['RD'])} RD, one of each expected; "
-            f"{len(by_kind['ZME'])} ZME, one or none expected",
-        )
-    transactions = _parse_transactions(by_kind["ZM"][0], context)
-    errors = parse_errors(by_kind["ZME"][0], context) if by_kind["ZME"] else None
-    report = read_report(by_kind["RD"][0])
-    problems += _report_problems(report, context, settlement_date)
-    return _proved(transactions, errors, report, problems)
 
 
 def _members(
     stream: IO[bytes], context: FileContext, settlement_date: date
 ) -> tuple[list[tuple[str, IO[bytes]]], list[BadRow]]:
-    """Return kind and bytes of the members we read, and findings where a name is of another date or merchant.
+    """Return kind and bytes of our members; findings where a name is of another date or merchant.
 
     Other members (RNM2000…, whose form is not known) are left alone.
     """

@@ -21,7 +21,7 @@ from tieout.channels.text_files import lines_of
 __all__ = ["MerchantReport", "ReportTotal", "read_report"]
 
 TOTAL = "总计"
-# A report has some dozens.
+# A page for people, of some dozens.
 LINES_MAX = 10_000
 # A heading as it begins a table: the table before it has to have ended.
 END_OF_TEXT = "- 交易笔数 "
@@ -75,8 +75,10 @@ def read_report(stream: IO[bytes]) -> MerchantReport:
     Raises:
         UnreadableFileError: not GBK, it does not say whose or of when it is, or has no totals.
     """
-    # A page for people: a few kilobytes, in whatever file it comes.
-    text = "\n".join(islice(lines_of(stream, "gb18030"), LINES_MAX))
+    lines = list(islice(lines_of(stream, "gb18030"), LINES_MAX + 1))
+    if len(lines) > LINES_MAX:
+        raise UnreadableFileError("wrong_report", f"the report RD has more than {LINES_MAX} lines")
+    text = "\n".join(lines)
     merchant_id, day, currency = (
         _said_once(text, pattern) for pattern in (_MERCHANT, _DATE, _CURRENCY)
     )
