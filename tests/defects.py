@@ -7,6 +7,7 @@ one slot. `tests/unit/test_defects.py` lands them and compares with docs/formats
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -723,7 +724,7 @@ FORMATS = (
                 b"".join(reversed(_zpsum(day).splitlines(keepends=True)))
             ),
         },
-        unwrap=uncompressed,
+        unwrap=lambda content: uncompressed(io.BytesIO(content)).read(),
         wrap=lambda text, _day: union.compressed(text),
     ),
     Format(

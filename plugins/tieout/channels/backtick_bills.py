@@ -7,121 +7,175 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
 from tieout.channels.bill_columns import PADDING, check_widths, heading
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, ControlTotal, Findings, UnreadableFileError
+from tieout.channels.model import BlockFindings, ControlTotal, Findings, UnreadableFileError
 from tieout.channels.packed_files import gunzipped, is_gzip
-from tieout.channels.text_files import decoded_text
+from tieout.channels.text_files import HeldBack, batches, lines_of
 
 __all__ = [
-    "BacktickBill",
-    "bill_lines",
+    "MARK",
+    "BillLines",
+    "Records",
     "count_of",
     "declared_totals",
     "readable_totals",
     "record_cells",
+    "require_header",
     "split_record",
     "total_in_fen",
-    "unpacked_text",
-    "whole_records",
-    "with_totals",
 ]
 
 MARK = "`"
 
 
 @dataclass(frozen=True, slots=True)
-class BacktickBill:
-    """A bill's lines, told apart. `totals` are the two lines at the end; line 1 is the header.
+class Records:
+    """Some records of a bill, and the lines on which they begin."""
 
-    `line_numbers` are the lines on which the records begin.
+    texts: Sequence[str]
+    line_numbers: Sequence[int]
+
+
+class BillLines:
+    """A bill told apart as it is read: perhaps a header, records, the two lines at the end.
+
+    Lines that are blank at the end of the file are none.
     """
 
-    header: tuple[str, ...]
-    records: Sequence[str]
-    line_numbers: Sequence[int]
-    totals: tuple[str, str]
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+        unpacked = gunzipped(stream) if is_gzip(stream) else stream
+        self._lines = HeldBack(_without_blank_end(lines_of(unpacked, encoding)), 2)
+        self._numbered = enumerate(self._lines, start=1)
+        self._first: str | None = None
+        self._count = 0
+
+    def header(self) -> tuple[str, ...]:
+        """Return the headings of the first line; nothing where it has none, or is a record."""
+        self._first = next((line for _, line in self._numbered), None)
+        if self._first is None and self._lines.tail:
+            # A bill of one or two lines: the first of them is the header, if any is.
+            self._first = self._lines.tail.pop(0)
+        if self._first is None:
+            return ()
+        self._count = 1
+        return () if self._first.startswith(MARK) else tuple(self._first.split(","))
+
+    def blocks(
+        self, width: int, block_rows: int, *, totals_heading: str | None = None
+    ) -> Iterator[Records]:
+        """Yield the records behind the header, so many at a time, and not the last two lines.
+
+        With `totals_heading` the last two lines are records, too, unless the first begins with it.
+        """
+        first = [] if self._first is None or not self._first.startswith(MARK) else [self._first]
+        numbered = itertools.chain(enumerate(first, start=1), self._numbered)
+        for batch in batches(
+            _whole_records(self._counted(numbered, totals_heading), width), block_rows
+        ):
+            yield Records([text for _, text in batch], [number for number, _ in batch])
+
+    def _counted(
+        self, numbered: Iterable[tuple[int, str]], totals_heading: str | None
+    ) -> Iterator[tuple[int, str]]:
+        for number, line in numbered:
+            self._count = number
+            yield number, line
+        tail = self._lines.tail
+        has_totals = len(tail) == 2 and tail[0].startswith(totals_heading or "")
+        while totals_heading is not None and not has_totals and tail:
+            self._count += 1
+            yield self._count, tail.pop(0)
+
+    @property
+    def tail(self) -> Sequence[str]:
+        """The last two lines, or fewer, when all records were read."""
+        return self._lines.tail
+
+    @property
+    def line_count(self) -> int:
+        """How many lines the bill has, when all records were read."""
+        return self._count + len(self.tail)
+
+    def totals(self, totals_heading: str) -> tuple[str, str]:
+        """Return the last two lines, which have to be the totals, known by a heading.
+
+        Raises:
+            UnreadableFileError: they are not.
+        """
+        tail = self.tail
+        if len(tail) < 2 or not tail[0].startswith(totals_heading) or not tail[1].startswith(MARK):
+            last = [*([] if self._first is None else [self._first]), *tail][-2:]
+            shown = " and ".join(repr(masked_excerpt(line)[:80]) for line in last)
+            raise UnreadableFileError(
+                "missing_totals",
+                "the last two lines have to be the totals, a line that begins with "
+                f"{totals_heading} and a line of values that begins with a backtick; found "
+                f"{shown}: the file is cut off, or its end has another form",
+                line_number=self.line_count,
+            )
+        return tail[0], tail[1]
 
 
-def unpacked_text(content: bytes, encoding: str) -> str:
-    """Return the text of a bill that comes as it is or in gzip, whatever its name says."""
-    return decoded_text(gunzipped(content) if is_gzip(content) else content, encoding)
-
-
-def bill_lines(text: str) -> list[str]:
-    """Return the lines without their ends (CRLF or LF) and without blank lines at the end."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
-
-
-def with_totals(text: str, *, first_heading: str, totals_heading: str) -> BacktickBill:
-    """Return a bill that has to have a header and totals, known by a heading each.
+def require_header(header: Sequence[str], first_heading: str) -> None:
+    """Refuse a bill without a header, known by a heading.
 
     Raises:
-        UnreadableFileError: there is no header, or the last two lines are not the totals.
+        UnreadableFileError: there is none.
     """
-    lines = bill_lines(text)
-    header = tuple(lines[0].split(",")) if lines else ()
     if first_heading not in map(heading, header):
         raise UnreadableFileError(
             "missing_header", f"the first line has no column {first_heading}", line_number=1
         )
-    if len(lines) < 3 or not lines[-2].startswith(totals_heading) or not lines[-1].startswith(MARK):
-        shown = " and ".join(repr(masked_excerpt(line)[:80]) for line in lines[-2:])
-        raise UnreadableFileError(
-            "missing_totals",
-            f"the last two lines have to be the totals, a line that begins with {totals_heading} "
-            f"and a line of values that begins with a backtick; found {shown}: the file is cut "
-            "off, or its end has another form",
-            line_number=len(lines),
-        )
-    records, line_numbers = whole_records(lines[1:-2], len(header), first_line_number=2)
-    return BacktickBill(header, records, line_numbers, (lines[-2], lines[-1]))
 
 
-def whole_records(
-    lines: Sequence[str], width: int, *, first_line_number: int
-) -> tuple[Sequence[str], Sequence[int]]:
-    """Return the records and the lines on which they begin.
+def _without_blank_end(lines: Iterable[str]) -> Iterator[str]:
+    blank: list[str] = []
+    for line in lines:
+        if not line.strip():
+            blank.append(line)
+            continue
+        yield from blank
+        blank.clear()
+        yield line
+
+
+def _whole_records(numbered: Iterable[tuple[int, str]], width: int) -> Iterator[tuple[int, str]]:
+    """Yield the records and the lines on which they begin.
 
     A value may hold a line end (a goods name that somebody typed so): then a record is too short,
     and the next line begins with no backtick. Only such a line goes on with the record before.
     """
-    if all(line.startswith(MARK) for line in lines):
-        return lines, range(first_line_number, first_line_number + len(lines))
-    records, line_numbers = list[str](), list[int]()
-    for line_number, line in enumerate(lines, start=first_line_number):
-        is_rest = records and not line.startswith(MARK) and _value_count(records[-1]) < width
-        if is_rest:
-            records[-1] += f"\n{line}"
-        else:
-            records.append(line)
-            line_numbers.append(line_number)
-    return records, line_numbers
+    begun: tuple[int, str] | None = None
+    for number, line in numbered:
+        if begun is not None:
+            if not line.startswith(MARK) and _value_count(begun[1]) < width:
+                begun = (begun[0], f"{begun[1]}\n{line}")
+                continue
+            yield begun
+        begun = (number, line)
+    if begun is not None:
+        yield begun
 
 
 def _value_count(record: str) -> int:
     return record.count(f",{MARK}") + 1
 
 
-def record_cells(
-    records: Sequence[str], width: int, line_numbers: Sequence[int]
-) -> tuple[pl.Series, list[BadRow]]:
-    """Return each record as a list of values, and findings about lines that are no record."""
-    lines = pl.Series("line", records, dtype=pl.String)
+def record_cells(records: Records, width: int, findings: BlockFindings) -> pl.Series:
+    """Return each record as a list of values; lines that are no record are flagged."""
+    lines = pl.Series("line", records.texts, dtype=pl.String)
     cells = lines.str.strip_prefix(MARK).str.split(f",{MARK}")
-    malformed = check_widths(
-        cells.list.len(), width, line_numbers, also=~lines.str.starts_with(MARK)
-    )
-    return cells, malformed
+    check_widths(cells.list.len(), width, findings, also=~lines.str.starts_with(MARK))
+    return cells
 
 
 def split_record(record: str) -> list[str]:
@@ -180,7 +234,7 @@ def readable_totals(
     try:
         return compare()
     except UnreadableFileError:
-        if findings.bad_rows:
+        if findings:
             return ()
         raise
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import polars as pl
 
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, Findings, UnreadableFileError
+from tieout.channels.model import BlockFindings, UnreadableFileError
 
 __all__ = [
     "PADDING",
@@ -74,18 +74,17 @@ def find_columns(
 
 
 def check_widths(
-    counts: pl.Series, width: int, line_numbers: Sequence[int], *, also: pl.Series | None = None
-) -> list[BadRow]:
-    """Return a finding for each record with another number of values, or where `also` holds."""
-    findings = Findings(line_numbers)
+    counts: pl.Series, width: int, findings: BlockFindings, *, also: pl.Series | None = None
+) -> None:
+    """Flag each record with another number of values, or where `also` holds: it is none."""
     wrong = counts != width
     findings.flag(
         wrong if also is None else wrong | also,
         "",
         "wrong_column_count",
         lambda position: f"{counts[position]} values, {width} expected",
+        is_form=True,
     )
-    return findings.bad_rows
 
 
 def texts_by_column(

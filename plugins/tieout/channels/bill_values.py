@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BUSINESS_TIME_ZONE, Findings, Vault
+from tieout.channels.model import BUSINESS_TIME_ZONE, BlockFindings, Findings, Vault
 
 __all__ = [
     "AMOUNT_MAX_MINOR",
     "OF_TWO_DECIMALS",
+    "BalanceChain",
     "amounts_in_fen",
-    "balance_breaks",
     "beijing_time",
     "check_codes",
     "fees_in_fen",
     "person_mask",
     "rate",
-    "repeated",
     "tokens",
     "whole_numbers",
 ]
@@ -36,7 +35,7 @@ _TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 def amounts_in_fen(
     texts: pl.DataFrame,
     names: Collection[str],
-    findings: Findings,
+    findings: BlockFindings,
     *,
     required: Collection[str] = (),
 ) -> pl.DataFrame:
@@ -61,7 +60,7 @@ def amounts_in_fen(
     return amounts.fill_null(0)
 
 
-def fees_in_fen(texts: pl.Series, findings: Findings) -> pl.DataFrame:
+def fees_in_fen(texts: pl.Series, findings: BlockFindings) -> pl.DataFrame:
     """Return fees of yuan as `fee` in fen, and what that rounds away as `fee_rest`, fen / 1000.
 
     WeChat Pay settles each record's fee to the fen, half up, and prints it with five decimals; some
@@ -92,7 +91,7 @@ def fees_in_fen(texts: pl.Series, findings: Findings) -> pl.DataFrame:
     return fees.with_columns(pl.col("fee_rest") - pl.col("fee") * 1000)
 
 
-def beijing_time(texts: pl.Series, findings: Findings, *, required: bool = True) -> pl.Series:
+def beijing_time(texts: pl.Series, findings: BlockFindings, *, required: bool = True) -> pl.Series:
     """Return yyyy-MM-dd HH:mm:ss as instants; a bad one is NULL and a finding."""
     # The reader of times alone would take blanks anywhere, and fewer or more digits.
     value = pl.col("value")
@@ -127,7 +126,7 @@ def _found(texts: pl.Series, form: str) -> Callable[[int], str]:
     return reason
 
 
-def rate(percentages: pl.Series, findings: Findings) -> pl.Series:
+def rate(percentages: pl.Series, findings: BlockFindings) -> pl.Series:
     """Return 0.60% as the decimal 0.006, exactly."""
     number = pl.col("value").str.extract(r"^([0-9]{1,3}(?:\.[0-9]{1,6})?)%$")
     part = number.cast(pl.Decimal(20, 8)) / pl.lit("100").cast(pl.Decimal(20, 8))
@@ -144,7 +143,11 @@ def rate(percentages: pl.Series, findings: Findings) -> pl.Series:
 
 
 def check_codes(
-    values: pl.Series, known: Collection[str], findings: Findings, *, where: pl.Series | None = None
+    values: pl.Series,
+    known: Collection[str],
+    findings: BlockFindings,
+    *,
+    where: pl.Series | None = None,
 ) -> None:
     """Flag the values that are none of the known codes; NULL is none."""
     unknown = ~values.is_in(list(known)).fill_null(False)
@@ -156,11 +159,6 @@ def check_codes(
             f"{masked_excerpt(str(values[position]))[:40]} is not a known {values.name}"
         ),
     )
-
-
-def repeated(values: pl.Series) -> pl.Series:
-    """Return True for each value that stood in an earlier row already; NULL repeats nothing."""
-    return ~values.is_first_distinct() & values.is_not_null()
 
 
 def tokens(values: pl.Series, vault: Vault, name: str) -> pl.Series:
@@ -189,21 +187,39 @@ def person_mask(texts: pl.Series, name: str) -> pl.Series:
     )
 
 
-def balance_breaks(amounts: pl.Series, balances: pl.Series) -> pl.Series:
-    """Return True for rows that do not follow on any other row's balance.
+class BalanceChain:
+    """Holds the balances of a whole day against one another, wherever its blocks end.
 
-    `amounts` are signed, `balances` stand after them. In a whole day every row but one begins
-    where another ends, in whatever order they are printed; all False is such a day.
+    In a whole day every row but one begins where another ends, in whatever order they are printed.
     """
-    rows = pl.DataFrame({"before": balances - amounts, "after": balances})
-    starts = rows["before"].alias("balance").value_counts(name="start_count")
-    ends = rows["after"].alias("balance").value_counts(name="end_count")
-    loose = (
-        starts.join(ends, on="balance", how="left")
-        .with_columns(pl.col("start_count", "end_count").cast(pl.Int64).fill_null(0))
-        .select("balance", loose_count=pl.col("start_count") - pl.col("end_count"))
-        .filter(pl.col("loose_count") > 0)
-    )
-    if int(loose["loose_count"].sum()) <= 1:
-        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(rows))
-    return rows["before"].is_in(loose["balance"].to_list())
+
+    def __init__(self) -> None:
+        self._rows: list[pl.DataFrame] = []
+
+    def add(self, amounts: pl.Series, balances: pl.Series, line_numbers: Sequence[int]) -> None:
+        """Add rows: signed amounts, and the balances that stand after them."""
+        lines = pl.Series("line_number", line_numbers, dtype=pl.Int64)
+        self._rows.append(
+            pl.DataFrame({"before": balances - amounts, "after": balances, "line_number": lines})
+        )
+
+    def flag(self, findings: Findings) -> None:
+        """Flag the rows that do not follow on any other row's balance."""
+        if not self._rows:
+            return
+        rows = pl.concat(self._rows)
+        starts = rows["before"].alias("balance").value_counts(name="start_count")
+        ends = rows["after"].alias("balance").value_counts(name="end_count")
+        loose = (
+            starts.join(ends, on="balance", how="left")
+            .with_columns(pl.col("start_count", "end_count").cast(pl.Int64).fill_null(0))
+            .select("balance", loose_count=pl.col("start_count") - pl.col("end_count"))
+            .filter(pl.col("loose_count") > 0)
+        )
+        if int(loose["loose_count"].sum()) > 1:
+            findings.of_block(rows["line_number"].to_list()).flag(
+                rows["before"].is_in(loose["balance"].to_list()),
+                "balance",
+                "balance_break",
+                "the balance before this change is not the balance after any other",
+            )

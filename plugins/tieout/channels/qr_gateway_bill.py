@@ -8,44 +8,47 @@ Not read by the close: the same transactions are in ACOMN, and the bill's key le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
 
 import polars as pl
 
 from tieout.channels.backtick_bills import (
     MARK,
-    bill_lines,
+    BillLines,
+    Records,
     count_of,
     declared_totals,
     readable_totals,
     record_cells,
     split_record,
     total_in_fen,
-    unpacked_text,
-    whole_records,
 )
 from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
-from tieout.channels.bill_dates import check_bill_dates, date_inside
+from tieout.channels.bill_dates import BillDates
 from tieout.channels.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
     beijing_time,
     check_codes,
     rate,
-    repeated,
     tokens,
 )
 from tieout.channels.model import (
     BadRow,
+    BlockFindings,
     ControlTotal,
     FileContext,
     Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
     file_problem,
 )
+from tieout.channels.repeated_keys import RepeatedKeys
 
-__all__ = ["COLUMN_ORDER", "RAW_TABLE", "parse"]
+__all__ = ["COLUMN_ORDER", "RAW_TABLE", "GatewayBillReading"]
 
 RAW_TABLE = "unionpay_qr_gateway_bill"
 
@@ -137,66 +140,107 @@ _TOTALS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `unionpay_qr_gateway_bill`: one row a record, amounts in fen.
+class GatewayBillReading:
+    """Reads the table `unionpay_qr_gateway_bill`: one row a record, amounts in fen."""
 
-    Raises:
-        UnreadableFileError: not GBK, empty, or other columns.
-    """
-    lines = bill_lines(unpacked_text(content, "gb18030"))
-    if not lines:
-        # No source says that a day without transactions is delivered like this.
-        raise UnreadableFileError("empty_file", "it has neither records nor headings")
-    header, lines_of_records, totals_lines = _parted(lines)
-    records, line_numbers = whole_records(
-        lines_of_records, len(header or COLUMN_ORDER), first_line_number=2 if header else 1
-    )
-    places = (
-        find_columns(header, _HEADINGS)
-        if header
-        else {name: place for place, name in enumerate(COLUMN_ORDER)}
-    )
-    cells, malformed = record_cells(records, len(header or COLUMN_ORDER), line_numbers)
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    hidden = {"payer_id", *_NOT_KEPT}
-    findings = Findings(
-        line_numbers,
-        lambda position: masked_record(split_record(records[position]), places, hidden),
-    )
-    texts = texts_by_column(cells, places, COLUMN_ORDER)
-    frame = _frame(texts, findings)
-    keys = _keys(texts["unionpay_key"], findings)
-    _check_rows(frame, texts, findings)
-    misdated = check_bill_dates(frame["transaction_at"], context.accounting_date, findings)
-    totals = readable_totals(findings, lambda: _control_totals(totals_lines, frame))
-    return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, keys, context, line_numbers)},
-        row_count=len(frame),
-        accounting_date=date_inside(frame["transaction_at"], context.accounting_date),
-        totals=totals,
-        declared_row_count=totals[0].declared if totals else None,
-        counted_total_minor=int(frame["settlement_amount"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated, *_name_problems(context)),
-    )
+    def __init__(self, context: FileContext) -> None:
+        self._context = context
+        self._findings = Findings()
+        self._dates = BillDates(context.accounting_date, "transaction_at")
+        self._orders = RepeatedKeys()
+        self._totals: tuple[str, str] | None = None
+        self._row_count = 0
+        self._sums: Counter[str] = Counter()
 
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`.
 
-# --- form -----------------------------------------------------------------------------------------
+        Raises:
+            UnreadableFileError: not GBK, empty, or other columns.
+        """
+        lines = BillLines(stream, "gb18030")
+        # Only headings have no backtick in front.
+        header = lines.header()
+        places = (
+            find_columns(header, _HEADINGS)
+            if header
+            else {name: place for place, name in enumerate(COLUMN_ORDER)}
+        )
+        width = len(header or COLUMN_ORDER)
+        for records in lines.blocks(
+            width, self._context.block_rows, totals_heading=_TOTALS["count"][0]
+        ):
+            yield from self._block(records, width, places)
+        if not lines.line_count:
+            # No source says that a day without transactions is delivered like this.
+            raise UnreadableFileError("empty_file", "it has neither records nor headings")
+        self._totals = (lines.tail[0], lines.tail[1]) if lines.tail else None
+        if not self._row_count:
+            yield from self._block(Records([], []), width, places)
 
+    def _block(self, records: Records, width: int, places: Mapping[str, int]) -> Iterator[Frames]:
+        findings = self._findings.of_block(
+            records.line_numbers,
+            lambda position: masked_record(
+                split_record(records.texts[position]), places, {"payer_id", *_NOT_KEPT}
+            ),
+        )
+        cells = record_cells(records, width, findings)
+        if self._findings.is_malformed:
+            return
+        texts = texts_by_column(cells, places, COLUMN_ORDER)
+        frame = _frame(texts, findings)
+        keys = _keys(texts["unionpay_key"], findings)
+        _check_rows(frame, texts, findings)
+        self._add_orders(frame, texts, records.line_numbers)
+        self._dates.check(frame["transaction_at"], findings)
+        self._row_count += len(frame)
+        for name in _AMOUNTS:
+            self._sums[name] += int(frame[name].sum())
+        yield {RAW_TABLE: _stored(frame, texts, keys, self._context, records.line_numbers)}
 
-def _parted(
-    lines: Sequence[str],
-) -> tuple[tuple[str, ...], Sequence[str], tuple[str, str] | None]:
-    """Return header, lines of records and the two lines of totals, where there are.
+    def _add_orders(
+        self, frame: pl.DataFrame, texts: pl.DataFrame, line_numbers: Sequence[int]
+    ) -> None:
+        """Note whose order a row is of; only a payment may not repeat one."""
+        is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
+        self._orders.add(texts.select("platform_order_id"), line_numbers, may_repeat=~is_payment)
 
-    Only headings have no backtick in front.
-    """
-    header = tuple(lines[0].split(",")) if lines and not lines[0].startswith(MARK) else ()
-    first = 1 if header else 0
-    has_totals = len(lines) >= first + 2 and lines[-2].startswith(_TOTALS["count"][0])
-    if has_totals:
-        return header, lines[first:-2], (lines[-2], lines[-1])
-    return header, lines[first:], None
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        if self._findings.is_malformed:
+            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
+        reason = "another row of the bill has it, too"
+        self._orders.flag(self._findings, "platform_order_id", reason)
+        totals = readable_totals(self._findings, self._control_totals)
+        self._findings.add(*self._dates.problems(), *_name_problems(self._context))
+        return ParsedFile(
+            frames={},
+            row_count=self._row_count,
+            accounting_date=self._dates.date_inside(),
+            totals=totals,
+            declared_row_count=totals[0].declared if totals else None,
+            counted_total_minor=self._sums["settlement_amount"],
+            bad_rows=self._findings.bad_rows,
+        )
+
+    def _control_totals(self) -> tuple[ControlTotal, ...]:
+        if self._totals is None:
+            return ()
+        if not self._totals[1].startswith(MARK):
+            raise UnreadableFileError("missing_totals", "the last line is not the totals")
+        declared = declared_totals(self._totals, _TOTALS, required=("count",))
+        count = _TOTALS["count"][0]
+        return (
+            ControlTotal(count, count_of(count, declared["count"]), self._row_count),
+            *(
+                ControlTotal(
+                    headings[0], total_in_fen(headings[0], declared[name]), self._sums[name]
+                )
+                for name, headings in _TOTALS.items()
+                if name in declared and name != "count"
+            ),
+        )
 
 
 def _name_problems(context: FileContext) -> list[BadRow]:
@@ -212,7 +256,7 @@ def _name_problems(context: FileContext) -> list[BadRow]:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _frame(texts: pl.DataFrame, findings: BlockFindings) -> pl.DataFrame:
     """Return amounts in fen (a blank is 0), time, kind and rate."""
     return amounts_in_fen(
         texts, _AMOUNTS, findings, required=("amount", "fee", "settlement_amount")
@@ -225,7 +269,7 @@ def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     )
 
 
-def _keys(texts: pl.Series, findings: Findings) -> pl.DataFrame:
+def _keys(texts: pl.Series, findings: BlockFindings) -> pl.DataFrame:
     """Return the parts of ACOMN's key; NULL where the row has none."""
     is_key = texts.str.contains(_KEY)
     findings.flag(
@@ -241,7 +285,7 @@ def _keys(texts: pl.Series, findings: Findings) -> pl.DataFrame:
     )
 
 
-def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) -> None:
+def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: BlockFindings) -> None:
     for name in ("merchant_id", "platform_order_id", "merchant_order_id"):
         findings.flag(texts[name].is_null(), name, "missing_key", "it is blank")
     check_codes(texts["trade_state"], _TRANSACTION_TYPES, findings)
@@ -254,18 +298,12 @@ def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) ->
         "missing_key",
         "a refund has to have its own id",
     )
-    findings.flag(
-        repeated(texts["platform_order_id"]) & is_payment,
-        "platform_order_id",
-        "duplicate_key",
-        "another row of the bill has it, too",
-    )
     for name in ("amount", "refund_amount"):
         findings.flag(frame[name] < 0, name, "wrong_sign", "printed without a sign")
     _check_money(frame, is_payment, findings)
 
 
-def _check_money(frame: pl.DataFrame, is_payment: pl.Series, findings: Findings) -> None:
+def _check_money(frame: pl.DataFrame, is_payment: pl.Series, findings: BlockFindings) -> None:
     """Compare fee and settlement of a payment; what they are of with a coupon is not verified."""
     is_plain = is_payment & (frame["merchant_coupon_amount"] == 0)
     findings.flag(
@@ -308,23 +346,4 @@ def _stored(
             tokens(texts["payer_id"], context.vault, "payer_token"),
             pl.Series("line_number", line_numbers, dtype=pl.Int32),
         )
-    )
-
-
-def _control_totals(lines: tuple[str, str] | None, frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
-    if lines is None:
-        return ()
-    if not lines[1].startswith(MARK):
-        raise UnreadableFileError("missing_totals", "the last line is not the totals")
-    declared = declared_totals(lines, _TOTALS, required=("count",))
-    count = _TOTALS["count"][0]
-    return (
-        ControlTotal(count, count_of(count, declared["count"]), len(frame)),
-        *(
-            ControlTotal(
-                headings[0], total_in_fen(headings[0], declared[name]), int(frame[name].sum())
-            )
-            for name, headings in _TOTALS.items()
-            if name in declared and name != "count"
-        ),
     )

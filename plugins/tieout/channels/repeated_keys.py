@@ -13,6 +13,7 @@ from tieout.channels.model import Findings
 __all__ = ["RepeatedKeys"]
 
 _LINE = "line_number"
+_IS_FREE = "may_repeat"
 
 
 class RepeatedKeys:
@@ -24,10 +25,20 @@ class RepeatedKeys:
     def __init__(self) -> None:
         self._keys: list[pl.DataFrame] = []
 
-    def add(self, keys: pl.DataFrame, line_numbers: Sequence[int] | npt.NDArray[np.int64]) -> None:
-        """Add the keys (one column a part) of records and the lines these stand in."""
+    def add(
+        self,
+        keys: pl.DataFrame,
+        line_numbers: Sequence[int] | npt.NDArray[np.int64],
+        *,
+        may_repeat: pl.Series | None = None,
+    ) -> None:
+        """Add the keys (one column a part) of records and the lines these stand in.
+
+        What `may_repeat` says may have the key of an earlier one; others may not have its key.
+        """
         lines = pl.Series(_LINE, np.asarray(line_numbers, dtype=np.int64))
-        self._keys.append(keys.with_columns(lines).drop_nulls())
+        free = pl.lit(False) if may_repeat is None else may_repeat
+        self._keys.append(keys.with_columns(lines, free.alias(_IS_FREE)).drop_nulls())
 
     def flag(
         self, findings: Findings, field: str, reason: str, *, with_first: bool = False
@@ -39,7 +50,7 @@ class RepeatedKeys:
         if not self._keys:
             return
         keys = pl.concat(self._keys)
-        parts = [name for name in keys.columns if name != _LINE]
+        parts = [name for name in keys.columns if name not in {_LINE, _IS_FREE}]
         repeated = keys.filter(pl.struct(parts).is_duplicated()).sort(_LINE, maintain_order=True)
         if repeated.is_empty():
             return
@@ -49,6 +60,7 @@ class RepeatedKeys:
             lines.slice(1, 1).first().over(parts).alias("second"),
             pl.int_range(pl.len()).over(parts).alias("ordinal"),
         )
+        repeated = repeated.filter(~pl.col(_IS_FREE))
         if not with_first:
             repeated = repeated.filter(pl.col("ordinal") > 0)
         first, second = repeated["first"].to_list(), repeated["second"].to_list()

@@ -8,21 +8,36 @@ is not paid, and the bank's arrival fails the balance equation.
 
 from __future__ import annotations
 
+import itertools
+from typing import IO
+
 from lxml import etree
 
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import UnreadableFileError
+from tieout.channels.packed_files import gunzipped, is_gzip
+from tieout.channels.text_files import lines_of
 
-__all__ = ["is_answer", "says_no_bill"]
+__all__ = ["answer_in", "says_no_bill"]
 
 NO_BILL = {"return_code": "FAIL", "return_msg": "No Bill Exist"}
 NO_BILL_ERROR_CODE = "20002"
 ANSWER_CHARACTERS_MAX = 10_000
+BEGINNING_BYTES = 1_000
 
 
-def is_answer(text: str) -> bool:
-    """Say whether the text is XML or JSON, which no bill is."""
-    return text.lstrip()[:1] in {"<", "{"}
+def answer_in(stream: IO[bytes]) -> str | None:
+    """Return the text where it is XML or JSON, which no bill is; not more of it than is compared.
+
+    Raises:
+        UnreadableFileError: it begins like an answer, and is not UTF-8.
+    """
+    unpacked = gunzipped(stream) if is_gzip(stream) else stream
+    unpacked.seek(0)
+    if not unpacked.read(BEGINNING_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{")):
+        return None
+    lines = itertools.islice(lines_of(unpacked, "utf-8"), ANSWER_CHARACTERS_MAX)
+    return "\n".join(lines)[: ANSWER_CHARACTERS_MAX + 1]
 
 
 def says_no_bill(text: str) -> bool:

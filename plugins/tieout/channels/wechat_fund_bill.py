@@ -6,41 +6,45 @@ refunds as they moved the account.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import IO
 
 import polars as pl
 
 from tieout.channels.backtick_bills import (
-    BacktickBill,
+    BillLines,
+    Records,
     count_of,
     declared_totals,
     readable_totals,
     record_cells,
+    require_header,
     split_record,
     total_in_fen,
-    unpacked_text,
-    with_totals,
 )
 from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
-from tieout.channels.bill_dates import check_bill_dates, date_inside
+from tieout.channels.bill_dates import BillDates
 from tieout.channels.bill_values import (
+    BalanceChain,
     amounts_in_fen,
-    balance_breaks,
     beijing_time,
     check_codes,
-    repeated,
     tokens,
 )
 from tieout.channels.model import (
+    BlockFindings,
     ControlTotal,
     FileContext,
     Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.wechat_answers import is_answer
+from tieout.channels.repeated_keys import RepeatedKeys
+from tieout.channels.wechat_answers import answer_in
 
-__all__ = ["ACCOUNT_TYPES", "RAW_TABLE", "parse"]
+__all__ = ["ACCOUNT_TYPES", "RAW_TABLE", "WechatFundReading"]
 
 RAW_TABLE = "wechat_fund_bill"
 
@@ -82,46 +86,101 @@ _TOTALS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def parse(content: bytes, context: FileContext, *, account_type: str) -> ParsedFile:
-    """Return the table `wechat_fund_bill`: one row a change, fen, in + and out −.
+class WechatFundReading:
+    """Reads the table `wechat_fund_bill`: one row a change, fen, in + and out −.
 
     `account_type` is one of `ACCOUNT_TYPES`; nothing in the bill says it. The bytes may be in gzip.
-
-    Raises:
-        UnreadableFileError: not UTF-8, an error answer, other columns, or no totals at the end.
     """
-    text = unpacked_text(content, "utf-8")
-    if is_answer(text):
-        raise UnreadableFileError("error_answer", "it is no bill but an error answer")
-    bill = with_totals(text, first_heading="记账时间", totals_heading=_COUNT)
-    places = find_columns(bill.header, _COLUMNS, ignored=_IGNORED_COLUMNS)
-    cells, malformed = record_cells(bill.records, len(bill.header), bill.line_numbers)
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    findings = Findings(
-        bill.line_numbers,
-        lambda position: masked_record(
-            split_record(bill.records[position]), places, hidden={"submitter"}
-        ),
-    )
-    texts = texts_by_column(cells, places, _COLUMNS)
-    frame = _frame(texts, findings)
-    _check_rows(frame, texts, findings)
-    misdated = check_bill_dates(frame["booked_at"], context.accounting_date, findings)
-    totals = readable_totals(findings, lambda: _control_totals(bill, frame))
-    return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, bill, context, account_type)},
-        row_count=len(frame),
-        accounting_date=date_inside(frame["booked_at"], context.accounting_date),
-        totals=totals,
-        declared_row_count=totals[0].declared if totals else None,
-        declared_total_minor=_net(totals) if totals else None,
-        counted_total_minor=int(frame["signed"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated),
-    )
+
+    def __init__(self, context: FileContext, *, account_type: str) -> None:
+        self._context = context
+        self._account_type = account_type
+        self._findings = Findings()
+        self._dates = BillDates(context.accounting_date, "booked_at")
+        self._flow_ids = RepeatedKeys()
+        self._balances = BalanceChain()
+        self._totals: tuple[str, str] = ("", "")
+        self._counted: Counter[str] = Counter()
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`.
+
+        Raises:
+            UnreadableFileError: not UTF-8, an error answer, other columns, or no totals at the end.
+        """
+        if answer_in(stream) is not None:
+            raise UnreadableFileError("error_answer", "it is no bill but an error answer")
+        lines = BillLines(stream, "utf-8")
+        header = lines.header()
+        require_header(header, "记账时间")
+        places = find_columns(header, _COLUMNS, ignored=_IGNORED_COLUMNS)
+        for records in lines.blocks(len(header), self._context.block_rows):
+            yield from self._block(records, len(header), places)
+        self._totals = lines.totals(_COUNT)
+        if not self._counted["count"]:
+            yield from self._block(Records([], []), len(header), places)
+
+    def _block(self, records: Records, width: int, places: Mapping[str, int]) -> Iterator[Frames]:
+        findings = self._findings.of_block(
+            records.line_numbers,
+            lambda position: masked_record(
+                split_record(records.texts[position]), places, hidden={"submitter"}
+            ),
+        )
+        cells = record_cells(records, width, findings)
+        if self._findings.is_malformed:
+            return
+        texts = texts_by_column(cells, places, _COLUMNS)
+        frame = _frame(texts, findings)
+        _check_rows(frame, texts, findings)
+        self._flow_ids.add(texts.select("funds_flow_id"), records.line_numbers)
+        self._balances.add(frame["signed"], frame["balance"], records.line_numbers)
+        self._dates.check(frame["booked_at"], findings)
+        self._count(frame)
+        yield {RAW_TABLE: _stored(frame, texts, records, self._context, self._account_type)}
+
+    def _count(self, frame: pl.DataFrame) -> None:
+        self._counted["count"] += len(frame)
+        for name, sign in (("in", 1), ("out", -1)):
+            rows = frame.filter(pl.col("signed") * sign > 0)
+            self._counted[f"{name}_count"] += len(rows)
+            self._counted[f"{name}_amount"] += int(rows["amount"].sum())
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        if self._findings.is_malformed:
+            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
+        self._flow_ids.flag(self._findings, "funds_flow_id", "another row of the bill has it, too")
+        self._balances.flag(self._findings)
+        totals = readable_totals(self._findings, self._control_totals)
+        self._findings.add(*self._dates.problems())
+        counted = self._counted
+        return ParsedFile(
+            frames={},
+            row_count=counted["count"],
+            accounting_date=self._dates.date_inside(),
+            totals=totals,
+            declared_row_count=totals[0].declared if totals else None,
+            declared_total_minor=_net(totals) if totals else None,
+            counted_total_minor=counted["in_amount"] - counted["out_amount"],
+            bad_rows=self._findings.bad_rows,
+        )
+
+    def _control_totals(self) -> tuple[ControlTotal, ...]:
+        declared = declared_totals(self._totals, _TOTALS, required=_TOTALS)
+        return tuple(
+            ControlTotal(
+                headings[0],
+                count_of(headings[0], declared[name])
+                if "count" in name
+                else total_in_fen(headings[0], declared[name]),
+                self._counted[name],
+            )
+            for name, headings in _TOTALS.items()
+        )
 
 
-def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _frame(texts: pl.DataFrame, findings: BlockFindings) -> pl.DataFrame:
     """Return time, amount as printed and signed, and balance; 0 where it cannot be read."""
     names = ("amount", "balance")
     amounts = amounts_in_fen(texts, names, findings, required=names)
@@ -131,43 +190,12 @@ def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     )
 
 
-def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) -> None:
+def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: BlockFindings) -> None:
     for name in _KEYS:
         findings.flag(texts[name].is_null(), name, "missing_key", f"{name} is blank")
     check_codes(texts["direction"], _SIGNS, findings)
     findings.flag(
-        repeated(texts["funds_flow_id"]),
-        "funds_flow_id",
-        "duplicate_key",
-        "another row of the bill has it, too",
-    )
-    findings.flag(
         frame["amount"] < 0, "amount", "wrong_sign", "printed without a sign; 收支类型 says which"
-    )
-    findings.flag(
-        balance_breaks(frame["signed"], frame["balance"]),
-        "balance",
-        "balance_break",
-        "the balance before this change is not the balance after any other",
-    )
-
-
-def _control_totals(bill: BacktickBill, frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
-    declared = declared_totals(bill.totals, _TOTALS, required=_TOTALS)
-    counted = {"count": len(frame)}
-    for name, sign in (("in", 1), ("out", -1)):
-        rows = frame.filter(pl.col("signed") * sign > 0)
-        counted[f"{name}_count"] = len(rows)
-        counted[f"{name}_amount"] = int(rows["amount"].sum())
-    return tuple(
-        ControlTotal(
-            headings[0],
-            count_of(headings[0], declared[name])
-            if "count" in name
-            else total_in_fen(headings[0], declared[name]),
-            counted[name],
-        )
-        for name, headings in _TOTALS.items()
     )
 
 
@@ -181,7 +209,7 @@ def _net(totals: tuple[ControlTotal, ...]) -> int | None:
 def _stored(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
-    bill: BacktickBill,
+    records: Records,
     context: FileContext,
     account_type: str,
 ) -> pl.DataFrame:
@@ -200,5 +228,5 @@ def _stored(
             pl.lit(account_type).alias("account_type"),
             pl.lit("CNY").alias("currency_code"),
         )
-        .insert_column(0, pl.Series("line_number", bill.line_numbers, dtype=pl.UInt32))
+        .insert_column(0, pl.Series("line_number", records.line_numbers, dtype=pl.UInt32))
     )

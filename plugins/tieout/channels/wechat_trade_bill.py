@@ -6,25 +6,26 @@ day: they go to a table of their own, so that no record counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import IO, Literal
 
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
 from tieout.channels.backtick_bills import (
-    BacktickBill,
+    BillLines,
+    Records,
     count_of,
     declared_totals,
     readable_totals,
     record_cells,
+    require_header,
     split_record,
     total_in_fen,
-    unpacked_text,
-    with_totals,
 )
 from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
-from tieout.channels.bill_dates import check_bill_dates, date_inside
+from tieout.channels.bill_dates import BillDates
 from tieout.channels.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
@@ -35,15 +36,17 @@ from tieout.channels.bill_values import (
     tokens,
 )
 from tieout.channels.model import (
+    BlockFindings,
     ControlTotal,
     FileContext,
     Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.wechat_answers import is_answer, says_no_bill
+from tieout.channels.wechat_answers import answer_in, says_no_bill
 
-__all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "parse"]
+__all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "WechatTradeReading"]
 
 RAW_TABLE = "wechat_trade_bill"
 PARTS_TABLE = "wechat_trade_bill_parts"
@@ -139,49 +142,110 @@ _REQUIRED_TOTALS: Mapping[BillForm, tuple[str, ...]] = {
 }
 
 
-def parse(content: bytes, context: FileContext, *, bill_form: BillForm = "all") -> ParsedFile:
-    """Return one row a record, amounts in fen, fees as printed.
+class WechatTradeReading:
+    """Reads one row a record, amounts in fen, fees as printed.
 
     ALL goes to the table `wechat_trade_bill`, the others to `wechat_trade_bill_parts`. The bytes
     may be in gzip. The answer "No Bill Exist" is a day without records.
-
-    Raises:
-        UnreadableFileError: not UTF-8, another form, other columns, or no totals at the end.
     """
-    text = unpacked_text(content, "utf-8")
-    if is_answer(text) and says_no_bill(text):
-        return _day_without_bill(context)
-    bill = with_totals(text, first_heading="交易时间", totals_heading=_COUNT)
-    places = _places(bill, bill_form)
-    cells, malformed = record_cells(bill.records, len(bill.header), bill.line_numbers)
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    findings = Findings(
-        bill.line_numbers,
-        lambda position: masked_record(
-            split_record(bill.records[position]), places, hidden={"payer_id"}
-        ),
-    )
-    texts = texts_by_column(cells, places, _EVERY_COLUMN)
-    frame = _frame(texts, findings, bill_form)
-    is_old = _is_old({heading(name) for name in bill.header})
-    _check_rows(frame, texts, context, findings, bill_form)
-    _check_signs(frame, findings, ordered="settlement_amount" if is_old else "order_amount")
-    if is_old:
-        _check_old_form(frame, findings)
-    dated = frame["refund_requested_at" if bill_form == "refund" else "transaction_at"]
-    misdated = check_bill_dates(dated, context.accounting_date, findings)
-    totals = readable_totals(findings, lambda: _control_totals(bill, frame, bill_form))
-    return ParsedFile(
-        frames=_stored(frame, texts, bill, context, bill_form, has_column=places),
-        row_count=len(frame),
-        accounting_date=date_inside(dated, context.accounting_date),
-        totals=totals,
-        declared_row_count=totals[0].declared if totals else None,
-        declared_total_minor=totals[1].declared if totals else None,
-        counted_total_minor=totals[1].counted if totals else None,
-        bad_rows=(*findings.bad_rows, *misdated),
-    )
+
+    def __init__(self, context: FileContext, *, bill_form: BillForm = "all") -> None:
+        self._context = context
+        self._bill_form = bill_form
+        self._findings = Findings()
+        self._dated_by = "refund_requested_at" if bill_form == "refund" else "transaction_at"
+        self._dates = BillDates(context.accounting_date, self._dated_by)
+        self._says_no_bill = False
+        self._totals: tuple[str, str] = ("", "")
+        self._row_count = 0
+        self._sums: Counter[str] = Counter()
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`.
+
+        Raises:
+            UnreadableFileError: not UTF-8, another form, other columns, or no totals at the end.
+        """
+        answer = answer_in(stream)
+        if answer is not None and says_no_bill(answer):
+            self._says_no_bill = True
+            return
+        lines = BillLines(stream, "utf-8")
+        header = lines.header()
+        require_header(header, "交易时间")
+        places = _places(header, self._bill_form)
+        for records in lines.blocks(len(header), self._context.block_rows):
+            yield from self._block(records, header, places)
+        self._totals = lines.totals(_COUNT)
+        if not self._row_count:
+            yield from self._block(Records([], []), header, places)
+
+    def _block(
+        self, records: Records, header: Sequence[str], places: Mapping[str, int]
+    ) -> Iterator[Frames]:
+        findings = self._findings.of_block(
+            records.line_numbers,
+            lambda position: masked_record(
+                split_record(records.texts[position]), places, hidden={"payer_id"}
+            ),
+        )
+        cells = record_cells(records, len(header), findings)
+        if self._findings.is_malformed:
+            return
+        bill_form = self._bill_form
+        texts = texts_by_column(cells, places, _EVERY_COLUMN)
+        frame = _frame(texts, findings, bill_form)
+        is_old = _is_old({heading(name) for name in header})
+        _check_rows(frame, texts, self._context, findings, bill_form)
+        _check_signs(frame, findings, ordered="settlement_amount" if is_old else "order_amount")
+        if is_old:
+            _check_old_form(frame, findings)
+        self._dates.check(frame[self._dated_by], findings)
+        self._count(frame)
+        yield _stored(frame, texts, records, self._context, bill_form, has_column=places)
+
+    def _count(self, frame: pl.DataFrame) -> None:
+        is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
+        self._row_count += len(frame)
+        for name in (*_AMOUNTS, "fee_rest"):
+            # What is settled counts payments only.
+            rows = frame.filter(is_payment) if name == "settlement_amount" else frame
+            self._sums[name] += int(rows[name].sum())
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        if self._says_no_bill:
+            return _day_without_bill(self._context)
+        if self._findings.is_malformed:
+            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
+        totals = readable_totals(self._findings, self._control_totals)
+        self._findings.add(*self._dates.problems())
+        return ParsedFile(
+            frames={},
+            row_count=self._row_count,
+            accounting_date=self._dates.date_inside(),
+            totals=totals,
+            declared_row_count=totals[0].declared if totals else None,
+            declared_total_minor=totals[1].declared if totals else None,
+            counted_total_minor=totals[1].counted if totals else None,
+            bad_rows=self._findings.bad_rows,
+        )
+
+    def _control_totals(self) -> tuple[ControlTotal, ...]:
+        """Compare every stated total; the first two are the count and what is settled."""
+        declared = declared_totals(
+            self._totals, _TOTALS, required=_REQUIRED_TOTALS[self._bill_form]
+        )
+        totals = [ControlTotal(_COUNT, count_of(_COUNT, declared["count"]), self._row_count)]
+        for name, headings in _TOTALS.items():
+            if name not in declared or name == "count":
+                continue
+            if name == "fee":
+                totals.append(_fee_total(headings[0], declared[name], self._sums))
+                continue
+            stated = total_in_fen(headings[0], declared[name])
+            totals.append(ControlTotal(headings[0], stated, self._sums[name]))
+        return tuple(totals)
 
 
 def _day_without_bill(context: FileContext) -> ParsedFile:
@@ -198,9 +262,9 @@ def _day_without_bill(context: FileContext) -> ParsedFile:
 # --- form -----------------------------------------------------------------------------------------
 
 
-def _places(bill: BacktickBill, bill_form: BillForm) -> dict[str, int]:
+def _places(header: Sequence[str], bill_form: BillForm) -> dict[str, int]:
     """Return where each column of the form stands."""
-    found = {heading(name) for name in bill.header}
+    found = {heading(name) for name in header}
     form = _form_of(found)
     if form != bill_form:
         raise UnreadableFileError(
@@ -209,7 +273,7 @@ def _places(bill: BacktickBill, bill_form: BillForm) -> dict[str, int]:
             line_number=1,
         )
     return find_columns(
-        bill.header,
+        header,
         _FORMS[form],
         ignored=_IGNORED_COLUMNS,
         optional=_NOT_IN_THE_OLD_FORM if _is_old(found) else (),
@@ -234,7 +298,7 @@ def _form_of(headings: set[str]) -> BillForm:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _frame(texts: pl.DataFrame, findings: Findings, bill_form: BillForm) -> pl.DataFrame:
+def _frame(texts: pl.DataFrame, findings: BlockFindings, bill_form: BillForm) -> pl.DataFrame:
     """Return amounts in fen (0 where blank, or not in the form), times, kind and rate."""
     names = [name for name in _AMOUNTS if name != "fee"]
     amounts = amounts_in_fen(texts, names, findings).hstack(fees_in_fen(texts["fee"], findings))
@@ -254,7 +318,7 @@ def _check_rows(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
     context: FileContext,
-    findings: Findings,
+    findings: BlockFindings,
     bill_form: BillForm,
 ) -> None:
     for name in ("channel_order_id", "merchant_order_id", "channel_merchant_id"):
@@ -280,7 +344,7 @@ def _check_rows(
         )
 
 
-def _check_signs(frame: pl.DataFrame, findings: Findings, *, ordered: str) -> None:
+def _check_signs(frame: pl.DataFrame, findings: BlockFindings, *, ordered: str) -> None:
     """Flag signs the bill cannot have: a refund is printed positive, its fee negative."""
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
     is_return = frame["transaction_type"].is_in(["refund", "void"]).fill_null(False)
@@ -308,7 +372,7 @@ def _check_signs(frame: pl.DataFrame, findings: Findings, *, ordered: str) -> No
     )
 
 
-def _check_old_form(frame: pl.DataFrame, findings: Findings) -> None:
+def _check_old_form(frame: pl.DataFrame, findings: BlockFindings) -> None:
     """Flag coupons in the old form: nothing says whether the one amount is with or without them."""
     for name in ("coupon_amount", "coupon_refund_amount"):
         findings.flag(
@@ -319,37 +383,14 @@ def _check_old_form(frame: pl.DataFrame, findings: Findings) -> None:
         )
 
 
-def _control_totals(
-    bill: BacktickBill, frame: pl.DataFrame, bill_form: BillForm
-) -> tuple[ControlTotal, ...]:
-    """Compare every stated total; the first two are the count and what is settled."""
-    declared = declared_totals(bill.totals, _TOTALS, required=_REQUIRED_TOTALS[bill_form])
-    is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
-    totals = [ControlTotal(_COUNT, count_of(_COUNT, declared["count"]), len(frame))]
-    for name, headings in _TOTALS.items():
-        if name not in declared or name == "count":
-            continue
-        if name == "fee":
-            totals.append(_fee_total(headings[0], declared[name], frame))
-            continue
-        # What is settled counts payments only.
-        rows = frame.filter(is_payment) if name == "settlement_amount" else frame
-        totals.append(
-            ControlTotal(
-                headings[0], total_in_fen(headings[0], declared[name]), int(rows[name].sum())
-            )
-        )
-    return tuple(totals)
-
-
-def _fee_total(name: str, text: str, frame: pl.DataFrame) -> ControlTotal:
+def _fee_total(name: str, text: str, sums: Mapping[str, int]) -> ControlTotal:
     """Compare the sum of fees: with what was settled, or else with the fees as they are printed.
 
     Which of the two a bill with fractions states is not known; either proves its rows.
     """
-    settled = int(frame["fee"].sum())
+    settled = sums["fee"]
     stated = minor_units_of(text, exponent=5)
-    printed = settled * 1000 + int(frame["fee_rest"].sum())
+    printed = settled * 1000 + sums["fee_rest"]
     if stated is not None and stated == printed and stated % 1000:
         return ControlTotal(f"{name} (fen / 1000)", stated, printed)
     if stated is not None and stated == printed:
@@ -360,7 +401,7 @@ def _fee_total(name: str, text: str, frame: pl.DataFrame) -> ControlTotal:
 def _stored(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
-    bill: BacktickBill,
+    records: Records,
     context: FileContext,
     bill_form: BillForm,
     *,
@@ -376,7 +417,7 @@ def _stored(
         texts.select(kept)
         .hstack(typed.rename({name: f"{name}_minor" for name in _AMOUNTS}))
         .with_columns(tokens(texts["payer_id"], context.vault, "payer_token"))
-        .insert_column(0, pl.Series("line_number", bill.line_numbers, dtype=pl.UInt32))
+        .insert_column(0, pl.Series("line_number", records.line_numbers, dtype=pl.UInt32))
     )
     if bill_form == "all":
         return {RAW_TABLE: stored.drop(list(_REFUND_TIMES))}
