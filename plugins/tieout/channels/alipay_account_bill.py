@@ -6,37 +6,35 @@ Not read by the close: what the channel owes is in the trade bill. Fees are rows
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from tieout.channels.alipay_files import (
-    AlipayList,
+    AlipayReading,
+    ListHead,
     footer_numbers,
-    footer_problems,
-    members,
-    read_list,
-    summary_totals,
 )
-from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
-from tieout.channels.bill_dates import check_bill_dates, date_inside
+from tieout.channels.bill_columns import find_columns, texts_by_column
 from tieout.channels.bill_values import (
+    BalanceChain,
     amounts_in_fen,
-    balance_breaks,
     beijing_time,
     person_mask,
-    repeated,
     tokens,
 )
 from tieout.channels.model import (
+    BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     ParsedFile,
     UnreadableFileError,
 )
+from tieout.channels.repeated_keys import RepeatedKeys
 
-__all__ = ["RAW_TABLE", "parse", "parse_detail"]
+__all__ = ["RAW_TABLE", "AccountBillReading"]
 
 RAW_TABLE = "alipay_account_bill"
 KIND = "账务明细"
@@ -84,98 +82,136 @@ _EXPENSES = re.compile(rf"#支出合计[：:]{_COUNT}[，,]共{_AMOUNT}")
 _INCOMES = re.compile(rf"#收入合计[：:]{_COUNT}[，,]共{_AMOUNT}")
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `alipay_account_bill`: one row a change, fen, in + and out −.
+class AccountBillReading(AlipayReading):
+    """Reads the table `alipay_account_bill`: one row a change, fen, in + and out −."""
 
-    `content` is the ZIP, whose summary is compared with its detail, or the detail alone.
+    kind = KIND
+    table = RAW_TABLE
+    hidden = ("counterparty",)
+    footers = (_EXPENSES, _INCOMES)
+    dated_by = "booked_at"
 
-    Raises:
-        UnreadableFileError: no such ZIP, an unsafe one, or a detail that cannot be read.
-    """
-    detail, summary = members(content, context, kind=KIND)
-    return parse_detail(detail, context, summary=summary)
+    def __init__(self, context: FileContext) -> None:
+        super().__init__(context)
+        self._columns: Mapping[str, int] = {}
+        self._entry_ids = RepeatedKeys()
+        self._balances = BalanceChain()
+        self._counts: Counter[str] = Counter()
+        self._sums: Counter[str] = Counter()
+        # Whether what went out has a sign differs by year, but not within a bill.
+        self._negative_expenses: list[int] = []
+        self._has_unsigned = False
 
+    def places(self, head: ListHead) -> dict[str, int]:
+        """Return where each column stands."""
+        required = _REQUIRED_WITH_RECORDS if head.has_records else ()
+        places = find_columns(
+            head.header,
+            _COLUMNS,
+            ignored=_IGNORED_COLUMNS,
+            optional=set(_COLUMNS) - set(required),
+            line_number=head.header_line_number,
+        )
+        self._columns = places
+        return places
 
-def parse_detail(
-    content: bytes, context: FileContext, *, summary: bytes | None = None
-) -> ParsedFile:
-    """Return the table of one detail CSV; see `parse`."""
-    bill = read_list(content, kind=KIND)
-    required = _REQUIRED_WITH_RECORDS if bill.records else ()
-    places = find_columns(
-        bill.header,
-        _COLUMNS,
-        ignored=_IGNORED_COLUMNS,
-        optional=set(_COLUMNS) - set(required),
-        line_number=bill.header_line_number,
-    )
-    cells, malformed = bill.cells()
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    findings = Findings(
-        bill.line_numbers,
-        lambda position: masked_record(
-            bill.records[position].split(","), places, hidden={"counterparty"}
-        ),
-    )
-    texts = texts_by_column(cells, places, _COLUMNS)
-    frame = _frame(texts, findings)
-    _check_rows(frame, texts, findings)
-    misdated = check_bill_dates(frame["booked_at"], context.accounting_date, findings)
-    # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
-    unknown = [] if findings.bad_rows else footer_problems(bill, (_EXPENSES, _INCOMES))
-    totals = (
-        ()
-        if findings.bad_rows or unknown
-        else (*_control_totals(bill, frame, places), *summary_totals(summary, _counted(frame)))
-    )
-    if totals and all(total.agrees for total in totals):
-        # Only a whole list is a chain of balances; the totals say that this is one.
-        _check_balances(frame, findings)
-    return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, bill, context)},
-        row_count=len(frame),
-        accounting_date=bill.bill_date()
-        or date_inside(frame["booked_at"], context.accounting_date),
-        totals=totals,
-        declared_row_count=_declared(totals, "笔数"),
-        declared_total_minor=_declared_net(totals),
-        counted_total_minor=int(frame["amount"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context), *unknown),
-    )
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        """Return the table's columns of some records, and their times."""
+        texts = texts_by_column(cells, places, _COLUMNS)
+        frame = _frame(texts, findings)
+        _check_rows(frame, texts, findings)
+        self._entry_ids.add(texts.select("ledger_entry_id"), line_numbers)
+        self._balances.add(frame["amount"], frame["balance"], line_numbers)
+        negative = np.flatnonzero((frame["signed_expense"] < 0).to_numpy()).tolist()
+        self._negative_expenses += [line_numbers[position] for position in negative]
+        self._has_unsigned |= bool((frame["signed_expense"] > 0).any())
+        for name in ("income", "expense"):
+            self._counts[name] += int((frame[name] != 0).sum())
+            self._sums[name] += int(frame[name].sum())
+        return _stored(frame, texts, line_numbers, self.context), frame["booked_at"]
+
+    def check_whole(self) -> None:
+        """Flag entries that stand twice, and signs that the bill does not print otherwise."""
+        self._entry_ids.flag(
+            self.findings, "ledger_entry_id", "another row of the bill has it, too"
+        )
+        if self._has_unsigned:
+            self.findings.of_block(self._negative_expenses).flag(
+                np.ones(len(self._negative_expenses), dtype=bool),
+                "expense",
+                "wrong_sign",
+                "negative, in a bill that prints what goes out without a sign",
+            )
+
+    def control_totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the lines of totals: how often and how much, in and out, without signs."""
+        totals = []
+        for label, pattern, name in (("支出", _EXPENSES, "expense"), ("收入", _INCOMES, "income")):
+            stated = footer_numbers(self.footer, pattern)
+            if stated is not None:
+                count, amount = stated
+                totals += [
+                    ControlTotal(f"{label}笔数", count, self._counts[name]),
+                    ControlTotal(f"{label}金额", _unsigned(amount), self._sums[name]),
+                ]
+            elif self.row_count or name in self._columns:
+                raise UnreadableFileError("missing_totals", f"the line {label}合计 is missing")
+        return tuple(totals)
+
+    def after_totals(self, totals: tuple[ControlTotal, ...]) -> None:
+        """Hold the balances against one another, where the totals say that the list is whole."""
+        if totals and all(total.agrees for total in totals):
+            self._balances.flag(self.findings)
+
+    def counted(self) -> dict[str, int]:
+        """Return what the summary states, by its headings."""
+        income, expense = self._sums["income"], self._sums["expense"]
+        return {
+            "收入笔数": self._counts["income"],
+            "收入金额（+元）": income,
+            "支出笔数": self._counts["expense"],
+            "支出金额（-元）": expense,
+            "总金额（元）": income - expense,
+        }
+
+    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
+        """Return the file's figures."""
+        return ParsedFile(
+            frames={},
+            row_count=self.row_count,
+            accounting_date=None,
+            totals=totals,
+            declared_row_count=_declared(totals, "笔数"),
+            declared_total_minor=_declared_net(totals),
+            counted_total_minor=self._sums["income"] - self._sums["expense"],
+        )
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _frame(texts: pl.DataFrame, findings: BlockFindings) -> pl.DataFrame:
     """Return time, what came in, what went out (unsigned), both as one amount, and the balance."""
     # One of the two amounts may be blank.
     names = ("income", "expense", "balance")
     amounts = amounts_in_fen(texts, names, findings, required=("balance",))
-    # Whether what went out has a sign differs by year, but not within a bill.
-    has_unsigned = bool((amounts["expense"] > 0).any())
-    findings.flag(
-        (amounts["expense"] < 0) & has_unsigned,
-        "expense",
-        "wrong_sign",
-        "negative, in a bill that prints what goes out without a sign",
-    )
-    return amounts.with_columns(pl.col("expense").abs()).with_columns(
+    return amounts.with_columns(
+        pl.col("expense").abs(), pl.col("expense").alias("signed_expense")
+    ).with_columns(
         (pl.col("income") - pl.col("expense")).alias("amount"),
         beijing_time(texts["booked_at"], findings),
     )
 
 
-def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) -> None:
+def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: BlockFindings) -> None:
     for name in ("ledger_entry_id", "business_type"):
         findings.flag(texts[name].is_null(), name, "missing_key", "it is blank")
-    findings.flag(
-        repeated(texts["ledger_entry_id"]),
-        "ledger_entry_id",
-        "duplicate_key",
-        "another row of the bill has it, too",
-    )
     findings.flag(frame["income"] < 0, "income", "wrong_sign", "negative, where money comes in")
     findings.flag(
         (frame["income"] != 0) & (frame["expense"] != 0),
@@ -185,17 +221,8 @@ def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) ->
     )
 
 
-def _check_balances(frame: pl.DataFrame, findings: Findings) -> None:
-    findings.flag(
-        balance_breaks(frame["amount"], frame["balance"]),
-        "balance",
-        "balance_break",
-        "the balance before this change is not the balance after any other",
-    )
-
-
 def _stored(
-    frame: pl.DataFrame, texts: pl.DataFrame, bill: AlipayList, context: FileContext
+    frame: pl.DataFrame, texts: pl.DataFrame, line_numbers: Sequence[int], context: FileContext
 ) -> pl.DataFrame:
     return texts.select(_TEXTS).with_columns(
         frame["booked_at"],
@@ -204,41 +231,11 @@ def _stored(
         tokens(texts["counterparty"], context.vault, "counterparty_token"),
         person_mask(texts["counterparty"], "counterparty_mask"),
         pl.lit("CNY").alias("currency_code"),
-        pl.Series("line_number", list(bill.line_numbers), dtype=pl.Int32),
+        pl.Series("line_number", line_numbers, dtype=pl.Int32),
     )
 
 
 # --- totals ---------------------------------------------------------------------------------------
-
-
-def _control_totals(
-    bill: AlipayList, frame: pl.DataFrame, places: Mapping[str, int]
-) -> tuple[ControlTotal, ...]:
-    """Compare the lines of totals: how often and how much, in and out, without signs."""
-    totals = []
-    for label, pattern, name in (("支出", _EXPENSES, "expense"), ("收入", _INCOMES, "income")):
-        stated = footer_numbers(bill.footer, pattern)
-        if stated is not None:
-            count, amount = stated
-            totals += [
-                ControlTotal(f"{label}笔数", count, int((frame[name] != 0).sum())),
-                ControlTotal(f"{label}金额", _unsigned(amount), int(frame[name].sum())),
-            ]
-        elif bill.records or name in places:
-            raise UnreadableFileError("missing_totals", f"the line {label}合计 is missing")
-    return tuple(totals)
-
-
-def _counted(frame: pl.DataFrame) -> dict[str, int]:
-    """Return what the summary states, by its headings."""
-    income, expense = int(frame["income"].sum()), int(frame["expense"].sum())
-    return {
-        "收入笔数": int((frame["income"] != 0).sum()),
-        "收入金额（+元）": income,
-        "支出笔数": int((frame["expense"] != 0).sum()),
-        "支出金额（-元）": expense,
-        "总金额（元）": income - expense,
-    }
 
 
 def _unsigned(amount: int | None) -> int | None:

@@ -8,35 +8,35 @@ UnionPay passes on is UTF-8. Programs that saved it again pad lines with commas.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import PurePosixPath
+from typing import IO, ClassVar
 
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
-from tieout.channels.bill_columns import PADDING, check_widths, heading
+from tieout.channels.bill_columns import PADDING, check_widths, heading, masked_record
+from tieout.channels.bill_dates import BillDates
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BadRow,
+    BlockFindings,
     ControlTotal,
     FileContext,
+    Findings,
+    Frames,
+    ParsedFile,
     UnreadableFileError,
     file_problem,
 )
 from tieout.channels.packed_files import is_zip, zip_members
-from tieout.channels.text_files import decoded_text
+from tieout.channels.text_files import batches, lines_of
 
-__all__ = [
-    "AlipayList",
-    "Counted",
-    "footer_numbers",
-    "footer_problems",
-    "members",
-    "read_list",
-    "summary_totals",
-]
+__all__ = ["AlipayReading", "Counted", "ListHead", "footer_numbers"]
 
 SUMMARY_SUFFIX = "(汇总)"
 SUMMARY_TOTAL = "合计"
@@ -45,6 +45,8 @@ _LIST_END = re.compile(r"^#-+(.+?)列表结束-+$")
 # Whole lines: a line that says something in another form says nothing we may believe.
 _ACCOUNT = re.compile(r"#账号[：:]\[([0-9]+)\]")
 _PERIOD = re.compile(r"#起始日期[：:]\[([^\[\]]+)\][ \t]*终止日期[：:]\[([^\[\]]+)\]")
+# Above and below a list, and in a summary, stand some dozens.
+LINES_MAX = 10_000
 ACCOUNT_FORM, PERIOD_FORM = "#账号：[…]", "#起始日期：[…]   终止日期：[…]"
 TOTALS_WORD = "合计"
 
@@ -53,30 +55,22 @@ Counted = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class AlipayList:
-    """One list: headings, records with their lines, and the comment lines around them."""
+class ListHead:
+    """What stands above a list: comment lines, and the headings with commas that pad them."""
 
+    comments: tuple[str, ...]
     header: tuple[str, ...]
     header_line_number: int
-    records: tuple[str, ...]
-    comments: tuple[str, ...]
-    footer: tuple[str, ...]
     padding_count: int
+    has_records: bool
 
-    @property
-    def line_numbers(self) -> range:
-        """Return the records' lines, counted from 1."""
-        first = self.header_line_number + 1
-        return range(first, first + len(self.records))
-
-    def cells(self) -> tuple[pl.Series, list[BadRow]]:
-        """Return each record's values, and findings where there are too many or too few."""
-        cells = pl.Series("line", self.records, dtype=pl.String).str.split(",")
+    def cells(self, records: Sequence[str], findings: BlockFindings) -> pl.Series:
+        """Return each record's values; records with too many or too few are flagged."""
+        cells = pl.Series("line", records, dtype=pl.String).str.split(",")
         width = len(self.header) + self.padding_count
         padding = cells.list.slice(len(self.header)).list.join("").str.strip_chars()
-        return cells, check_widths(
-            cells.list.len(), width, self.line_numbers, also=padding.fill_null("") != ""
-        )
+        check_widths(cells.list.len(), width, findings, also=padding.fill_null("") != "")
+        return cells
 
     def bill_date(self) -> date | None:
         """Return the day of the period line, whose end is exclusive; None where there is none.
@@ -137,21 +131,106 @@ class AlipayList:
         )
 
 
-def members(content: bytes, context: FileContext, *, kind: str) -> tuple[bytes, bytes | None]:
+class AlipayLists:
+    """One list of a kind, told apart as it is read: head, records, and the lines below.
+
+    Raises:
+        UnreadableFileError: cut off (no end marker), another kind of list, no header.
+    """
+
+    def __init__(self, stream: IO[bytes], *, kind: str) -> None:
+        self._kind = kind
+        self._numbered = enumerate(_lines(stream), start=1)
+        self._line_number = 0
+        self._next_record: str | None = None
+        self.footer: tuple[str, ...] = ()
+        self.footer_line_number = 0
+
+    def head(self) -> ListHead:
+        """Return what stands above the list."""
+        comments: list[str] = []
+        header: str | None = None
+        for number, line in self._numbered:
+            self._line_number = number
+            if self._is_end(line):
+                self._read_footer()
+                raise UnreadableFileError("missing_header", "there is no line of column names")
+            if line and not line.startswith("#"):
+                header = line
+                break
+            comments.append(line)
+            if len(comments) > LINES_MAX:
+                raise UnreadableFileError("missing_header", f"{LINES_MAX} lines without a header")
+        if header is None:
+            raise self._cut_off()
+        header_line_number = self._line_number
+        self._next_record = self._record()
+        cells = [heading(name) for name in header.split(",")]
+        names = _without_padding(cells)
+        return ListHead(
+            comments=tuple(comments),
+            header=names,
+            header_line_number=header_line_number,
+            padding_count=len(cells) - len(names),
+            has_records=self._next_record is not None,
+        )
+
+    def records(self) -> Iterator[tuple[int, str]]:
+        """Yield the records with their lines; when all are read, the lines below are known."""
+        while self._next_record is not None:
+            yield self._line_number, self._next_record
+            self._next_record = self._record()
+
+    def _record(self) -> str | None:
+        """Return the next record, or None where the list ends: then the rest was read, too."""
+        for number, line in self._numbered:
+            self._line_number = number
+            if self._is_end(line):
+                self._read_footer()
+                return None
+            return line
+        raise self._cut_off()
+
+    def _is_end(self, line: str) -> bool:
+        match = _LIST_END.match(line)
+        if match is not None and match[1] != self._kind:
+            raise UnreadableFileError("wrong_list", f"it is not one list of {self._kind}")
+        return match is not None
+
+    def _read_footer(self) -> None:
+        self.footer_line_number = self._line_number + 1
+        lines: list[str] = []
+        for _, line in self._numbered:
+            if self._is_end(line) or len(lines) == LINES_MAX:
+                raise UnreadableFileError("wrong_list", f"it is not one list of {self._kind}")
+            lines.append(line)
+        self.footer = tuple(lines)
+
+    def _cut_off(self) -> UnreadableFileError:
+        return UnreadableFileError(
+            "missing_end",
+            f"the line {self._kind}列表结束 is missing; the file seems cut off",
+            line_number=self._line_number,
+        )
+
+
+def members(
+    stream: IO[bytes], context: FileContext, *, kind: str
+) -> tuple[IO[bytes], IO[bytes] | None]:
     """Return the list and, where there is one, the summary: of a ZIP by the members' names.
 
     Args:
-        content: a ZIP, or the list itself.
+        stream: a ZIP, or the list itself.
         context: its name says whether it has to be a ZIP.
         kind: 业务明细 or 账务明细, with which the members' names end.
 
     Raises:
         UnreadableFileError: an unsafe ZIP, or not one member of that kind.
     """
-    if not (is_zip(content) or context.file_name.endswith(".zip")):
-        return content, None
+    if not (is_zip(stream) or context.file_name.endswith(".zip")):
+        return stream, None
     found = zip_members(
-        content, wanted=lambda name: _stem(name).endswith((kind, kind + SUMMARY_SUFFIX))
+        stream, wanted=lambda name: _stem(name).endswith((kind, kind + SUMMARY_SUFFIX))
     )
     details = [text for name, text in found if _stem(name).endswith(kind)]
     summaries = [text for name, text in found if _stem(name).endswith(SUMMARY_SUFFIX)]
@@ -164,47 +243,132 @@ def members(content: bytes, context: FileContext, *, kind: str) -> tuple[bytes, 
     return details[0], summaries[0] if summaries else None
 
 
-def read_list(content: bytes, *, kind: str) -> AlipayList:
-    """Return the list of that kind.
+class AlipayReading(ABC):
+    """Reads one list: what the bills of trades and of the account have in common.
 
-    Raises:
-        UnreadableFileError: cut off (no end marker), another kind of list, no header.
+    The stream is the ZIP, whose summary is compared with its detail, or the detail alone.
     """
-    lines = _lines(content)
-    ends = [(place, match[1]) for place, line in lines if (match := _LIST_END.match(line))]
-    if not ends:
-        raise UnreadableFileError(
-            "missing_end",
-            f"the line {kind}列表结束 is missing; the file seems cut off",
-            line_number=len(lines),
+
+    kind: ClassVar[str]
+    table: ClassVar[str]
+    hidden: ClassVar[Collection[str]]
+    # The forms a line of totals below the list may have.
+    footers: ClassVar[Sequence[re.Pattern[str]]]
+    dated_by: ClassVar[str]
+
+    def __init__(self, context: FileContext) -> None:
+        self.context = context
+        self.findings = Findings()
+        self.row_count = 0
+        self.footer: Sequence[str] = ()
+        self._dates = BillDates(context.accounting_date, self.dated_by)
+        self._head: ListHead | None = None
+        self._unknown: list[BadRow] = []
+        self._summary: IO[bytes] | None = None
+
+    @abstractmethod
+    def places(self, head: ListHead) -> dict[str, int]:
+        """Return where each column stands."""
+
+    @abstractmethod
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        """Return the table's columns of some records, and their times; flag what is wrong."""
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`.
+
+        Raises:
+            UnreadableFileError: no such ZIP, an unsafe one, or a list that cannot be read.
+        """
+        detail, self._summary = members(stream, self.context, kind=self.kind)
+        lists = AlipayLists(detail, kind=self.kind)
+        self._head = head = lists.head()
+        places = self.places(head)
+        for batch in batches(lists.records(), self.context.block_rows):
+            yield from self._block(batch, head, places)
+        self.footer = lists.footer
+        self._unknown = footer_problems(lists.footer, lists.footer_line_number, self.footers)
+        if not self.row_count:
+            yield from self._block([], head, places)
+
+    def _block(
+        self, batch: Sequence[tuple[int, str]], head: ListHead, places: Mapping[str, int]
+    ) -> Iterator[Frames]:
+        line_numbers = [number for number, _ in batch]
+        findings = self.findings.of_block(
+            line_numbers,
+            lambda position: masked_record(batch[position][1].split(","), places, self.hidden),
         )
-    end_at, found_kind = ends[0]
-    if found_kind != kind or len(ends) > 1:
-        raise UnreadableFileError("wrong_list", f"it is not one list of {kind}")
-    head_at = next((place for place, line in lines if line and not line.startswith("#")), None)
-    if head_at is None or head_at > end_at:
-        raise UnreadableFileError("missing_header", "there is no line of column names")
-    texts = [line for _, line in lines]
-    cells = [heading(name) for name in texts[head_at].split(",")]
-    header = _without_padding(cells)
-    return AlipayList(
-        header=header,
-        header_line_number=head_at + 1,
-        records=tuple(texts[head_at + 1 : end_at]),
-        comments=tuple(texts[:head_at]),
-        footer=tuple(texts[end_at + 1 :]),
-        padding_count=len(cells) - len(header),
-    )
+        cells = head.cells([text for _, text in batch], findings)
+        if self.findings.is_malformed:
+            return
+        frame, times = self.rows(cells, places, line_numbers, findings)
+        self._dates.check(times, findings)
+        self.row_count += len(frame)
+        yield {self.table: frame}
+
+    @abstractmethod
+    def check_whole(self) -> None:
+        """Add what only all rows and the lines below them say."""
+
+    @abstractmethod
+    def control_totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the lines of totals below the list."""
+
+    @abstractmethod
+    def counted(self) -> Counted:
+        """Return what the summary may state, by its headings."""
+
+    @abstractmethod
+    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
+        """Return the file's figures; date and findings are added."""
+
+    def after_totals(self, totals: tuple[ControlTotal, ...]) -> None:  # noqa: B027 - not in every list
+        """Add what is known once the totals are compared."""
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file.
+
+        Raises:
+            UnreadableFileError: totals are missing, or the bill is not of one whole day.
+        """
+        if self._head is None:
+            raise AssertionError("no block was read")
+        if self.findings.is_malformed:
+            return ParsedFile({}, 0, None, bad_rows=self.findings.bad_rows)
+        self.check_whole()
+        totals: tuple[ControlTotal, ...] = ()
+        # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
+        if not self.findings and not self._unknown:
+            totals = (
+                *self.control_totals(),
+                *summary_totals(self._summary, self.counted()),
+            )
+            self.after_totals(totals)
+        unknown = [] if self.findings else self._unknown
+        self.findings.add(*self._dates.problems(), *self._head.problems(self.context), *unknown)
+        return replace(
+            self.result(totals),
+            accounting_date=self._head.bill_date() or self._dates.date_inside(),
+            bad_rows=self.findings.bad_rows,
+        )
 
 
-def footer_problems(bill: AlipayList, patterns: Sequence[re.Pattern[str]]) -> list[BadRow]:
+def footer_problems(
+    footer: Sequence[str], first_line_number: int, patterns: Sequence[re.Pattern[str]]
+) -> list[BadRow]:
     """Return findings about lines below the list that are no line of totals in a form we know.
 
     Each may stand once. Other comments are left alone, as long as they state no total.
     """
-    first_line_number = bill.header_line_number + len(bill.records) + 2
     found, seen = list[BadRow](), set[re.Pattern[str]]()
-    for line_number, line in enumerate(bill.footer, start=first_line_number):
+    for line_number, line in enumerate(footer, start=first_line_number):
         known = next((pattern for pattern in patterns if pattern.fullmatch(line)), None)
         is_comment = not line.strip() or line.startswith("#")
         if is_comment and (known not in {None, *seen} or TOTALS_WORD not in line):
@@ -234,7 +398,7 @@ def footer_numbers(
     return None
 
 
-def summary_totals(content: bytes | None, counted: Counted) -> list[ControlTotal]:
+def summary_totals(stream: IO[bytes] | None, counted: Counted) -> list[ControlTotal]:
     """Compare the summary member with the list, for the headings in `counted`.
 
     Headings of counts end with 笔数. The row 合计 counts, or all rows where there is none. A
@@ -243,8 +407,12 @@ def summary_totals(content: bytes | None, counted: Counted) -> list[ControlTotal
     Raises:
         UnreadableFileError: it has a header, and nothing in it that we know how to compare.
     """
-    lines = [] if content is None else _lines(content)
-    rows = [line.split(",") for _, line in lines if line.strip(",") and not line.startswith("#")]
+    lines = [] if stream is None else list(islice(_lines(stream), LINES_MAX + 1))
+    if len(lines) > LINES_MAX:
+        raise UnreadableFileError(
+            "wrong_summary", f"the summary (汇总) has more than {LINES_MAX} lines"
+        )
+    rows = [line.split(",") for line in lines if line.strip(",") and not line.startswith("#")]
     if not rows:
         return []
     header = _without_padding([heading(name) for name in rows[0]])
@@ -276,23 +444,26 @@ def _summed(rows: Sequence[Sequence[str]], place: int, name: str) -> int | None:
     return abs(sum(known)) if heading(name).endswith("(-元)") else sum(known)
 
 
-def _lines(content: bytes) -> list[tuple[int, str]]:
-    """Return the lines with their places; comment lines without what Excel pads them with."""
-    lines = [line.removesuffix("\r") for line in _text(content).split("\n")]
-    while lines and not lines[-1].strip(", \t"):
-        lines.pop()
-    return [
-        (place, line.rstrip(", \t") if line.startswith("#") else line)
-        for place, line in enumerate(lines)
-    ]
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """Yield the lines; comment lines without what Excel pads them with, none blank at the end."""
+    blank: list[str] = []
+    for line in lines_of(stream, _encoding_of(stream)):
+        if not line.strip(", \t"):
+            blank.append(line)
+            continue
+        yield from blank
+        blank.clear()
+        yield line.rstrip(", \t") if line.startswith("#") else line
 
 
-def _text(content: bytes) -> str:
-    """Return the text: UTF-8 where it is that throughout, which no GBK bill is, else GB18030."""
+def _encoding_of(stream: IO[bytes]) -> str:
+    """Return UTF-8 where it is that throughout, which no GBK bill is, else GB18030."""
     try:
-        return decoded_text(content, "utf-8")
+        for _ in lines_of(stream, "utf-8"):
+            pass
     except UnreadableFileError:
-        return decoded_text(content, "gb18030")
+        return "gb18030"
+    return "utf-8"
 
 
 def _without_padding(names: Sequence[str]) -> tuple[str, ...]:

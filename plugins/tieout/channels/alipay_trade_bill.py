@@ -7,20 +7,18 @@ or shows it, a printed sign that disagrees is a finding.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from tieout.channels.alipay_files import (
-    AlipayList,
+    AlipayReading,
+    ListHead,
     footer_numbers,
-    footer_problems,
-    members,
-    read_list,
-    summary_totals,
 )
-from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
-from tieout.channels.bill_dates import check_bill_dates, date_inside
+from tieout.channels.bill_columns import find_columns, heading, texts_by_column
 from tieout.channels.bill_values import (
     amounts_in_fen,
     beijing_time,
@@ -29,14 +27,14 @@ from tieout.channels.bill_values import (
     whole_numbers,
 )
 from tieout.channels.model import (
+    BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     ParsedFile,
     UnreadableFileError,
 )
 
-__all__ = ["RAW_TABLE", "parse", "parse_detail"]
+__all__ = ["RAW_TABLE", "TradeBillReading"]
 
 RAW_TABLE = "alipay_trade_bill"
 KIND = "业务明细"
@@ -107,6 +105,8 @@ _TEXTS = (
     "merchant_identifier",
     "trade_method",
 )
+# What totals and the summary state the sums of.
+_SUMMED = ("order_amount", "merchant_received", "merchant_discount", "service_fee")
 _TRANSACTION_TYPES = {"交易": "purchase", "退款": "refund"}
 
 _COUNT = "([0-9]{1,9})笔"
@@ -117,80 +117,146 @@ _REFUNDS = re.compile(
 )
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the table `alipay_trade_bill`: one row a record, amounts in fen as printed.
+class TradeBillReading(AlipayReading):
+    """Reads the table `alipay_trade_bill`: one row a record, amounts in fen as printed."""
 
-    `content` is the ZIP, whose summary is compared with its detail, or the detail alone.
+    kind = KIND
+    table = RAW_TABLE
+    hidden = ("counterparty", "remark")
+    footers = (_PAYMENTS, _REFUNDS)
+    dated_by = "finished_at"
 
-    Raises:
-        UnreadableFileError: no such ZIP, an unsafe one, or a detail that cannot be read.
-    """
-    detail, summary = members(content, context, kind=KIND)
-    return parse_detail(detail, context, summary=summary)
+    def __init__(self, context: FileContext) -> None:
+        super().__init__(context)
+        self._sums: dict[str, Counter[str]] = {name: Counter() for name in ("payment", "refund")}
+        # Lines of refunds by the sign they are printed with.
+        self._positive_refunds: list[int] = []
+        self._has_negative_refunds = False
+
+    def places(self, head: ListHead) -> dict[str, int]:
+        """Return where each column stands."""
+        return _places(head)
+
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        """Return the table's columns of some records, and their times."""
+        texts = texts_by_column(cells, places, _COLUMNS)
+        frame = _frame(texts, findings)
+        _check_rows(frame, texts, findings)
+        _check_signs(frame, findings)
+        self._count(frame, line_numbers)
+        return _stored(frame, texts, line_numbers, places), frame["finished_at"]
+
+    def _count(self, frame: pl.DataFrame, line_numbers: Sequence[int]) -> None:
+        is_refund = (frame["transaction_type"] == "refund").fill_null(False)
+        received = frame["merchant_received"]
+        positive = np.flatnonzero((is_refund & (received > 0)).to_numpy()).tolist()
+        self._positive_refunds += [line_numbers[position] for position in positive]
+        self._has_negative_refunds |= bool((is_refund & (received < 0)).any())
+        for name, rows in (
+            ("refund", frame.filter(is_refund)),
+            ("payment", frame.filter(~is_refund)),
+        ):
+            sums = self._sums[name]
+            sums["count"] += len(rows)
+            for amount in _SUMMED:
+                sums[amount] += int(rows[amount].sum())
+
+    def check_whole(self) -> None:
+        """Flag refunds printed with another sign than the bill's.
+
+        A variant without totals of refunds prints refunds unsigned; then they have to be so
+        throughout.
+        """
+        has_refund_totals = footer_numbers(self.footer, _REFUNDS) is not None
+        if has_refund_totals or self._has_negative_refunds:
+            self.findings.of_block(self._positive_refunds).flag(
+                np.ones(len(self._positive_refunds), dtype=bool),
+                "merchant_received",
+                "wrong_sign",
+                "positive on a refund, in a bill whose refunds are negative",
+            )
+
+    def control_totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the totals' lines. Without one for refunds, the first line counts every row."""
+        payments = footer_numbers(self.footer, _PAYMENTS)
+        refunds = footer_numbers(self.footer, _REFUNDS)
+        if payments is None and refunds is None:
+            if self.row_count:
+                raise UnreadableFileError("missing_totals", "the lines of totals are missing")
+            return ()
+        groups: Mapping[str, tuple[Sequence[int | None] | None, Mapping[str, int]]] = {
+            "交易合计": (payments, self._every() if refunds is None else self._sums["payment"]),
+            "退款合计": (refunds, self._sums["refund"]),
+        }
+        totals = []
+        for label, (declared, sums) in groups.items():
+            if declared is None and refunds is None:
+                continue
+            counted = (sums["count"], sums["merchant_received"], sums["merchant_discount"])
+            names = ("count", "received", "discount")
+            stated = declared or (None, None, None)
+            totals += [
+                ControlTotal(f"{label} {name}", theirs, ours)
+                for name, theirs, ours in zip(names, stated, counted, strict=True)
+            ]
+        return tuple(totals)
+
+    def _every(self) -> Mapping[str, int]:
+        """Return counts and sums of payments and refunds together."""
+        return {
+            name: self._sums["payment"][name] + self._sums["refund"][name]
+            for name in ("count", *_SUMMED)
+        }
+
+    def counted(self) -> dict[str, int]:
+        """Return what the summary may state, by its headings; which it has is not verified."""
+        every = self._every()
+        return {
+            "交易订单总笔数": self._sums["payment"]["count"],
+            "退款订单总笔数": self._sums["refund"]["count"],
+            **{heading(_COLUMNS[name][0]): every[name] for name in _SUMMED},
+        }
+
+    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
+        """Return the file's figures."""
+        return ParsedFile(
+            frames={},
+            row_count=self.row_count,
+            accounting_date=None,
+            totals=totals,
+            declared_row_count=_declared(totals, "count"),
+            declared_total_minor=_declared(totals, "received"),
+            counted_total_minor=self._every()["merchant_received"],
+        )
 
 
-def parse_detail(
-    content: bytes, context: FileContext, *, summary: bytes | None = None
-) -> ParsedFile:
-    """Return the table of one detail CSV; see `parse`."""
-    bill = read_list(content, kind=KIND)
-    places = _places(bill)
-    cells, malformed = bill.cells()
-    if malformed:
-        return ParsedFile({}, 0, None, bad_rows=tuple(malformed))
-    findings = Findings(
-        bill.line_numbers,
-        lambda position: masked_record(
-            bill.records[position].split(","), places, hidden={"counterparty", "remark"}
-        ),
-    )
-    texts = texts_by_column(cells, places, _COLUMNS)
-    frame = _frame(texts, findings)
-    has_refund_totals = footer_numbers(bill.footer, _REFUNDS) is not None
-    _check_rows(frame, texts, findings)
-    _check_signs(frame, findings, refunds_are_negative=has_refund_totals)
-    misdated = check_bill_dates(frame["finished_at"], context.accounting_date, findings)
-    # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
-    unknown = [] if findings.bad_rows else footer_problems(bill, (_PAYMENTS, _REFUNDS))
-    totals = (
-        ()
-        if findings.bad_rows or unknown
-        else (*_control_totals(bill.footer, frame), *summary_totals(summary, _counted(frame)))
-    )
-    return ParsedFile(
-        frames={RAW_TABLE: _stored(frame, texts, bill, places)},
-        row_count=len(frame),
-        accounting_date=bill.bill_date()
-        or date_inside(frame["finished_at"], context.accounting_date),
-        totals=totals,
-        declared_row_count=_declared(totals, "count"),
-        declared_total_minor=_declared(totals, "received"),
-        counted_total_minor=int(frame["merchant_received"].sum()),
-        bad_rows=(*findings.bad_rows, *misdated, *bill.problems(context), *unknown),
-    )
-
-
-def _places(bill: AlipayList) -> dict[str, int]:
+def _places(head: ListHead) -> dict[str, int]:
     """Return where each column stands; a bill without records may have a shorter header."""
-    if not bill.records:
+    if not head.has_records:
         optional: Sequence[str] = tuple(_COLUMNS)
-    elif _UNIONPAY_HEADING in bill.header:
+    elif _UNIONPAY_HEADING in head.header:
         optional = _NOT_THROUGH_UNIONPAY
     else:
         optional = _THROUGH_UNIONPAY
     return find_columns(
-        bill.header,
+        head.header,
         _COLUMNS,
         ignored=_IGNORED_COLUMNS,
         optional=optional,
-        line_number=bill.header_line_number,
+        line_number=head.header_line_number,
     )
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _frame(texts: pl.DataFrame, findings: BlockFindings) -> pl.DataFrame:
     """Return amounts in fen, times and kind."""
     count = texts["instalment_count"]
     counts = whole_numbers(count)
@@ -209,7 +275,7 @@ def _frame(texts: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     )
 
 
-def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) -> None:
+def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: BlockFindings) -> None:
     for name in ("channel_order_id", "merchant_order_id"):
         findings.flag(texts[name].is_null(), name, "missing_key", "it is blank")
     check_codes(texts["business_type"], _TRANSACTION_TYPES, findings)
@@ -222,30 +288,23 @@ def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: Findings) ->
     )
 
 
-def _check_signs(frame: pl.DataFrame, findings: Findings, *, refunds_are_negative: bool) -> None:
-    """Flag printed signs that disagree with the kind.
-
-    A variant without totals of refunds prints refunds unsigned; then they have to be so throughout.
-    """
+def _check_signs(frame: pl.DataFrame, findings: BlockFindings) -> None:
+    """Flag printed signs that disagree with the kind, whatever the bill's other rows say."""
     is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
     is_refund = (frame["transaction_type"] == "refund").fill_null(False)
     received, fee = frame["merchant_received"], frame["service_fee"]
     findings.flag(
         is_payment & (received < 0), "merchant_received", "wrong_sign", "negative on a payment"
     )
-    is_mixed = bool((is_refund & (received < 0)).any())
-    findings.flag(
-        is_refund & (received > 0) & (refunds_are_negative or is_mixed),
-        "merchant_received",
-        "wrong_sign",
-        "positive on a refund, in a bill whose refunds are negative",
-    )
     findings.flag(is_payment & (fee > 0), "service_fee", "wrong_sign", "positive on a payment")
     findings.flag(is_refund & (fee < 0), "service_fee", "wrong_sign", "negative on a refund")
 
 
 def _stored(
-    frame: pl.DataFrame, texts: pl.DataFrame, bill: AlipayList, places: Mapping[str, int]
+    frame: pl.DataFrame,
+    texts: pl.DataFrame,
+    line_numbers: Sequence[int],
+    places: Mapping[str, int],
 ) -> pl.DataFrame:
     """Return the raw table's rows; amounts that only another variant has are NULL, not 0."""
     absent = [
@@ -259,57 +318,12 @@ def _stored(
             *(texts[name] for name in _TEXTS),
             person_mask(texts["counterparty"], "counterparty_mask"),
             pl.lit("CNY").alias("currency_code"),
-            pl.Series("line_number", list(bill.line_numbers), dtype=pl.Int32),
+            pl.Series("line_number", line_numbers, dtype=pl.Int32),
         )
     )
 
 
 # --- totals ---------------------------------------------------------------------------------------
-
-
-def _control_totals(footer: Sequence[str], frame: pl.DataFrame) -> tuple[ControlTotal, ...]:
-    """Compare the totals' lines. Without a line for refunds, the first line counts every row."""
-    payments = footer_numbers(footer, _PAYMENTS)
-    refunds = footer_numbers(footer, _REFUNDS)
-    if payments is None and refunds is None:
-        if len(frame):
-            raise UnreadableFileError("missing_totals", "the lines of totals are missing")
-        return ()
-    is_refund = frame["transaction_type"] == "refund"
-    groups: Mapping[str, tuple[Sequence[int | None] | None, pl.DataFrame]] = {
-        "交易合计": (payments, frame if refunds is None else frame.filter(~is_refund)),
-        "退款合计": (refunds, frame.filter(is_refund)),
-    }
-    totals = []
-    for label, (declared, rows) in groups.items():
-        if declared is None and refunds is None:
-            continue
-        counted = (
-            len(rows),
-            int(rows["merchant_received"].sum()),
-            int(rows["merchant_discount"].sum()),
-        )
-        names = ("count", "received", "discount")
-        stated = declared or (None, None, None)
-        totals += [
-            ControlTotal(f"{label} {name}", theirs, ours)
-            for name, theirs, ours in zip(names, stated, counted, strict=True)
-        ]
-    return tuple(totals)
-
-
-def _counted(frame: pl.DataFrame) -> dict[str, int]:
-    """Return what the summary may state, by its headings; which it has is not verified."""
-    is_refund = (frame["transaction_type"] == "refund").fill_null(False)
-    sums = {
-        heading(_COLUMNS[name][0]): int(frame[name].sum())
-        for name in ("order_amount", "merchant_received", "merchant_discount", "service_fee")
-    }
-    return {
-        "交易订单总笔数": int((~is_refund).sum()),
-        "退款订单总笔数": int(is_refund.sum()),
-        **sums,
-    }
 
 
 def _declared(totals: Sequence[ControlTotal], name: str) -> int | None:
