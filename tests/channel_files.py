@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 from tieout.channels import platform_csv
 from tieout.channels.fixed_width import Layout
-from tieout.channels.model import FileContext, ParsedFile
+from tieout.channels.model import FileContext, ParsedFile, Parser
 from tieout.channels.unionpay_layouts import ACOMN, AERRN, ALFEE
 from tieout.channels.whole import read_whole
 
@@ -58,6 +58,16 @@ class FakeVault:
 def context(day: date | None = DAY, **name_parts: str) -> FileContext:
     """Return what landing knows of a file from its name."""
     return FileContext("a-file", day, FakeVault(), name_parts)
+
+
+def read(parser: Parser, content: bytes, known: FileContext | None = None) -> ParsedFile:
+    """Return what a parser gives of a file, with all its rows."""
+    return read_whole(parser, content, known or context())
+
+
+def reader(parser: Parser) -> Callable[[bytes, FileContext], ParsedFile]:
+    """Return what reads files whole with a parser."""
+    return partial(read_whole, parser)
 
 
 def platform_parsed(content: bytes, known: FileContext, *, file_kind: str) -> ParsedFile:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from io import BytesIO
 from typing import Any
 
 import psycopg
@@ -28,8 +29,8 @@ from tieout.channels import (
     unionpay_upi_icomn,
 )
 from tieout.channels import unionpay_institution_layouts as layouts
-from tieout.channels.fixed_width import Layout, read_fixed_width
-from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
+from tieout.channels.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
+from tieout.channels.model import FileContext, Findings, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
 from tieout.settings import PROJECT_DIR, Settings
 
@@ -42,23 +43,35 @@ Parse = Callable[[bytes, FileContext], ParsedFile]
 
 # Our tables, and a good file of two rows for each.
 GOOD: dict[str, tuple[Parse, bytes]] = {
-    "unionpay_acoma": (unionpay_acoma.parse, institution.acoma() * 2),
-    "unionpay_aerra": (unionpay_aerra.parse, institution.aerra() * 2),
-    "unionpay_icomn": (unionpay_issuer.parse_transactions, institution.icomn() * 2),
-    "unionpay_ierrn": (unionpay_issuer.parse_adjustments, institution.ierrn() * 2),
-    "unionpay_ilfee": (unionpay_issuer.parse_brand_fees, institution.ilfee() * 2),
-    "unionpay_upi_icomn": (unionpay_upi_icomn.parse, institution.upi() * 2),
-    "unionpay_fcp": (unionpay_fcp.parse, institution.fcp() * 2),
+    "unionpay_acoma": (make.reader(unionpay_acoma.AcomaReading), institution.acoma() * 2),
+    "unionpay_aerra": (make.reader(unionpay_aerra.AerraReading), institution.aerra() * 2),
+    "unionpay_icomn": (
+        make.reader(unionpay_issuer.TransactionsReading),
+        institution.icomn() * 2,
+    ),
+    "unionpay_ierrn": (
+        make.reader(unionpay_issuer.AdjustmentsReading),
+        institution.ierrn() * 2,
+    ),
+    "unionpay_ilfee": (
+        make.reader(unionpay_issuer.BrandFeesReading),
+        institution.ilfee() * 2,
+    ),
+    "unionpay_upi_icomn": (
+        make.reader(unionpay_upi_icomn.UpiIcomnReading),
+        institution.upi() * 2,
+    ),
+    "unionpay_fcp": (make.reader(unionpay_fcp.FcpReading), institution.fcp() * 2),
     "unionpay_inf": (
-        unionpay_inf.parse_accepted,
+        make.reader(unionpay_inf.AcceptedReading),
         institution.inf(institution.inf_detail(), institution.inf_detail()),
     ),
     "unionpay_ncp_comtrx": (
-        unionpay_ncp.parse_transactions,
+        make.reader(unionpay_ncp.TransactionsReading),
         institution.ncp(institution.comtrx(), institution.comtrx()),
     ),
     "unionpay_ncp_errtrx": (
-        unionpay_ncp.parse_errors,
+        make.reader(unionpay_ncp.ErrorsReading),
         institution.ncp(institution.errtrx(), institution.errtrx()),
     ),
 }
@@ -161,22 +174,28 @@ def test_an_open_end_takes_longer_records_and_others_do_not() -> None:
     assert (open_ended.fitted(7), open_ended.fitted(5)) == (None, None)
     # A form of exactly the length goes before one that could be stretched to it.
     exact = Layout("exact", {"c": 9})
-    assert read_fixed_width(b"123456789\n", (open_ended, exact)).layout is exact
-    assert read_fixed_width(b"12 456 89\n", (open_ended,)).layout == fitted
+    assert only_block(b"123456789\n", (open_ended, exact)).layout is exact
+    assert only_block(b"12 456 89\n", (open_ended,)).layout == fitted
+
+
+def only_block(content: bytes, layouts: Sequence[Layout]) -> FixedWidthBlock:
+    """Return a small file's records."""
+    (block,) = fixed_width_blocks(BytesIO(content), layouts, Findings())
+    return block
 
 
 def test_fields_may_touch() -> None:
     touching = Layout("touching", {"a": 2, "b": 3}, separator_bytes=0)
     assert (touching.length_bytes, touching.offsets["b"], touching.separators) == (5, 2, [])
-    file = read_fixed_width(b"abcde\n", (touching,))
+    file = only_block(b"abcde\n", (touching,))
     assert file.texts(["a", "b"]).rows() == [("ab", "cde")]
-    assert not file.findings.bad_rows
+    assert not file.findings.of_file
 
 
 def test_no_excerpt_shows_a_hidden_field() -> None:
     layout = Layout("x", {"a": 3, "secret": 9}, hidden_fields=frozenset({"secret"}))
-    file = read_fixed_width("abc Zhang-3  \nfoo 陈陈     \n".encode("gb18030"), (layout,))
-    (bad_row,) = file.findings.bad_rows
+    file = only_block("abc Zhang-3  \nfoo 陈陈     \n".encode("gb18030"), (layout,))
+    (bad_row,) = file.findings.of_file.bad_rows
     assert (bad_row.reason_code, bad_row.excerpt) == ("wrong_encoding", "foo ****     ")
     assert file._excerpt(0) == "abc *******  "
 
@@ -248,8 +267,8 @@ def test_lines_may_end_in_lf_and_the_last_one_in_nothing(ending: bytes) -> None:
 
 
 def test_acoma_has_the_columns_of_acomn_and_those_of_agency_clearing() -> None:
-    (row,) = rows(unionpay_acoma.parse(institution.acoma(), make.context()))
-    (same,) = rows(unionpay_acomn.parse(make.acomn(), make.context()))
+    (row,) = rows(make.read(unionpay_acoma.AcomaReading, institution.acoma()))
+    (same,) = rows(make.read(unionpay_acomn.AcomnReading, make.acomn()))
     del same["order_number"]
     assert {name: row[name] for name in same} == same
     assert {name: row[name] for name in row if name not in same and row[name] not in {None, 0}} == {
@@ -288,24 +307,24 @@ def test_acoma_has_the_columns_of_acomn_and_those_of_agency_clearing() -> None:
 )
 def test_acoma_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = institution.acoma() + institution.acoma(**changes) + institution.acoma()
-    assert codes(unionpay_acoma.parse(content, make.context())) == {(2, field, reason_code)}
+    assert codes(make.read(unionpay_acoma.AcomaReading, content)) == {(2, field, reason_code)}
 
 
 def test_acoma_of_new_year_knows_its_year_and_its_settlement_date() -> None:
     content = institution.acoma(transmission_time="1231233000", settlement_date="0101")
-    (row,) = rows(unionpay_acoma.parse(content, make.context(date(2027, 1, 1))))
+    (row,) = rows(make.read(unionpay_acoma.AcomaReading, content, make.context(date(2027, 1, 1))))
     assert row["transmitted_at"].date() == date(2026, 12, 31)
 
 
 def test_acoma_of_another_day_is_no_file_of_today() -> None:
     yesterday = institution.acoma(transmission_time="0923100000") * 25
-    parsed = unionpay_acoma.parse(yesterday, make.context())
+    parsed = make.read(unionpay_acoma.AcomaReading, yesterday)
     assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
 
 
 def test_the_record_s_length_says_which_form_an_aerra_has() -> None:
-    (old,) = rows(unionpay_aerra.parse(institution.aerra_2017(), make.context()))
-    (new,) = rows(unionpay_aerra.parse(institution.aerra(), make.context()))
+    (old,) = rows(make.read(unionpay_aerra.AerraReading, institution.aerra_2017()))
+    (new,) = rows(make.read(unionpay_aerra.AerraReading, institution.aerra()))
     assert (old["form_year"], new["form_year"]) == (2017, 2020)
     for row in (old, new):
         assert row["original_transaction_type"] == "S22"
@@ -321,11 +340,11 @@ def test_the_record_s_length_says_which_form_an_aerra_has() -> None:
 
 def test_aerra_s_end_may_be_longer_and_is_not_read() -> None:
     known = institution.aerra()[:779] + b"\r\n"
-    assert len(rows(unionpay_aerra.parse(known * 2, make.context()))) == 2
+    assert len(rows(make.read(unionpay_aerra.AerraReading, known * 2))) == 2
     other = known + institution.aerra()
-    assert codes(unionpay_aerra.parse(other, make.context())) == {(2, "", "wrong_length")}
+    assert codes(make.read(unionpay_aerra.AerraReading, other)) == {(2, "", "wrong_length")}
     mixed = institution.aerra() + institution.aerra_2017()
-    assert codes(unionpay_aerra.parse(mixed, make.context())) == {(2, "", "wrong_length")}
+    assert codes(make.read(unionpay_aerra.AerraReading, mixed)) == {(2, "", "wrong_length")}
 
 
 @pytest.mark.parametrize(
@@ -340,7 +359,7 @@ def test_aerra_s_end_may_be_longer_and_is_not_read() -> None:
 )
 def test_aerra_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = institution.aerra() + institution.aerra(**changes)
-    assert codes(unionpay_aerra.parse(content, make.context())) == {(2, field, reason_code)}
+    assert codes(make.read(unionpay_aerra.AerraReading, content)) == {(2, field, reason_code)}
 
 
 # --- the issuer's side ----------------------------------------------------------------------------
@@ -348,7 +367,7 @@ def test_aerra_bad_rows(changes: dict[str, str], field: str, reason_code: str) -
 
 def test_the_issuer_s_files_have_the_values_of_the_acquirer_s() -> None:
     (transaction,) = rows(GOOD["unionpay_icomn"][0](institution.icomn(), make.context()))
-    (same,) = rows(unionpay_acomn.parse(make.acomn(), make.context()))
+    (same,) = rows(make.read(unionpay_acomn.AcomnReading, make.acomn()))
     assert transaction == same
     (fee,) = rows(GOOD["unionpay_ilfee"][0](institution.ilfee(), make.context()))
     assert (fee["amount_minor"], fee["brand_fee_minor"]) == (10000, 2)
@@ -356,14 +375,14 @@ def test_the_issuer_s_files_have_the_values_of_the_acquirer_s() -> None:
 
 def test_the_issuer_s_transactions_are_known_in_the_form_of_34_fields() -> None:
     content = institution.icomn()[:299] + b"\r\n"
-    (row,) = rows(unionpay_issuer.parse_transactions(content, make.context()))
+    (row,) = rows(make.read(unionpay_issuer.TransactionsReading, content))
     assert (row["amount_minor"], row["order_number"]) == (10000, None)
 
 
 @pytest.mark.parametrize("code", ["E22", "E23"])
 def test_the_issuer_s_adjustments_have_no_direction(code: str) -> None:
     content = institution.ierrn(adjustment_code=code)
-    (row,) = rows(unionpay_issuer.parse_adjustments(content, make.context()))
+    (row,) = rows(make.read(unionpay_issuer.AdjustmentsReading, content))
     assert row["amount_minor"] == 1200
     assert "funds_effect_minor" not in row
 
@@ -372,19 +391,19 @@ def test_the_issuer_s_adjustments_have_no_direction(code: str) -> None:
     ("parse", "content", "field", "reason_code"),
     [
         (
-            unionpay_issuer.parse_transactions,
+            make.reader(unionpay_issuer.TransactionsReading),
             institution.icomn(response_code="51"),
             "response_code",
             "unknown_code",
         ),
         (
-            unionpay_issuer.parse_adjustments,
+            make.reader(unionpay_issuer.AdjustmentsReading),
             institution.ierrn(adjustment_code="E99"),
             "adjustment_code",
             "unknown_code",
         ),
         (
-            unionpay_issuer.parse_brand_fees,
+            make.reader(unionpay_issuer.BrandFeesReading),
             institution.ilfee(brand_fee=" 00000000002"),
             "brand_fee",
             "missing_sign",
@@ -397,8 +416,8 @@ def test_the_issuer_s_bad_rows(parse: Parse, content: bytes, field: str, reason_
 
 def test_the_issuer_s_file_of_another_day_is_no_file_of_today() -> None:
     for parse, one in (
-        (unionpay_issuer.parse_transactions, institution.icomn),
-        (unionpay_issuer.parse_brand_fees, institution.ilfee),
+        (make.reader(unionpay_issuer.TransactionsReading), institution.icomn),
+        (make.reader(unionpay_issuer.BrandFeesReading), institution.ilfee),
     ):
         parsed = parse(one(transmission_time="0923100000") * 25, make.context())
         assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
@@ -410,11 +429,11 @@ def test_the_issuer_s_file_of_another_day_is_no_file_of_today() -> None:
 def upi(**changes: str) -> ParsedFile:
     """Return a file of one good record and a changed one."""
     content = institution.upi() + institution.upi(**changes)
-    return unionpay_upi_icomn.parse(content, make.context())
+    return make.read(unionpay_upi_icomn.UpiIcomnReading, content)
 
 
 def test_upi_record() -> None:
-    (row,) = rows(unionpay_upi_icomn.parse(institution.upi(), make.context()))
+    (row,) = rows(make.read(unionpay_upi_icomn.UpiIcomnReading, institution.upi()))
     assert (row["transaction_currency_code"], row["transaction_amount_minor"]) == ("HKD", 32800)
     assert (row["currency_code"], row["settlement_amount_minor"]) == ("CNY", 27690)
     assert row["settlement_rate"] == Decimal("0.8442003")
@@ -539,7 +558,9 @@ def test_upi_s_dates_without_a_year_pass_new_year() -> None:
     content = institution.upi(
         transmission_time="1231230500", settlement_date="0101", exchange_date="1231"
     )
-    (row,) = rows(unionpay_upi_icomn.parse(content, make.context(date(2027, 1, 1))))
+    (row,) = rows(
+        make.read(unionpay_upi_icomn.UpiIcomnReading, content, make.context(date(2027, 1, 1)))
+    )
     assert row["transmitted_at"].date() == date(2026, 12, 31)
     assert row["exchange_date"] == date(2026, 12, 31)
 
@@ -548,7 +569,7 @@ def test_fees_collected_and_paid() -> None:
     content = institution.fcp() + institution.fcp(
         adjustment_code="E30", amount="D000000000300", settlement_currency="344"
     )
-    parsed = unionpay_fcp.parse(content, make.context())
+    parsed = make.read(unionpay_fcp.FcpReading, content)
     collected, paid = rows(parsed)
     assert (collected["adjustment_type"], collected["funds_effect_minor"]) == (
         "fee_collection",
@@ -557,7 +578,12 @@ def test_fees_collected_and_paid() -> None:
     assert (paid["adjustment_type"], paid["funds_effect_minor"]) == ("funds_disbursement", -300)
     assert (collected["currency_code"], paid["currency_code"]) == ("CNY", "HKD")
     assert parsed.counted_total_minor is None
-    assert unionpay_fcp.parse(institution.fcp() * 2, make.context()).counted_total_minor == 2400
+    assert (
+        make.read(
+            unionpay_fcp.FcpReading, institution.fcp() * 2, make.context()
+        ).counted_total_minor
+        == 2400
+    )
 
 
 @pytest.mark.parametrize(
@@ -573,7 +599,9 @@ def test_fees_collected_and_paid() -> None:
     ],
 )
 def test_fcp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
-    parsed = unionpay_fcp.parse(institution.fcp() + institution.fcp(**changes), make.context())
+    parsed = make.read(
+        unionpay_fcp.FcpReading, institution.fcp() + institution.fcp(**changes), make.context()
+    )
     assert codes(parsed) == ({(2, field, reason_code)} if reason_code else set())
 
 
@@ -582,7 +610,9 @@ def test_fcp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> 
 
 def inf(*details: bytes, **others: Any) -> ParsedFile:
     """Return what becomes of a batch of accepted records."""
-    return unionpay_inf.parse_accepted(institution.inf(*details, **others), make.context())
+    return make.read(
+        unionpay_inf.AcceptedReading, institution.inf(*details, **others), make.context()
+    )
 
 
 def test_an_offline_record_and_never_the_card_s_expiry() -> None:
@@ -601,42 +631,54 @@ def test_a_rejected_batch_has_records_of_its_own() -> None:
     content = institution.inf(
         b"0028000".ljust(49), institution.inf_detail(record_code="301"), b"0038000".ljust(90)
     )
-    (row,) = rows(unionpay_inf.parse_rejected(content, make.context()))
+    (row,) = rows(make.read(unionpay_inf.RejectedReading, content))
     assert (row["batch_kind"], row["record_code"], row["line_number"]) == ("rejected", "301", 3)
     # An accepted batch has none of them.
-    assert refusal(unionpay_inf.parse_accepted, content) == ("unknown_record", 2)
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), content) == (
+        "unknown_record",
+        2,
+    )
 
 
 def test_an_empty_batch_has_a_header_and_a_trailer() -> None:
     assert (inf().row_count, inf().is_good) == (0, True)
-    assert refusal(unionpay_inf.parse_accepted, b"") == ("no_header", 0)
-    assert refusal(unionpay_inf.parse_accepted, b"\r\n") == ("no_header", 0)
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), b"") == ("no_header", 0)
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), b"\r\n") == ("no_header", 0)
 
 
 def test_one_line_end_may_follow_the_batch() -> None:
     content = institution.inf(institution.inf_detail())
     for ending in (b"\n", b"\r\n"):
-        assert unionpay_inf.parse_accepted(content + ending, make.context()).is_good
-    assert refusal(unionpay_inf.parse_accepted, content + b"\n\n") == ("unknown_record", 4)
+        assert make.read(unionpay_inf.AcceptedReading, content + ending).is_good
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), content + b"\n\n") == (
+        "unknown_record",
+        4,
+    )
 
 
 def test_a_batch_that_does_not_begin_and_end_as_it_has_to() -> None:
     one = institution.inf_detail()
     whole = institution.inf(one)
     assert codes(inf(one, trailer=False)) == {(2, "", "no_trailer")}
-    headless = unionpay_inf.parse_accepted(whole[46:], make.context())
+    headless = make.read(unionpay_inf.AcceptedReading, whole[46:])
     assert (1, "", "no_header") in codes(headless)
-    twice = unionpay_inf.parse_accepted(whole + whole, make.context())
+    twice = make.read(unionpay_inf.AcceptedReading, whole + whole)
     assert codes(twice) == {(3, "", "misplaced_record"), (4, "", "misplaced_record")}
     for cut in (1, 41):
-        assert refusal(unionpay_inf.parse_accepted, whole[:-cut])[0] in {
+        assert refusal(make.reader(unionpay_inf.AcceptedReading), whole[:-cut])[0] in {
             "truncated",
             "unknown_record",
         }
-    assert refusal(unionpay_inf.parse_accepted, whole[: 46 + 300]) == ("truncated", 2)
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), whole[: 46 + 300]) == (
+        "truncated",
+        2,
+    )
     other_segments = whole.replace(b"300A000", b"300B000")
-    assert refusal(unionpay_inf.parse_accepted, other_segments) == ("unknown_record", 2)
-    assert refusal(unionpay_inf.parse_accepted, whole[:46] + b"x" + whole[46:]) == (
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), other_segments) == (
+        "unknown_record",
+        2,
+    )
+    assert refusal(make.reader(unionpay_inf.AcceptedReading), whole[:46] + b"x" + whole[46:]) == (
         "unknown_record",
         2,
     )
@@ -683,18 +725,18 @@ def test_an_offline_time_takes_the_year_that_is_not_in_the_future() -> None:
     content = institution.inf(
         *(institution.inf_detail(transmission_time=text) for text in times), day=date(2027, 1, 1)
     )
-    parsed = unionpay_inf.parse_accepted(content, make.context(date(2027, 1, 1)))
+    parsed = make.read(unionpay_inf.AcceptedReading, content, make.context(date(2027, 1, 1)))
     assert [row["transmitted_at"].date() for row in rows(parsed)] == list(times.values())
     eve = institution.inf(
         institution.inf_detail(transmission_time="0101120000", transaction_date="270101"),
         day=date(2026, 12, 31),
     )
-    (row,) = rows(unionpay_inf.parse_accepted(eve, make.context(date(2026, 12, 31))))
+    (row,) = rows(make.read(unionpay_inf.AcceptedReading, eve, make.context(date(2026, 12, 31))))
     assert row["transmitted_at"].date() == date(2027, 1, 1)
     leap = institution.inf(
         institution.inf_detail(transmission_time="0229120000"), day=date(2026, 3, 1)
     )
-    parsed = unionpay_inf.parse_accepted(leap, make.context(date(2026, 3, 1)))
+    parsed = make.read(unionpay_inf.AcceptedReading, leap, make.context(date(2026, 3, 1)))
     assert (2, "transmission_time", "not_a_time") in codes(parsed)
 
 
@@ -702,16 +744,18 @@ def test_an_offline_time_takes_the_year_that_is_not_in_the_future() -> None:
 def test_the_real_batch_is_cut_off_before_its_trailer_and_reads_with_one() -> None:
     content = (SAMPLES / "unionpay_inf_offline" / "INF20032801B.tc300").read_bytes()
     context = make.context(date(2016, 4, 12))
-    assert codes(unionpay_inf.parse_accepted(content, context)) == {(2, "", "no_trailer")}
+    assert codes(make.read(unionpay_inf.AcceptedReading, content, context)) == {
+        (2, "", "no_trailer")
+    }
     whole = content + b"0018000".ljust(42)
-    (row,) = rows(unionpay_inf.parse_accepted(whole, context))
+    (row,) = rows(make.read(unionpay_inf.AcceptedReading, whole, context))
     assert (row["amount_minor"], row["own_fee_minor"], row["currency_code"]) == (500, 6, "CNY")
     assert row["transmitted_at"].astimezone(UTC) == datetime(2016, 4, 13, 2, 21, 19, tzinfo=UTC)
     assert row["card_mask"] == "622424******0052"
     assert row["merchant_id"] == "547269015200004"
     assert row["transaction_date"] == date(2016, 4, 13)
     # Its name says another date than its header.
-    named = unionpay_inf.parse_accepted(whole, make.context(date(2020, 3, 28)))
+    named = make.read(unionpay_inf.AcceptedReading, whole, make.context(date(2020, 3, 28)))
     assert (1, "batch_date", "wrong_date") in codes(named)
 
 
@@ -722,7 +766,7 @@ def test_ncp_transactions_keep_tokens_of_accounts_and_agreements() -> None:
     content = institution.ncp(
         institution.comtrx(), institution.comtrx(transaction_code="2001", payer_account="")
     )
-    payment, refund = rows(unionpay_ncp.parse_transactions(content, make.context()))
+    payment, refund = rows(make.read(unionpay_ncp.TransactionsReading, content))
     assert (payment["transaction_type"], refund["transaction_type"]) == ("debit_payment", "refund")
     assert payment["amount_minor"] == 10000
     assert (payment["order_number"], payment["channel_institution"]) == ("订单1", "渠道一")
@@ -741,7 +785,7 @@ def test_ncp_transactions_keep_tokens_of_accounts_and_agreements() -> None:
 
 def test_ncp_errors() -> None:
     content = institution.ncp(institution.errtrx())
-    (row,) = rows(unionpay_ncp.parse_errors(content, make.context()))
+    (row,) = rows(make.read(unionpay_ncp.ErrorsReading, content))
     assert (row["adjustment_code"], row["adjustment_type"]) == ("E23", "first_chargeback")
     assert (row["reason_code"], row["dispute_fee_minor"]) == ("4515", 50)
     # The two participation fees stand the other way round than in COMTRX.
@@ -763,27 +807,27 @@ def test_ncp_errors() -> None:
 )
 def test_ncp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     for parse, one in (
-        (unionpay_ncp.parse_transactions, institution.comtrx),
-        (unionpay_ncp.parse_errors, institution.errtrx),
+        (make.reader(unionpay_ncp.TransactionsReading), institution.comtrx),
+        (make.reader(unionpay_ncp.ErrorsReading), institution.errtrx),
     ):
         parsed = parse(institution.ncp(one(), one(**changes)), make.context())
         assert (3, field, reason_code) in codes(parsed)
         assert {line for line, _, _ in codes(parsed)} == {3}
     unknown = institution.ncp(institution.errtrx(adjustment_code="E99"))
-    parsed = unionpay_ncp.parse_errors(unknown, make.context())
+    parsed = make.read(unionpay_ncp.ErrorsReading, unknown)
     assert codes(parsed) == {(2, "adjustment_code", "unknown_code")}
 
 
 def test_no_excerpt_of_an_ncp_record_shows_any_of_an_account() -> None:
     bad = institution.ncp(institution.comtrx(transaction_code="1004"))
-    (bad_row,) = unionpay_ncp.parse_transactions(bad, make.context()).bad_rows
+    (bad_row,) = make.read(unionpay_ncp.TransactionsReading, bad).bad_rows
     assert bad_row.excerpt.startswith("1004 ")
     assert institution.ACCOUNTS[0][:6] not in bad_row.excerpt
     assert "*" * 19 in bad_row.excerpt
 
 
 def test_an_ncp_file_begins_with_its_version() -> None:
-    parse = unionpay_ncp.parse_transactions
+    parse = make.reader(unionpay_ncp.TransactionsReading)
     for version in (
         b"",
         b"\r\n",
@@ -797,7 +841,7 @@ def test_an_ncp_file_begins_with_its_version() -> None:
 
 
 def test_ncp_records_are_as_long_as_the_first_and_no_shorter_than_700_bytes() -> None:
-    parse = unionpay_ncp.parse_transactions
+    parse = make.reader(unionpay_ncp.TransactionsReading)
     longer = institution.comtrx().rstrip().ljust(900) + b"\r\n"
     assert len(rows(parse(institution.ncp(longer, longer), make.context()))) == 2
     mixed = parse(institution.ncp(longer, institution.comtrx()), make.context())
@@ -921,7 +965,7 @@ def raw_parse(name: str, content: bytes) -> ParsedFile | UnreadableFileError:
     recognised = recognise(name)
     assert recognised is not None
     try:
-        return recognised.parser(content, make.context())
+        return make.read(recognised.parser, content)
     except UnreadableFileError as error:
         return error
 

@@ -118,7 +118,7 @@ def test_layouts_have_the_lengths_of_the_document() -> None:
 @needs_samples
 def test_real_acomn() -> None:
     content = (SAMPLES / "unionpay_acomn" / "IND18080301ACOMN").read_bytes()
-    parsed = unionpay_acomn.parse(content, make.context(date(2018, 8, 3)))
+    parsed = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2018, 8, 3)))
     (row,) = rows(parsed, "unionpay_acomn")
     assert row["transaction_type"] == "purchase"
     assert row["amount_minor"] == 100
@@ -132,14 +132,20 @@ def test_real_acomn() -> None:
 @needs_samples
 def test_real_acomn_in_the_form_of_34_fields() -> None:
     content = (SAMPLES / "unionpay_acomn" / "IND18080301ACOMN").read_bytes()[:299] + b"\n"
-    (row,) = rows(unionpay_acomn.parse(content, make.context(date(2018, 8, 3))), "unionpay_acomn")
+    (row,) = rows(
+        make.read(unionpay_acomn.AcomnReading, content, make.context(date(2018, 8, 3))),
+        "unionpay_acomn",
+    )
     assert (row["amount_minor"], row["order_number"]) == (100, None)
 
 
 @needs_samples
 def test_real_alfee() -> None:
     content = (SAMPLES / "unionpay_alfee" / "IND20102399ALFEE").read_bytes()
-    (row,) = rows(unionpay_alfee.parse(content, make.context(date(2020, 10, 23))), "unionpay_alfee")
+    (row,) = rows(
+        make.read(unionpay_alfee.AlfeeReading, content, make.context(date(2020, 10, 23))),
+        "unionpay_alfee",
+    )
     assert (row["amount_minor"], row["brand_fee_minor"]) == (31975, 6)
     assert row["trace_number"] == "787693"
 
@@ -156,7 +162,7 @@ def test_real_wechat_rows_and_that_their_cut_totals_disagree(
     name: str, day: date, amount: int, fee: int, rate: str
 ) -> None:
     content = (SAMPLES / "wechat_tradebill" / name).read_bytes()
-    parsed = wechat_trade_bill.parse(content, make.context(None))
+    parsed = make.read(wechat_trade_bill.WechatTradeReading, content, make.context(None))
     (row,) = rows(parsed, "wechat_trade_bill")
     assert parsed.accounting_date == day
     assert (row["settlement_amount_minor"], row["fee_minor"]) == (amount, fee)
@@ -170,7 +176,9 @@ def test_real_alipay_with_its_own_totals() -> None:
     folder = SAMPLES / "alipay_trade"
     zipped = (folder / "20887226827483540156_20260605.constructed.zip").read_bytes()
     day = date(2026, 6, 5)
-    parsed = alipay_trade_bill.parse(zipped, make.context(day, account_id="2088722682748354"))
+    parsed = make.read(
+        alipay_trade_bill.TradeBillReading, zipped, make.context(day, account_id="2088722682748354")
+    )
     assert [row["merchant_received_minor"] for row in rows(parsed, "alipay_trade_bill")] == [
         1,
         990,
@@ -180,7 +188,7 @@ def test_real_alipay_with_its_own_totals() -> None:
     assert parsed.declared_total_minor == 993
     assert [row["line_number"] for row in rows(parsed, "alipay_trade_bill")] == [6, 7, 8]
     empty = (folder / "trade_detail_empty_test.csv").read_bytes()
-    assert alipay_trade_bill.parse_detail(empty, make.context(day)).row_count == 0
+    assert make.read(alipay_trade_bill.TradeBillReading, empty, make.context(day)).row_count == 0
 
 
 @needs_samples
@@ -244,7 +252,10 @@ def test_real_camt053_entries() -> None:
 def test_acomn_types_and_signs(
     changes: dict[str, str], transaction_type: str, amount_minor: int
 ) -> None:
-    (row,) = rows(unionpay_acomn.parse(make.acomn(**changes), make.context()), "unionpay_acomn")
+    (row,) = rows(
+        make.read(unionpay_acomn.AcomnReading, make.acomn(**changes)),
+        "unionpay_acomn",
+    )
     assert (row["transaction_type"], row["amount_minor"]) == (transaction_type, amount_minor)
 
 
@@ -282,7 +293,7 @@ def test_acomn_types_and_signs(
 )
 def test_acomn_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = make.acomn() + make.acomn(**changes) + make.acomn()
-    parsed = unionpay_acomn.parse(content, make.context())
+    parsed = make.read(unionpay_acomn.AcomnReading, content)
     assert (2, field, reason_code) in codes(parsed)
     assert {line for line, _, _ in codes(parsed)} <= {0, 2}
 
@@ -290,7 +301,7 @@ def test_acomn_bad_rows(changes: dict[str, str], field: str, reason_code: str) -
 def test_fee_signs_and_a_blank_sign() -> None:
     values = {"D00000000003": 3, "C00000000003": -3, " 00000000003": 3, " " * 12: 0}
     content = b"".join(make.acomn(network_fee=text) for text in values)
-    found = rows(unionpay_acomn.parse(content, make.context()), "unionpay_acomn")
+    found = rows(make.read(unionpay_acomn.AcomnReading, content), "unionpay_acomn")
     assert [row["network_fee_minor"] for row in found] == list(values.values())
 
 
@@ -298,15 +309,18 @@ def test_the_year_comes_from_the_settlement_date_and_december_in_january_is_last
     content = make.acomn(transmission_time="1231230500") + make.acomn(
         transmission_time="0101100000"
     )
-    parsed = unionpay_acomn.parse(content, make.context(date(2027, 1, 1)))
+    parsed = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2027, 1, 1)))
     times = [row["transmitted_at"].date() for row in rows(parsed, "unionpay_acomn")]
     assert times == [date(2026, 12, 31), date(2027, 1, 1)]
 
 
 def test_the_29th_of_february_is_a_day_of_leap_years_only() -> None:
     content = make.acomn(transmission_time="0229100000")
-    assert rows(unionpay_acomn.parse(content, make.context(date(2028, 2, 29))), "unionpay_acomn")
-    other_year = unionpay_acomn.parse(content, make.context(date(2027, 3, 1)))
+    assert rows(
+        make.read(unionpay_acomn.AcomnReading, content, make.context(date(2028, 2, 29))),
+        "unionpay_acomn",
+    )
+    other_year = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2027, 3, 1)))
     assert (1, "transmission_time", "not_a_time") in codes(other_year)
 
 
@@ -326,19 +340,19 @@ def test_the_29th_of_february_is_a_day_of_leap_years_only() -> None:
     ids=["cut off", "one byte short", "shifted", "blank line", "UTF-8 in place of GBK"],
 )
 def test_acomn_bad_forms(content: bytes, line_number: int, reason_code: str) -> None:
-    parsed = unionpay_acomn.parse(content, make.context())
+    parsed = make.read(unionpay_acomn.AcomnReading, content)
     assert (line_number, "", reason_code) in codes(parsed)
 
 
 def test_chinese_takes_two_bytes_a_character_and_moves_no_field() -> None:
     content = make.aerrn(merchant_name="示例商户有限责任公司北京分公司第一门店") * 2
-    found = rows(unionpay_aerrn.parse(content, make.context()), "unionpay_aerrn")
+    found = rows(make.read(unionpay_aerrn.AerrnReading, content), "unionpay_aerrn")
     assert [row["original_amount_minor"] for row in found] == [10000, 10000]
 
 
 def test_lines_may_end_in_lf_and_the_last_one_in_nothing() -> None:
     content = make.acomn().replace(b"\r\n", b"\n") + make.acomn().rstrip(b"\r\n")
-    assert len(rows(unionpay_acomn.parse(content, make.context()), "unionpay_acomn")) == 2
+    assert len(rows(make.read(unionpay_acomn.AcomnReading, content), "unionpay_acomn")) == 2
 
 
 def test_an_empty_file_is_a_day_without_transactions() -> None:
@@ -349,17 +363,17 @@ def test_an_empty_file_is_a_day_without_transactions() -> None:
 
 def test_yesterdays_file_under_todays_name_is_no_file_of_today() -> None:
     yesterday = b"".join(make.acomn(transmission_time=f"0923{hour:02}0000") for hour in range(22))
-    parsed = unionpay_acomn.parse(yesterday, make.context())
+    parsed = make.read(unionpay_acomn.AcomnReading, yesterday)
     assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
     # After the cut at 23:00 they would be today's.
     late = b"".join(make.acomn(transmission_time=f"092323{minute:02}00") for minute in range(22))
-    assert rows(unionpay_acomn.parse(late, make.context()), "unionpay_acomn")
+    assert rows(make.read(unionpay_acomn.AcomnReading, late), "unionpay_acomn")
 
 
 def test_every_known_adjustment_code_has_its_direction() -> None:
     codes_of_money = unionpay_aerrn.ADJUSTMENT_CODES
     content = b"".join(make.aerrn(adjustment_code=code) for code in codes_of_money)
-    found = rows(unionpay_aerrn.parse(content, make.context()), "unionpay_aerrn")
+    found = rows(make.read(unionpay_aerrn.AerrnReading, content), "unionpay_aerrn")
     effects = {row["adjustment_code"]: row["funds_effect_minor"] for row in found}
     assert len(effects) == len(codes_of_money)
     # By the acquirer's side of formats.md §1.4.1, written out again.
@@ -374,21 +388,28 @@ def test_every_known_adjustment_code_has_its_direction() -> None:
 
 @pytest.mark.parametrize("code", ["E99", "S22", "E26", ""])
 def test_an_unknown_adjustment_code_is_a_bad_row(code: str) -> None:
-    parsed = unionpay_aerrn.parse(make.aerrn(adjustment_code=code), make.context())
+    parsed = make.read(
+        unionpay_aerrn.AerrnReading, make.aerrn(adjustment_code=code), make.context()
+    )
     assert (1, "adjustment_code", "unknown_code") in codes(parsed)
 
 
 def test_an_original_of_december_lies_in_last_year() -> None:
     content = make.aerrn(original_settlement_date="1230", transmission_time="0105090001")
-    (row,) = rows(unionpay_aerrn.parse(content, make.context(date(2027, 1, 5))), "unionpay_aerrn")
+    (row,) = rows(
+        make.read(unionpay_aerrn.AerrnReading, content, make.context(date(2027, 1, 5))),
+        "unionpay_aerrn",
+    )
     assert row["original_settlement_date"] == date(2026, 12, 30)
 
 
 def test_a_brand_fee_needs_its_sign() -> None:
     content = make.alfee() + make.alfee(brand_fee="C00000000002")
-    found = rows(unionpay_alfee.parse(content, make.context()), "unionpay_alfee")
+    found = rows(make.read(unionpay_alfee.AlfeeReading, content), "unionpay_alfee")
     assert [row["brand_fee_minor"] for row in found] == [2, -2]
-    parsed = unionpay_alfee.parse(make.alfee(brand_fee=" 00000000002"), make.context())
+    parsed = make.read(
+        unionpay_alfee.AlfeeReading, make.alfee(brand_fee=" 00000000002"), make.context()
+    )
     assert codes(parsed) == {(1, "brand_fee", "missing_sign")}
 
 
@@ -396,7 +417,7 @@ def test_a_brand_fee_needs_its_sign() -> None:
 
 
 def test_wechat_bill() -> None:
-    parsed = wechat_trade_bill.parse(make.wechat_bill(), make.context())
+    parsed = make.read(wechat_trade_bill.WechatTradeReading, make.wechat_bill())
     payment, refund = rows(parsed, "wechat_trade_bill")
     assert parsed.totals_status == "agree"
     assert (payment["transaction_type"], refund["transaction_type"]) == ("purchase", "refund")
@@ -434,7 +455,7 @@ def wechat(base: dict[str, str] = make.WECHAT_PAYMENT, **changes: str) -> bytes:
     ],
 )
 def test_wechat_bad_rows(content: bytes, field: str, reason_code: str) -> None:
-    parsed = wechat_trade_bill.parse(content, make.context())
+    parsed = make.read(wechat_trade_bill.WechatTradeReading, content)
     assert (3, field, reason_code) in codes(parsed)
     assert make.PAYER not in everything_in(parsed)
 
@@ -442,23 +463,34 @@ def test_wechat_bad_rows(content: bytes, field: str, reason_code: str) -> None:
 def test_wechat_totals_are_compared_one_by_one() -> None:
     names = ["总交易单数", *make.WECHAT_TOTALS]
     for name in names:
-        parsed = wechat_trade_bill.parse(make.wechat_bill(**{name: "777"}), make.context())
+        parsed = make.read(
+            wechat_trade_bill.WechatTradeReading, make.wechat_bill(**{name: "777"}), make.context()
+        )
         assert parsed.totals_status == "disagree", name
         assert [total.name for total in parsed.totals if not total.agrees] == [name]
 
 
 def test_wechat_late_records_are_taken_and_another_days_bill_is_not() -> None:
     late = {**make.WECHAT_PAYMENT, "交易时间": "2026-09-23 23:59:00"}
-    mixed = wechat_trade_bill.parse(make.wechat_bill([make.WECHAT_PAYMENT, late]), make.context())
+    mixed = make.read(
+        wechat_trade_bill.WechatTradeReading,
+        make.wechat_bill([make.WECHAT_PAYMENT, late]),
+        make.context(),
+    )
     assert len(rows(mixed, "wechat_trade_bill")) == 2
-    other = wechat_trade_bill.parse(make.wechat_bill([late] * 3), make.context())
+    other = make.read(
+        wechat_trade_bill.WechatTradeReading, make.wechat_bill([late] * 3), make.context()
+    )
     assert codes(other) == {(0, "transaction_at", "wrong_date")}
 
 
 def test_wechat_columns_may_move_but_not_change() -> None:
     moved = [*reversed(make.WECHAT_HEADER)]
     assert rows(
-        wechat_trade_bill.parse(make.wechat_bill(header=moved), make.context()), "wechat_trade_bill"
+        make.read(
+            wechat_trade_bill.WechatTradeReading, make.wechat_bill(header=moved), make.context()
+        ),
+        "wechat_trade_bill",
     )
     for header in (
         [name for name in make.WECHAT_HEADER if name != "费率"],
@@ -466,11 +498,15 @@ def test_wechat_columns_may_move_but_not_change() -> None:
         [*make.WECHAT_HEADER, "新列"],
     ):
         with pytest.raises(UnreadableFileError, match=r"费率|退款状态|新列"):
-            wechat_trade_bill.parse(make.wechat_bill(header=header), make.context())
+            make.read(
+                wechat_trade_bill.WechatTradeReading,
+                make.wechat_bill(header=header),
+                make.context(),
+            )
 
 
 def test_wechat_bill_without_rows_is_a_bill() -> None:
-    parsed = wechat_trade_bill.parse(make.wechat_bill([]), make.context())
+    parsed = make.read(wechat_trade_bill.WechatTradeReading, make.wechat_bill([]))
     assert (parsed.row_count, parsed.totals_status, parsed.is_good) == (0, "agree", True)
 
 
@@ -489,14 +525,18 @@ def test_wechat_bill_cut_off_anywhere_is_refused(cut: int) -> None:
 
 
 def test_wechat_bill_without_its_last_line_end_is_whole() -> None:
-    assert wechat_trade_bill.parse(make.wechat_bill()[:-2], make.context()).is_good
+    assert make.read(
+        wechat_trade_bill.WechatTradeReading, make.wechat_bill()[:-2], make.context()
+    ).is_good
 
 
 # --- Alipay ---------------------------------------------------------------------------------------
 
 
 def test_alipay_bill() -> None:
-    parsed = alipay_trade_bill.parse(make.alipay_zip(), make.context(account_id=make.PID))
+    parsed = make.read(
+        alipay_trade_bill.TradeBillReading, make.alipay_zip(), make.context(account_id=make.PID)
+    )
     payment, refund = rows(parsed, "alipay_trade_bill")
     assert parsed.totals_status == "agree"
     assert parsed.accounting_date == DAY
@@ -532,7 +572,7 @@ def alipay(base: dict[str, str] = make.ALIPAY_PAYMENT, **changes: str) -> bytes:
     ],
 )
 def test_alipay_bad_rows(content: bytes, field: str, reason_code: str) -> None:
-    parsed = alipay_trade_bill.parse(content, make.context())
+    parsed = make.read(alipay_trade_bill.TradeBillReading, content)
     assert (7, field, reason_code) in codes(parsed)
 
 
@@ -548,7 +588,7 @@ def test_alipay_totals_are_compared_one_by_one() -> None:
         footer = [line.replace(old, new) for line in good]
         assert footer != good
         detail = make.alipay_detail(rows_given, footer=footer)
-        parsed = alipay_trade_bill.parse_detail(detail, make.context())
+        parsed = make.read(alipay_trade_bill.TradeBillReading, detail)
         assert parsed.totals_status == "disagree", new
 
 
@@ -572,14 +612,20 @@ def test_alipay_totals_are_compared_one_by_one() -> None:
 )
 def test_alipay_bad_files(content: bytes, reason_code: str) -> None:
     with pytest.raises(UnreadableFileError) as caught:
-        alipay_trade_bill.parse(content, make.context())
+        make.read(alipay_trade_bill.TradeBillReading, content)
     assert caught.value.reason_code == reason_code
 
 
 def test_alipay_bill_of_another_day_or_account() -> None:
-    other_day = alipay_trade_bill.parse(make.alipay_zip(day=date(2026, 9, 23)), make.context())
+    other_day = make.read(
+        alipay_trade_bill.TradeBillReading, make.alipay_zip(day=date(2026, 9, 23)), make.context()
+    )
     assert (0, "", "wrong_date") in codes(other_day)
-    other = alipay_trade_bill.parse(make.alipay_zip(), make.context(account_id="2088000000000001"))
+    other = make.read(
+        alipay_trade_bill.TradeBillReading,
+        make.alipay_zip(),
+        make.context(account_id="2088000000000001"),
+    )
     assert (0, "", "wrong_merchant") in codes(other)
 
 
@@ -987,7 +1033,7 @@ def raw_parse(name: str, content: bytes) -> ParsedFile | UnreadableFileError:
     assert isinstance(recognised, RecognisedFile)
     context = make.context(recognised.accounting_date, **recognised.name_parts)
     try:
-        return recognised.parser(content, context)
+        return make.read(recognised.parser, content, context)
     except UnreadableFileError as error:
         return error
 

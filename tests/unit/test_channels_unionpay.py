@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -374,7 +375,7 @@ def test_a_refund_lowers_what_the_report_says() -> None:
     content = union.zm() + union.zm(**union.ZM_REFUND)
     netted = union.report({"自助消费": (1, 10000, 60, 9940), "退货": (1, -3000, -18, -2982)})
     assert parse(ZIP_NAME, union.merchant_zip(content, rd=netted)).totals_status == "agree"
-    figures = read_report(netted).totals[0]
+    figures = read_report(BytesIO(netted)).totals[0]
     assert (figures.record_count, figures.amount_minor) == (2, 7000)
     assert (figures.fee_minor, figures.net_minor) == (42, 6958)
 
@@ -554,9 +555,9 @@ def test_bad_z_files() -> None:
 def test_a_z_file_unpacks_to_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_files, "RATIO_APPLIES_FROM_BYTES", 1000)
     monkeypatch.setattr(packed_files, "UNPACKED_BYTES_MAX", 1000)
-    assert packed_files.uncompressed(union.compressed(b"x" * 1000)) == b"x" * 1000
+    assert packed_files.uncompressed(BytesIO(union.compressed(b"x" * 1000))).read() == b"x" * 1000
     with pytest.raises(UnreadableFileError) as caught:
-        packed_files.uncompressed(union.compressed(b"x" * 1001))
+        packed_files.uncompressed(BytesIO(union.compressed(b"x" * 1001)))
     assert caught.value.reason_code == "unsafe_compress"
 
 
@@ -569,7 +570,7 @@ def test_a_bomb_is_refused() -> None:
 @given(content=st.binary(max_size=3000))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_what_is_packed_comes_back(content: bytes) -> None:
-    assert packed_files.uncompressed(union.compressed(content)) == content
+    assert packed_files.uncompressed(BytesIO(union.compressed(content))).read() == content
 
 
 # --- any bytes ------------------------------------------------------------------------------------
@@ -724,10 +725,10 @@ def test_every_column_of_the_new_tables_is_described(place: Settings) -> None:
 
 def test_the_parsers_by_themselves_need_a_date() -> None:
     parsers: list[Callable[[bytes, FileContext], ParsedFile]] = [
-        unionpay_merchant_files.parse,
-        unionpay_merchant_files.parse_errors,
-        unionpay_summaries.parse_merchant_totals,
-        unionpay_summaries.parse_fund_transfers,
+        make.reader(unionpay_merchant_files.ZmReading),
+        make.reader(unionpay_merchant_files.ZmeReading),
+        make.reader(unionpay_summaries.MerchantTotalsReading),
+        make.reader(unionpay_summaries.FundTransfersReading),
     ]
     for parser in parsers:
         with pytest.raises(UnreadableFileError) as caught:

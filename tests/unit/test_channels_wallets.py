@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,9 @@ Parse = Callable[[bytes, FileContext], ParsedFile]
 
 def fund_bill(content: bytes, context: FileContext) -> ParsedFile:
     """Parse a fund bill of the basic account."""
-    return wechat_fund_bill.parse(content, context, account_type="basic")
+    return make.read(
+        partial(wechat_fund_bill.WechatFundReading, account_type="basic"), content, context
+    )
 
 
 def rows(parsed: ParsedFile, table: str) -> list[dict[str, Any]]:
@@ -103,15 +107,15 @@ SAMPLE_OUTCOMES: dict[str, tuple[str, date | None, int]] = {
 def sample_parser(name: str) -> Parse:
     """Return the parser of a sample's folder and form."""
     if "wx_success" in name:
-        return lambda content, context: wechat_trade_bill.parse(
-            content, context, bill_form="success"
+        return lambda content, context: make.read(
+            partial(wechat_trade_bill.WechatTradeReading, bill_form="success"), content, context
         )
     return {
-        "wechat_tradebill": wechat_trade_bill.parse,
+        "wechat_tradebill": make.reader(wechat_trade_bill.WechatTradeReading),
         "wechat_fundflow": fund_bill,
-        "alipay_trade": alipay_trade_bill.parse,
-        "alipay_signcustomer": alipay_account_bill.parse,
-        "unionpay_qrc_gateway": qr_gateway_bill.parse,
+        "alipay_trade": make.reader(alipay_trade_bill.TradeBillReading),
+        "alipay_signcustomer": make.reader(alipay_account_bill.AccountBillReading),
+        "unionpay_qrc_gateway": make.reader(qr_gateway_bill.GatewayBillReading),
     }[name.split("/", maxsplit=1)[0]]
 
 
@@ -145,10 +149,10 @@ def test_every_sample_parses_or_is_refused_for_its_reason(name: str) -> None:
 @needs_samples
 def test_the_members_of_the_misnamed_sample_are_read_by_themselves() -> None:
     content = (SAMPLES / "alipay_signcustomer" / "fund_detail_plus_summary_test.zip").read_bytes()
-    found = dict(packed_files.zip_members(content, wanted=lambda name: name.endswith(".csv")))
-    parsed = alipay_account_bill.parse_detail(
-        found["detail.csv"], make.context(None), summary=found["summary.csv"]
-    )
+    found = packed_files.zip_members(BytesIO(content), wanted=lambda name: name.endswith(".csv"))
+    names = {"detail.csv": "x_账务明细.csv", "summary.csv": "x_账务明细(汇总).csv"}
+    named = make.zipped({names[name]: member.read() for name, member in found})
+    parsed = make.read(alipay_account_bill.AccountBillReading, named, make.context(None))
     assert parsed.row_count == 0
     assert {total.name for total in parsed.totals} >= {
         "收入笔数",
@@ -162,7 +166,8 @@ def test_the_members_of_the_misnamed_sample_are_read_by_themselves() -> None:
 def test_the_qr_gateways_row_has_the_key_of_acomn() -> None:
     content = (SAMPLES / "unionpay_qrc_gateway/20200929_20200929_ALL.row.csv").read_bytes()
     (row,) = rows(
-        qr_gateway_bill.parse(content, make.context(date(2020, 9, 29))), "unionpay_qr_gateway_bill"
+        make.read(qr_gateway_bill.GatewayBillReading, content, make.context(date(2020, 9, 29))),
+        "unionpay_qr_gateway_bill",
     )
     assert row["acquiring_institution_id"] == "05478820"
     assert row["forwarding_institution_id"] == "00049992"
@@ -235,7 +240,9 @@ REFUND_BILL = wallet.wechat_bill([wallet.WECHAT_REFUND], header=wallet.REFUND_HE
 
 def wechat(content: bytes, bill_form: wechat_trade_bill.BillForm = "all") -> ParsedFile:
     """Parse a WeChat trade bill of the day."""
-    return wechat_trade_bill.parse(content, make.context(), bill_form=bill_form)
+    return make.read(
+        partial(wechat_trade_bill.WechatTradeReading, bill_form=bill_form), content, make.context()
+    )
 
 
 def test_success_and_refund_have_their_own_columns_and_table() -> None:
@@ -281,8 +288,8 @@ def test_a_bill_under_the_name_of_another_form_is_refused(
     content: bytes, named: wechat_trade_bill.BillForm
 ) -> None:
     """SUCCESS under the name of ALL would be a day without its refunds."""
-    parse: Parse = lambda text, context: wechat_trade_bill.parse(text, context, bill_form=named)  # noqa: E731
-    assert refusal(parse, content) == "wrong_form"
+    parser = partial(wechat_trade_bill.WechatTradeReading, bill_form=named)
+    assert refusal(make.reader(parser), content) == "wrong_form"
 
 
 def test_a_refund_has_no_place_among_successes_nor_a_payment_among_refunds() -> None:
@@ -347,13 +354,15 @@ def test_totals_are_found_by_their_headings() -> None:
     backwards = dict(reversed(make.WECHAT_TOTALS.items()))
     assert wechat(wallet.wechat_bill(totals=backwards)).totals_status == "agree"
     # Four are enough for SUCCESS; ALL has refunds, which these leave unproved.
-    assert refusal(wechat_trade_bill.parse, wallet.wechat_bill(totals=SUCCESS_TOTALS)) == (
-        "wrong_totals_columns"
-    )
+    assert refusal(
+        make.reader(wechat_trade_bill.WechatTradeReading),
+        wallet.wechat_bill(totals=SUCCESS_TOTALS),
+    ) == ("wrong_totals_columns")
     unknown = {**make.WECHAT_TOTALS, "新总额": "订单金额"}
-    assert refusal(wechat_trade_bill.parse, wallet.wechat_bill(totals=unknown)) == (
-        "wrong_totals_columns"
-    )
+    assert refusal(
+        make.reader(wechat_trade_bill.WechatTradeReading),
+        wallet.wechat_bill(totals=unknown),
+    ) == ("wrong_totals_columns")
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
@@ -384,14 +393,14 @@ def test_one_bill_with_any_line_end_mark_and_packing(
     ids=["cut", "cut short", "with more", "checksum", "bomb", "second member"],
 )
 def test_bad_gzip(content: bytes, reason_code: str) -> None:
-    assert refusal(wechat_trade_bill.parse, content) == reason_code
+    assert refusal(make.reader(wechat_trade_bill.WechatTradeReading), content) == reason_code
 
 
 def test_a_bomb_is_not_unpacked_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_files, "UNPACKED_BYTES_MAX", 1000)
-    assert packed_files.gunzipped(wallet.gzipped(b"x" * 1000)) == b"x" * 1000
+    assert packed_files.gunzipped(BytesIO(wallet.gzipped(b"x" * 1000))).read() == b"x" * 1000
     with pytest.raises(UnreadableFileError, match="far more"):
-        packed_files.gunzipped(wallet.gzipped(b"x" * 1001))
+        packed_files.gunzipped(BytesIO(wallet.gzipped(b"x" * 1001)))
 
 
 def test_gzip_of_several_members_is_one_text() -> None:
@@ -425,7 +434,7 @@ def test_an_answer_that_there_is_no_bill_is_a_day_without_records() -> None:
     ],
 )
 def test_any_other_answer_is_no_bill(content: bytes) -> None:
-    assert refusal(wechat_trade_bill.parse, content) == "error_answer"
+    assert refusal(make.reader(wechat_trade_bill.WechatTradeReading), content) == "error_answer"
 
 
 def test_no_bill_is_said_of_trades_only() -> None:
@@ -534,7 +543,7 @@ ALIPAY_ROWS = [make.ALIPAY_PAYMENT, make.ALIPAY_REFUND]
 
 def alipay(content: bytes, **name_parts: str) -> ParsedFile:
     """Parse an Alipay trade bill of the day."""
-    return alipay_trade_bill.parse(content, make.context(**name_parts))
+    return make.read(alipay_trade_bill.TradeBillReading, content, make.context(**name_parts))
 
 
 @pytest.mark.parametrize(
@@ -616,18 +625,33 @@ def test_two_summaries_or_details_are_not_one_bill() -> None:
         },
         {"a_账务明细.csv": detail},
     ):
-        assert refusal(alipay_trade_bill.parse, make.zipped(members)) == "missing_member"
+        assert (
+            refusal(make.reader(alipay_trade_bill.TradeBillReading), make.zipped(members))
+            == "missing_member"
+        )
 
 
 def test_a_name_that_says_zip_is_a_zip() -> None:
     context = FileContext("x.zip", DAY, make.FakeVault())
-    assert refusal(alipay_trade_bill.parse, b"no zip at all", context) == "bad_zip"
-    assert refusal(alipay_trade_bill.parse, make.alipay_detail(), context) == "bad_zip"
+    assert (
+        refusal(make.reader(alipay_trade_bill.TradeBillReading), b"no zip at all", context)
+        == "bad_zip"
+    )
+    assert (
+        refusal(make.reader(alipay_trade_bill.TradeBillReading), make.alipay_detail(), context)
+        == "bad_zip"
+    )
 
 
 def test_a_list_of_another_kind_is_refused() -> None:
-    assert refusal(alipay_trade_bill.parse, wallet.account_detail()) == "wrong_list"
-    assert refusal(alipay_account_bill.parse, make.alipay_detail()) == "wrong_list"
+    assert (
+        refusal(make.reader(alipay_trade_bill.TradeBillReading), wallet.account_detail())
+        == "wrong_list"
+    )
+    assert (
+        refusal(make.reader(alipay_account_bill.AccountBillReading), make.alipay_detail())
+        == "wrong_list"
+    )
 
 
 def unionpay_alipay(**more: str) -> bytes:
@@ -696,7 +720,9 @@ def test_a_counterparty_that_alipay_did_not_mask_is_masked() -> None:
 
 def account(content: bytes) -> ParsedFile:
     """Parse an Alipay account bill of the day."""
-    return alipay_account_bill.parse(content, make.context(account_id=make.PID))
+    return make.read(
+        alipay_account_bill.AccountBillReading, content, make.context(account_id=make.PID)
+    )
 
 
 def test_account_bill() -> None:
@@ -809,12 +835,21 @@ def test_account_bill_of_newer_columns_and_of_unknown_ones() -> None:
 def test_account_bill_bad_files() -> None:
     for footer in ([], ["#支出合计：2笔，共30.60元"], ["#收入合计：2笔，共300.00元"]):
         content = wallet.account_detail(footer=footer)
-        assert refusal(alipay_account_bill.parse, content) == "missing_totals"
-    assert refusal(alipay_account_bill.parse, wallet.account_detail()[:-300]) == "missing_end"
+        assert (
+            refusal(make.reader(alipay_account_bill.AccountBillReading), content)
+            == "missing_totals"
+        )
+    assert (
+        refusal(
+            make.reader(alipay_account_bill.AccountBillReading),
+            wallet.account_detail()[:-300],
+        )
+        == "missing_end"
+    )
     other_day = account(wallet.account_detail(day=date(2026, 9, 23)))
     assert (0, "", "wrong_date") in codes(other_day)
     context = make.context(account_id="2088000000000001")
-    other = alipay_account_bill.parse(wallet.account_detail(), context)
+    other = make.read(alipay_account_bill.AccountBillReading, wallet.account_detail(), context)
     assert codes(other) == {(0, "", "wrong_merchant")}
 
 
@@ -823,7 +858,7 @@ def test_account_bill_bad_files() -> None:
 
 def qr(content: bytes, **name_parts: str) -> ParsedFile:
     """Parse a QR gateway bill of the day."""
-    return qr_gateway_bill.parse(content, make.context(**name_parts))
+    return make.read(qr_gateway_bill.GatewayBillReading, content, make.context(**name_parts))
 
 
 def test_qr_gateway_bill() -> None:
@@ -937,8 +972,14 @@ def test_qr_gateway_totals_are_compared_where_there_are_some() -> None:
 
 
 def test_qr_gateway_bad_files() -> None:
-    assert refusal(qr_gateway_bill.parse, b"") == "empty_file"
-    assert refusal(qr_gateway_bill.parse, wallet.qr_bill() + "中".encode()[:1]) == "wrong_encoding"
+    assert refusal(make.reader(qr_gateway_bill.GatewayBillReading), b"") == "empty_file"
+    assert (
+        refusal(
+            make.reader(qr_gateway_bill.GatewayBillReading),
+            wallet.qr_bill() + "中".encode()[:1],
+        )
+        == "wrong_encoding"
+    )
     cut = qr(wallet.qr_bill()[:-120])
     assert codes(cut) == {(2, "", "wrong_column_count")}
     assert codes(qr(wallet.qr_bill(), end_date="20260930")) == {(0, "", "wrong_period")}
@@ -1059,23 +1100,36 @@ def test_a_whole_day_of_changes_is_a_chain_in_any_order(
         assert parsed.counted_total_minor == sum(int(Decimal(c) * 100) for c in given_changes)
 
 
-def test_one_wrong_balance_breaks_the_chain() -> None:
-    amounts, balances = pl.Series([5, -2, 4]), [15, 13, 17]
-    assert bill_values.balance_breaks(amounts, pl.Series(balances)).to_list() == [False] * 3
+def breaks(amounts: Sequence[int], balances: Sequence[int], block_rows: int) -> list[int]:
+    """Return the lines that break a chain of balances, read in blocks."""
+    chain, findings = bill_values.BalanceChain(), Findings()
+    for start in range(0, len(amounts), block_rows):
+        rows = slice(start, start + block_rows)
+        lines = range(start + 1, start + 1 + len(amounts[rows]))
+        chain.add(pl.Series(amounts[rows]), pl.Series(balances[rows]), lines)
+    chain.flag(findings)
+    return [row.line_number for row in findings.bad_rows]
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 3])
+def test_one_wrong_balance_breaks_the_chain(block_rows: int) -> None:
+    amounts, balances = [5, -2, 4], [15, 13, 17]
+    assert breaks(amounts, balances, block_rows) == []
     for position in range(3):
-        wrong = pl.Series([b + (place == position) for place, b in enumerate(balances)])
+        wrong = [b + (place == position) for place, b in enumerate(balances)]
         # The last one's balance is nobody's beginning: a chain alone cannot tell.
-        assert bill_values.balance_breaks(amounts, wrong).any(), position
-    empty = pl.Series([], dtype=pl.Int64)
-    assert bill_values.balance_breaks(empty, empty).to_list() == []
+        assert breaks(amounts, wrong, block_rows), position
+    assert breaks([], [], block_rows) == []
 
 
 def test_a_blank_amount_is_zero_only_where_it_may_be() -> None:
-    findings = Findings(range(1, 3))
+    findings = Findings()
     texts = pl.DataFrame(
         {"a": [None, "1.00"], "b": [None, "2.00"]}, schema_overrides={"a": pl.String}
     )
-    amounts = bill_values.amounts_in_fen(texts, ("a", "b"), findings, required=("b",))
+    amounts = bill_values.amounts_in_fen(
+        texts, ("a", "b"), findings.of_block(range(1, 3)), required=("b",)
+    )
     assert amounts["a"].to_list() == [0, 100]
     assert [(row.line_number, row.field) for row in findings.bad_rows] == [(1, "b")]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -468,16 +469,16 @@ TABLE: tuple[Sample, ...] = (
 
 Parse = Callable[[bytes, FileContext], ParsedFile]
 PARSERS: dict[str, Parse] = {
-    "trade_bill_success": lambda content, context: wechat_trade_bill.parse(
-        content, context, bill_form="success"
+    "trade_bill_success": lambda content, context: make.read(
+        partial(wechat_trade_bill.WechatTradeReading, bill_form="success"), content, context
     ),
-    "fund_bill_basic": lambda content, context: wechat_fund_bill.parse(
-        content, context, account_type="basic"
+    "fund_bill_basic": lambda content, context: make.read(
+        partial(wechat_fund_bill.WechatFundReading, account_type="basic"), content, context
     ),
-    "wechat trade_bill": wechat_trade_bill.parse,
-    "alipay trade_bill": alipay_trade_bill.parse,
-    "account_bill": alipay_account_bill.parse,
-    "qr_gateway_bill": qr_gateway_bill.parse,
+    "wechat trade_bill": make.reader(wechat_trade_bill.WechatTradeReading),
+    "alipay trade_bill": make.reader(alipay_trade_bill.TradeBillReading),
+    "account_bill": make.reader(alipay_account_bill.AccountBillReading),
+    "qr_gateway_bill": make.reader(qr_gateway_bill.GatewayBillReading),
     "camt053": camt053.parse,
     "camt054": camt054.parse,
     "mt940": mt940.parse,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -41,6 +42,7 @@ __all__ = ["AlipayReading", "Counted", "ListHead", "footer_numbers"]
 SUMMARY_SUFFIX = "(汇总)"
 SUMMARY_TOTAL = "合计"
 
+_LIST_BEGIN = re.compile(r"^#-+(.+?)列表-+$")
 _LIST_END = re.compile(r"^#-+(.+?)列表结束-+$")
 # Whole lines: a line that says something in another form says nothing we may believe.
 _ACCOUNT = re.compile(r"#账号[：:]\[([0-9]+)\]")
@@ -158,6 +160,7 @@ class AlipayLists:
             if line and not line.startswith("#"):
                 header = line
                 break
+            self._check_kind(_LIST_BEGIN.match(line))
             comments.append(line)
             if len(comments) > LINES_MAX:
                 raise UnreadableFileError("missing_header", f"{LINES_MAX} lines without a header")
@@ -193,9 +196,12 @@ class AlipayLists:
 
     def _is_end(self, line: str) -> bool:
         match = _LIST_END.match(line)
-        if match is not None and match[1] != self._kind:
-            raise UnreadableFileError("wrong_list", f"it is not one list of {self._kind}")
+        self._check_kind(match)
         return match is not None
+
+    def _check_kind(self, marker: re.Match[str] | None) -> None:
+        if marker is not None and marker[1] != self._kind:
+            raise UnreadableFileError("wrong_list", f"it is not one list of {self._kind}")
 
     def _read_footer(self) -> None:
         self.footer_line_number = self._line_number + 1
@@ -264,7 +270,7 @@ class AlipayReading(ABC):
         self._dates = BillDates(context.accounting_date, self.dated_by)
         self._head: ListHead | None = None
         self._unknown: list[BadRow] = []
-        self._summary: IO[bytes] | None = None
+        self._summary: Sequence[Sequence[str]] = ()
 
     @abstractmethod
     def places(self, head: ListHead) -> dict[str, int]:
@@ -286,7 +292,15 @@ class AlipayReading(ABC):
         Raises:
             UnreadableFileError: no such ZIP, an unsafe one, or a list that cannot be read.
         """
-        detail, self._summary = members(stream, self.context, kind=self.kind)
+        with ExitStack() as stack:
+            detail, summary = members(stream, self.context, kind=self.kind)
+            for member in (detail, summary):
+                if member is not None and member is not stream:
+                    stack.enter_context(member)
+            self._summary = [] if summary is None else _summary_rows(summary)
+            yield from self._list(detail)
+
+    def _list(self, detail: IO[bytes]) -> Iterator[Frames]:
         lists = AlipayLists(detail, kind=self.kind)
         self._head = head = lists.head()
         places = self.places(head)
@@ -398,7 +412,7 @@ def footer_numbers(
     return None
 
 
-def summary_totals(stream: IO[bytes] | None, counted: Counted) -> list[ControlTotal]:
+def summary_totals(rows: Sequence[Sequence[str]], counted: Counted) -> list[ControlTotal]:
     """Compare the summary member with the list, for the headings in `counted`.
 
     Headings of counts end with 笔数. The row 合计 counts, or all rows where there is none. A
@@ -407,12 +421,6 @@ def summary_totals(stream: IO[bytes] | None, counted: Counted) -> list[ControlTo
     Raises:
         UnreadableFileError: it has a header, and nothing in it that we know how to compare.
     """
-    lines = [] if stream is None else list(islice(_lines(stream), LINES_MAX + 1))
-    if len(lines) > LINES_MAX:
-        raise UnreadableFileError(
-            "wrong_summary", f"the summary (汇总) has more than {LINES_MAX} lines"
-        )
-    rows = [line.split(",") for line in lines if line.strip(",") and not line.startswith("#")]
     if not rows:
         return []
     header = _without_padding([heading(name) for name in rows[0]])
@@ -429,6 +437,16 @@ def summary_totals(stream: IO[bytes] | None, counted: Counted) -> list[ControlTo
         for name, count in counted.items()
         if heading(name) in header
     ]
+
+
+def _summary_rows(stream: IO[bytes]) -> list[list[str]]:
+    """Return the values of the summary's lines, headings first."""
+    lines = list(islice(_lines(stream), LINES_MAX + 1))
+    if len(lines) > LINES_MAX:
+        raise UnreadableFileError(
+            "wrong_summary", f"the summary (汇总) has more than {LINES_MAX} lines"
+        )
+    return [line.split(",") for line in lines if line.strip(",") and not line.startswith("#")]
 
 
 def _summed(rows: Sequence[Sequence[str]], place: int, name: str) -> int | None:

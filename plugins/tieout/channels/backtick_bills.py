@@ -18,7 +18,6 @@ from tieout.channels.amounts import minor_units_of
 from tieout.channels.bill_columns import PADDING, check_widths, heading
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BlockFindings, ControlTotal, Findings, UnreadableFileError
-from tieout.channels.packed_files import gunzipped, is_gzip
 from tieout.channels.text_files import HeldBack, batches, lines_of
 
 __all__ = [
@@ -52,8 +51,7 @@ class BillLines:
     """
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        unpacked = gunzipped(stream) if is_gzip(stream) else stream
-        self._lines = HeldBack(_without_blank_end(lines_of(unpacked, encoding)), 2)
+        self._lines = HeldBack(_without_blank_end(lines_of(stream, encoding)), 2)
         self._numbered = enumerate(self._lines, start=1)
         self._first: str | None = None
         self._count = 0

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_compressed",
     "is_gzip",
     "is_zip",
+    "maybe_gunzipped",
     "only_member",
     "uncompressed",
     "zip_members",
@@ -102,6 +104,20 @@ def _gunzipped_pieces(stream: IO[bytes]) -> Iterator[bytes]:
                 unpacker, is_begun = zlib.decompressobj(wbits=GZIP_WINDOW), False
     if is_begun:
         raise UnreadableFileError("bad_gzip", "it is cut off before its end")
+
+
+@contextmanager
+def maybe_gunzipped(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give the unpacked bytes of gzip, whatever the file's name, else the bytes as they are.
+
+    Raises:
+        UnreadableFileError: as `gunzipped` does.
+    """
+    if is_gzip(stream):
+        with gunzipped(stream) as unpacked:
+            yield unpacked
+    else:
+        yield stream
 
 
 def uncompressed(stream: IO[bytes]) -> IO[bytes]:

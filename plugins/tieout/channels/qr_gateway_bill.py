@@ -46,6 +46,7 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
+from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.repeated_keys import RepeatedKeys
 
 __all__ = ["COLUMN_ORDER", "RAW_TABLE", "GatewayBillReading"]
@@ -158,6 +159,10 @@ class GatewayBillReading:
         Raises:
             UnreadableFileError: not GBK, empty, or other columns.
         """
+        with maybe_gunzipped(stream) as unpacked:
+            yield from self._blocks(unpacked)
+
+    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
         lines = BillLines(stream, "gb18030")
         # Only headings have no backtick in front.
         header = lines.header()

@@ -105,7 +105,8 @@ class _MaybeCompressed:
     def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
         """Yield the rows of the file, unpacked where it is packed."""
         if is_compressed(stream):
-            yield from self._reading.blocks(uncompressed(stream))
+            with uncompressed(stream) as unpacked:
+                yield from self._reading.blocks(unpacked)
         elif self._context.file_name.endswith(COMPRESSED_SUFFIX):
             raise UnreadableFileError("bad_compress", "its name says .Z, its bytes do not")
         else:

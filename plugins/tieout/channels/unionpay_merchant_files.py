@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import PurePosixPath
@@ -143,7 +144,13 @@ class ZmReading:
         if not (is_zip(stream) or self._context.file_name.endswith(".zip")):
             yield from self._transactions.blocks(stream)
             return
-        members = self._members(stream)
+        with ExitStack() as stack:
+            members = self._members(stream)
+            for member in members.values():
+                stack.enter_context(member)
+            yield from self._of_zip(members)
+
+    def _of_zip(self, members: Mapping[str, IO[bytes]]) -> Iterator[Frames]:
         self._report = read_report(members["RD"])
         self._problems += _report_problems(
             self._report, self._context, self._transactions.settlement_date

@@ -15,7 +15,6 @@ from lxml import etree
 
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import UnreadableFileError
-from tieout.channels.packed_files import gunzipped, is_gzip
 from tieout.channels.text_files import lines_of
 
 __all__ = ["answer_in", "says_no_bill"]
@@ -32,11 +31,10 @@ def answer_in(stream: IO[bytes]) -> str | None:
     Raises:
         UnreadableFileError: it begins like an answer, and is not UTF-8.
     """
-    unpacked = gunzipped(stream) if is_gzip(stream) else stream
-    unpacked.seek(0)
-    if not unpacked.read(BEGINNING_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{")):
+    stream.seek(0)
+    if not stream.read(BEGINNING_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{")):
         return None
-    lines = itertools.islice(lines_of(unpacked, "utf-8"), ANSWER_CHARACTERS_MAX)
+    lines = itertools.islice(lines_of(stream, "utf-8"), ANSWER_CHARACTERS_MAX)
     return "\n".join(lines)[: ANSWER_CHARACTERS_MAX + 1]
 
 

@@ -41,6 +41,7 @@ from tieout.channels.model import (
     ParsedFile,
     UnreadableFileError,
 )
+from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.repeated_keys import RepeatedKeys
 from tieout.channels.wechat_answers import answer_in
 
@@ -108,6 +109,10 @@ class WechatFundReading:
         Raises:
             UnreadableFileError: not UTF-8, an error answer, other columns, or no totals at the end.
         """
+        with maybe_gunzipped(stream) as unpacked:
+            yield from self._blocks(unpacked)
+
+    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
         if answer_in(stream) is not None:
             raise UnreadableFileError("error_answer", "it is no bill but an error answer")
         lines = BillLines(stream, "utf-8")

@@ -44,6 +44,7 @@ from tieout.channels.model import (
     ParsedFile,
     UnreadableFileError,
 )
+from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.wechat_answers import answer_in, says_no_bill
 
 __all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "WechatTradeReading"]
@@ -166,6 +167,10 @@ class WechatTradeReading:
         Raises:
             UnreadableFileError: not UTF-8, another form, other columns, or no totals at the end.
         """
+        with maybe_gunzipped(stream) as unpacked:
+            yield from self._blocks(unpacked)
+
+    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
         answer = answer_in(stream)
         if answer is not None and says_no_bill(answer):
             self._says_no_bill = True
