@@ -272,11 +272,17 @@ class Findings:
         key = (rows[0].field, rows[0].reason_code)
         kept = self._kept.setdefault(key, [])
         kept += rows
-        kept.sort(key=lambda row: row.line_number)
+        kept.sort(key=_line_of)
         del kept[BAD_ROWS_PER_REASON_MAX:]
         self._counts[key] = self._counts.get(key, 0) + row_count
         if is_form:
             self._forms.add(key)
+
+    def join(self, other: Findings) -> None:
+        """Add all findings of another collection, which was kept until it was known to count."""
+        for key, rows in other._kept.items():
+            self.add_rows(rows, other._counts[key], is_form=key in other._forms)
+        self._of_file += other._of_file
 
     @property
     def is_malformed(self) -> bool:
@@ -301,8 +307,13 @@ class Findings:
         return (*sorted(kept, key=_place_of), *more, *of_file)
 
 
-def _place_of(row: BadRow) -> tuple[int, str, str]:
-    return row.line_number, row.field, row.reason_code
+def _line_of(row: BadRow) -> tuple[bool, int]:
+    """Return what orders by line; a record whose line is not known (0) stands last."""
+    return row.line_number == 0, row.line_number
+
+
+def _place_of(row: BadRow) -> tuple[tuple[bool, int], str, str]:
+    return _line_of(row), row.field, row.reason_code
 
 
 class BlockFindings:
