@@ -8,6 +8,7 @@ it; else it is a conflict, which a person decides (`corrections`).
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -195,7 +196,7 @@ def _land_delivery(
     arrived, unopened = _opened(landing, recognised, file)
     if unopened is not None or arrived.content is None:
         return [_land_arrived(connection, landing, arrived, file.name, unopened)]
-    delivery = statements_of(arrived.content)
+    delivery = statements_of(io.BytesIO(arrived.content))
     if delivery.bad_rows:
         refused = ParsedFile({}, 0, None, bad_rows=delivery.bad_rows)
         return [_land_arrived(connection, landing, arrived, file.name, refused)]
