@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def everything_in(parsed: ParsedFile) -> str:
 
 def parse(content: bytes, day: date | None = DAY, **name_parts: str) -> ParsedFile:
     """Parse a camt.053."""
-    return camt053.parse(content, make.context(day, **name_parts))
+    return make.read(camt053.Camt053Reading, content, make.context(day, **name_parts))
 
 
 @pytest.mark.parametrize(
@@ -539,7 +540,7 @@ def test_a_damaged_message_is_good_or_refused_and_nothing_else(data: st.DataObje
     at = data.draw(st.integers(0, len(content) - 1))
     junk = data.draw(st.binary(max_size=8))
     damaged = content[:at] + junk + content[at + data.draw(st.integers(0, 30)) :]
-    for parser in (camt053.parse, camt054.parse):
+    for parser in (make.reader(camt053.Camt053Reading), make.reader(camt054.Camt054Reading)):
         assert outcome(damaged, parser)
 
 
@@ -548,7 +549,7 @@ def test_a_damaged_message_is_good_or_refused_and_nothing_else(data: st.DataObje
 
 def parse_054(content: bytes, **name_parts: str) -> ParsedFile:
     """Parse a camt.054."""
-    return camt054.parse(content, make.context(DAY, **name_parts))
+    return make.read(camt054.Camt054Reading, content, make.context(DAY, **name_parts))
 
 
 @pytest.mark.parametrize("version", camt054.VERSIONS)
@@ -644,7 +645,7 @@ MT942 = """\
 
 
 def test_mt940_tokens_masks_and_repeated_texts() -> None:
-    parsed = mt940.parse(MT940.encode(), make.context())
+    parsed = make.read(mt940.Mt940Reading, MT940.encode())
     first, second = rows(parsed, "bank_statement_lines")
     assert first["counterparty_account_token"].startswith("acct-")
     assert first["remittance_text"] == "to ***************0017"
@@ -656,14 +657,14 @@ def test_mt940_tokens_masks_and_repeated_texts() -> None:
 
 def test_mt940_pages_that_are_not_numbered() -> None:
     unnumbered = MT940.replace(":28C:7/1", ":28:00007/00")
-    assert mt940.parse(unnumbered.encode(), make.context()).is_good
-    later = mt940.parse(MT940.replace(":28C:7/1", ":28C:7/2").encode(), make.context())
+    assert make.read(mt940.Mt940Reading, unnumbered.encode()).is_good
+    later = make.read(mt940.Mt940Reading, MT940.replace(":28C:7/1", ":28C:7/2").encode())
     assert (1, "28C", "missing_page") in codes(later)
 
 
 def test_mt942_is_refused_by_name() -> None:
     with pytest.raises(UnreadableFileError) as caught:
-        mt940.parse(MT942.encode(), make.context())
+        make.read(mt940.Mt940Reading, MT942.encode())
     assert (caught.value.reason_code, caught.value.line_number) == ("interim_report", 4)
 
 
@@ -849,17 +850,23 @@ def test_a_layout_is_data() -> None:
         "24.09.2026|5.00|Dr|6.00|Some Body|\n24.09.2026|1|Cr|11.00|A LTD|\n"
     )
     context = make.context(DAY, bank_account_id=make.BANK_ACCOUNT)
-    parsed = bank_csv.parse(text.encode(), context, known_layouts=[layout])
+    parsed = make.read(
+        partial(bank_csv.BankCsvReading, known_layouts=[layout]), text.encode(), context
+    )
     (statement,) = rows(parsed, "bank_statements")
     assert statement["opening_balance_minor"] == 1000
     assert statement["closing_balance_minor"] == 600
     lines = parsed.frames["bank_statement_lines"]
     assert lines["amount_minor"].to_list() == [-500, 100]
     assert lines["counterparty_name"].to_list() == ["S********", "A LTD"]
-    unknown = bank_csv.parse(text.replace("Dr", "??").encode(), context, known_layouts=[layout])
+    unknown = make.read(
+        partial(bank_csv.BankCsvReading, known_layouts=[layout]),
+        text.replace("Dr", "??").encode(),
+        context,
+    )
     assert (2, "mark", "unknown_code") in codes(unknown)
     with pytest.raises(UnreadableFileError) as caught:
-        bank_csv.parse(text.encode(), context, known_layouts=[layout, layout])
+        make.read(bank_csv.BankCsvReading, text.encode(), context, known_layouts=[layout, layout])
     assert caught.value.reason_code == "unknown_layout"
 
 
@@ -1018,7 +1025,8 @@ def samples(folder: str) -> dict[str, bytes]:
 @needs_samples
 def test_what_becomes_of_every_real_camt053() -> None:
     outcomes = {
-        name: outcome(content, camt053.parse) for name, content in samples("camt053").items()
+        name: outcome(content, make.reader(camt053.Camt053Reading))
+        for name, content in samples("camt053").items()
     }
     assert outcomes == OUTCOMES_053
 
@@ -1029,13 +1037,18 @@ def test_what_becomes_of_every_real_camt054() -> None:
     expected = {name: OUTCOMES_054.get(name, "good") for name in found}
     assert OUTCOMES_054.keys() <= found.keys()
     assert len(found) == 18
-    assert {name: outcome(content, camt054.parse) for name, content in found.items()} == expected
+    assert {
+        name: outcome(content, make.reader(camt054.Camt054Reading))
+        for name, content in found.items()
+    } == expected
 
 
 @needs_samples
 def test_what_becomes_of_every_real_mt940() -> None:
     found = {
-        name.removeprefix("wolph__").removesuffix(".sta"): outcome(content, mt940.parse)
+        name.removeprefix("wolph__").removesuffix(".sta"): outcome(
+            content, make.reader(mt940.Mt940Reading)
+        )
         for name, content in samples("mt940").items()
     }
     assert found == OUTCOMES_940
@@ -1043,7 +1056,11 @@ def test_what_becomes_of_every_real_mt940() -> None:
 
 @needs_samples
 @pytest.mark.parametrize(
-    ("folder", "parser"), [("camt053", camt053.parse), ("camt054", camt054.parse)]
+    ("folder", "parser"),
+    [
+        ("camt053", make.reader(camt053.Camt053Reading)),
+        ("camt054", make.reader(camt054.Camt054Reading)),
+    ],
 )
 def test_figures_are_those_another_program_reads(folder: str, parser: Parser) -> None:
     compared = 0
@@ -1070,7 +1087,7 @@ def test_figures_are_those_another_program_reads(folder: str, parser: Parser) ->
 @needs_samples
 def test_the_real_return() -> None:
     (name,) = [name for name in samples("camt054") if "returns" in name]
-    parsed = camt054.parse(samples("camt054")[name], make.context(None))
+    parsed = make.read(camt054.Camt054Reading, samples("camt054")[name], make.context(None))
     (entry,) = rows(parsed, "bank_notification_entries")
     (found,) = rows(parsed, "bank_notification_details")
     assert (entry["amount_minor"], entry["is_return"], entry["is_reversal"]) == (40000, True, False)

@@ -198,7 +198,7 @@ def test_real_camt053_where_the_balances_hold_and_where_they_are_artificial() ->
     assert len(files) >= 8
     for path in files:
         try:
-            parsed = camt053.parse(path.read_bytes(), make.context(None))
+            parsed = make.read(camt053.Camt053Reading, path.read_bytes(), make.context(None))
         except UnreadableFileError as error:
             statuses[path.name] = error.reason_code
         else:
@@ -217,7 +217,7 @@ def head(path: Path) -> str:
 @needs_samples
 def test_real_camt053_entries() -> None:
     content = (SAMPLES / "camt053" / "moov__FI_camt_053_sample.xml.xml").read_bytes()
-    parsed = camt053.parse(content, make.context(None))
+    parsed = make.read(camt053.Camt053Reading, content, make.context(None))
     lines = parsed.frames["bank_statement_lines"]
     assert not parsed.bad_rows
     assert lines["amount_minor"].sum() == 2307500 - 943017
@@ -649,7 +649,7 @@ RETURN = make.Entry(
 def test_camt053() -> None:
     content = make.camt053([ARRIVAL, BATCH, RETURN])
     name = {"bank_account_id": make.BANK_ACCOUNT, "sequence": "1"}
-    parsed = camt053.parse(content, make.context(**name))
+    parsed = make.read(camt053.Camt053Reading, content, make.context(**name))
     arrival, batch, returned = rows(parsed, "bank_statement_lines")
     assert parsed.totals_status == "agree"
     assert (arrival["amount_minor"], arrival["counterparty_name"]) == (
@@ -673,23 +673,24 @@ def test_camt053() -> None:
 
 def test_camt053_counts_booked_entries_only() -> None:
     pending = make.Entry("99.00", (("99.00", "", "某人"),), state="PDNG")
-    parsed = camt053.parse(make.camt053([pending, ARRIVAL]), make.context())
+    parsed = make.read(camt053.Camt053Reading, make.camt053([pending, ARRIVAL]))
     (line,) = rows(parsed, "bank_statement_lines")
     assert (line["amount_minor"], line["line_number"]) == (150000, 2)
 
 
 def test_a_negative_arrival_keeps_the_channels_name() -> None:
     debit = make.Entry("-15.00", (("-15.00", "", "中国银联股份有限公司"),))
-    (line,) = rows(camt053.parse(make.camt053([debit]), make.context()), "bank_statement_lines")
+    (line,) = rows(make.read(camt053.Camt053Reading, make.camt053([debit])), "bank_statement_lines")
     assert (line["amount_minor"], line["counterparty_name"]) == (-1500, "中国银联股份有限公司")
 
 
 def test_camt053_that_does_not_add_up() -> None:
     assert (
-        camt053.parse(make.camt053(closing="2500.01"), make.context()).totals_status == "disagree"
+        make.read(camt053.Camt053Reading, make.camt053(closing="2500.01")).totals_status
+        == "disagree"
     )
     wrong_details = make.Entry("30.00", (("10.00", "", "a"), ("19.99", "", "b")))
-    parsed = camt053.parse(make.camt053([wrong_details]), make.context())
+    parsed = make.read(camt053.Camt053Reading, make.camt053([wrong_details]))
     assert codes(parsed) == {(1, "TxDtls", "wrong_total")}
 
 
@@ -704,7 +705,7 @@ def test_camt053_that_does_not_add_up() -> None:
 def test_camt053_has_to_be_what_its_name_says(
     name_parts: dict[str, str], day: date, field: str
 ) -> None:
-    parsed = camt053.parse(make.camt053(), make.context(day, **name_parts))
+    parsed = make.read(camt053.Camt053Reading, make.camt053(), make.context(day, **name_parts))
     assert {found for _, found, _ in codes(parsed)} == {field}
 
 
@@ -726,7 +727,7 @@ FILE_ENTITY = "<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>"
 )
 def test_camt053_bad_files(content: bytes, reason_code: str) -> None:
     with pytest.raises(UnreadableFileError) as caught:
-        camt053.parse(content, make.context())
+        make.read(camt053.Camt053Reading, content)
     assert caught.value.reason_code == reason_code
     assert "root:" not in str(caught.value)
 
@@ -745,7 +746,7 @@ def test_camt053_bad_files(content: bytes, reason_code: str) -> None:
 def test_camt053_bad_entries(old: str, new: str, reason_code: str) -> None:
     text = make.camt053().decode()
     assert old in text
-    parsed = camt053.parse(text.replace(old, new).encode(), make.context())
+    parsed = make.read(camt053.Camt053Reading, text.replace(old, new).encode())
     assert reason_code in {code for _, _, code in codes(parsed)}
 
 

@@ -656,7 +656,7 @@ def test_of_two_files_that_race_for_one_place_one_lands(place: Settings, tmp_pat
 
 
 def test_of_two_that_need_a_new_partition_the_second_waits(place: Settings) -> None:
-    parsed = camt053.parse(make.camt053(), make.context())
+    parsed = make.read(camt053.Camt053Reading, make.camt053())
     with ThreadPoolExecutor(1) as pool, database.connect(place) as first:
         copy_frames(first, parsed.frames, file_id="a" * 16, accounting_date=DAY)
 

@@ -479,9 +479,9 @@ PARSERS: dict[str, Parse] = {
     "alipay trade_bill": make.reader(alipay_trade_bill.TradeBillReading),
     "account_bill": make.reader(alipay_account_bill.AccountBillReading),
     "qr_gateway_bill": make.reader(qr_gateway_bill.GatewayBillReading),
-    "camt053": camt053.parse,
-    "camt054": camt054.parse,
-    "mt940": mt940.parse,
+    "camt053": make.reader(camt053.Camt053Reading),
+    "camt054": make.reader(camt054.Camt054Reading),
+    "mt940": make.reader(mt940.Mt940Reading),
 }
 
 

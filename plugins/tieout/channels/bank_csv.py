@@ -48,9 +48,10 @@ from tieout.channels.model import (
     file_problem,
 )
 from tieout.channels.text_files import decoded_text
+from tieout.channels.whole_reading import WholeReading
 from tieout.secrets import mask_account
 
-__all__ = ["LAYOUTS_FILE", "Layout", "layouts", "layouts_of", "parse"]
+__all__ = ["LAYOUTS_FILE", "BankCsvReading", "Layout", "layouts", "layouts_of"]
 
 LAYOUTS_FILE = Path(__file__).with_name("bank_csv_layouts.toml")
 
@@ -141,10 +142,8 @@ def _layout(name: str, table: Mapping[str, Any]) -> Layout:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def parse(
-    content: bytes, context: FileContext, *, known_layouts: Sequence[Layout] | None = None
-) -> ParsedFile:
-    """Return the statement and its lines; amounts signed, + = credit.
+class BankCsvReading(WholeReading):
+    """Reads the statement and its lines; amounts signed, + = credit.
 
     `line_number` is the line of the file, of the statement that of the header. The statement's
     number is the one in the file's name: the form has none.
@@ -152,8 +151,16 @@ def parse(
     Raises:
         UnreadableFileError: not a text of a known layout, a malformed CSV, unknown columns.
     """
-    table = _table(content, known_layouts if known_layouts is not None else layouts())
-    return _Reader(table, context).parsed_file()
+
+    def __init__(
+        self, context: FileContext, *, known_layouts: Sequence[Layout] | None = None
+    ) -> None:
+        super().__init__(context)
+        self._layouts = known_layouts if known_layouts is not None else layouts()
+
+    def parsed(self, content: bytes) -> ParsedFile:
+        """Return the whole file."""
+        return _Reader(_table(content, self._layouts), self.context).parsed_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +347,8 @@ class _Reader:
         self.layout = table.layout
         self.context = context
         self._table = table
-        self._findings = Findings(table.line_numbers)
+        self._of_lines = Findings()
+        self._findings = self._of_lines.of_block(table.line_numbers)
         self._problems = list(table.bad_rows)
         self._sides: dict[str, pl.Series] = {}
         columns = list(zip(*table.rows, strict=True)) if table.rows else []
@@ -394,11 +402,11 @@ class _Reader:
             totals=tuple(totals),
             declared_total_minor=closing - opening,
             counted_total_minor=counted,
-            bad_rows=(*self._problems, *self._findings.bad_rows),
+            bad_rows=(*self._problems, *self._of_lines.bad_rows),
         )
 
     def _bad(self) -> ParsedFile:
-        bad_rows = (*self._problems, *self._findings.bad_rows)
+        bad_rows = (*self._problems, *self._of_lines.bad_rows)
         return ParsedFile({}, len(self._frame), None, bad_rows=bad_rows)
 
     def _problem(self, reason_code: str, reason: str, field: str = "") -> None:
@@ -521,7 +529,7 @@ class _Reader:
         exponent = CURRENCY_EXPONENTS[currency]
         opening = self._fact_amount("opening_balance", exponent)
         closing = self._fact_amount("closing_balance", exponent)
-        if balances is not None and len(balances) and not self._findings.bad_rows:
+        if balances is not None and len(balances) and not self._of_lines.bad_rows:
             moved = amounts.to_numpy()
             running = balances.to_numpy()
             first = 0 if self.layout.is_ascending else len(moved) - 1
@@ -538,7 +546,7 @@ class _Reader:
                 _broken_balance(before[::step], moved, running, currency),
             )  # fmt: skip
         is_open = opening is None or closing is None
-        if is_open and not self._has_unread_fact() and not self._findings.bad_rows:
+        if is_open and not self._has_unread_fact() and not self._of_lines.bad_rows:
             reason = "an opening or closing balance is missing, and no line says it"
             self._problem("missing_balance", reason)
         return opening, closing
@@ -613,7 +621,7 @@ class _Reader:
         else:
             latest = booking_dates.max()
             day = latest if isinstance(latest, date) else None
-            if day is None and not self._has_unread_fact() and not self._findings.bad_rows:
+            if day is None and not self._has_unread_fact() and not self._of_lines.bad_rows:
                 self._problem("missing_element", "no line and no text says its date")
                 return None
         named = self.context.accounting_date

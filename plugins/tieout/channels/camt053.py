@@ -37,6 +37,7 @@ from tieout.channels.model import (
     ParsedFile,
     file_problem,
 )
+from tieout.channels.whole_reading import WholeReading
 
 __all__ = [
     "DETAILS_TABLE",
@@ -46,7 +47,7 @@ __all__ = [
     "STATEMENTS_TABLE",
     "STATEMENT_SCHEMA",
     "VERSIONS",
-    "parse",
+    "Camt053Reading",
     "safe_xml",
 ]
 
@@ -77,8 +78,8 @@ LINE_SCHEMA = {
 _NUMBER_DIGITS_MAX = 18
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return statements, their booked lines and the lines' details; amounts signed, + = credit.
+class Camt053Reading(WholeReading):
+    """Reads statements, their booked lines and the lines' details; amounts signed, + = credit.
 
     `line_number` is the ordinal of the statement, and of the entry in the file. The content may be
     a ZIP that holds the XML alone.
@@ -86,31 +87,34 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     Raises:
         UnreadableFileError: no XML, an unsafe one, or not a camt.053 of a known version.
     """
-    message = message_of(
-        content, name="camt.053.001", element_name="BkToCstmrStmt", versions=VERSIONS
-    )
-    reader = _Reader(context)
-    for element in children(message, "Stmt"):
-        reader.read_page(element, message)
-    reader.finish()
-    dates = {row["statement_date"] for row in reader.statements}
-    lines = pl.DataFrame(reader.entries.lines, schema=LINE_SCHEMA, orient="row")
-    details = pl.DataFrame(reader.entries.details, schema=DETAIL_SCHEMA, orient="row")
-    return ParsedFile(
-        frames={
-            STATEMENTS_TABLE: pl.DataFrame(
-                reader.statements, schema=STATEMENT_SCHEMA, orient="row"
-            ),
-            LINES_TABLE: lines,
-            DETAILS_TABLE: details,
-        },
-        row_count=len(lines),
-        accounting_date=dates.pop() if len(dates) == 1 else None,
-        totals=tuple(reader.totals),
-        declared_total_minor=reader.declared_movement_minor,
-        counted_total_minor=int(lines["amount_minor"].sum()),
-        bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
-    )
+
+    def parsed(self, content: bytes) -> ParsedFile:
+        """Return the whole file."""
+        message = message_of(
+            content, name="camt.053.001", element_name="BkToCstmrStmt", versions=VERSIONS
+        )
+        reader = _Reader(self.context)
+        for element in children(message, "Stmt"):
+            reader.read_page(element, message)
+        reader.finish()
+        dates = {row["statement_date"] for row in reader.statements}
+        lines = pl.DataFrame(reader.entries.lines, schema=LINE_SCHEMA, orient="row")
+        details = pl.DataFrame(reader.entries.details, schema=DETAIL_SCHEMA, orient="row")
+        return ParsedFile(
+            frames={
+                STATEMENTS_TABLE: pl.DataFrame(
+                    reader.statements, schema=STATEMENT_SCHEMA, orient="row"
+                ),
+                LINES_TABLE: lines,
+                DETAILS_TABLE: details,
+            },
+            row_count=len(lines),
+            accounting_date=dates.pop() if len(dates) == 1 else None,
+            totals=tuple(reader.totals),
+            declared_total_minor=reader.declared_movement_minor,
+            counted_total_minor=int(lines["amount_minor"].sum()),
+            bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
+        )
 
 
 @dataclass(frozen=True, slots=True)

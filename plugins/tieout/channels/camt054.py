@@ -25,9 +25,10 @@ from tieout.channels.iso20022 import (
     unread_day,
 )
 from tieout.channels.model import BadRow, ControlTotal, FileContext, ParsedFile, file_problem
+from tieout.channels.whole_reading import WholeReading
 from tieout.secrets import mask_account
 
-__all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "parse"]
+__all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "Camt054Reading"]
 
 ENTRIES_TABLE = "bank_notification_entries"
 DETAILS_TABLE = "bank_notification_details"
@@ -43,8 +44,8 @@ ENTRIES_SCHEMA = {
 }
 
 
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return the notified entries and their details; amounts signed, + = credit.
+class Camt054Reading(WholeReading):
+    """Reads the notified entries and their details; amounts signed, + = credit.
 
     `line_number` is the ordinal of the entry in the file. Entries of every state are kept, with
     their state. The content may be a ZIP that holds the XML alone.
@@ -52,25 +53,30 @@ def parse(content: bytes, context: FileContext) -> ParsedFile:
     Raises:
         UnreadableFileError: no XML, an unsafe one, or not a camt.054 of a known version.
     """
-    message = message_of(
-        content, name="camt.054.001", element_name="BkToCstmrDbtCdtNtfctn", versions=VERSIONS
-    )
-    reader = _Reader(context)
-    for element in children(message, "Ntfctn"):
-        reader.read_notification(element, day_of(message, "GrpHdr/CreDtTm"))
-    if not reader.dates and not reader.bad_rows:
-        reader.bad_rows.append(file_problem("missing_element", "there is no Ntfctn"))
-    entries = pl.DataFrame(reader.entries.lines, schema=ENTRIES_SCHEMA, orient="row")
-    return ParsedFile(
-        frames={
-            ENTRIES_TABLE: entries,
-            DETAILS_TABLE: pl.DataFrame(reader.entries.details, schema=DETAIL_SCHEMA, orient="row"),
-        },
-        row_count=len(entries),
-        accounting_date=reader.dates.pop() if len(reader.dates) == 1 else None,
-        totals=tuple(reader.totals),
-        bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
-    )
+
+    def parsed(self, content: bytes) -> ParsedFile:
+        """Return the whole file."""
+        message = message_of(
+            content, name="camt.054.001", element_name="BkToCstmrDbtCdtNtfctn", versions=VERSIONS
+        )
+        reader = _Reader(self.context)
+        for element in children(message, "Ntfctn"):
+            reader.read_notification(element, day_of(message, "GrpHdr/CreDtTm"))
+        if not reader.dates and not reader.bad_rows:
+            reader.bad_rows.append(file_problem("missing_element", "there is no Ntfctn"))
+        entries = pl.DataFrame(reader.entries.lines, schema=ENTRIES_SCHEMA, orient="row")
+        return ParsedFile(
+            frames={
+                ENTRIES_TABLE: entries,
+                DETAILS_TABLE: pl.DataFrame(
+                    reader.entries.details, schema=DETAIL_SCHEMA, orient="row"
+                ),
+            },
+            row_count=len(entries),
+            accounting_date=reader.dates.pop() if len(reader.dates) == 1 else None,
+            totals=tuple(reader.totals),
+            bad_rows=(*reader.bad_rows, *reader.entries.bad_rows),
+        )
 
 
 class _Reader:

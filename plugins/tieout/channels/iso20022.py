@@ -6,6 +6,7 @@ message is trusted: no entity is expanded, no network or file is opened, size an
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tieout.channels import packed_files
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
+from tieout.channels.whole_reading import WHOLE_BYTES_MAX
 
 __all__ = [
     "XML_BLANKS",
@@ -48,8 +50,7 @@ Element = Any
 
 # What XML calls white space. Any other blank is a character of the value.
 XML_BLANKS = " \t\r\n"
-# A tree takes about ten times its text in memory; a statement of 100,000 entries has about 100 MB.
-XML_BYTES_MAX = 256 * 1024 * 1024
+XML_BYTES_MAX = WHOLE_BYTES_MAX
 
 # ISO's own names, those of its SWIFT variants, and the national ones of Switzerland
 # (http://www.six-interbank-clearing.com/de/camt.053.001.04.ch.02.xsd).
@@ -84,8 +85,10 @@ def safe_xml(content: bytes) -> Element:
     Raises:
         UnreadableFileError: not well-formed, too large or deep, or with a document type.
     """
-    if packed_files.is_zip(content):
-        content = packed_files.only_member(content, bytes_max=XML_BYTES_MAX)
+    packed = io.BytesIO(content)
+    if packed_files.is_zip(packed):
+        with packed_files.only_member(packed, bytes_max=XML_BYTES_MAX) as member:
+            content = member.read()
     if len(content) > XML_BYTES_MAX:
         raise UnreadableFileError("too_large", f"it is larger than {XML_BYTES_MAX} bytes")
     parser = etree.XMLParser(

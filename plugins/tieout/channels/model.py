@@ -262,7 +262,7 @@ class Findings:
                 self._of_file.append(row)
 
     def add_rows(self, rows: Sequence[BadRow], row_count: int, *, is_form: bool) -> None:
-        """Add findings of one field and reason; `row_count` is how many rows have it in all.
+        """Add findings of one field and reason, by line; `row_count` is how many have it in all.
 
         What `is_form` says that a line is no record at all: then values prove nothing, and the
         findings of that kind stand alone.
@@ -271,9 +271,11 @@ class Findings:
             return
         key = (rows[0].field, rows[0].reason_code)
         kept = self._kept.setdefault(key, [])
-        kept += rows
-        kept.sort(key=_line_of)
-        del kept[BAD_ROWS_PER_REASON_MAX:]
+        # Findings come by line, mostly: once there are enough, the later ones are only counted.
+        if len(kept) < BAD_ROWS_PER_REASON_MAX or _line_of(rows[0]) < _line_of(kept[-1]):
+            kept += rows
+            kept.sort(key=_line_of)
+            del kept[BAD_ROWS_PER_REASON_MAX:]
         self._counts[key] = self._counts.get(key, 0) + row_count
         if is_form:
             self._forms.add(key)

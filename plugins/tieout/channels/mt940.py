@@ -7,11 +7,10 @@ line of its `:61:` in the file.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import polars as pl
 
@@ -31,6 +30,8 @@ from tieout.channels.model import (
     BadRow,
     ControlTotal,
     FileContext,
+    Findings,
+    Frames,
     ParsedFile,
     UnreadableFileError,
     file_problem,
@@ -44,16 +45,17 @@ from tieout.channels.mt940_fields import (
     Refusal,
     StatementLine,
     StatementNumber,
+    by_message,
     fields_of,
-    messages_of,
     read_balance,
     read_line,
     read_number,
     read_text,
-    text_of,
+    text_encoding,
 )
+from tieout.channels.text_files import batches
 
-__all__ = ["account_of", "parse"]
+__all__ = ["Mt940Reading", "account_of"]
 
 _STRUCTURED = re.compile(r"\s*(\d{3})\?\d{2}", re.ASCII)
 _SUBFIELD = re.compile(r"\?(\d{2})", re.ASCII)
@@ -76,13 +78,25 @@ _ONCE = {
     "60F": "60", "60M": "60", "62F": "62", "62M": "62",
 }  # fmt: skip
 
+# What each line repeats of its statement.
+_FACTS_OF_A_LINE = ("statement_id", "bank_account_id", "statement_date")
+
 Row = dict[str, Any]
 _Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
+class _Header:
+    """What a message says once: its first fields, and the first one that is there again."""
+
+    line_number: int
+    found_once: dict[str, Field] = field(default_factory=dict)
+    again: Field | None = None
+
+
+@dataclass(slots=True)
 class _Page:
-    """One message: a page of a statement."""
+    """One message: a page of a statement, and what its entries sum up to."""
 
     line_number: int
     reference: str
@@ -90,33 +104,10 @@ class _Page:
     number: StatementNumber
     opening: Balance
     closing: Balance
-    lines: list[Row] = field(default_factory=list)
+    statement: Row | None = None
     is_whole: bool = True
-
-
-def parse(content: bytes, context: FileContext) -> ParsedFile:
-    """Return statements and their lines; amounts signed, + = credit.
-
-    The pages of a statement (`:28C:5/1`, `5/2`) become one statement: each opens with the
-    intermediate balance the page before closed with.
-
-    Raises:
-        UnreadableFileError: no text, or no MT940 message in it.
-    """
-    fields = fields_of(text_of(content))
-    if not fields:
-        raise UnreadableFileError("no_mt940", "there is no field of an MT940 message in it")
-    interim = [found for found in fields if found.tag in INTERIM]
-    if interim and not any(found.tag in OPENING for found in fields):
-        raise UnreadableFileError(
-            "interim_report",
-            "it is an MT942, an interim report without balances; the MT940 of the day proves them",
-            line_number=interim[0].line_number,
-        )
-    reader = _Reader(context)
-    for message in messages_of(fields):
-        reader.read_message(message)
-    return reader.parsed_file()
+    entry_count: int = 0
+    movement_minor: int = 0
 
 
 def account_of(written: str, currency: str, known: str | None = None) -> str:
@@ -129,83 +120,101 @@ def account_of(written: str, currency: str, known: str | None = None) -> str:
     return bare
 
 
-class _Reader:
-    """Collects one file's pages, rows, totals and findings."""
+class Mt940Reading:
+    """Reads statements and their lines; amounts signed, + = credit.
+
+    The pages of a statement (`:28C:5/1`, `5/2`) become one statement: each opens with the
+    intermediate balance the page before closed with. A line carries the date of its statement's
+    last page: the file is read once for its pages, then for their entries.
+    """
 
     def __init__(self, context: FileContext) -> None:
-        self.context = context
-        self.statements: list[Row] = []
-        self.lines: list[Row] = []
-        self.totals: list[ControlTotal] = []
-        self.bad_rows: list[BadRow] = []
-        self.declared_movement_minor = 0
-        self._pages: list[_Page] = []
+        self._context = context
+        self._findings = Findings()
+        # By message; None is one that is no page of any statement.
+        self._pages: list[_Page | None] = []
+        self._statements: list[Row] = []
         self._unknown_currencies: set[str] = set()
-        self._wrong_names: list[BadRow] = []
 
-    def parsed_file(self) -> ParsedFile:
-        """Return what was read; a statement whose last page is missing is a finding."""
-        if self._pages:
-            problem = "the last page is missing: it ends with an intermediate balance (62M)"
-            self._problem(self._pages[-1].line_number, "62F", "missing_balance", problem)
-        if not self.statements and not self.bad_rows:
-            self.bad_rows.append(file_problem("missing_element", "there is no statement"))
-        self._add_wrong_names()
-        dates = {row["statement_date"] for row in self.statements}
-        lines = pl.DataFrame(self.lines, schema=LINE_SCHEMA, orient="row")
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the lines block by block, then the statements; see `Reading`.
+
+        Raises:
+            UnreadableFileError: no text, no MT940 message in it, or an MT942.
+        """
+        encoding = text_encoding(stream)
+        self._read_pages(_headers(fields_of(stream, encoding)))
+        entries = _entries(fields_of(stream, encoding))
+        for batch in batches(entries, self._context.block_rows):
+            lines = [row for entry in batch if (row := self._line(*entry)) is not None]
+            yield _frames([], lines)
+        for page in self._whole_pages:
+            if page.statement is not None:
+                page.statement["entry_count"] += page.entry_count
+        yield _frames(self._statements, [])
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        pages = [page for page in self._whole_pages if page.statement is not None]
+        dates = {row["statement_date"] for row in self._statements}
         return ParsedFile(
-            frames={
-                STATEMENTS_TABLE: pl.DataFrame(self.statements, schema=STATEMENT_SCHEMA),
-                LINES_TABLE: lines,
-                DETAILS_TABLE: pl.DataFrame([], schema=DETAIL_SCHEMA),
-            },
-            row_count=len(lines),
+            frames={},
+            row_count=sum(page.entry_count for page in pages),
             accounting_date=dates.pop() if len(dates) == 1 else None,
-            totals=tuple(self.totals),
-            declared_total_minor=self.declared_movement_minor,
-            counted_total_minor=sum(row["amount_minor"] for row in self.lines),
-            bad_rows=tuple(self.bad_rows),
+            totals=tuple(_closing_balance(page) for page in self._whole_pages if page.is_whole),
+            declared_total_minor=sum(
+                page.closing.amount_minor - page.opening.amount_minor for page in self._whole_pages
+            ),
+            counted_total_minor=sum(page.movement_minor for page in pages),
+            bad_rows=self._findings.bad_rows,
         )
 
-    def read_message(self, fields: Sequence[Field]) -> None:
-        """Read one message: a page of a statement. Without its header it is no page of any."""
-        page = self._page(fields)
-        if page is None:
-            self._pages = []
-            return
-        for position, found in enumerate(fields):
-            if found.tag == "61":
-                # Some banks repeat :86: for each line of the text.
-                after = itertools.takewhile(lambda one: one.tag == "86", fields[position + 1 :])
-                self._read_line(page, found, list(after))
-        self._add_page(page)
+    @property
+    def _whole_pages(self) -> list[_Page]:
+        return [page for page in self._pages if page is not None]
 
-    def _page(self, fields: Sequence[Field]) -> _Page | None:
+    # --- pages and statements ---
+
+    def _read_pages(self, headers: Iterable[_Header]) -> None:
+        """Read what each message says of itself, and make statements of the pages."""
+        chain: list[_Page] = []
+        wrong: list[BadRow] = []
+        for header in headers:
+            page = self._page(header)
+            self._pages.append(page)
+            if page is None:
+                chain = []
+                continue
+            chain = self._chained(chain, page)
+            if page.closing.is_final:
+                wrong += self._add_statement(chain)
+                chain = []
+        if chain:
+            problem = "the last page is missing: it ends with an intermediate balance (62M)"
+            self._problem(chain[-1].line_number, "62F", "missing_balance", problem)
+        self._add_wrong_names(wrong)
+
+    def _page(self, header: _Header) -> _Page | None:
         """Return what a message says of itself, or None where one part of it cannot be read.
 
         Each cause is one finding: what follows from an unread balance is not reported again.
         """
-        line_number = fields[0].line_number
-        found_once: dict[str, Field] = {}
-        for found in fields:
-            name = _ONCE.get(found.tag)
-            if name in found_once:
-                reason = f"a page has one :{name}:; the first is in line "
-                reason += f"{found_once[name].line_number}"
-                self._problem(found.line_number, found.tag, "stated_twice", reason)
-                return None
-            if name is not None:
-                found_once[name] = found
-        missing = [name for name in dict.fromkeys(_ONCE.values()) if name not in found_once]
+        once, again = header.found_once, header.again
+        if again is not None:
+            name = _ONCE[again.tag]
+            reason = f"a page has one :{name}:; the first is in line {once[name].line_number}"
+            self._problem(again.line_number, again.tag, "stated_twice", reason)
+            return None
+        missing = [name for name in dict.fromkeys(_ONCE.values()) if name not in once]
         if missing:
             reason = f"the page lacks {', '.join(f':{name}:' for name in missing)}"
-            self._problem(line_number, missing[0], "missing_element", reason)
+            self._problem(header.line_number, missing[0], "missing_element", reason)
             return None
-        reference = self._or_flagged(found_once["20"], read_text(found_once["20"]))
-        account = self._or_flagged(found_once["25"], read_text(found_once["25"]))
-        number = self._or_flagged(found_once["28C"], read_number(found_once["28C"]))
-        opening = self._or_flagged(found_once["60"], read_balance(found_once["60"]))
-        closing = self._or_flagged(found_once["62"], read_balance(found_once["62"]))
+        reference = self._or_flagged(once["20"], read_text(once["20"]))
+        account = self._or_flagged(once["25"], read_text(once["25"]))
+        number = self._or_flagged(once["28C"], read_number(once["28C"]))
+        opening = self._or_flagged(once["60"], read_balance(once["60"]))
+        closing = self._or_flagged(once["62"], read_balance(once["62"]))
         if (
             reference is None
             or account is None
@@ -214,7 +223,7 @@ class _Reader:
             or closing is None
         ):
             return None
-        return _Page(line_number, reference, account, number, opening, closing)
+        return _Page(header.line_number, reference, account, number, opening, closing)
 
     def _or_flagged(self, found: Field, read: _Value | Refusal) -> _Value | None:
         """Return what was read, or flag why it was not; one currency is flagged once."""
@@ -227,12 +236,16 @@ class _Reader:
         self._problem(found.line_number, found.tag, read.reason_code, read.reason, found.text)
         return None
 
-    def _read_line(self, page: _Page, found: Field, details: Sequence[Field]) -> None:
+    def _line(self, message: int, found: Field, details: Sequence[Field]) -> Row | None:
+        """Return the row of an entry; None where it is refused, or of no statement."""
+        page = self._pages[message]
+        if page is None:
+            return None
         number, currency = found.line_number, page.opening.currency_code
         line = self._or_flagged(found, read_line(found, currency))
         if line is None:
             page.is_whole = False
-            return
+            return None
         information = _information("\n".join(detail.text for detail in details))
         if _SUBFIELD.search(f"{information.remittance or ''} {line.more or ''}"):
             # Parts that cannot be told apart may hold a name or a number that has to be masked.
@@ -240,8 +253,13 @@ class _Reader:
             line_number = details[0].line_number if details else number
             self._problem(line_number, "86", "not_structured", reason)
             page.is_whole = False
-            return
-        page.lines.append(self._row(number, currency, line, information))
+            return None
+        page.entry_count += 1
+        page.movement_minor += line.amount_minor
+        if page.statement is None:
+            return None
+        facts = {name: page.statement[name] for name in _FACTS_OF_A_LINE}
+        return {**facts, **self._row(number, currency, line, information)}
 
     def _row(
         self, number: int, currency: str, line: StatementLine, information: _Information
@@ -265,7 +283,7 @@ class _Reader:
             "is_return": is_return,
             "bank_transaction_code": "/".join(codes) or None,
             "counterparty_name": counterparty_shown(information.name, is_payee=is_payee),
-            "counterparty_account_token": self.context.vault.account_tokens([account])[0]
+            "counterparty_account_token": self._context.vault.account_tokens([account])[0]
             if account is not None
             else None,
             "end_to_end_id": information.end_to_end_id,
@@ -276,14 +294,14 @@ class _Reader:
             "detail_count": 0,
         }
 
-    def _add_page(self, page: _Page) -> None:
-        """Chain a page to those before it; the last page makes the statement."""
+    def _chained(self, chain: list[_Page], page: _Page) -> list[_Page]:
+        """Return the pages of a statement as far as they are read, with one more."""
         number = page.line_number
         currency = page.opening.currency_code
         if page.closing.currency_code != currency:
             reason = f"it opens in {currency} and closes in {page.closing.currency_code}"
             self._problem(number, "62", "mixed_currencies", reason)
-        before = self._pages[-1] if self._pages else None
+        before = chain[-1] if chain else None
         if page.opening.is_final == (before is not None):
             reason = (
                 "a page opens a statement, but the last page of the one before is missing"
@@ -291,35 +309,23 @@ class _Reader:
                 else "a page continues a statement (60M), but the page before it is missing"
             )
             self._problem(number, "60", "missing_page", reason)
-            self._pages = []
-        elif before is not None and not _follows(before, page):
+            return [page]
+        if before is not None and not _follows(before, page):
             reason = "a page continues the one before: same account and number, next page, balance"
             self._problem(number, "28C", "broken_pages", reason)
-        self._pages.append(page)
-        # Of a page with an unread entry the balance says nothing more than that entry's finding.
-        if page.is_whole:
-            movement = sum(row["amount_minor"] for row in page.lines)
-            self.totals.append(
-                ControlTotal(
-                    f"closing_balance {page.number.statement_number}/{page.number.page_number}",
-                    page.closing.amount_minor,
-                    page.opening.amount_minor + movement,
-                    currency,
-                )
-            )
-        self.declared_movement_minor += page.closing.amount_minor - page.opening.amount_minor
-        if page.closing.is_final:
-            self._add_statement()
+        chain.append(page)
+        return chain
 
-    def _add_statement(self) -> None:
-        first, last = self._pages[0], self._pages[-1]
+    def _add_statement(self, chain: Sequence[_Page]) -> list[BadRow]:
+        """Make a statement of its pages; return what in it is not as the file's name says."""
+        first, last = chain[0], chain[-1]
         number = first.number.statement_number
         # Banks that do not number their pages write 0.
         if first.number.page_number not in {0, 1}:
             reason = f"its first page is page {first.number.page_number}, page 1 is missing"
             self._problem(first.line_number, "28C", "missing_page", reason)
         currency = first.opening.currency_code
-        parts = self.context.name_parts
+        parts = self._context.name_parts
         statement: Row = {
             "line_number": first.line_number,
             "statement_id": f"{first.reference}-{number}",
@@ -329,39 +335,100 @@ class _Reader:
             "currency_code": currency,
             "opening_balance_minor": first.opening.amount_minor,
             "closing_balance_minor": last.closing.amount_minor,
-            "entry_count": sum(len(page.lines) for page in self._pages),
+            "entry_count": 0,
         }
-        for name, reason_code, reason in wrong_names(
-            {**statement, "sequence_number": number}, self.context
-        ):
-            self._wrong_names.append(BadRow(first.line_number, name, reason_code, reason))
-        common = ("statement_id", "bank_account_id", "statement_date")
-        for page in self._pages:
-            self.lines += [
-                {**row, **{name: statement[name] for name in common}} for row in page.lines
-            ]
-        self.statements.append(statement)
-        self._pages = []
+        for page in chain:
+            page.statement = statement
+        self._statements.append(statement)
+        return [
+            BadRow(first.line_number, name, reason_code, reason)
+            for name, reason_code, reason in wrong_names(
+                {**statement, "sequence_number": number}, self._context
+            )
+        ]
 
-    def _add_wrong_names(self) -> None:
+    def _add_wrong_names(self, wrong: Sequence[BadRow]) -> None:
         """Say what is not as in the file's name; several statements under one's are one cause."""
-        if len(self.statements) > 1 and self._wrong_names:
-            inside = ", ".join(
-                f"{row['statement_date']} no. {row['sequence_number']}" for row in self.statements
-            )
-            reason = (
-                f"it holds {len(self.statements)} statements ({masked_excerpt(inside)}), its name "
-                "says one; deliver it as mt940_<yyyymmdd>_<n>.sta, then each lands by itself"
-            )
-            self.bad_rows.append(file_problem("several_statements", reason))
-        else:
-            self.bad_rows += self._wrong_names
+        if len(self._statements) < 2 or not wrong:
+            self._findings.add(*wrong)
+            return
+        inside = ", ".join(
+            f"{row['statement_date']} no. {row['sequence_number']}" for row in self._statements
+        )
+        reason = (
+            f"it holds {len(self._statements)} statements ({masked_excerpt(inside)}), its name "
+            "says one; deliver it as mt940_<yyyymmdd>_<n>.sta, then each lands by itself"
+        )
+        self._findings.add(file_problem("several_statements", reason))
 
     def _problem(
         self, number: int, name: str, reason_code: str, reason: str, text: str = ""
     ) -> None:
         excerpt = masked_excerpt(text.split("\n", maxsplit=1)[0])
-        self.bad_rows.append(BadRow(number, name, reason_code, reason, excerpt))
+        self._findings.add(BadRow(number, name, reason_code, reason, excerpt))
+
+
+def _headers(fields: Iterator[Field]) -> Iterator[_Header]:
+    """Yield what each message says once.
+
+    Raises:
+        UnreadableFileError: there is no message, or all are of an MT942; both show at the end.
+    """
+    header: _Header | None = None
+    ordinal, interim_line, is_statement = -1, 0, False
+    for message, found in by_message(fields):
+        if header is None or message != ordinal:
+            if header is not None:
+                yield header
+            ordinal, header = message, _Header(found.line_number)
+        name = _ONCE.get(found.tag)
+        if name in header.found_once:
+            header.again = header.again or found
+        elif name is not None:
+            header.found_once[name] = found
+        is_statement = is_statement or found.tag in OPENING
+        interim_line = interim_line or (found.line_number if found.tag in INTERIM else 0)
+    if header is None:
+        raise UnreadableFileError("no_mt940", "there is no field of an MT940 message in it")
+    if interim_line and not is_statement:
+        raise UnreadableFileError(
+            "interim_report",
+            "it is an MT942, an interim report without balances; the MT940 of the day proves them",
+            line_number=interim_line,
+        )
+    yield header
+
+
+def _entries(fields: Iterator[Field]) -> Iterator[tuple[int, Field, list[Field]]]:
+    """Yield each entry with its message and its texts; some banks repeat :86: for each line."""
+    entry: tuple[int, Field, list[Field]] | None = None
+    for message, found in by_message(fields):
+        if entry is not None and found.tag == "86" and message == entry[0]:
+            entry[2].append(found)
+            continue
+        if entry is not None:
+            yield entry
+        entry = (message, found, []) if found.tag == "61" else None
+    if entry is not None:
+        yield entry
+
+
+def _frames(statements: Sequence[Row], lines: Sequence[Row]) -> Frames:
+    return {
+        STATEMENTS_TABLE: pl.DataFrame(statements, schema=STATEMENT_SCHEMA, orient="row"),
+        LINES_TABLE: pl.DataFrame(lines, schema=LINE_SCHEMA, orient="row"),
+        DETAILS_TABLE: pl.DataFrame([], schema=DETAIL_SCHEMA),
+    }
+
+
+def _closing_balance(page: _Page) -> ControlTotal:
+    """Compare a page's balances with its entries; of an unread one its own finding says enough."""
+    return ControlTotal(
+        f"closing_balance {page.number.statement_number}/{page.number.page_number}",
+        page.closing.amount_minor,
+        page.opening.amount_minor + page.movement_minor,
+        page.opening.currency_code,
+    )
 
 
 def _follows(before: _Page, page: _Page) -> bool:

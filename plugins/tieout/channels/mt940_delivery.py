@@ -7,24 +7,27 @@ same statement in a longer delivery has the same bytes and is known.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import IO
 
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, UnreadableFileError
+from tieout.channels.model import BadRow, Findings, UnreadableFileError, file_problem
 from tieout.channels.mt940 import account_of
 from tieout.channels.mt940_fields import (
     CLOSING,
     OPENING,
     Field,
     Refusal,
+    by_message,
     fields_of,
-    messages_of,
     read_balance,
     read_number,
     read_text,
-    text_of,
+    text_encoding,
 )
 
 __all__ = ["Delivery", "StatementFile", "statements_of"]
@@ -44,35 +47,51 @@ class StatementFile:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The statements of a delivery, or why it cannot be cut: then nothing of it lands."""
+    """The statements of a delivery, or why it cannot be cut: then nothing of it lands.
 
-    statements: tuple[StatementFile, ...]
+    The statements are cut from the stream when they are asked for, once, one after the other.
+    """
+
+    statements: Iterator[StatementFile]
     bad_rows: tuple[BadRow, ...]
 
 
-def statements_of(content: bytes) -> Delivery:
-    """Cut a delivery into its statements; a statement that cannot be named holds the whole."""
+def statements_of(stream: IO[bytes]) -> Delivery:
+    """Cut a delivery into its statements; a statement that cannot be named holds the whole.
+
+    The stream can be sought in: it is read to its end before the first statement is given.
+    """
     try:
-        fields = fields_of(text_of(content))
+        encoding = text_encoding(stream)
     except UnreadableFileError as error:
-        return Delivery((), error.as_parsed_file().bad_rows)
-    bad_rows: list[BadRow] = []
-    found: list[StatementFile] = []
-    for pages in _statements(messages_of(fields)):
+        return Delivery(iter(()), error.as_parsed_file().bad_rows)
+    findings = Findings()
+    is_empty = True
+    for pages in _statements(fields_of(stream, encoding)):
+        is_empty = False
         named = _named(pages)
         if isinstance(named, BadRow):
-            bad_rows.append(named)
-        else:
-            found.append(named)
-    if not found and not bad_rows:
-        bad_rows.append(BadRow(0, "", "no_mt940", "there is no field of an MT940 message in it"))
-    return Delivery((), tuple(bad_rows)) if bad_rows else Delivery(tuple(found), ())
+            findings.add(named)
+    if is_empty:
+        findings.add(file_problem("no_mt940", "there is no field of an MT940 message in it"))
+    if findings:
+        return Delivery(iter(()), findings.bad_rows)
+    return Delivery(_files(stream, encoding), ())
 
 
-def _statements(messages: Iterator[list[Field]]) -> Iterator[list[list[Field]]]:
+def _files(stream: IO[bytes], encoding: str) -> Iterator[StatementFile]:
+    for pages in _statements(fields_of(stream, encoding)):
+        file_name = _named(pages)
+        # The delivery was read before, and every statement of it had a name.
+        assert isinstance(file_name, str)
+        yield StatementFile(file_name, "".join(_written(page) for page in pages).encode())
+
+
+def _statements(fields: Iterator[Field]) -> Iterator[list[list[Field]]]:
     """Yield the pages of each statement: it ends with a final closing balance."""
     pages: list[list[Field]] = []
-    for message in messages:
+    for _, of_message in itertools.groupby(by_message(fields), key=itemgetter(0)):
+        message = [found for _, found in of_message]
         pages.append(message)
         if _first(message, ("62M",)) is None:
             yield pages
@@ -81,8 +100,8 @@ def _statements(messages: Iterator[list[Field]]) -> Iterator[list[list[Field]]]:
         yield pages
 
 
-def _named(pages: Sequence[Sequence[Field]]) -> StatementFile | BadRow:
-    """Return a statement under the name it would have had by itself, or what it lacks for one."""
+def _named(pages: Sequence[Sequence[Field]]) -> str | BadRow:
+    """Return the name a statement would have had by itself, or what it lacks for one."""
     first, last = pages[0], pages[-1]
     line_number = first[0].line_number
     account_field, number_field, opening_field = (_first(first, tags) for tags in _NAMING)
@@ -118,10 +137,7 @@ def _named(pages: Sequence[Sequence[Field]]) -> StatementFile | BadRow:
             "to write 5 to 34 digits and letters, without points or blanks"
         )
         return BadRow(account_field.line_number, "25", "not_a_field", reason)
-    return StatementFile(
-        f"mt940_{name}_{closing.day:%Y%m%d}_{number.statement_number}.sta",
-        "".join(_written(page) for page in pages).encode(),
-    )
+    return f"mt940_{name}_{closing.day:%Y%m%d}_{number.statement_number}.sta"
 
 
 def _first(message: Sequence[Field], tags: Sequence[str]) -> Field | None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import IO
 
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import UnreadableFileError
+from tieout.channels.universal_lines import encoding_of, universal_lines
 
 __all__ = [
     "BLANKS",
@@ -27,13 +30,13 @@ __all__ = [
     "Refusal",
     "StatementLine",
     "StatementNumber",
+    "by_message",
     "fields_of",
-    "messages_of",
     "read_balance",
     "read_line",
     "read_number",
     "read_text",
-    "text_of",
+    "text_encoding",
 ]
 
 # What is no part of a value at its ends; any other blank is.
@@ -78,7 +81,7 @@ _AMBIGUOUS_DECIMALS = 3
 _YEAR_BOUNDARY_DAYS = 330
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field: its tag, its first line, and its text with line ends. `-` ends a message."""
 
@@ -130,50 +133,72 @@ class StatementLine:
 # --- where a field begins -------------------------------------------------------------------------
 
 
-def text_of(content: bytes) -> str:
-    """Return the file's text.
+def text_encoding(stream: IO[bytes]) -> str:
+    """Return the encoding that the whole file has.
 
     Raises:
         UnreadableFileError: it is neither UTF-8 nor GB 18030.
     """
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            break
-        return text
-    raise UnreadableFileError("bad_encoding", "it is neither UTF-8 nor GB 18030 text")
+    encoding = encoding_of(stream, ("utf-8", "gb18030"))
+    if encoding is None:
+        raise UnreadableFileError("bad_encoding", "it is neither UTF-8 nor GB 18030 text")
+    return encoding
 
 
-def fields_of(text: str) -> list[Field]:
-    """Cut a text into its fields; a line that begins none continues the one before."""
-    lines = re.split(r"\r\n|\n|\r", text)
-    fields: list[Field] = []
-    place = "head"
-    for index, raw_line in enumerate(lines):
+class _Lines:
+    """The lines of a file without their ends, one after the other, with a look at the next ones."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = (line.rstrip("\r\n") for line in lines)
+        self._ahead: deque[str] = deque()
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            line = self._ahead.popleft() if self._ahead else next(self._lines, None)
+            if line is None:
+                return
+            yield line
+
+    def next_written(self, count: int) -> list[str]:
+        """Return the next lines that are not blank, and one that is where there are none."""
+        written = (line.strip(BLANKS) for line in self._following() if line.strip(BLANKS))
+        return list(itertools.islice(written, count)) or [""]
+
+    def _following(self) -> Iterator[str]:
+        yield from self._ahead
+        for line in self._lines:
+            self._ahead.append(line)
+            yield line
+
+
+def fields_of(stream: IO[bytes], encoding: str) -> Iterator[Field]:
+    """Cut a file into its fields; a line that begins none continues the one before."""
+    lines = _Lines(universal_lines(stream, encoding))
+    place, tag, first_line, parts = "head", "", 0, [""]
+    for line_number, raw_line in enumerate(lines, start=1):
         line = raw_line if place == "body" else raw_line[_end_of_blocks(raw_line) :]
-        tag, value = _field_in(line, place, lines[index + 1 :])
-        if tag is not None:
-            fields.append(Field(tag, index + 1, value))
-            place = _place_after(tag, place)
-        elif fields and fields[-1].tag != "-":
-            fields[-1].text += "\n" + line
-    return fields if any(found.tag != "-" for found in fields) else []
+        begun, value = _field_in(line, place, lines)
+        if begun is None:
+            if tag not in {"", "-"}:
+                parts.append(line)
+            continue
+        if tag:
+            yield Field(tag, first_line, "\n".join(parts))
+        tag, first_line, parts = begun, line_number, [value]
+        place = _place_after(tag, place)
+    if tag:
+        yield Field(tag, first_line, "\n".join(parts))
 
 
-def messages_of(fields: Sequence[Field]) -> Iterator[list[Field]]:
-    """Yield the fields of each message: a page of a statement."""
-    message: list[Field] = []
+def by_message(fields: Iterable[Field]) -> Iterator[tuple[int, Field]]:
+    """Yield each field with the ordinal (0-based) of its message: a page of a statement."""
+    ordinal, is_begun = 0, False
     for found in fields:
-        if message and found.tag in {"20", "-"}:
-            yield message
-            message = []
+        if is_begun and found.tag in {"20", "-"}:
+            ordinal, is_begun = ordinal + 1, False
         if found.tag != "-":
-            message.append(found)
-    if message:
-        yield message
+            is_begun = True
+            yield ordinal, found
 
 
 def _end_of_blocks(line: str) -> int:
@@ -181,7 +206,7 @@ def _end_of_blocks(line: str) -> int:
     return match.end() if match is not None else 0
 
 
-def _field_in(line: str, place: str, following: Sequence[str]) -> tuple[str | None, str]:
+def _field_in(line: str, place: str, following: _Lines) -> tuple[str | None, str]:
     """Return the tag that a line begins at its place, and its value; None where it is text."""
     if _END.fullmatch(line) and (place != "body" or _ends_a_message(following)):
         return "-", ""
@@ -200,22 +225,16 @@ def _field_in(line: str, place: str, following: Sequence[str]) -> tuple[str | No
     return (None, "") if is_text else (tag, value)
 
 
-def _begins_a_message(following: Sequence[str]) -> bool:
+def _begins_a_message(following: _Lines) -> bool:
     """Say whether a header stands behind a :20:; a text may begin a line with it as well."""
-    lines = _next_lines(following, _HEADER_WITHIN_LINES)
+    lines = following.next_written(_HEADER_WITHIN_LINES)
     return _HEADER.match(lines[0]) is not None and any(_OPENS.match(line) for line in lines)
 
 
-def _ends_a_message(following: Sequence[str]) -> bool:
+def _ends_a_message(following: _Lines) -> bool:
     """Say whether a lone - among the entries ends a message that was cut, or is a text's."""
-    (line,) = _next_lines(following, 1)
+    (line,) = following.next_written(1)
     return not line or line.startswith(("{1:", ":20:"))
-
-
-def _next_lines(following: Sequence[str], count: int) -> list[str]:
-    """Return the next lines that are not blank, and one that is where there are none."""
-    written = (line.strip(BLANKS) for line in following if line.strip(BLANKS))
-    return list(itertools.islice(written, count)) or [""]
 
 
 def _place_after(tag: str, place: str) -> str:

@@ -8,9 +8,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
-from typing import IO, Any
+from typing import IO
 
-from tieout.channels import platform_csv  # TRANSITION
+from tieout.channels import (
+    alipay_account_bill,
+    alipay_trade_bill,
+    bank_csv,
+    camt053,
+    camt054,
+    mt940,
+    platform_csv,
+    qr_gateway_bill,
+    unionpay_acoma,
+    unionpay_acomn,
+    unionpay_aerra,
+    unionpay_aerrn,
+    unionpay_alfee,
+    unionpay_fcp,
+    unionpay_inf,
+    unionpay_issuer,
+    unionpay_merchant_files,
+    unionpay_ncp,
+    unionpay_summaries,
+    unionpay_upi_icomn,
+    wechat_fund_bill,
+    wechat_trade_bill,
+)
 from tieout.channels.guard import guarded, masked_text
 from tieout.channels.model import (
     BLOCK_ROWS,
@@ -78,20 +101,6 @@ def _pattern(
     return _NamePattern(compiled, date_format, channel, file_kind, parser, template)
 
 
-def _later(name: str) -> Parser:  # TRANSITION: direct imports when every format is converted
-    module, _, reading = name.partition(":")
-
-    def parser(context: FileContext, **rest: Any) -> Reading:
-        import importlib
-
-        made: Reading = getattr(importlib.import_module(f"tieout.channels.{module}"), reading)(
-            context, **rest
-        )
-        return made
-
-    return parser
-
-
 class _MaybeCompressed:
     """Reads the same file, packed by Unix compress (.Z) or not, by its bytes.
 
@@ -121,14 +130,6 @@ def _maybe_compressed(parser: Parser) -> Parser:
     return partial(_MaybeCompressed, parser)
 
 
-_WECHAT_FUND_ACCOUNTS = {
-    "basic": "Basic",
-    "operation": "Operation",
-    "fees": "Fees",
-    "deposit": "Deposit",
-}  # TRANSITION
-
-
 # Every pattern has a group `date`; its other groups are name parts.
 _PATTERNS = (
     *(
@@ -137,7 +138,7 @@ _PATTERNS = (
             "%Y%m%d",
             "platform",
             kind,
-            parser=partial(_later("platform_csv:PlatformReading"), file_kind=kind),
+            parser=partial(platform_csv.PlatformReading, file_kind=kind),
             template=f"platform/{{date:%Y%m%d}}/{kind}_{{date:%Y%m%d}}.csv",
         )
         for kind in platform_csv.file_kinds()
@@ -147,7 +148,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "acomn",
-        parser=_maybe_compressed(_later("unionpay_acomn:AcomnReading")),
+        parser=_maybe_compressed(unionpay_acomn.AcomnReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
@@ -155,7 +156,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerrn",
-        parser=_maybe_compressed(_later("unionpay_aerrn:AerrnReading")),
+        parser=_maybe_compressed(unionpay_aerrn.AerrnReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
@@ -163,7 +164,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "alfee",
-        parser=_maybe_compressed(_later("unionpay_alfee:AlfeeReading")),
+        parser=_maybe_compressed(unionpay_alfee.AlfeeReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
     # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
@@ -173,7 +174,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=_later("unionpay_merchant_files:ZmReading"),
+        parser=unionpay_merchant_files.ZmReading,
         template="unionpay/{date:%Y%m%d}/…_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -181,7 +182,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=_later("unionpay_merchant_files:ZmReading"),
+        parser=unionpay_merchant_files.ZmReading,
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZM_…",
     ),
     _pattern(
@@ -189,7 +190,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zme",
-        parser=_later("unionpay_merchant_files:ZmeReading"),
+        parser=unionpay_merchant_files.ZmeReading,
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZME_…",
     ),
     _pattern(
@@ -197,7 +198,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zsum",
-        parser=_maybe_compressed(_later("unionpay_summaries:MerchantTotalsReading")),
+        parser=_maybe_compressed(unionpay_summaries.MerchantTotalsReading),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}32ZSUM",
     ),
     _pattern(
@@ -205,7 +206,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zpsum",
-        parser=_maybe_compressed(_later("unionpay_summaries:FundTransfersReading")),
+        parser=_maybe_compressed(unionpay_summaries.FundTransfersReading),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}99ZPSUM",
     ),
     _pattern(
@@ -213,7 +214,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "acoma",
-        parser=_maybe_compressed(_later("unionpay_acoma:AcomaReading")),
+        parser=_maybe_compressed(unionpay_acoma.AcomaReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32ACOMA",
     ),
     _pattern(
@@ -221,7 +222,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerra",
-        parser=_maybe_compressed(_later("unionpay_aerra:AerraReading")),
+        parser=_maybe_compressed(unionpay_aerra.AerraReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32AERRA",
     ),
     # The two digits behind the date are not known for these: files that differ in them are two.
@@ -235,9 +236,9 @@ _PATTERNS = (
             template=f"unionpay/{{date:%Y%m%d}}/IND{{date:%y%m%d}}…{spelled}",
         )
         for spelled, parser in (
-            ("ICOMN", _later("unionpay_issuer:TransactionsReading")),
-            ("IERRN", _later("unionpay_issuer:AdjustmentsReading")),
-            ("ILFEE", _later("unionpay_issuer:BrandFeesReading")),
+            ("ICOMN", unionpay_issuer.TransactionsReading),
+            ("IERRN", unionpay_issuer.AdjustmentsReading),
+            ("ILFEE", unionpay_issuer.BrandFeesReading),
         )
     ),
     _pattern(
@@ -245,7 +246,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "upi_icomn",
-        parser=_maybe_compressed(_later("unionpay_upi_icomn:UpiIcomnReading")),
+        parser=_maybe_compressed(unionpay_upi_icomn.UpiIcomnReading),
         template="unionpay/{date:%Y%m%d}/IFD{date:%y%m%d}01ICOMN",
     ),
     _pattern(
@@ -253,7 +254,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "fcp",
-        parser=_maybe_compressed(_later("unionpay_fcp:FcpReading")),
+        parser=_maybe_compressed(unionpay_fcp.FcpReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}…FCP",
     ),
     _pattern(
@@ -261,7 +262,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_accepted",
-        parser=_later("unionpay_inf:AcceptedReading"),
+        parser=unionpay_inf.AcceptedReading,
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01B",
     ),
     _pattern(
@@ -269,7 +270,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_rejected",
-        parser=_later("unionpay_inf:RejectedReading"),
+        parser=unionpay_inf.RejectedReading,
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01R",
     ),
     _pattern(
@@ -277,7 +278,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_comtrx",
-        parser=_later("unionpay_ncp:TransactionsReading"),
+        parser=unionpay_ncp.TransactionsReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_COMTRX",
     ),
     _pattern(
@@ -285,7 +286,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_errtrx",
-        parser=_later("unionpay_ncp:ErrorsReading"),
+        parser=unionpay_ncp.ErrorsReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_ERRTRX",
     ),
     _pattern(
@@ -293,7 +294,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill",
-        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="all"),
+        parser=partial(wechat_trade_bill.WechatTradeReading, bill_form="all"),
         template="wechat/{date:%Y%m%d}/…All{date:%Y-%m-%d}.csv",
     ),
     # Parts of the same day, of a kind of their own: the close reads ALL only.
@@ -302,7 +303,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill_success",
-        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="success"),
+        parser=partial(wechat_trade_bill.WechatTradeReading, bill_form="success"),
         template="wechat/{date:%Y%m%d}/…Success{date:%Y-%m-%d}.csv",
     ),
     _pattern(
@@ -310,7 +311,7 @@ _PATTERNS = (
         "%Y-%m-%d",
         "wechat",
         "trade_bill_refund",
-        parser=partial(_later("wechat_trade_bill:WechatTradeReading"), bill_form="refund"),
+        parser=partial(wechat_trade_bill.WechatTradeReading, bill_form="refund"),
         template="wechat/{date:%Y%m%d}/…Refund{date:%Y-%m-%d}.csv",
     ),
     *(
@@ -319,7 +320,7 @@ _PATTERNS = (
             "%Y-%m-%d",
             "wechat",
             f"fund_bill_{account_type}",
-            parser=partial(_later("wechat_fund_bill:WechatFundReading"), account_type=account_type),
+            parser=partial(wechat_fund_bill.WechatFundReading, account_type=account_type),
             template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
         )
         for account_type, spelled in {
@@ -333,7 +334,7 @@ _PATTERNS = (
         "%Y%m%d",
         "alipay",
         "trade_bill",
-        parser=_later("alipay_trade_bill:TradeBillReading"),
+        parser=alipay_trade_bill.TradeBillReading,
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -341,7 +342,7 @@ _PATTERNS = (
         "%Y%m%d",
         "alipay",
         "account_bill",
-        parser=_later("alipay_account_bill:AccountBillReading"),
+        parser=alipay_account_bill.AccountBillReading,
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}_账务明细.zip",
     ),
     # Both dates of the name have to be one; the parser says so.
@@ -350,7 +351,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "qr_gateway_bill",
-        parser=_later("qr_gateway_bill:GatewayBillReading"),
+        parser=qr_gateway_bill.GatewayBillReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
     ),
     _pattern(
@@ -358,7 +359,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt053",
-        parser=_later("camt053:Camt053Reading"),
+        parser=camt053.Camt053Reading,
         template="bank/{date:%Y%m%d}/camt053_…_{date:%Y%m%d}_….xml",
     ),
     # Statements of several accounts in one file; each says its own account and number inside.
@@ -367,7 +368,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt053",
-        parser=_later("camt053:Camt053Reading"),
+        parser=camt053.Camt053Reading,
         template="bank/{date:%Y%m%d}/camt053_{date:%Y%m%d}_….xml",
     ),
     _pattern(
@@ -375,7 +376,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "camt054",
-        parser=_later("camt054:Camt054Reading"),
+        parser=camt054.Camt054Reading,
         template="bank/{date:%Y%m%d}/camt054_…_{date:%Y%m%d}_….xml",
     ),
     _pattern(
@@ -383,7 +384,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "bank_csv",
-        parser=_later("bank_csv:BankCsvReading"),
+        parser=bank_csv.BankCsvReading,
         template="bank/{date:%Y%m%d}/bankcsv_…_{date:%Y%m%d}_….csv",
     ),
     _pattern(
@@ -391,7 +392,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "mt940",
-        parser=_later("mt940:Mt940Reading"),
+        parser=mt940.Mt940Reading,
         template="bank/{date:%Y%m%d}/mt940_…_{date:%Y%m%d}_….sta",
     ),
     # Statements of several days or accounts: cut into the one above before they land.
@@ -400,7 +401,7 @@ _PATTERNS = (
         "%Y%m%d",
         "bank",
         "mt940",
-        parser=_later("mt940:Mt940Reading"),
+        parser=mt940.Mt940Reading,
         template="bank/{date:%Y%m%d}/mt940_{date:%Y%m%d}_….sta",
     ),
 )

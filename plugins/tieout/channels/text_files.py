@@ -13,7 +13,7 @@ from typing import IO, Generic, TypeVar
 
 from tieout.channels.model import UnreadableFileError
 
-__all__ = ["PIECE_BYTES", "HeldBack", "batches", "lines_of"]
+__all__ = ["PIECE_BYTES", "HeldBack", "batches", "decoded_text", "lines_of"]
 
 BYTE_ORDER_MARK = "\ufeff"
 # What is read and decoded at a time.
@@ -97,7 +97,6 @@ class HeldBack(Generic[T]):
                 yield self.tail.pop(0)
 
 
-# TRANSITION: gone when every format is converted
 def decoded_text(content: bytes, encoding: str) -> str:
     """Return the text without a byte order mark.
 

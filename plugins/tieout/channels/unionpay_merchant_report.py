@@ -75,10 +75,10 @@ def read_report(stream: IO[bytes]) -> MerchantReport:
     Raises:
         UnreadableFileError: not GBK, it does not say whose or of when it is, or has no totals.
     """
-    lines = list(islice(lines_of(stream, "gb18030"), LINES_MAX + 1))
-    if len(lines) > LINES_MAX:
+    text_lines = list(islice(lines_of(stream, "gb18030"), LINES_MAX + 1))
+    if len(text_lines) > LINES_MAX:
         raise UnreadableFileError("wrong_report", f"the report RD has more than {LINES_MAX} lines")
-    text = "\n".join(lines)
+    text = "\n".join(text_lines)
     merchant_id, day, currency = (
         _said_once(text, pattern) for pattern in (_MERCHANT, _DATE, _CURRENCY)
     )

@@ -197,7 +197,7 @@ def _land_delivery(
     arrived, unopened = _opened(landing, recognised, file)
     if unopened is not None or arrived.content is None:
         return [_land_arrived(connection, landing, arrived, file.name, unopened)]
-    delivery = statements_of(arrived.content)
+    delivery = statements_of(io.BytesIO(arrived.content))
     if delivery.bad_rows:
         refused = ParsedFile({}, 0, None, bad_rows=delivery.bad_rows)
         return [_land_arrived(connection, landing, arrived, file.name, refused)]
