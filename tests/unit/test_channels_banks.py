@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -455,7 +456,7 @@ def test_a_zip_that_points_outside_or_explodes() -> None:
         archive.writestr("../a.xml", b"<a/>")
     for bad in (buffer.getvalue(), zipped(a=b" " * (8 * 1024 * 1024))):
         with pytest.raises(UnreadableFileError) as caught:
-            packed_files.only_member(bad)
+            packed_files.only_member(BytesIO(bad))
         assert caught.value.reason_code == "unsafe_zip"
 
 
@@ -866,7 +867,9 @@ def test_a_layout_is_data() -> None:
     )
     assert (2, "mark", "unknown_code") in codes(unknown)
     with pytest.raises(UnreadableFileError) as caught:
-        make.read(bank_csv.BankCsvReading, text.encode(), context, known_layouts=[layout, layout])
+        make.read(
+            partial(bank_csv.BankCsvReading, known_layouts=[layout, layout]), text.encode(), context
+        )
     assert caught.value.reason_code == "unknown_layout"
 
 

@@ -356,8 +356,12 @@ def test_lines_may_end_in_lf_and_the_last_one_in_nothing() -> None:
 
 
 def test_an_empty_file_is_a_day_without_transactions() -> None:
-    for parser in (unionpay_acomn, unionpay_aerrn, unionpay_alfee):
-        parsed = parser.parse(b"", make.context())
+    for parser in (
+        unionpay_acomn.AcomnReading,
+        unionpay_aerrn.AerrnReading,
+        unionpay_alfee.AlfeeReading,
+    ):
+        parsed = make.read(parser, b"")
         assert (parsed.row_count, parsed.is_good, parsed.accounting_date) == (0, True, DAY)
 
 
@@ -946,14 +950,14 @@ def test_every_platform_kind_can_be_empty_or_says_why_not() -> None:
 
 
 def test_what_proves_nothing_counts_against_a_row() -> None:
-    findings = Findings(range(10, 13))
-    findings.flag(pl.Series([True, None, False]), "field", "code", "reason")
+    findings = Findings()
+    findings.of_block(range(10, 13)).flag(pl.Series([True, None, False]), "field", "code", "reason")
     assert [row.line_number for row in findings.bad_rows] == [10, 11]
 
 
 def test_a_file_of_garbage_does_not_fill_the_quarantine() -> None:
-    findings = Findings(range(1, 5001))
-    findings.flag(pl.Series([True] * 5000), "field", "code", "reason")
+    findings = Findings()
+    findings.of_block(range(1, 5001)).flag(pl.Series([True] * 5000), "field", "code", "reason")
     assert len(findings.bad_rows) == 1001
     assert findings.bad_rows[-1].reason == "4000 more rows for the same reason"
 

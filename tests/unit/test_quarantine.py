@@ -543,12 +543,18 @@ def test_rows_are_never_left_out_of_a_text_file_without_totals() -> None:
 
     from tieout.channels.model import BadRow, ParsedFile
     from tieout.channels.registry import recognise
+    from tieout.channels.whole_reading import WholeReading
 
     rest = ParsedFile({}, 1, DAY)
     assert rest.is_good
     known = recognise(VOUCHERS)
     assert known is not None
-    file = replace(known, parser=lambda *_: rest)
+
+    class Rest(WholeReading):
+        def parsed(self, content: bytes) -> ParsedFile:
+            return rest
+
+    file = replace(known, parser=Rest)
     bad = replace(rest, bad_rows=(BadRow(2, "", "wrong_length", "x"),))
     with pytest.raises(ValueError, match="its format has no totals"):
         corrections.good_rows(b"a\nb\n", file, bad, make.FakeVault())
@@ -558,11 +564,12 @@ def test_a_quarantined_file_is_released_once_our_rule_is_mended(
     place: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(place, ACOMN, make.acomn())
+    from tieout.channels import registry
     from tieout.channels.model import ParsedFile, file_problem
 
     with monkeypatch.context() as patch:
         bad = ParsedFile({}, 1, DAY, bad_rows=(file_problem("unknown_code", "x"),))
-        patch.setattr(sys.modules["tieout.landing.land"], "parse_file", lambda *_: bad)
+        patch.setattr(registry.FileReading, "finish", lambda _reading: bad)
         (problem,) = landing.land(place).problems
     path.unlink()  # and it is no longer in the inbox: its bytes are kept
     done = corrections.release(place, problem.file_id, decided_by="Li", reason="rule mended")

@@ -303,7 +303,13 @@ class AlipayReading(ABC):
     def _list(self, detail: IO[bytes]) -> Iterator[Frames]:
         lists = AlipayLists(detail, kind=self.kind)
         self._head = head = lists.head()
-        places = self.places(head)
+        try:
+            places = self.places(head)
+        except UnreadableFileError:
+            # A list that is cut off says so before anything else.
+            for _ in lists.records():
+                pass
+            raise
         for batch in batches(lists.records(), self.context.block_rows):
             yield from self._block(batch, head, places)
         self.footer = lists.footer

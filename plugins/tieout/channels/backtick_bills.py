@@ -103,6 +103,12 @@ class BillLines:
         """How many lines the bill has, when all records were read."""
         return self._count + len(self.tail)
 
+    def totals_of_all(self, totals_heading: str) -> tuple[str, str]:
+        """Read on to the end and return the totals: a bill that is cut off says so first."""
+        for _ in self._numbered:
+            self._count += 1
+        return self.totals(totals_heading)
+
     def totals(self, totals_heading: str) -> tuple[str, str]:
         """Return the last two lines, which have to be the totals, known by a heading.
 

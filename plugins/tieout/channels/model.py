@@ -225,7 +225,8 @@ Reason = str | Callable[[int], str]
 class Findings:
     """Collects what speaks against one file, over all its blocks.
 
-    Findings are in the order of lines, and within a line of field and reason; those about the file
+    Findings are in the order of lines, and within a line of field and reason, values that
+    cannot be read first; those about the file
     as a whole stand last. Of one field and reason the first are kept and the rest are counted. So
     they do not depend on where a block ends.
     """
@@ -314,8 +315,9 @@ def _line_of(row: BadRow) -> tuple[bool, int]:
     return row.line_number == 0, row.line_number
 
 
-def _place_of(row: BadRow) -> tuple[tuple[bool, int], str, str]:
-    return _line_of(row), row.field, row.reason_code
+def _place_of(row: BadRow) -> tuple[tuple[bool, int], bool, str, str]:
+    cannot_be_read = row.reason_code.startswith("not_a_")
+    return _line_of(row), not cannot_be_read, row.field, row.reason_code
 
 
 class BlockFindings:

@@ -101,7 +101,7 @@ class PlatformReading:
         if header is not None:
             self._lines.check([header], 1, self._findings)
             if not self._findings.is_malformed:
-                _read([header], self._columns)
+                self._check_header(header, lines)
             for batch in batches(numbered, self._context.block_rows):
                 yield from self._block(header, [line for _, line in batch], batch[0][0])
         self._trailer = _trailer(lines.tail, line_count=self._lines.count + len(lines.tail))
@@ -109,6 +109,15 @@ class PlatformReading:
             raise UnreadableFileError("missing_header", "there is no header line", line_number=1)
         if not self._row_count:
             yield from self._block(header, [], 2)
+
+    def _check_header(self, header: str, lines: HeldBack[str]) -> None:
+        try:
+            _read([header], self._columns)
+        except UnreadableFileError:
+            # A file that is cut off says so before anything else.
+            count = 1 + sum(1 for _ in lines)
+            _trailer(lines.tail, line_count=count + len(lines.tail))
+            raise
 
     def _block(self, header: str, lines: list[str], line_number: int) -> Iterator[Frames]:
         """Yield the rows of some lines; of a file with lines that are no records there are none."""

@@ -323,11 +323,7 @@ _PATTERNS = (
             parser=partial(wechat_fund_bill.WechatFundReading, account_type=account_type),
             template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
         )
-        for account_type, spelled in {
-            "basic": "Basic",
-            "operation": "Operation",
-            "fees": "Fees",
-        }.items()
+        for account_type, spelled in wechat_fund_bill.ACCOUNT_TYPES.items()
     ),
     _pattern(
         r"(?P<account_id>\d{16})0156_(?P<date>\d{8})(?:(?:_业务明细)?\.zip|_(?:业务明细|DETAILS)\.csv)",

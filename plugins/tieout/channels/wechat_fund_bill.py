@@ -118,7 +118,11 @@ class WechatFundReading:
         lines = BillLines(stream, "utf-8")
         header = lines.header()
         require_header(header, "记账时间")
-        places = find_columns(header, _COLUMNS, ignored=_IGNORED_COLUMNS)
+        try:
+            places = find_columns(header, _COLUMNS, ignored=_IGNORED_COLUMNS)
+        except UnreadableFileError:
+            lines.totals_of_all(_COUNT)
+            raise
         for records in lines.blocks(len(header), self._context.block_rows):
             yield from self._block(records, len(header), places)
         self._totals = lines.totals(_COUNT)

@@ -178,7 +178,11 @@ class WechatTradeReading:
         lines = BillLines(stream, "utf-8")
         header = lines.header()
         require_header(header, "交易时间")
-        places = _places(header, self._bill_form)
+        try:
+            places = _places(header, self._bill_form)
+        except UnreadableFileError:
+            lines.totals_of_all(_COUNT)
+            raise
         for records in lines.blocks(len(header), self._context.block_rows):
             yield from self._block(records, header, places)
         self._totals = lines.totals(_COUNT)
