@@ -13,7 +13,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 # Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
 ARGS ?=
 
-.PHONY: help setup close test mutate fuzz attack leak-scan ui docs lint format bench landing-bench lock clean
+.PHONY: help setup close check test mutate fuzz attack leak-scan ui docs lint format bench landing-bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ close: setup ## Make the sample week, close each date, pay each payment date, sh
 
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint ## Check style and types, run the unit tests of program and models (minutes)
+	@$(BIN)/python -m pytest tests/unit tests/dbt/test_dbt.py $(ARGS)
 
 mutate: setup ## Change the SQL models one place at a time; the tests must fail for each (an hour)
 	@$(BIN)/python bin/mutate $(ARGS)

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+import parts
+from samples_folder import SAMPLES
 from tieout import database
 from tieout.settings import Settings, load_settings
 
@@ -58,6 +60,29 @@ class FilesTogether(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
     """Share the tests out among the workers."""
     return FilesTogether(config, log)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what each part took beside its budget, and loudly where no real samples were there."""
+    reports = [
+        report
+        for of_outcome in terminalreporter.stats.values()
+        for report in of_outcome
+        if isinstance(report, pytest.TestReport)
+    ]
+    workers = config.getoption("numprocesses", None) or 1
+    terminalreporter.section("parts and budgets (docs/testing.md)")
+    for line in parts.table(((each.nodeid, each.duration) for each in reports), workers):
+        terminalreporter.line(line)
+    if not SAMPLES.is_dir():
+        terminalreporter.line(
+            f"NO REAL SAMPLES in {SAMPLES}: their tests were skipped. SAMPLES_DIR=<folder> names "
+            "another one",
+            red=True,
+            bold=True,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -42,14 +42,12 @@ from bank_files import (
     stmt,
     zipped,
 )
+from samples_folder import SAMPLES, needs_samples
 from tieout.channels import bank_csv, camt053, camt054, iso20022, mt940, packed_files
 from tieout.channels.bank_texts import remittance_shown
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
-from tieout.settings import PROJECT_DIR
 
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 SWISS = "http://www.six-interbank-clearing.com/de/"
 
 Parser = Callable[[bytes, FileContext], ParsedFile]

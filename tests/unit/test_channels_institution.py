@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import channel_files as make
 import institution_files as institution
 from landing_world import count, own_database, place, put, query, statuses
+from samples_folder import SAMPLES, needs_samples
 from tieout import landing, secrets
 from tieout.channels import (
     unionpay_acoma,
@@ -37,8 +38,6 @@ from tieout.settings import PROJECT_DIR, Settings
 __all__ = ["own_database", "place"]
 
 DAY = make.DAY
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 Parse = Callable[[bytes, FileContext], ParsedFile]
 
 # Our tables, and a good file of two rows for each.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import channel_files as make
+from samples_folder import SAMPLES, needs_samples
 from tieout.channels import mt940
 from tieout.channels.camt053 import DETAILS_TABLE, LINES_TABLE, STATEMENTS_TABLE
 from tieout.channels.model import ParsedFile, UnreadableFileError
@@ -18,7 +18,7 @@ from tieout.channels.registry import parse_file, recognise
 from tieout.channels.whole import read_whole
 from tieout.simulator import bank
 
-SAMPLES = Path("/work/shared/samples/mt940")
+MT940_SAMPLES = SAMPLES / "mt940"
 DAY = date(2026, 9, 28)
 ACCOUNT = "6600100200300418"
 NAME = f"mt940_{ACCOUNT}_20260928_7.sta"
@@ -215,7 +215,7 @@ def test_amounts_are_exact(raw: str) -> None:
     )
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not on this machine")
+@needs_samples
 @pytest.mark.parametrize(
     ("name", "rows", "totals"),
     [
@@ -227,15 +227,15 @@ def test_amounts_are_exact(raw: str) -> None:
     ],
 )
 def test_real_statements(name: str, rows: int, totals: str) -> None:
-    content = (SAMPLES / f"wolph__{name}.sta").read_bytes()
+    content = (MT940_SAMPLES / f"wolph__{name}.sta").read_bytes()
     parsed = read_whole(mt940.Mt940Reading, content, make.context(None))
     assert (parsed.row_count, parsed.totals_status) == (rows, totals)
     assert not parsed.bad_rows
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not on this machine")
+@needs_samples
 def test_no_real_file_makes_the_parser_fail() -> None:
-    files = sorted(SAMPLES.glob("*.sta"))
+    files = sorted(MT940_SAMPLES.glob("*.sta"))
     assert len(files) > 30
     for path in files:
         try:

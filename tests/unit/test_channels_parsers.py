@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
+from samples_folder import SAMPLES, needs_samples
 from tieout.channels import (
     alipay_trade_bill,
     amounts,
@@ -29,10 +30,7 @@ from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import Findings, ParsedFile, UnreadableFileError
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34, AERRN, ALFEE
-from tieout.settings import PROJECT_DIR
 
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 DAY = make.DAY
 
 

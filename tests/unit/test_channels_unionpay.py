@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import channel_files as make
 import unionpay_files as union
 from landing_world import count, own_database, place, put, query
+from samples_folder import SAMPLES, needs_samples
 from tieout import landing
 from tieout.channels import packed_files, unionpay_merchant_files, unionpay_summaries
 from tieout.channels.card_numbers import find_card_numbers
@@ -28,8 +29,6 @@ from tieout.settings import PROJECT_DIR, Settings
 __all__ = ["own_database", "place"]
 
 DAY = make.DAY
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 ZIP_NAME = f"{union.MERCHANT}_{DAY:%Y%m%d}.zip"
 ZM_NAME = f"INN{DAY:%y%m%d}88ZM_{union.MERCHANT}"
 ZME_NAME = f"INN{DAY:%y%m%d}88ZME_{union.MERCHANT}"

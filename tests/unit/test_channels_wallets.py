@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import channel_files as make
 import wallet_files as wallet
+from samples_folder import SAMPLES, needs_samples
 from tieout import database, landing
 from tieout.channels import (
     alipay_account_bill,
@@ -35,8 +36,6 @@ from tieout.channels.registry import expected_name, parse_file, recognise
 from tieout.settings import PROJECT_DIR, Settings, load_settings
 
 DAY = make.DAY
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 Parse = Callable[[bytes, FileContext], ParsedFile]
 
 

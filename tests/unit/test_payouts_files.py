@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 from lxml import etree
 
+from samples_folder import SAMPLES, needs_samples
 from tieout.errors import TieoutError
 from tieout.payouts import pain001, pain002
 from tieout.payouts.amounts import decimal_text, minor_units
 from tieout.simulator import bank_answers
 
-SCHEMA = Path("/work/shared/samples/schemas/pain.001.001.09.xsd")
+SCHEMA = SAMPLES / "schemas" / "pain.001.001.09.xsd"
 DEBTOR = pain001.Debtor(
     "示例支付有限公司客户备付金", "6600100200300400", "999100000018", "示例银行"
 )
@@ -56,7 +56,7 @@ def test_a_file_reads_back_as_it_was_written() -> None:
     assert pain001.write(BATCH) == content
 
 
-@pytest.mark.skipif(not SCHEMA.exists(), reason="the public schema is not on this machine")
+@needs_samples
 @pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
 def test_a_file_is_valid_against_the_public_schema(name: str) -> None:
     schema = etree.XMLSchema(etree.parse(str(SCHEMA.with_name(f"{name}.xsd"))))
@@ -184,7 +184,7 @@ def test_elements_stand_in_the_order_of_the_schema() -> None:
             assert [etree.QName(child).localname for child in element] == SEQUENCES[name]
 
 
-@pytest.mark.skipif(not SCHEMA.exists(), reason="the public schema is not on this machine")
+@needs_samples
 @pytest.mark.parametrize("rejects", [{}, {"20260928-A000001-T1-CNY-1": "AC01"}])
 @pytest.mark.parametrize("silent", [frozenset(), frozenset({"20260928-A000002-T1-CNY-1"})])
 def test_the_simulated_answers_are_valid_against_the_public_schema(
@@ -196,10 +196,10 @@ def test_the_simulated_answers_are_valid_against_the_public_schema(
     schema.assertValid(etree.fromstring(report))
 
 
-REAL_REPORTS = Path("/work/shared/samples/pain002")
+REAL_REPORTS = SAMPLES / "pain002"
 
 
-@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+@needs_samples
 @pytest.mark.parametrize(
     ("name", "original", "group", "reason"),
     [
@@ -222,14 +222,14 @@ def test_real_reports_on_a_whole_file_read(
     assert report.transactions == ()
 
 
-@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+@needs_samples
 def test_a_real_report_on_single_payments_reads() -> None:
     name = "moov__pain002-epo_p_ch2909000000250094239_1109800799_0_2018032612092784.xml"
     report = pain002.read((REAL_REPORTS / name).read_bytes(), name)
     assert [(line.state, line.reason_code) for line in report.transactions] == [("failed", "AC01")]
 
 
-@pytest.mark.skipif(not REAL_REPORTS.exists(), reason="the real samples are not on this machine")
+@needs_samples
 @pytest.mark.parametrize(
     "name", ["moov__invalid_pain_v11.xml", "oca__test-sepa-pain-unpaid-invalid.xml"]
 )

@@ -11,13 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from samples_folder import SAMPLES, needs_samples
 from tieout.errors import TieoutError
 from tieout.payouts import pain001, pain002
 from tieout.payouts.outcomes import _REPORT_NAME
-from tieout.settings import PROJECT_DIR
 
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 ISO = "urn:iso:std:iso:20022:tech:xsd:pain.002.001."
 SWISS = "http://www.six-interbank-clearing.com/de/pain.002.001.03.ch.02.xsd"
 LINE = (

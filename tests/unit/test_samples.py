@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import channel_files as make
+from samples_folder import SAMPLES, needs_samples
 from tieout.channels import (
     alipay_account_bill,
     alipay_trade_bill,
@@ -33,8 +34,6 @@ from tieout.errors import TieoutError
 from tieout.payouts import pain002
 from tieout.settings import PROJECT_DIR
 
-SAMPLES = PROJECT_DIR.parent / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no real samples in {SAMPLES}")
 PAGE = PROJECT_DIR / "docs" / "formats" / "samples.md"
 NOT_OURS = "not a format of ours"
 

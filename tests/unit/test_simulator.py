@@ -20,6 +20,7 @@ import pytest
 import xmlschema
 from lxml import etree
 
+from samples_folder import SAMPLES, needs_samples
 from tieout.errors import TieoutError
 from tieout.simulator import INJECTIONS, Funds, bank, simulate
 from tieout.simulator.bank import BankLine, BankLineDetail
@@ -31,7 +32,7 @@ from tieout.simulator.identifiers import (
 )
 
 FIRST_DATE = date(2026, 9, 24)
-SCHEMA = Path("/work/shared/samples/schemas/camt.053.001.08.xsd")
+SCHEMA = SAMPLES / "schemas" / "camt.053.001.08.xsd"
 PLATFORM_SCHEMA = Path(__file__).parents[2] / "plugins/tieout/channels/platform_schema.json"
 OUTCOMES = {
     "matched",
@@ -362,7 +363,7 @@ def test_the_bank_sends_statements_in_a_chain_whenever_it_is_asked(tmp_path: Pat
     assert digests(inbox) == before
 
 
-@pytest.mark.skipif(not SCHEMA.exists(), reason="the ISO schema is not on this machine")
+@needs_samples
 def test_statements_are_valid_against_the_iso_schema(tmp_path: Path) -> None:
     make(tmp_path)
     inbox, truth = tmp_path / "inbox", tmp_path / "truth"

@@ -225,10 +225,10 @@ Reason = str | Callable[[int], str]
 class Findings:
     """Collects what speaks against one file, over all its blocks.
 
-    Findings are in the order of lines, and within a line of field and reason, values that
-    cannot be read first; those about the file
-    as a whole stand last. Of one field and reason the first are kept and the rest are counted. So
-    they do not depend on where a block ends.
+    Findings are in the order of lines, and within a line of field and reason, values that cannot be
+    read first. Records of a wrong length go before all others, which may follow from them, and
+    broken balances behind; those about the file as a whole stand last. Of one field and reason the
+    first are kept and the rest are counted. So they do not depend on where a block ends.
     """
 
     def __init__(self) -> None:
@@ -315,9 +315,11 @@ def _line_of(row: BadRow) -> tuple[bool, int]:
     return row.line_number == 0, row.line_number
 
 
-def _place_of(row: BadRow) -> tuple[tuple[bool, int], bool, str, str]:
-    cannot_be_read = row.reason_code.startswith("not_a_")
-    return _line_of(row), not cannot_be_read, row.field, row.reason_code
+def _place_of(row: BadRow) -> tuple[int, tuple[bool, int], bool, str, str]:
+    """Return what findings are ordered by: causes before what may only follow from them."""
+    rank = {"wrong_length": 0, "balance_break": 2}.get(row.reason_code, 1)
+    cannot_be_read = row.reason_code.startswith("not_a")
+    return rank, _line_of(row), not cannot_be_read, row.field, row.reason_code
 
 
 class BlockFindings:
