@@ -62,17 +62,17 @@ def context(day: date | None = DAY, **name_parts: str) -> FileContext:
 
 def read(parser: Parser, content: bytes, known: FileContext | None = None) -> ParsedFile:
     """Return what a parser gives of a file, with all its rows."""
-    return read_whole(parser, content, known or context())
+    return read_whole(parser(known or context()), content)
 
 
 def reader(parser: Parser) -> Callable[[bytes, FileContext], ParsedFile]:
     """Return what reads files whole with a parser."""
-    return partial(read_whole, parser)
+    return partial(read, parser)
 
 
 def platform_parsed(content: bytes, known: FileContext, *, file_kind: str) -> ParsedFile:
     """Return what a file of the platform gives."""
-    return read_whole(partial(platform_csv.PlatformReading, file_kind=file_kind), content, known)
+    return read(partial(platform_csv.PlatformReading, file_kind=file_kind), content, known)
 
 
 # --- UnionPay -------------------------------------------------------------------------------------

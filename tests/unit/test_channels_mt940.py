@@ -15,7 +15,6 @@ from tieout.channels import mt940
 from tieout.channels.camt053 import DETAILS_TABLE, LINES_TABLE, STATEMENTS_TABLE
 from tieout.channels.model import ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
-from tieout.channels.whole import read_whole
 from tieout.simulator import bank
 
 MT940_SAMPLES = SAMPLES / "mt940"
@@ -228,7 +227,7 @@ def test_amounts_are_exact(raw: str) -> None:
 )
 def test_real_statements(name: str, rows: int, totals: str) -> None:
     content = (MT940_SAMPLES / f"wolph__{name}.sta").read_bytes()
-    parsed = read_whole(mt940.Mt940Reading, content, make.context(None))
+    parsed = make.read(mt940.Mt940Reading, content, make.context(None))
     assert (parsed.row_count, parsed.totals_status) == (rows, totals)
     assert not parsed.bad_rows
 
@@ -239,7 +238,7 @@ def test_no_real_file_makes_the_parser_fail() -> None:
     assert len(files) > 30
     for path in files:
         try:
-            parsed = read_whole(mt940.Mt940Reading, path.read_bytes(), make.context(None))
+            parsed = make.read(mt940.Mt940Reading, path.read_bytes(), make.context(None))
         except UnreadableFileError:
             continue
         assert parsed.bad_rows or parsed.totals

@@ -985,6 +985,19 @@ def test_qr_gateway_bad_files() -> None:
     assert qr(wallet.qr_bill(), end_date="20260924").is_good
 
 
+def test_a_shifted_record_names_nobody() -> None:
+    # One value too few: what stands in a hidden column's place is another column's.
+    lines = wallet.qr_bill().decode("gbk").splitlines()
+    for cut in range(lines[1].count(",`")):
+        values = lines[1].split(",`")
+        del values[cut]
+        shifted = "\r\n".join([lines[0], ",`".join(values), *lines[2:]]) + "\r\n"
+        (finding,) = parsed_by_name("20260924_20260924_ALL.csv", shifted.encode("gbk")).bad_rows
+        assert finding.reason_code == "wrong_column_count"
+        for person in (make.PAYER, wallet.COUNTERPARTY, wallet.SUBMITTER, "13800000000"):
+            assert person not in finding.excerpt
+
+
 # --- any bytes ------------------------------------------------------------------------------------
 
 GOOD_FILES: dict[str, bytes] = {

@@ -18,6 +18,7 @@ from tieout.channels.alipay_files import (
     footer_numbers,
 )
 from tieout.channels.bill_columns import find_columns, texts_by_column
+from tieout.channels.bill_reading import Figures
 from tieout.channels.bill_values import (
     BalanceChain,
     amounts_in_fen,
@@ -29,7 +30,7 @@ from tieout.channels.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
-    ParsedFile,
+    Frames,
     UnreadableFileError,
 )
 from tieout.channels.repeated_keys import RepeatedKeys
@@ -86,13 +87,11 @@ class AccountBillReading(AlipayReading):
     """Reads the table `alipay_account_bill`: one row a change, fen, in + and out −."""
 
     kind = KIND
-    table = RAW_TABLE
     hidden = ("counterparty",)
     footers = (_EXPENSES, _INCOMES)
-    dated_by = "booked_at"
 
     def __init__(self, context: FileContext) -> None:
-        super().__init__(context)
+        super().__init__(context, "booked_at")
         self._columns: Mapping[str, int] = {}
         self._entry_ids = RepeatedKeys()
         self._balances = BalanceChain()
@@ -102,7 +101,7 @@ class AccountBillReading(AlipayReading):
         self._negative_expenses: list[int] = []
         self._has_unsigned = False
 
-    def places(self, head: ListHead) -> dict[str, int]:
+    def places(self, head: ListHead) -> Mapping[str, int]:
         """Return where each column stands."""
         required = _REQUIRED_WITH_RECORDS if head.has_records else ()
         places = find_columns(
@@ -121,7 +120,7 @@ class AccountBillReading(AlipayReading):
         places: Mapping[str, int],
         line_numbers: Sequence[int],
         findings: BlockFindings,
-    ) -> tuple[pl.DataFrame, pl.Series]:
+    ) -> tuple[Frames, pl.Series]:
         """Return the table's columns of some records, and their times."""
         texts = texts_by_column(cells, places, _COLUMNS)
         frame = _frame(texts, findings)
@@ -134,7 +133,8 @@ class AccountBillReading(AlipayReading):
         for name in ("income", "expense"):
             self._counts[name] += int((frame[name] != 0).sum())
             self._sums[name] += int(frame[name].sum())
-        return _stored(frame, texts, line_numbers, self.context), frame["booked_at"]
+        stored = _stored(frame, texts, line_numbers, self.context)
+        return {RAW_TABLE: stored}, frame["booked_at"]
 
     def check_whole(self) -> None:
         """Flag entries that stand twice, and signs that the bill does not print otherwise."""
@@ -164,10 +164,12 @@ class AccountBillReading(AlipayReading):
                 raise UnreadableFileError("missing_totals", f"the line {label}合计 is missing")
         return tuple(totals)
 
-    def after_totals(self, totals: tuple[ControlTotal, ...]) -> None:
-        """Hold the balances against one another, where the totals say that the list is whole."""
+    def totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the totals; where they say that the list is whole, its balances follow."""
+        totals = super().totals()
         if totals and all(total.agrees for total in totals):
             self._balances.flag(self.findings)
+        return totals
 
     def counted(self) -> dict[str, int]:
         """Return what the summary states, by its headings."""
@@ -180,17 +182,10 @@ class AccountBillReading(AlipayReading):
             "总金额（元）": income - expense,
         }
 
-    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
-        """Return the file's figures."""
-        return ParsedFile(
-            frames={},
-            row_count=self.row_count,
-            accounting_date=None,
-            totals=totals,
-            declared_row_count=_declared(totals, "笔数"),
-            declared_total_minor=_declared_net(totals),
-            counted_total_minor=self._sums["income"] - self._sums["expense"],
-        )
+    def figures(self, totals: tuple[ControlTotal, ...]) -> Figures:
+        """Return what the lines of totals state, and what came in less what went out."""
+        counted = self._sums["income"] - self._sums["expense"]
+        return _declared(totals, "笔数"), _declared_net(totals), counted
 
 
 # --- values ---------------------------------------------------------------------------------------

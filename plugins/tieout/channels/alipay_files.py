@@ -8,10 +8,10 @@ UnionPay passes on is UTF-8. Programs that saved it again pad lines with commas.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import PurePosixPath
@@ -20,22 +20,21 @@ from typing import IO, ClassVar
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
-from tieout.channels.bill_columns import PADDING, check_widths, heading, masked_record
-from tieout.channels.bill_dates import BillDates
+from tieout.channels.bill_columns import PADDING, check_widths, heading
+from tieout.channels.bill_reading import BillReading
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import (
     BadRow,
     BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     Frames,
-    ParsedFile,
     UnreadableFileError,
     file_problem,
 )
 from tieout.channels.packed_files import is_zip, zip_members
-from tieout.channels.text_files import batches, lines_of
+from tieout.channels.text_files import batches, lines_of, without_blank_end
+from tieout.channels.universal_lines import encoding_of
 
 __all__ = ["AlipayReading", "Counted", "ListHead", "footer_numbers"]
 
@@ -47,6 +46,8 @@ _LIST_END = re.compile(r"^#-+(.+?)列表结束-+$")
 # Whole lines: a line that says something in another form says nothing we may believe.
 _ACCOUNT = re.compile(r"#账号[：:]\[([0-9]+)\]")
 _PERIOD = re.compile(r"#起始日期[：:]\[([^\[\]]+)\][ \t]*终止日期[：:]\[([^\[\]]+)\]")
+# What Excel fills a line up with, to the width of the list.
+EXCEL_PADDING = ", \t"
 # Above and below a list, and in a summary, stand some dozens.
 LINES_MAX = 10_000
 ACCOUNT_FORM, PERIOD_FORM = "#账号：[…]", "#起始日期：[…]   终止日期：[…]"
@@ -66,12 +67,16 @@ class ListHead:
     padding_count: int
     has_records: bool
 
+    @property
+    def width(self) -> int:
+        """How many values a record has, with those that pad it."""
+        return len(self.header) + self.padding_count
+
     def cells(self, records: Sequence[str], findings: BlockFindings) -> pl.Series:
         """Return each record's values; records with too many or too few are flagged."""
         cells = pl.Series("line", records, dtype=pl.String).str.split(",")
-        width = len(self.header) + self.padding_count
         padding = cells.list.slice(len(self.header)).list.join("").str.strip_chars()
-        check_widths(cells.list.len(), width, findings, also=padding.fill_null("") != "")
+        check_widths(cells.list.len(), self.width, findings, also=padding.fill_null("") != "")
         return cells
 
     def bill_date(self) -> date | None:
@@ -249,42 +254,41 @@ def members(
     return details[0], summaries[0] if summaries else None
 
 
-class AlipayReading(ABC):
+class AlipayReading(BillReading):
     """Reads one list: what the bills of trades and of the account have in common.
 
     The stream is the ZIP, whose summary is compared with its detail, or the detail alone.
     """
 
     kind: ClassVar[str]
-    table: ClassVar[str]
-    hidden: ClassVar[Collection[str]]
     # The forms a line of totals below the list may have.
     footers: ClassVar[Sequence[re.Pattern[str]]]
-    dated_by: ClassVar[str]
 
-    def __init__(self, context: FileContext) -> None:
-        self.context = context
-        self.findings = Findings()
-        self.row_count = 0
+    def __init__(self, context: FileContext, dated_by: str) -> None:
+        super().__init__(context, dated_by)
         self.footer: Sequence[str] = ()
-        self._dates = BillDates(context.accounting_date, self.dated_by)
         self._head: ListHead | None = None
         self._unknown: list[BadRow] = []
         self._summary: Sequence[Sequence[str]] = ()
 
     @abstractmethod
-    def places(self, head: ListHead) -> dict[str, int]:
+    def places(self, head: ListHead) -> Mapping[str, int]:
         """Return where each column stands."""
 
     @abstractmethod
-    def rows(
-        self,
-        cells: pl.Series,
-        places: Mapping[str, int],
-        line_numbers: Sequence[int],
-        findings: BlockFindings,
-    ) -> tuple[pl.DataFrame, pl.Series]:
-        """Return the table's columns of some records, and their times; flag what is wrong."""
+    def control_totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the lines of totals below the list."""
+
+    @abstractmethod
+    def counted(self) -> Counted:
+        """Return what the summary may state, by its headings."""
+
+    @property
+    def head(self) -> ListHead:
+        """What stands above the list, once it was read."""
+        if self._head is None:
+            raise AssertionError("no block was read")
+        return self._head
 
     def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
         """Yield the rows block by block; see `Reading`.
@@ -302,82 +306,48 @@ class AlipayReading(ABC):
 
     def _list(self, detail: IO[bytes]) -> Iterator[Frames]:
         lists = AlipayLists(detail, kind=self.kind)
-        self._head = head = lists.head()
+        self._head = lists.head()
         try:
-            places = self.places(head)
+            places = self.places(self._head)
         except UnreadableFileError:
             # A list that is cut off says so before anything else.
             for _ in lists.records():
                 pass
             raise
-        for batch in batches(lists.records(), self.context.block_rows):
-            yield from self._block(batch, head, places)
+        yield from self.frames(batches(lists.records(), self.context.block_rows), places)
         self.footer = lists.footer
         self._unknown = footer_problems(lists.footer, lists.footer_line_number, self.footers)
-        if not self.row_count:
-            yield from self._block([], head, places)
 
-    def _block(
-        self, batch: Sequence[tuple[int, str]], head: ListHead, places: Mapping[str, int]
-    ) -> Iterator[Frames]:
-        line_numbers = [number for number, _ in batch]
-        findings = self.findings.of_block(
-            line_numbers,
-            lambda position: masked_record(batch[position][1].split(","), places, self.hidden),
-        )
-        cells = head.cells([text for _, text in batch], findings)
-        if self.findings.is_malformed:
-            return
-        frame, times = self.rows(cells, places, line_numbers, findings)
-        self._dates.check(times, findings)
-        self.row_count += len(frame)
-        yield {self.table: frame}
+    @property
+    def width(self) -> int:
+        """How many values a record has."""
+        return self.head.width
 
-    @abstractmethod
-    def check_whole(self) -> None:
-        """Add what only all rows and the lines below them say."""
+    def cells(self, texts: Sequence[str], findings: BlockFindings) -> pl.Series:
+        """Return the values of each record; lines that are no record are flagged."""
+        return self.head.cells(texts, findings)
 
-    @abstractmethod
-    def control_totals(self) -> tuple[ControlTotal, ...]:
-        """Compare the lines of totals below the list."""
+    def values(self, text: str) -> Sequence[str]:
+        """Return the values of one record."""
+        return text.split(",")
 
-    @abstractmethod
-    def counted(self) -> Counted:
-        """Return what the summary may state, by its headings."""
+    def totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the lines below the list and the summary.
 
-    @abstractmethod
-    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
-        """Return the file's figures; date and findings are added."""
-
-    def after_totals(self, totals: tuple[ControlTotal, ...]) -> None:  # noqa: B027 - not in every list
-        """Add what is known once the totals are compared."""
-
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file.
-
-        Raises:
-            UnreadableFileError: totals are missing, or the bill is not of one whole day.
+        Totals of rows that cannot be read, or in lines that cannot, prove nothing.
         """
-        if self._head is None:
-            raise AssertionError("no block was read")
-        if self.findings.is_malformed:
-            return ParsedFile({}, 0, None, bad_rows=self.findings.bad_rows)
-        self.check_whole()
-        totals: tuple[ControlTotal, ...] = ()
-        # Totals of rows that cannot be read, or that stand in lines that cannot, prove nothing.
-        if not self.findings and not self._unknown:
-            totals = (
-                *self.control_totals(),
-                *summary_totals(self._summary, self.counted()),
-            )
-            self.after_totals(totals)
+        if self.findings or self._unknown:
+            return ()
+        return (*self.control_totals(), *summary_totals(self._summary, self.counted()))
+
+    def problems(self) -> list[BadRow]:
+        """Return what head and foot say that is not as it has to be."""
         unknown = [] if self.findings else self._unknown
-        self.findings.add(*self._dates.problems(), *self._head.problems(self.context), *unknown)
-        return replace(
-            self.result(totals),
-            accounting_date=self._head.bill_date() or self._dates.date_inside(),
-            bad_rows=self.findings.bad_rows,
-        )
+        return [*self.head.problems(self.context), *unknown]
+
+    def date_inside(self) -> date | None:
+        """Return the day the head says, else the records'."""
+        return self.head.bill_date() or super().date_inside()
 
 
 def footer_problems(
@@ -469,25 +439,13 @@ def _summed(rows: Sequence[Sequence[str]], place: int, name: str) -> int | None:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """Yield the lines; comment lines without what Excel pads them with, none blank at the end."""
-    blank: list[str] = []
-    for line in lines_of(stream, _encoding_of(stream)):
-        if not line.strip(", \t"):
-            blank.append(line)
-            continue
-        yield from blank
-        blank.clear()
-        yield line.rstrip(", \t") if line.startswith("#") else line
+    """Yield the lines; comment lines without what Excel pads them with, none blank at the end.
 
-
-def _encoding_of(stream: IO[bytes]) -> str:
-    """Return UTF-8 where it is that throughout, which no GBK bill is, else GB18030."""
-    try:
-        for _ in lines_of(stream, "utf-8"):
-            pass
-    except UnreadableFileError:
-        return "gb18030"
-    return "utf-8"
+    The text is UTF-8 where it is that throughout, which no GBK bill is, else GB18030.
+    """
+    lines = lines_of(stream, encoding_of(stream, ("utf-8",)) or "gb18030")
+    for line in without_blank_end(lines, EXCEL_PADDING):
+        yield line.rstrip(EXCEL_PADDING) if line.startswith("#") else line
 
 
 def _without_padding(names: Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from tieout.channels.alipay_files import (
     footer_numbers,
 )
 from tieout.channels.bill_columns import find_columns, heading, texts_by_column
+from tieout.channels.bill_reading import Figures
 from tieout.channels.bill_values import (
     amounts_in_fen,
     beijing_time,
@@ -30,7 +31,7 @@ from tieout.channels.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
-    ParsedFile,
+    Frames,
     UnreadableFileError,
 )
 
@@ -121,21 +122,31 @@ class TradeBillReading(AlipayReading):
     """Reads the table `alipay_trade_bill`: one row a record, amounts in fen as printed."""
 
     kind = KIND
-    table = RAW_TABLE
     hidden = ("counterparty", "remark")
     footers = (_PAYMENTS, _REFUNDS)
-    dated_by = "finished_at"
 
     def __init__(self, context: FileContext) -> None:
-        super().__init__(context)
+        super().__init__(context, "finished_at")
         self._sums: dict[str, Counter[str]] = {name: Counter() for name in ("payment", "refund")}
         # Lines of refunds by the sign they are printed with.
         self._positive_refunds: list[int] = []
         self._has_negative_refunds = False
 
-    def places(self, head: ListHead) -> dict[str, int]:
-        """Return where each column stands."""
-        return _places(head)
+    def places(self, head: ListHead) -> Mapping[str, int]:
+        """Return where each column stands; a bill without records may have a shorter header."""
+        if not head.has_records:
+            optional: Sequence[str] = tuple(_COLUMNS)
+        elif _UNIONPAY_HEADING in head.header:
+            optional = _NOT_THROUGH_UNIONPAY
+        else:
+            optional = _THROUGH_UNIONPAY
+        return find_columns(
+            head.header,
+            _COLUMNS,
+            ignored=_IGNORED_COLUMNS,
+            optional=optional,
+            line_number=head.header_line_number,
+        )
 
     def rows(
         self,
@@ -143,14 +154,14 @@ class TradeBillReading(AlipayReading):
         places: Mapping[str, int],
         line_numbers: Sequence[int],
         findings: BlockFindings,
-    ) -> tuple[pl.DataFrame, pl.Series]:
+    ) -> tuple[Frames, pl.Series]:
         """Return the table's columns of some records, and their times."""
         texts = texts_by_column(cells, places, _COLUMNS)
         frame = _frame(texts, findings)
         _check_rows(frame, texts, findings)
         _check_signs(frame, findings)
         self._count(frame, line_numbers)
-        return _stored(frame, texts, line_numbers, places), frame["finished_at"]
+        return {RAW_TABLE: _stored(frame, texts, line_numbers, places)}, frame["finished_at"]
 
     def _count(self, frame: pl.DataFrame, line_numbers: Sequence[int]) -> None:
         is_refund = (frame["transaction_type"] == "refund").fill_null(False)
@@ -223,34 +234,10 @@ class TradeBillReading(AlipayReading):
             **{heading(_COLUMNS[name][0]): every[name] for name in _SUMMED},
         }
 
-    def result(self, totals: tuple[ControlTotal, ...]) -> ParsedFile:
-        """Return the file's figures."""
-        return ParsedFile(
-            frames={},
-            row_count=self.row_count,
-            accounting_date=None,
-            totals=totals,
-            declared_row_count=_declared(totals, "count"),
-            declared_total_minor=_declared(totals, "received"),
-            counted_total_minor=self._every()["merchant_received"],
-        )
-
-
-def _places(head: ListHead) -> dict[str, int]:
-    """Return where each column stands; a bill without records may have a shorter header."""
-    if not head.has_records:
-        optional: Sequence[str] = tuple(_COLUMNS)
-    elif _UNIONPAY_HEADING in head.header:
-        optional = _NOT_THROUGH_UNIONPAY
-    else:
-        optional = _THROUGH_UNIONPAY
-    return find_columns(
-        head.header,
-        _COLUMNS,
-        ignored=_IGNORED_COLUMNS,
-        optional=optional,
-        line_number=head.header_line_number,
-    )
+    def figures(self, totals: tuple[ControlTotal, ...]) -> Figures:
+        """Return what the lines of totals state, and what merchants received."""
+        received = self._every()["merchant_received"]
+        return _declared(totals, "count"), _declared(totals, "received"), received
 
 
 # --- values ---------------------------------------------------------------------------------------

@@ -8,40 +8,101 @@ own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import IO, ClassVar
 
 import polars as pl
 
 from tieout.channels.amounts import minor_units_of
 from tieout.channels.bill_columns import PADDING, check_widths, heading
+from tieout.channels.bill_reading import BillReading, Records
 from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BlockFindings, ControlTotal, Findings, UnreadableFileError
-from tieout.channels.text_files import HeldBack, batches, lines_of
+from tieout.channels.model import (
+    BlockFindings,
+    ControlTotal,
+    FileContext,
+    Frames,
+    UnreadableFileError,
+)
+from tieout.channels.packed_files import maybe_gunzipped
+from tieout.channels.text_files import HeldBack, batches, lines_of, without_blank_end
 
-__all__ = [
-    "MARK",
-    "BillLines",
-    "Records",
-    "count_of",
-    "declared_totals",
-    "readable_totals",
-    "record_cells",
-    "require_header",
-    "split_record",
-    "total_in_fen",
-]
+__all__ = ["MARK", "BacktickReading", "BillLines", "count_of", "declared_totals", "total_in_fen"]
 
 MARK = "`"
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Some records of a bill, and the lines on which they begin."""
+class BacktickReading(BillReading):
+    """Reads a bill that has a header and totals, known by a heading each; the bytes may be in gzip.
 
-    texts: Sequence[str]
-    line_numbers: Sequence[int]
+    Raises:
+        UnreadableFileError: not of the encoding, no header, other columns, or no totals at the end.
+    """
+
+    encoding: ClassVar[str] = "utf-8"
+    first_heading: ClassVar[str]
+    totals_heading: ClassVar[str]
+
+    def __init__(self, context: FileContext, dated_by: str) -> None:
+        super().__init__(context, dated_by)
+        self.header: Sequence[str] = ()
+        self.total_lines: tuple[str, str] | None = None
+
+    @abstractmethod
+    def places(self, header: Sequence[str]) -> Mapping[str, int]:
+        """Return where each column stands."""
+
+    @abstractmethod
+    def control_totals(self, lines: tuple[str, str]) -> tuple[ControlTotal, ...]:
+        """Compare the totals in the last two lines."""
+
+    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows block by block; see `Reading`."""
+        with maybe_gunzipped(stream) as unpacked:
+            yield from self.bill(unpacked)
+
+    def bill(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the unpacked bill."""
+        lines = BillLines(stream, self.encoding)
+        self.header = lines.header()
+        _require_header(self.header, self.first_heading)
+        try:
+            places = self.places(self.header)
+        except UnreadableFileError:
+            # A bill that is cut off says so before anything else.
+            lines.skip()
+            lines.totals(self.totals_heading)
+            raise
+        yield from self.frames(lines.blocks(self.width, self.context.block_rows), places)
+        self.total_lines = lines.totals(self.totals_heading)
+
+    @property
+    def width(self) -> int:
+        """How many values a record has."""
+        return len(self.header)
+
+    def cells(self, texts: Sequence[str], findings: BlockFindings) -> pl.Series:
+        """Return the values of each record; lines that are no record are flagged."""
+        lines = pl.Series("line", texts, dtype=pl.String)
+        cells = lines.str.strip_prefix(MARK).str.split(f",{MARK}")
+        check_widths(cells.list.len(), self.width, findings, also=~lines.str.starts_with(MARK))
+        return cells
+
+    def values(self, text: str) -> Sequence[str]:
+        """Return the values of one record."""
+        return text.removeprefix(MARK).split(f",{MARK}")
+
+    def totals(self) -> tuple[ControlTotal, ...]:
+        """Compare the totals, where there are; none where rows cannot be read, totals neither."""
+        if self.total_lines is None:
+            return ()
+        try:
+            return self.control_totals(self.total_lines)
+        except UnreadableFileError:
+            if self.findings:
+                return ()
+            raise
 
 
 class BillLines:
@@ -51,7 +112,7 @@ class BillLines:
     """
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._lines = HeldBack(_without_blank_end(lines_of(stream, encoding)), 2)
+        self._lines = HeldBack(without_blank_end(lines_of(stream, encoding)), 2)
         self._numbered = enumerate(self._lines, start=1)
         self._first: str | None = None
         self._count = 0
@@ -76,10 +137,8 @@ class BillLines:
         """
         first = [] if self._first is None or not self._first.startswith(MARK) else [self._first]
         numbered = itertools.chain(enumerate(first, start=1), self._numbered)
-        for batch in batches(
-            _whole_records(self._counted(numbered, totals_heading), width), block_rows
-        ):
-            yield Records([text for _, text in batch], [number for number, _ in batch])
+        records = _whole_records(self._counted(numbered, totals_heading), width)
+        yield from batches(records, block_rows)
 
     def _counted(
         self, numbered: Iterable[tuple[int, str]], totals_heading: str | None
@@ -103,11 +162,10 @@ class BillLines:
         """How many lines the bill has, when all records were read."""
         return self._count + len(self.tail)
 
-    def totals_of_all(self, totals_heading: str) -> tuple[str, str]:
-        """Read on to the end and return the totals: a bill that is cut off says so first."""
+    def skip(self) -> None:
+        """Read on to the last two lines."""
         for _ in self._numbered:
             self._count += 1
-        return self.totals(totals_heading)
 
     def totals(self, totals_heading: str) -> tuple[str, str]:
         """Return the last two lines, which have to be the totals, known by a heading.
@@ -129,7 +187,7 @@ class BillLines:
         return tail[0], tail[1]
 
 
-def require_header(header: Sequence[str], first_heading: str) -> None:
+def _require_header(header: Sequence[str], first_heading: str) -> None:
     """Refuse a bill without a header, known by a heading.
 
     Raises:
@@ -139,17 +197,6 @@ def require_header(header: Sequence[str], first_heading: str) -> None:
         raise UnreadableFileError(
             "missing_header", f"the first line has no column {first_heading}", line_number=1
         )
-
-
-def _without_blank_end(lines: Iterable[str]) -> Iterator[str]:
-    blank: list[str] = []
-    for line in lines:
-        if not line.strip():
-            blank.append(line)
-            continue
-        yield from blank
-        blank.clear()
-        yield line
 
 
 def _whole_records(numbered: Iterable[tuple[int, str]], width: int) -> Iterator[tuple[int, str]]:
@@ -174,19 +221,6 @@ def _value_count(record: str) -> int:
     return record.count(f",{MARK}") + 1
 
 
-def record_cells(records: Records, width: int, findings: BlockFindings) -> pl.Series:
-    """Return each record as a list of values; lines that are no record are flagged."""
-    lines = pl.Series("line", records.texts, dtype=pl.String)
-    cells = lines.str.strip_prefix(MARK).str.split(f",{MARK}")
-    check_widths(cells.list.len(), width, findings, also=~lines.str.starts_with(MARK))
-    return cells
-
-
-def split_record(record: str) -> list[str]:
-    """Return one record's values."""
-    return record.removeprefix(MARK).split(f",{MARK}")
-
-
 def declared_totals(
     lines: tuple[str, str], names: Mapping[str, Sequence[str]], *, required: Collection[str]
 ) -> dict[str, str]:
@@ -201,7 +235,7 @@ def declared_totals(
     stems = [line.rstrip(f",{PADDING}") for line in lines]
     paddings = [line.count(",", len(stem)) for line, stem in zip(lines, stems, strict=True)]
     found = [heading(name) for name in stems[0].split(",")]
-    values = split_record(stems[1])
+    values = stems[1].removeprefix(MARK).split(f",{MARK}")
     ours = {heading(theirs): name for name, headings in names.items() for theirs in headings}
     meanings = [ours.get(name, "") for name in found]
     said = {
@@ -225,22 +259,6 @@ def declared_totals(
             f"the totals' columns are not as they have to be: {'; '.join(wrong)}",
         )
     return dict(zip(meanings, (value.strip(PADDING) for value in values), strict=True))
-
-
-def readable_totals(
-    findings: Findings, compare: Callable[[], tuple[ControlTotal, ...]]
-) -> tuple[ControlTotal, ...]:
-    """Return the totals; none where they cannot be read, and rows of the file neither.
-
-    Raises:
-        UnreadableFileError: the totals alone cannot be read.
-    """
-    try:
-        return compare()
-    except UnreadableFileError:
-        if findings:
-            return ()
-        raise
 
 
 def count_of(name: str, text: str) -> int:

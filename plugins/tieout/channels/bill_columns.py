@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
@@ -24,6 +25,10 @@ PADDING = " \t"
 # Our column: the headings it may have, the usual one first.
 Headings = Mapping[str, Sequence[str]]
 
+# No name, phone or account has this form.
+_TIME_OR_AMOUNT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}|-?[0-9]{1,9}\.[0-9]{1,6}"
+)
 _PARENTHESES = str.maketrans("（）", "()")
 
 
@@ -101,9 +106,18 @@ def texts_by_column(
     return frame.with_columns(text(name).alias(name) for name in columns).drop("cells")
 
 
-def masked_record(values: Sequence[str], places: Mapping[str, int], hidden: Collection[str]) -> str:
-    """Return a record for people to read: columns we keep, and of these not the hidden ones."""
-    shown = {place for name, place in places.items() if name not in hidden}
+def masked_record(
+    values: Sequence[str], places: Mapping[str, int], hidden: Collection[str], width: int
+) -> str:
+    """Return a record for people to read: columns we keep, and of these not the hidden ones.
+
+    Of a record with too many or too few values nobody knows which column a value is of: only times
+    and amounts are shown.
+    """
+    if len(values) == width:
+        places_shown = {place for name, place in places.items() if name not in hidden}
+    else:
+        places_shown = {n for n, value in enumerate(values) if _TIME_OR_AMOUNT.fullmatch(value)}
     return masked_excerpt(
-        ",".join(value if place in shown else "***" for place, value in enumerate(values))
+        ",".join(value if place in places_shown else "***" for place, value in enumerate(values))
     )

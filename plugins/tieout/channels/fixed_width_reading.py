@@ -79,7 +79,7 @@ class FixedWidthReading(ABC):
     def finish(self) -> ParsedFile:
         """Return totals and findings of the whole file."""
         if self.key:
-            reason = f"another record has the same {', '.join(self.key)}"
+            reason = f"another line has the same {', '.join(self.key)}"
             self._keys.flag(self.findings, self.key[0], reason)
         self.findings.add(*self._day.problems())
         return ParsedFile(

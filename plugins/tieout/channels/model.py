@@ -273,19 +273,13 @@ class Findings:
         key = (rows[0].field, rows[0].reason_code)
         kept = self._kept.setdefault(key, [])
         # Findings come by line, mostly: once there are enough, the later ones are only counted.
-        if len(kept) < BAD_ROWS_PER_REASON_MAX or _line_of(rows[0]) < _line_of(kept[-1]):
+        if len(kept) < BAD_ROWS_PER_REASON_MAX or rows[0].line_number < kept[-1].line_number:
             kept += rows
-            kept.sort(key=_line_of)
+            kept.sort(key=lambda row: row.line_number)
             del kept[BAD_ROWS_PER_REASON_MAX:]
         self._counts[key] = self._counts.get(key, 0) + row_count
         if is_form:
             self._forms.add(key)
-
-    def join(self, other: Findings) -> None:
-        """Add all findings of another collection, which was kept until it was known to count."""
-        for key, rows in other._kept.items():
-            self.add_rows(rows, other._counts[key], is_form=key in other._forms)
-        self._of_file += other._of_file
 
     @property
     def is_malformed(self) -> bool:
@@ -310,16 +304,11 @@ class Findings:
         return (*sorted(kept, key=_place_of), *more, *of_file)
 
 
-def _line_of(row: BadRow) -> tuple[bool, int]:
-    """Return what orders by line; a record whose line is not known (0) stands last."""
-    return row.line_number == 0, row.line_number
-
-
-def _place_of(row: BadRow) -> tuple[int, tuple[bool, int], bool, str, str]:
+def _place_of(row: BadRow) -> tuple[int, int, bool, str, str]:
     """Return what findings are ordered by: causes before what may only follow from them."""
     rank = {"wrong_length": 0, "balance_break": 2}.get(row.reason_code, 1)
     cannot_be_read = row.reason_code.startswith("not_a")
-    return rank, _line_of(row), not cannot_be_read, row.field, row.reason_code
+    return rank, row.line_number, not cannot_be_read, row.field, row.reason_code
 
 
 class BlockFindings:

@@ -16,17 +16,14 @@ import polars as pl
 
 from tieout.channels.backtick_bills import (
     MARK,
+    BacktickReading,
     BillLines,
-    Records,
     count_of,
     declared_totals,
-    readable_totals,
-    record_cells,
-    split_record,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
-from tieout.channels.bill_dates import BillDates
+from tieout.channels.bill_columns import find_columns, texts_by_column
+from tieout.channels.bill_reading import Figures
 from tieout.channels.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
@@ -40,13 +37,10 @@ from tieout.channels.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     Frames,
-    ParsedFile,
     UnreadableFileError,
     file_problem,
 )
-from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.repeated_keys import RepeatedKeys
 
 __all__ = ["COLUMN_ORDER", "RAW_TABLE", "GatewayBillReading"]
@@ -141,103 +135,83 @@ _TOTALS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class GatewayBillReading:
-    """Reads the table `unionpay_qr_gateway_bill`: one row a record, amounts in fen."""
+class GatewayBillReading(BacktickReading):
+    """Reads the table `unionpay_qr_gateway_bill`: one row a record, amounts in fen.
+
+    Header and totals may be missing; a file without anything is refused.
+    """
+
+    encoding = "gb18030"
+    hidden = ("payer_id", *_NOT_KEPT)
+    totals_heading = _TOTALS["count"][0]
 
     def __init__(self, context: FileContext) -> None:
-        self._context = context
-        self._findings = Findings()
-        self._dates = BillDates(context.accounting_date, "transaction_at")
+        super().__init__(context, "transaction_at")
         self._orders = RepeatedKeys()
-        self._totals: tuple[str, str] | None = None
-        self._row_count = 0
         self._sums: Counter[str] = Counter()
 
-    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
-        """Yield the rows block by block; see `Reading`.
-
-        Raises:
-            UnreadableFileError: not GBK, empty, or other columns.
-        """
-        with maybe_gunzipped(stream) as unpacked:
-            yield from self._blocks(unpacked)
-
-    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
-        lines = BillLines(stream, "gb18030")
+    def bill(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the unpacked bill."""
+        lines = BillLines(stream, self.encoding)
         # Only headings have no backtick in front.
-        header = lines.header()
-        places = (
-            find_columns(header, _HEADINGS)
-            if header
-            else {name: place for place, name in enumerate(COLUMN_ORDER)}
+        self.header = lines.header()
+        records = lines.blocks(
+            self.width, self.context.block_rows, totals_heading=self.totals_heading
         )
-        width = len(header or COLUMN_ORDER)
-        for records in lines.blocks(
-            width, self._context.block_rows, totals_heading=_TOTALS["count"][0]
-        ):
-            yield from self._block(records, width, places)
+        yield from self.frames(records, self.places(self.header))
         if not lines.line_count:
             # No source says that a day without transactions is delivered like this.
             raise UnreadableFileError("empty_file", "it has neither records nor headings")
-        self._totals = (lines.tail[0], lines.tail[1]) if lines.tail else None
-        if not self._row_count:
-            yield from self._block(Records([], []), width, places)
+        self.total_lines = (lines.tail[0], lines.tail[1]) if lines.tail else None
 
-    def _block(self, records: Records, width: int, places: Mapping[str, int]) -> Iterator[Frames]:
-        findings = self._findings.of_block(
-            records.line_numbers,
-            lambda position: masked_record(
-                split_record(records.texts[position]), places, {"payer_id", *_NOT_KEPT}
-            ),
-        )
-        cells = record_cells(records, width, findings)
-        if self._findings.is_malformed:
-            return
+    @property
+    def width(self) -> int:
+        """How many values a record has."""
+        return len(self.header or COLUMN_ORDER)
+
+    def places(self, header: Sequence[str]) -> Mapping[str, int]:
+        """Return where each column stands: by its heading, or by the order without headings."""
+        if header:
+            return find_columns(header, _HEADINGS)
+        return {name: place for place, name in enumerate(COLUMN_ORDER)}
+
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[Frames, pl.Series]:
+        """Return the table's columns of some records, and their times."""
         texts = texts_by_column(cells, places, COLUMN_ORDER)
         frame = _frame(texts, findings)
         keys = _keys(texts["unionpay_key"], findings)
         _check_rows(frame, texts, findings)
-        self._add_orders(frame, texts, records.line_numbers)
-        self._dates.check(frame["transaction_at"], findings)
-        self._row_count += len(frame)
+        is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
+        # Only a payment may not be of an order that another row has.
+        self._orders.add(texts.select("platform_order_id"), line_numbers, may_repeat=~is_payment)
         for name in _AMOUNTS:
             self._sums[name] += int(frame[name].sum())
-        yield {RAW_TABLE: _stored(frame, texts, keys, self._context, records.line_numbers)}
+        stored = _stored(frame, texts, keys, self.context, line_numbers)
+        return {RAW_TABLE: stored}, frame["transaction_at"]
 
-    def _add_orders(
-        self, frame: pl.DataFrame, texts: pl.DataFrame, line_numbers: Sequence[int]
-    ) -> None:
-        """Note whose order a row is of; only a payment may not repeat one."""
-        is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
-        self._orders.add(texts.select("platform_order_id"), line_numbers, may_repeat=~is_payment)
-
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file."""
-        if self._findings.is_malformed:
-            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
+    def check_whole(self) -> None:
+        """Flag payments of an order that stands twice."""
         reason = "another row of the bill has it, too"
-        self._orders.flag(self._findings, "platform_order_id", reason)
-        totals = readable_totals(self._findings, self._control_totals)
-        self._findings.add(*self._dates.problems(), *_name_problems(self._context))
-        return ParsedFile(
-            frames={},
-            row_count=self._row_count,
-            accounting_date=self._dates.date_inside(),
-            totals=totals,
-            declared_row_count=totals[0].declared if totals else None,
-            counted_total_minor=self._sums["settlement_amount"],
-            bad_rows=self._findings.bad_rows,
-        )
+        self._orders.flag(self.findings, "platform_order_id", reason)
 
-    def _control_totals(self) -> tuple[ControlTotal, ...]:
-        if self._totals is None:
-            return ()
-        if not self._totals[1].startswith(MARK):
+    def problems(self) -> list[BadRow]:
+        """Return a finding where the name says a period."""
+        return _name_problems(self.context)
+
+    def control_totals(self, lines: tuple[str, str]) -> tuple[ControlTotal, ...]:
+        """Compare the totals; whether a bill has any is not verified."""
+        if not lines[1].startswith(MARK):
             raise UnreadableFileError("missing_totals", "the last line is not the totals")
-        declared = declared_totals(self._totals, _TOTALS, required=("count",))
-        count = _TOTALS["count"][0]
+        declared = declared_totals(lines, _TOTALS, required=("count",))
+        count = self.totals_heading
         return (
-            ControlTotal(count, count_of(count, declared["count"]), self._row_count),
+            ControlTotal(count, count_of(count, declared["count"]), self.row_count),
             *(
                 ControlTotal(
                     headings[0], total_in_fen(headings[0], declared[name]), self._sums[name]
@@ -246,6 +220,10 @@ class GatewayBillReading:
                 if name in declared and name != "count"
             ),
         )
+
+    def figures(self, totals: tuple[ControlTotal, ...]) -> Figures:
+        """Return the stated count, and what is settled."""
+        return totals[0].declared if totals else None, None, self._sums["settlement_amount"]
 
 
 def _name_problems(context: FileContext) -> list[BadRow]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,7 +47,7 @@ from tieout.channels.model import (
     file_problem,
 )
 from tieout.channels.packed_files import is_compressed, uncompressed
-from tieout.channels.whole import joined
+from tieout.channels.whole import read_whole
 
 __all__ = ["FileReading", "RecognisedFile", "expected_name", "parse_file", "recognise"]
 
@@ -500,9 +499,7 @@ def parse_file(
     content: bytes, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS
 ) -> ParsedFile:
     """Return a file with all its rows at once; see `FileReading`."""
-    reading = FileReading(file, vault, block_rows=block_rows)
-    blocks = list(reading.blocks(io.BytesIO(content)))
-    return replace(reading.finish(), frames=joined(blocks))
+    return read_whole(FileReading(file, vault, block_rows=block_rows), content)
 
 
 def _date_of(text: str, date_format: str) -> date | None:

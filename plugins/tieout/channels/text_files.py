@@ -13,7 +13,7 @@ from typing import IO, Generic, TypeVar
 
 from tieout.channels.model import UnreadableFileError
 
-__all__ = ["PIECE_BYTES", "HeldBack", "batches", "decoded_text", "lines_of"]
+__all__ = ["PIECE_BYTES", "HeldBack", "batches", "decoded_text", "lines_of", "without_blank_end"]
 
 BYTE_ORDER_MARK = "\ufeff"
 # What is read and decoded at a time.
@@ -21,7 +21,7 @@ PIECE_BYTES = 1 << 20
 T = TypeVar("T")
 
 
-def lines_of(stream: IO[bytes], encoding: str, *, piece_bytes: int | None = None) -> Iterator[str]:
+def lines_of(stream: IO[bytes], encoding: str) -> Iterator[str]:
     """Yield the lines without their ends (CRLF or LF) and without a byte order mark.
 
     A line end at the end of the file begins no line. The stream is read from its beginning.
@@ -31,7 +31,7 @@ def lines_of(stream: IO[bytes], encoding: str, *, piece_bytes: int | None = None
     """
     stream.seek(0)
     rest, line_number = "", 1
-    for text in _decoded(stream, encoding, piece_bytes or PIECE_BYTES):
+    for text in _decoded(stream, encoding):
         lines = (rest + text).split("\n")
         rest = lines.pop()
         for line in lines:
@@ -41,12 +41,12 @@ def lines_of(stream: IO[bytes], encoding: str, *, piece_bytes: int | None = None
         yield _checked(rest, line_number)
 
 
-def _decoded(stream: IO[bytes], encoding: str, piece_bytes: int) -> Iterator[str]:
+def _decoded(stream: IO[bytes], encoding: str) -> Iterator[str]:
     """Yield the text piece by piece; what stands before a bad byte is yielded first."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     line_number = 1
     while True:
-        piece = stream.read(piece_bytes)
+        piece = stream.read(PIECE_BYTES)
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
@@ -69,6 +69,18 @@ def _checked(line: str, line_number: int) -> str:
     if "\0" in line:
         raise UnreadableFileError("wrong_encoding", "a NUL character", line_number=line_number)
     return line.removesuffix("\r")
+
+
+def without_blank_end(lines: Iterable[str], padding: str | None = None) -> Iterator[str]:
+    """Yield the lines but the blank ones at the end; blank is white space, or `padding` alone."""
+    blank: list[str] = []
+    for line in lines:
+        if not line.strip(padding):
+            blank.append(line)
+            continue
+        yield from blank
+        blank.clear()
+        yield line
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

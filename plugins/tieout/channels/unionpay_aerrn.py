@@ -18,7 +18,7 @@ from tieout.channels.unionpay_common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
-    original_settlement_dates,
+    original_dates,
     require_keys,
     transmitted_at,
 )
@@ -105,25 +105,10 @@ def adjustment_frame(
         blank_zeros("reason_code"),
         pl.Series("line_number", block.line_numbers),
         times.alias("transmitted_at"),
-        _original_dates(block, texts, settlement_date).alias("original_settlement_date"),
+        original_dates(block, texts, settlement_date),
         pl.lit("CNY").alias("currency_code"),
         *_types_and_money(block, texts["adjustment_code"]),
     ).hstack(card_columns(block, context, is_required=False))
-
-
-def _original_dates(
-    block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
-) -> pl.Series:
-    """Return the date the original was settled; NULL where the record states none."""
-    stated = texts.select(blank_zeros("original_settlement_date")).to_series()
-    dates = original_settlement_dates(stated, settlement_date)
-    block.findings.flag(
-        stated.is_not_null() & dates.is_null(),
-        "original_settlement_date",
-        "not_a_date",
-        "it has to be MMDD",
-    )
-    return dates
 
 
 def adjustment_types(block: FixedWidthBlock, codes: pl.Series) -> pl.Series:

@@ -25,6 +25,7 @@ __all__ = [
     "card_columns",
     "check_kinds",
     "check_transmission_times",
+    "original_dates",
     "original_settlement_dates",
     "require_keys",
     "required_date",
@@ -236,3 +237,16 @@ def original_settlement_dates(values: pl.Series, settlement_date: date) -> pl.Se
     ]
     past = [pl.when(candidate <= settlement_date).then(candidate) for candidate in candidates]
     return values.to_frame("value").select(pl.coalesce(past).alias("date")).to_series()
+
+
+def original_dates(block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date) -> pl.Series:
+    """Return the date the original was settled; NULL where the record states none."""
+    stated = texts.select(blank_zeros("original_settlement_date")).to_series()
+    dates = original_settlement_dates(stated, settlement_date)
+    block.findings.flag(
+        stated.is_not_null() & dates.is_null(),
+        "original_settlement_date",
+        "not_a_date",
+        "it has to be MMDD",
+    )
+    return dates.alias("original_settlement_date")

@@ -31,12 +31,12 @@ from tieout.channels.model import (
 )
 from tieout.channels.packed_files import is_zip, zip_members
 from tieout.channels.repeated_keys import RepeatedKeys
-from tieout.channels.unionpay_aerrn import ADJUSTMENT_CODES
+from tieout.channels.unionpay_aerrn import adjustment_types
 from tieout.channels.unionpay_common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
-    original_settlement_dates,
+    original_dates,
     require_keys,
     transmitted_at,
 )
@@ -207,21 +207,12 @@ class ZmeReading(FixedWidthReading):
         require_keys(block, texts, _KEYS)
         _check_merchant(block, texts, self.context)
         times = _transmitted_at(block, texts, self.settlement_date)
-        codes = texts["adjustment_code"]
-        known = {code: token for code, (token, _) in ADJUSTMENT_CODES.items()}
-        types = codes.replace_strict(known, default=None, return_dtype=pl.String)
-        block.findings.flag(
-            types.is_null(),
-            "adjustment_code",
-            "unknown_code",
-            lambda position: f"adjustment code {codes[position]} is not known",
-        )
         return texts.with_columns(
             *(blank_zeros(name) for name in _ZEROS if name in texts.columns),
             pl.Series("line_number", block.line_numbers),
             times,
-            types.alias("adjustment_type"),
-            _original_dates(block, texts, self.settlement_date),
+            adjustment_types(block, texts["adjustment_code"]),
+            original_dates(block, texts, self.settlement_date),
             pl.lit("CNY").alias("currency_code"),
             pl.Series("amount_minor", block.numbers("amount", blank_is_zero=True)),
             pl.Series(
@@ -231,20 +222,6 @@ class ZmeReading(FixedWidthReading):
             pl.Series("settlement_amount_minor", _received(block, "settlement_amount")),
             pl.Series("instalment_fee_minor", -_received(block, "instalment_fee")),
         ).hstack(card_columns(block, self.context, is_required=False, may_be_masked=True))
-
-
-def _original_dates(
-    block: FixedWidthBlock, texts: pl.DataFrame, settlement_date: date
-) -> pl.Series:
-    original = texts.select(blank_zeros("original_settlement_date")).to_series()
-    dates = original_settlement_dates(original, settlement_date)
-    block.findings.flag(
-        original.is_not_null() & dates.is_null(),
-        "original_settlement_date",
-        "not_a_date",
-        "it has to be MMDD",
-    )
-    return dates.alias("original_settlement_date")
 
 
 # --- transactions ---------------------------------------------------------------------------------

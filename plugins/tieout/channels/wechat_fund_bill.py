@@ -7,24 +7,19 @@ refunds as they moved the account.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 import polars as pl
 
 from tieout.channels.backtick_bills import (
-    BillLines,
-    Records,
+    BacktickReading,
     count_of,
     declared_totals,
-    readable_totals,
-    record_cells,
-    require_header,
-    split_record,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, masked_record, texts_by_column
-from tieout.channels.bill_dates import BillDates
+from tieout.channels.bill_columns import find_columns, texts_by_column
+from tieout.channels.bill_reading import Figures
 from tieout.channels.bill_values import (
     BalanceChain,
     amounts_in_fen,
@@ -36,12 +31,9 @@ from tieout.channels.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     Frames,
-    ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.repeated_keys import RepeatedKeys
 from tieout.channels.wechat_answers import answer_in
 
@@ -87,66 +79,49 @@ _TOTALS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class WechatFundReading:
+class WechatFundReading(BacktickReading):
     """Reads the table `wechat_fund_bill`: one row a change, fen, in + and out −.
 
-    `account_type` is one of `ACCOUNT_TYPES`; nothing in the bill says it. The bytes may be in gzip.
+    `account_type` is one of `ACCOUNT_TYPES`; nothing in the bill says it. An answer is refused.
     """
 
+    hidden = ("submitter",)
+    first_heading = "记账时间"
+    totals_heading = _COUNT
+
     def __init__(self, context: FileContext, *, account_type: str) -> None:
-        self._context = context
+        super().__init__(context, "booked_at")
         self._account_type = account_type
-        self._findings = Findings()
-        self._dates = BillDates(context.accounting_date, "booked_at")
         self._flow_ids = RepeatedKeys()
         self._balances = BalanceChain()
-        self._totals: tuple[str, str] = ("", "")
         self._counted: Counter[str] = Counter()
 
-    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
-        """Yield the rows block by block; see `Reading`.
-
-        Raises:
-            UnreadableFileError: not UTF-8, an error answer, other columns, or no totals at the end.
-        """
-        with maybe_gunzipped(stream) as unpacked:
-            yield from self._blocks(unpacked)
-
-    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+    def bill(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the unpacked bill."""
         if answer_in(stream) is not None:
             raise UnreadableFileError("error_answer", "it is no bill but an error answer")
-        lines = BillLines(stream, "utf-8")
-        header = lines.header()
-        require_header(header, "记账时间")
-        try:
-            places = find_columns(header, _COLUMNS, ignored=_IGNORED_COLUMNS)
-        except UnreadableFileError:
-            lines.totals_of_all(_COUNT)
-            raise
-        for records in lines.blocks(len(header), self._context.block_rows):
-            yield from self._block(records, len(header), places)
-        self._totals = lines.totals(_COUNT)
-        if not self._counted["count"]:
-            yield from self._block(Records([], []), len(header), places)
+        yield from super().bill(stream)
 
-    def _block(self, records: Records, width: int, places: Mapping[str, int]) -> Iterator[Frames]:
-        findings = self._findings.of_block(
-            records.line_numbers,
-            lambda position: masked_record(
-                split_record(records.texts[position]), places, hidden={"submitter"}
-            ),
-        )
-        cells = record_cells(records, width, findings)
-        if self._findings.is_malformed:
-            return
+    def places(self, header: Sequence[str]) -> Mapping[str, int]:
+        """Return where each column stands."""
+        return find_columns(header, _COLUMNS, ignored=_IGNORED_COLUMNS)
+
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[Frames, pl.Series]:
+        """Return the table's columns of some records, and their times."""
         texts = texts_by_column(cells, places, _COLUMNS)
         frame = _frame(texts, findings)
         _check_rows(frame, texts, findings)
-        self._flow_ids.add(texts.select("funds_flow_id"), records.line_numbers)
-        self._balances.add(frame["signed"], frame["balance"], records.line_numbers)
-        self._dates.check(frame["booked_at"], findings)
+        self._flow_ids.add(texts.select("funds_flow_id"), line_numbers)
+        self._balances.add(frame["signed"], frame["balance"], line_numbers)
         self._count(frame)
-        yield {RAW_TABLE: _stored(frame, texts, records, self._context, self._account_type)}
+        stored = _stored(frame, texts, line_numbers, self.context, self._account_type)
+        return {RAW_TABLE: stored}, frame["booked_at"]
 
     def _count(self, frame: pl.DataFrame) -> None:
         self._counted["count"] += len(frame)
@@ -155,28 +130,14 @@ class WechatFundReading:
             self._counted[f"{name}_count"] += len(rows)
             self._counted[f"{name}_amount"] += int(rows["amount"].sum())
 
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file."""
-        if self._findings.is_malformed:
-            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
-        self._flow_ids.flag(self._findings, "funds_flow_id", "another row of the bill has it, too")
-        self._balances.flag(self._findings)
-        totals = readable_totals(self._findings, self._control_totals)
-        self._findings.add(*self._dates.problems())
-        counted = self._counted
-        return ParsedFile(
-            frames={},
-            row_count=counted["count"],
-            accounting_date=self._dates.date_inside(),
-            totals=totals,
-            declared_row_count=totals[0].declared if totals else None,
-            declared_total_minor=_net(totals) if totals else None,
-            counted_total_minor=counted["in_amount"] - counted["out_amount"],
-            bad_rows=self._findings.bad_rows,
-        )
+    def check_whole(self) -> None:
+        """Flag changes that stand twice, and balances that do not follow on one another."""
+        self._flow_ids.flag(self.findings, "funds_flow_id", "another row of the bill has it, too")
+        self._balances.flag(self.findings)
 
-    def _control_totals(self) -> tuple[ControlTotal, ...]:
-        declared = declared_totals(self._totals, _TOTALS, required=_TOTALS)
+    def control_totals(self, lines: tuple[str, str]) -> tuple[ControlTotal, ...]:
+        """Compare how often and how much came in and went out."""
+        declared = declared_totals(lines, _TOTALS, required=_TOTALS)
         return tuple(
             ControlTotal(
                 headings[0],
@@ -187,6 +148,11 @@ class WechatFundReading:
             )
             for name, headings in _TOTALS.items()
         )
+
+    def figures(self, totals: tuple[ControlTotal, ...]) -> Figures:
+        """Return the stated count, and what came in less what went out."""
+        counted = self._counted["in_amount"] - self._counted["out_amount"]
+        return (totals[0].declared, _net(totals), counted) if totals else (None, None, counted)
 
 
 def _frame(texts: pl.DataFrame, findings: BlockFindings) -> pl.DataFrame:
@@ -218,7 +184,7 @@ def _net(totals: tuple[ControlTotal, ...]) -> int | None:
 def _stored(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
-    records: Records,
+    line_numbers: Sequence[int],
     context: FileContext,
     account_type: str,
 ) -> pl.DataFrame:
@@ -237,5 +203,5 @@ def _stored(
             pl.lit(account_type).alias("account_type"),
             pl.lit("CNY").alias("currency_code"),
         )
-        .insert_column(0, pl.Series("line_number", records.line_numbers, dtype=pl.UInt32))
+        .insert_column(0, pl.Series("line_number", line_numbers, dtype=pl.UInt32))
     )

@@ -14,18 +14,13 @@ import polars as pl
 
 from tieout.channels.amounts import minor_units_of
 from tieout.channels.backtick_bills import (
-    BillLines,
-    Records,
+    BacktickReading,
     count_of,
     declared_totals,
-    readable_totals,
-    record_cells,
-    require_header,
-    split_record,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, heading, masked_record, texts_by_column
-from tieout.channels.bill_dates import BillDates
+from tieout.channels.bill_columns import find_columns, heading, texts_by_column
+from tieout.channels.bill_reading import Figures
 from tieout.channels.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
@@ -39,12 +34,10 @@ from tieout.channels.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
-    Findings,
     Frames,
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.packed_files import maybe_gunzipped
 from tieout.channels.wechat_answers import answer_in, says_no_bill
 
 __all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "WechatTradeReading"]
@@ -143,109 +136,81 @@ _REQUIRED_TOTALS: Mapping[BillForm, tuple[str, ...]] = {
 }
 
 
-class WechatTradeReading:
+class WechatTradeReading(BacktickReading):
     """Reads one row a record, amounts in fen, fees as printed.
 
-    ALL goes to the table `wechat_trade_bill`, the others to `wechat_trade_bill_parts`. The bytes
-    may be in gzip. The answer "No Bill Exist" is a day without records.
+    ALL goes to the table `wechat_trade_bill`, the others to `wechat_trade_bill_parts`. The answer
+    "No Bill Exist" is a day without records; columns of another form are refused.
     """
 
+    hidden = ("payer_id",)
+    first_heading = "交易时间"
+    totals_heading = _COUNT
+
     def __init__(self, context: FileContext, *, bill_form: BillForm = "all") -> None:
-        self._context = context
-        self._bill_form = bill_form
-        self._findings = Findings()
         self._dated_by = "refund_requested_at" if bill_form == "refund" else "transaction_at"
-        self._dates = BillDates(context.accounting_date, self._dated_by)
+        super().__init__(context, self._dated_by)
+        self._bill_form = bill_form
         self._says_no_bill = False
-        self._totals: tuple[str, str] = ("", "")
-        self._row_count = 0
         self._sums: Counter[str] = Counter()
 
-    def blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
-        """Yield the rows block by block; see `Reading`.
-
-        Raises:
-            UnreadableFileError: not UTF-8, another form, other columns, or no totals at the end.
-        """
-        with maybe_gunzipped(stream) as unpacked:
-            yield from self._blocks(unpacked)
-
-    def _blocks(self, stream: IO[bytes]) -> Iterator[Frames]:
+    def bill(self, stream: IO[bytes]) -> Iterator[Frames]:
+        """Yield the rows of the unpacked bill; an answer has none."""
         answer = answer_in(stream)
         if answer is not None and says_no_bill(answer):
             self._says_no_bill = True
             return
-        lines = BillLines(stream, "utf-8")
-        header = lines.header()
-        require_header(header, "交易时间")
-        try:
-            places = _places(header, self._bill_form)
-        except UnreadableFileError:
-            lines.totals_of_all(_COUNT)
-            raise
-        for records in lines.blocks(len(header), self._context.block_rows):
-            yield from self._block(records, header, places)
-        self._totals = lines.totals(_COUNT)
-        if not self._row_count:
-            yield from self._block(Records([], []), header, places)
+        yield from super().bill(stream)
 
-    def _block(
-        self, records: Records, header: Sequence[str], places: Mapping[str, int]
-    ) -> Iterator[Frames]:
-        findings = self._findings.of_block(
-            records.line_numbers,
-            lambda position: masked_record(
-                split_record(records.texts[position]), places, hidden={"payer_id"}
-            ),
+    def places(self, header: Sequence[str]) -> Mapping[str, int]:
+        """Return where each column of the form stands."""
+        found = {heading(name) for name in header}
+        form = _form_of(found)
+        if form != self._bill_form:
+            raise UnreadableFileError(
+                "wrong_form",
+                f"the columns are those of a bill {form.upper()}, its name says "
+                f"{self._bill_form.upper()}",
+                line_number=1,
+            )
+        return find_columns(
+            header,
+            _FORMS[form],
+            ignored=_IGNORED_COLUMNS,
+            optional=_NOT_IN_THE_OLD_FORM if _is_old(found) else (),
         )
-        cells = record_cells(records, len(header), findings)
-        if self._findings.is_malformed:
-            return
+
+    def rows(
+        self,
+        cells: pl.Series,
+        places: Mapping[str, int],
+        line_numbers: Sequence[int],
+        findings: BlockFindings,
+    ) -> tuple[Frames, pl.Series]:
+        """Return the table's columns of some records, and their times."""
         bill_form = self._bill_form
         texts = texts_by_column(cells, places, _EVERY_COLUMN)
         frame = _frame(texts, findings, bill_form)
-        is_old = _is_old({heading(name) for name in header})
-        _check_rows(frame, texts, self._context, findings, bill_form)
+        is_old = _is_old({heading(name) for name in self.header})
+        _check_rows(frame, texts, self.context, findings, bill_form)
         _check_signs(frame, findings, ordered="settlement_amount" if is_old else "order_amount")
         if is_old:
             _check_old_form(frame, findings)
-        self._dates.check(frame[self._dated_by], findings)
         self._count(frame)
-        yield _stored(frame, texts, records, self._context, bill_form, has_column=places)
+        stored = _stored(frame, texts, line_numbers, self.context, bill_form, has_column=places)
+        return stored, frame[self._dated_by]
 
     def _count(self, frame: pl.DataFrame) -> None:
         is_payment = (frame["transaction_type"] == "purchase").fill_null(False)
-        self._row_count += len(frame)
         for name in (*_AMOUNTS, "fee_rest"):
             # What is settled counts payments only.
             rows = frame.filter(is_payment) if name == "settlement_amount" else frame
             self._sums[name] += int(rows[name].sum())
 
-    def finish(self) -> ParsedFile:
-        """Return totals and findings of the whole file."""
-        if self._says_no_bill:
-            return _day_without_bill(self._context)
-        if self._findings.is_malformed:
-            return ParsedFile({}, 0, None, bad_rows=self._findings.bad_rows)
-        totals = readable_totals(self._findings, self._control_totals)
-        self._findings.add(*self._dates.problems())
-        return ParsedFile(
-            frames={},
-            row_count=self._row_count,
-            accounting_date=self._dates.date_inside(),
-            totals=totals,
-            declared_row_count=totals[0].declared if totals else None,
-            declared_total_minor=totals[1].declared if totals else None,
-            counted_total_minor=totals[1].counted if totals else None,
-            bad_rows=self._findings.bad_rows,
-        )
-
-    def _control_totals(self) -> tuple[ControlTotal, ...]:
+    def control_totals(self, lines: tuple[str, str]) -> tuple[ControlTotal, ...]:
         """Compare every stated total; the first two are the count and what is settled."""
-        declared = declared_totals(
-            self._totals, _TOTALS, required=_REQUIRED_TOTALS[self._bill_form]
-        )
-        totals = [ControlTotal(_COUNT, count_of(_COUNT, declared["count"]), self._row_count)]
+        declared = declared_totals(lines, _TOTALS, required=_REQUIRED_TOTALS[self._bill_form])
+        totals = [ControlTotal(_COUNT, count_of(_COUNT, declared["count"]), self.row_count)]
         for name, headings in _TOTALS.items():
             if name not in declared or name == "count":
                 continue
@@ -255,6 +220,16 @@ class WechatTradeReading:
             stated = total_in_fen(headings[0], declared[name])
             totals.append(ControlTotal(headings[0], stated, self._sums[name]))
         return tuple(totals)
+
+    def figures(self, totals: tuple[ControlTotal, ...]) -> Figures:
+        """Return the stated count, and what is settled as stated and as counted."""
+        if not totals:
+            return None, None, None
+        return totals[0].declared, totals[1].declared, totals[1].counted
+
+    def finish(self) -> ParsedFile:
+        """Return totals and findings of the whole file."""
+        return _day_without_bill(self.context) if self._says_no_bill else super().finish()
 
 
 def _day_without_bill(context: FileContext) -> ParsedFile:
@@ -269,24 +244,6 @@ def _day_without_bill(context: FileContext) -> ParsedFile:
 
 
 # --- form -----------------------------------------------------------------------------------------
-
-
-def _places(header: Sequence[str], bill_form: BillForm) -> dict[str, int]:
-    """Return where each column of the form stands."""
-    found = {heading(name) for name in header}
-    form = _form_of(found)
-    if form != bill_form:
-        raise UnreadableFileError(
-            "wrong_form",
-            f"the columns are those of a bill {form.upper()}, its name says {bill_form.upper()}",
-            line_number=1,
-        )
-    return find_columns(
-        header,
-        _FORMS[form],
-        ignored=_IGNORED_COLUMNS,
-        optional=_NOT_IN_THE_OLD_FORM if _is_old(found) else (),
-    )
 
 
 def _is_old(headings: Collection[str]) -> bool:
@@ -410,7 +367,7 @@ def _fee_total(name: str, text: str, sums: Mapping[str, int]) -> ControlTotal:
 def _stored(
     frame: pl.DataFrame,
     texts: pl.DataFrame,
-    records: Records,
+    line_numbers: Sequence[int],
     context: FileContext,
     bill_form: BillForm,
     *,
@@ -426,7 +383,7 @@ def _stored(
         texts.select(kept)
         .hstack(typed.rename({name: f"{name}_minor" for name in _AMOUNTS}))
         .with_columns(tokens(texts["payer_id"], context.vault, "payer_token"))
-        .insert_column(0, pl.Series("line_number", records.line_numbers, dtype=pl.UInt32))
+        .insert_column(0, pl.Series("line_number", line_numbers, dtype=pl.UInt32))
     )
     if bill_form == "all":
         return {RAW_TABLE: stored.drop(list(_REFUND_TIMES))}
