@@ -6,11 +6,13 @@
 {#-
     The vouchers of T that enter the transaction clearing session, each with the contract and the
     fee rule that price it, and its fee. A purchase is priced by the contract in force at its own
-    time; what reverses a purchase by the contract in force at the time of the original, on the
-    original's amount.
+    time. What reverses a purchase gives back what the purchase was charged
+    (int_clearing__returned_sales); only where we did not clear it on an earlier date, it is priced
+    by the contract in force at the time of the original, on the original's amount.
 
     The original and what was given back of it before are our own history's
-    (int_clearing__voucher_history), never what the voucher says of them.
+    (int_clearing__voucher_history), never what the voucher says of them. What has no contract in
+    force on T any more is settled as its sale was.
 
     A refund returns the part of the original's fee that its part of the original's amount is. The
     parts are taken as differences of the rounded running total (before + this, minus before), so
@@ -45,6 +47,17 @@ voucher_history as (
         priced_card_region,
         returned_before_minor
     from {{ ref('int_clearing__voucher_history') }}
+),
+
+returned_sales as (
+    select
+        voucher_id,
+        sale_fee_minor,
+        settlement_mode,
+        contract_id,
+        fee_rule_id,
+        refund_fee_policy
+    from {{ ref('int_clearing__returned_sales') }}
 ),
 
 transaction_types as (
@@ -166,13 +179,24 @@ current_contracts as (
 with_original_fee as (
     select
         cleared_vouchers.*,
-        priced_combinations.contract_id,
-        priced_combinations.refund_fee_policy,
-        priced_combinations.fee_rule_id,
-        current_contracts.settlement_mode,
-        {{ full_fee('cleared_vouchers.priced_amount_minor', 'priced_combinations') }}
-            as full_fee_minor
+        coalesce(returned_sales.contract_id, priced_combinations.contract_id) as contract_id,
+        coalesce(returned_sales.fee_rule_id, priced_combinations.fee_rule_id) as fee_rule_id,
+        coalesce(returned_sales.refund_fee_policy, priced_combinations.refund_fee_policy)
+            as refund_fee_policy,
+        coalesce(
+            current_contracts.settlement_mode, returned_sales.settlement_mode,
+            case
+                when cleared_vouchers.fee_treatment <> 'charge'
+                    or contracts.account_id = cleared_vouchers.account_id
+                    then contracts.settlement_mode
+            end
+        ) as settlement_mode,
+        case
+            when returned_sales.voucher_id is not null then returned_sales.sale_fee_minor
+            else {{ full_fee('cleared_vouchers.priced_amount_minor', 'priced_combinations') }}
+        end as full_fee_minor
     from cleared_vouchers
+    left join returned_sales on cleared_vouchers.voucher_id = returned_sales.voucher_id
     left join priced_combinations
         on cleared_vouchers.merchant_id = priced_combinations.merchant_id
         and cleared_vouchers.account_id = priced_combinations.account_id
@@ -184,6 +208,7 @@ with_original_fee as (
         is not distinct from priced_combinations.priced_card_region
         and cleared_vouchers.priced_on = priced_combinations.priced_on
         and priced_combinations.rule_order = 1
+    left join contracts on priced_combinations.contract_id = contracts.contract_id
     left join current_contracts
         on cleared_vouchers.merchant_id = current_contracts.merchant_id
         and cleared_vouchers.account_id = current_contracts.account_id

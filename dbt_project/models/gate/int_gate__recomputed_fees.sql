@@ -7,7 +7,9 @@
     The fee of every transaction entry that this payment date pays, computed a second time: from the
     landed voucher, the register's original and the contract, by other steps than the close's own
     (docs/decisions/0037-fees-twice.md). It shares no step with int_clearing__priced_vouchers, so
-    that a mistake in one of them shows as a difference. One row an entry.
+    that a mistake in one of them shows as a difference: the close takes what a return gives back
+    from the sale's entry, here the sale is priced again by the terms of its own date. One row an
+    entry.
 -#}
 with entries as (
     select
@@ -82,14 +84,14 @@ moves as (
     from {{ source('clearing_registers', 'original_movements') }}
 ),
 
-term_adjustments as (
+made_up as (
     select
+        accounting_date,
         entry_id,
-        sum(adjustment_amount_minor) as adjustment_amount_minor
+        adjustment_amount_minor
     from {{ ref('term_adjustments') }}
     where accounting_date >= {{ payment_date() }} - 391
         and accounting_date < {{ payment_date() }}
-    group by entry_id
 ),
 
 contracts as (
@@ -101,6 +103,15 @@ contracts as (
         refund_fee_policy,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
+),
+
+contracts_now as (
+    select
+        snapshot_date,
+        contract_id,
+        refund_fee_policy
     from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
 ),
@@ -122,7 +133,7 @@ rates as (
         coalesce(effective_to, date 'infinity') as effective_to,
         priority
     from {{ ref('int_terms__fee_rates') }}
-    where snapshot_date >= {{ payment_date() }} - 31
+    where snapshot_date >= {{ payment_date() }} - 391
         and snapshot_date < {{ payment_date() }}
         and coalesce(tier_from_minor, 0) = 0
 ),
@@ -146,6 +157,7 @@ sales as (
     select
         entries.entry_id,
         entries.accounting_date,
+        entries.accounting_date as terms_date,
         vouchers.merchant_id,
         vouchers.account_id,
         vouchers.channel,
@@ -156,7 +168,8 @@ sales as (
         vouchers.amount_minor as sold_minor,
         cast(0 as numeric) as given_back_before_minor,
         types.fee_treatment,
-        cast(null as text) as original_id
+        cast(null as text) as original_id,
+        cast(null as text) as sale_entry_id
     from entries
     inner join vouchers
         on entries.accounting_date = vouchers.accounting_date
@@ -169,6 +182,11 @@ returns as (
     select
         entries.entry_id,
         entries.accounting_date,
+        -- A year back, as far as our entries are looked for; else as one that we never cleared.
+        case
+            when sold.accounting_date >= entries.accounting_date - 360 then sold.accounting_date
+            else entries.accounting_date
+        end as terms_date,
         vouchers.merchant_id,
         vouchers.account_id,
         vouchers.channel,
@@ -189,7 +207,11 @@ returns as (
             end
         ) as given_back_before_minor,
         types.fee_treatment,
-        coalesce(vouchers.original_voucher_id, 'of ' || vouchers.voucher_id) as original_id
+        coalesce(vouchers.original_voucher_id, 'of ' || vouchers.voucher_id) as original_id,
+        case
+            when sold.accounting_date >= entries.accounting_date - 360
+                then 'T:' || sold.voucher_id
+        end as sale_entry_id
     from entries
     inner join vouchers
         on entries.accounting_date = vouchers.accounting_date
@@ -233,36 +255,10 @@ priced as (
     select * from returns
 ),
 
--- What each contract of a date asks: joined once, whatever the planner thinks a kind matches.
-offers as materialized (
-    select
-        contracts.snapshot_date,
-        contracts.merchant_id,
-        contracts.account_id,
-        contracts.contract_id,
-        contracts.refund_fee_policy,
-        rates.fee_rule_id,
-        rates.channel,
-        rates.transaction_type,
-        rates.card_kind,
-        rates.card_region,
-        rates.fee_rate,
-        rates.fixed_fee_minor,
-        rates.minimum_fee_minor,
-        rates.cap_fee_minor,
-        rates.priority,
-        greatest(contracts.effective_from, rates.effective_from) as effective_from,
-        least(contracts.effective_to, rates.effective_to) as effective_to
-    from contracts
-    inner join rates
-        on contracts.snapshot_date = rates.snapshot_date
-        and contracts.contract_id = rates.contract_id
-),
-
 -- One price a kind of sale, found for each kind on its own.
-kinds as (
+kinds as materialized (
     select distinct
-        accounting_date,
+        terms_date,
         merchant_id,
         account_id,
         channel,
@@ -271,6 +267,38 @@ kinds as (
         card_region,
         sold_on
     from priced
+),
+
+-- What each contract of a date asked: the lists of the wanted dates alone, each joined once.
+offers as materialized (
+    select
+        wanted.terms_date,
+        listed.*
+    from (select distinct terms_date from kinds) as wanted
+    cross join lateral (
+        select
+            contracts.merchant_id,
+            contracts.account_id,
+            contracts.contract_id,
+            contracts.refund_fee_policy,
+            rates.fee_rule_id,
+            rates.channel,
+            rates.transaction_type,
+            rates.card_kind,
+            rates.card_region,
+            rates.fee_rate,
+            rates.fixed_fee_minor,
+            rates.minimum_fee_minor,
+            rates.cap_fee_minor,
+            rates.priority,
+            greatest(contracts.effective_from, rates.effective_from) as effective_from,
+            least(contracts.effective_to, rates.effective_to) as effective_to
+        from contracts
+        inner join rates on contracts.contract_id = rates.contract_id
+        where contracts.snapshot_date = wanted.terms_date
+            and rates.snapshot_date = wanted.terms_date
+        offset 0
+    ) as listed
 ),
 
 offered as (
@@ -282,17 +310,19 @@ offered as (
         offers.fixed_fee_minor,
         offers.minimum_fee_minor,
         offers.cap_fee_minor,
+        -- A contract that has moved to another account prices what was sold before our first date.
         row_number() over (
             partition by
-                kinds.accounting_date, kinds.merchant_id, kinds.account_id, kinds.channel,
+                kinds.terms_date, kinds.merchant_id, kinds.account_id, kinds.channel,
                 kinds.sold_as, kinds.card_kind, kinds.card_region, kinds.sold_on
-            order by offers.priority, offers.fee_rule_id, offers.contract_id
+            order by
+                (offers.account_id = kinds.account_id) desc, offers.priority,
+                offers.fee_rule_id, offers.contract_id
         ) as price_order
     from kinds
     inner join offers
-        on kinds.accounting_date = offers.snapshot_date
+        on kinds.terms_date = offers.terms_date
         and kinds.merchant_id = offers.merchant_id
-        and kinds.account_id = offers.account_id
         and kinds.sold_on >= offers.effective_from
         and kinds.sold_on < offers.effective_to
         and coalesce(offers.channel, kinds.channel) = kinds.channel
@@ -308,11 +338,23 @@ prices as (
     where price_order = 1
 ),
 
+-- What late approvals had made up of a sale's fee when it was given back.
+made_up_of_sales as (
+    select
+        returns.entry_id,
+        sum(made_up.adjustment_amount_minor) as adjustment_amount_minor
+    from returns
+    inner join made_up
+        on returns.sale_entry_id = made_up.entry_id
+        and returns.accounting_date >= made_up.accounting_date
+    group by returns.entry_id
+),
+
 whole_fees as (
     select
         priced.*,
         prices.contract_id,
-        prices.refund_fee_policy,
+        coalesce(contracts_now.refund_fee_policy, prices.refund_fee_policy) as refund_fee_policy,
         prices.fixed_fee_minor > 0 or prices.minimum_fee_minor > 0 as has_flat_part,
         case
             when priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor
@@ -320,10 +362,10 @@ whole_fees as (
             when round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
                 < prices.minimum_fee_minor then prices.minimum_fee_minor
             else round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
-        end as whole_fee_minor
+        end - coalesce(made_up_of_sales.adjustment_amount_minor, 0) as whole_fee_minor
     from priced
     left join prices
-        on priced.accounting_date = prices.accounting_date
+        on priced.terms_date = prices.terms_date
         and priced.merchant_id = prices.merchant_id
         and priced.account_id = prices.account_id
         and priced.channel = prices.channel
@@ -331,6 +373,18 @@ whole_fees as (
         and priced.card_kind = prices.card_kind
         and priced.card_region = prices.card_region
         and priced.sold_on = prices.sold_on
+    left join contracts_now
+        on priced.accounting_date = contracts_now.snapshot_date
+        and prices.contract_id = contracts_now.contract_id
+    left join made_up_of_sales on priced.entry_id = made_up_of_sales.entry_id
+),
+
+made_up_totals as materialized (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from made_up
+    group by entry_id
 ),
 
 -- With what late approvals made up of the fees that were given back.
@@ -342,10 +396,10 @@ returned_fees as (
     cross join lateral (
         select
             sum(
-                moves.fee_amount_minor + coalesce(term_adjustments.adjustment_amount_minor, 0)
+                moves.fee_amount_minor + coalesce(made_up_totals.adjustment_amount_minor, 0)
             ) as fee_amount_minor
         from moves
-        left join term_adjustments on moves.movement_id = term_adjustments.entry_id
+        left join made_up_totals on moves.movement_id = made_up_totals.entry_id
         where moves.original_voucher_id = wanted.original_id
             and moves.accounting_date < {{ payment_date() }}
     ) as given

@@ -1,0 +1,123 @@
+{{ config(
+    materialized='table', schema='intermediate', unlogged=true, tags=['close'],
+    post_hook='analyze {{ this }}'
+) }}
+
+{#-
+    What the sales that T gives back were charged: of each return whose sale we cleared on an
+    earlier date the fee of the sale's own entry, less what late approvals made up of it, and how it
+    was settled. A rule may have changed in place since, or have ended, or the merchant may have
+    moved: a return gives back what was taken, not what today's terms would take
+    (docs/decisions/0003-refund-fee-by-running-totals.md). One row a return.
+-#}
+with returns as (
+    select
+        voucher_id,
+        original_voucher_id,
+        known_accounting_date
+    from {{ ref('int_clearing__voucher_history') }}
+    where is_return
+        and is_known
+        and not reverses_failed
+        and reason is null
+        and known_accounting_date >= {{ accounting_date() }} - 360
+        and known_accounting_date < {{ accounting_date() }}
+),
+
+contracts_now as (
+    select
+        contract_id,
+        refund_fee_policy
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date = {{ accounting_date() }}
+),
+
+contracts_then as (
+    select
+        snapshot_date,
+        contract_id,
+        refund_fee_policy
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date >= {{ accounting_date() }} - 360
+        and snapshot_date < {{ accounting_date() }}
+),
+
+term_adjustments as (
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ accounting_date() }} - 360
+        and accounting_date <= {{ accounting_date() }}
+    group by entry_id
+),
+
+-- One index probe a return.
+sales as (
+    select
+        returns.voucher_id,
+        returns.known_accounting_date,
+        entries.entry_id,
+        entries.fee_amount_minor,
+        entries.settlement_mode,
+        entries.contract_id,
+        entries.fee_rule_id
+    from returns
+    cross join lateral (
+        select
+            history.entry_id,
+            history.fee_amount_minor,
+            history.settlement_mode,
+            history.contract_id,
+            history.fee_rule_id
+        from {{ clearing_entries_relation() }} as history
+        where history.accounting_date >= {{ accounting_date() }} - 360
+            and history.accounting_date < {{ accounting_date() }}
+            and history.accounting_date = returns.known_accounting_date
+            and history.entry_id = 'T:' || returns.original_voucher_id
+        limit 1
+    ) as entries
+),
+
+sold_under as (
+    select distinct
+        contract_id,
+        known_accounting_date
+    from sales
+),
+
+-- What the contract says now; of one that is in force no more, what it said when it sold.
+policies as (
+    select
+        sold_under.contract_id,
+        sold_under.known_accounting_date,
+        coalesce(contracts_now.refund_fee_policy, sold.refund_fee_policy) as refund_fee_policy
+    from sold_under
+    left join contracts_now on sold_under.contract_id = contracts_now.contract_id
+    left join lateral (
+        select contracts_then.refund_fee_policy
+        from contracts_then
+        where contracts_then.snapshot_date = sold_under.known_accounting_date
+            and contracts_then.contract_id = sold_under.contract_id
+        limit 1
+    ) as sold on true
+),
+
+final as (
+    select
+        sales.voucher_id,
+        sales.entry_id as sale_entry_id,
+        sales.fee_amount_minor - coalesce(term_adjustments.adjustment_amount_minor, 0)
+            as sale_fee_minor,
+        sales.settlement_mode,
+        sales.contract_id,
+        sales.fee_rule_id,
+        policies.refund_fee_policy
+    from sales
+    left join term_adjustments on sales.entry_id = term_adjustments.entry_id
+    left join policies
+        on sales.contract_id = policies.contract_id
+        and sales.known_accounting_date = policies.known_accounting_date
+)
+
+select * from final
