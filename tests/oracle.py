@@ -206,6 +206,7 @@ class Action:
     second_item_id: str | None
     effective_on: date
     is_approved: bool
+    account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,7 @@ def landed(tables: Mapping[str, Sequence[Row]]) -> Landed:
                 row["second_item_id"],
                 row["effective_on"],
                 row["action_id"] in approved,
+                row["account_id"],
             )
             for row in tables["reconciliation.actions"]
         ),
@@ -1629,20 +1631,27 @@ def _end_by_persons(
         ("write_off", "written_off", "write_off"),
     ):
         for action in [action for action in todo if action.kind == kind]:
-            if action.item_id in items:
-                item = items.pop(action.item_id)
-                applied.append(action.action_id)
+            if action.item_id not in items:
+                continue
+            named = {id_ for each in todo for id_ in (each.item_id, each.second_item_id)}
+            linked = items.get(items[action.item_id].linked_item_id or "")
+            both = (
+                kind == "adjust"
+                and items[action.item_id].break_reason == "amount_mismatch"
+                and linked is not None
+                and linked.item_id not in named
+            )
+            charged = [items[action.item_id], *([linked] if both and linked is not None else [])]
+            # What the platform booked for one account is not taken from another.
+            if kind == "adjust" and any(
+                item.entry.side == "system" and item.entry.account_id != action.account_id
+                for item in charged
+            ):
+                continue
+            applied.append(action.action_id)
+            for item in charged:
+                del items[item.item_id]
                 ended.append(_ended(item, day, status, method, (str(action.action_id),)))
-                linked = items.get(item.linked_item_id or "")
-                named = {id_ for each in todo for id_ in (each.item_id, each.second_item_id)}
-                if (
-                    kind == "adjust"
-                    and item.break_reason == "amount_mismatch"
-                    and linked is not None
-                    and linked.item_id not in named
-                ):
-                    del items[linked.item_id]
-                    ended.append(_ended(linked, day, status, method, (str(action.action_id),)))
     return list(items.values()), ended
 
 

@@ -323,6 +323,8 @@ def request(
         first = _require_open(settings, item_id)
         if second_item_id is not None:
             _require_fit(kind, first, _require_open(settings, second_item_id))
+        if account_id is not None:
+            _require_booked_for(settings, first, account_id, effective_on)
     if account_id is not None:
         _require_contract(settings, account_id, effective_on)
     return _insert(
@@ -576,18 +578,41 @@ def _hold_of(settings: Settings, item_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _require_contract(settings: Settings, account_id: str, effective_on: date) -> None:
-    """By the terms of the latest close; the close of the date itself asks its own again."""
+def _require_booked_for(
+    settings: Settings, item: OpenItem, account_id: str, effective_on: date
+) -> None:
+    """What the platform booked for an account with a contract is charged to no other."""
+    booked = item.account_id
+    if item.side != "system" or booked in (None, account_id):
+        return
+    if _merchants_of(settings, booked, effective_on):
+        raise SuspenseError(
+            what=f"the platform booked {item.suspense_item_id} for account {booked}, "
+            f"not for {account_id}",
+            why="another account would be charged for what it never got",
+            next_step=f"tieout suspense adjust {item.suspense_item_id} --account {booked}",
+        )
+
+
+def _merchants_of(settings: Settings, account_id: str, effective_on: date) -> list[str]:
+    """Return whose account it is on a date, by the terms of the latest close."""
     latest = next_open_date(settings) - timedelta(days=1)
     with database.connect(settings) as connection:
-        row = connection.execute(
-            "select count(*) from clearing.contract_terms"
+        rows = connection.execute(
+            "select distinct merchant_id from clearing.contract_terms"
             " where accounting_date = %(latest)s and is_in_force and account_id = %(account)s"
             " and effective_from <= %(on)s"
-            " and (goes_on or effective_to is null or effective_to > %(on)s)",
+            " and (goes_on or effective_to is null or effective_to > %(on)s)"
+            " order by merchant_id",
             {"latest": latest, "account": account_id, "on": effective_on},
-        ).fetchone()
-    if row is None or row[0] == 0:
+        ).fetchall()
+    return [str(merchant_id) for (merchant_id,) in rows]
+
+
+def _require_contract(settings: Settings, account_id: str, effective_on: date) -> None:
+    """By the terms of the latest close; the close of the date itself asks its own again."""
+    if not _merchants_of(settings, account_id, effective_on):
+        latest = next_open_date(settings) - timedelta(days=1)
         raise SuspenseError(
             what=f"account {account_id} has no contract in force on {effective_on}",
             why=f"no terms of {latest} name it for that date",

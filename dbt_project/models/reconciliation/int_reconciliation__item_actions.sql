@@ -33,6 +33,7 @@ pool as (
         channel,
         currency_code,
         amount_minor,
+        account_id,
         linked_item_id,
         fee_amount_minor,
         deducted_fee_amount_minor
@@ -76,6 +77,14 @@ contracts as (
     {{ contracts_of_accounts() }}
 ),
 
+voucher_register as (
+    select
+        voucher_id,
+        merchant_id
+    from {{ source('control', 'voucher_register') }}
+    where source = 'platform'
+),
+
 ended_items as (
     select system_item_id as suspense_item_id
     from pairs
@@ -99,10 +108,12 @@ open_items as (
     select
         pool.suspense_item_id,
         pool.side,
+        pool.source_id,
         pool.channel,
         pool.currency_code,
         pool.amount_minor,
         pool.linked_item_id,
+        case pool.side when 'system' then pool.account_id end as booked_account_id,
         pool.fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0) as fee_amount_minor,
         case
             when pool.deducted_fee_amount_minor = pool.fee_amount_minor
@@ -154,6 +165,13 @@ judged as (
                 then 'the account has no contract in force'
             when actions.action_kind = 'adjust' and not contracts.is_one_merchant
                 then 'the account has contracts of several merchants in force'
+            when actions.action_kind = 'adjust'
+                and booked.account_id <> actions.account_id
+                and (
+                    booked.has_contract
+                    or booked.merchant_id is distinct from contracts.merchant_id
+                )
+                then 'the platform booked the item for account ' || booked.account_id
         end as refused_because
     from actions
     left join open_items as first_item
@@ -170,6 +188,24 @@ judged as (
         and linked_item.suspense_item_id not in (select suspense_item_id from named_items)
     left join contracts
         on actions.account_id = contracts.account_id and contracts.contract_order = 1
+    -- What the platform booked for one account is not taken from another, but from another of the
+    -- same merchant once the account has no contract any more.
+    left join lateral (
+        select
+            platform_item.booked_account_id as account_id,
+            voucher_register.merchant_id,
+            exists (
+                select 1
+                from contracts as own
+                where own.account_id = platform_item.booked_account_id
+            ) as has_contract
+        from open_items as platform_item
+        left join voucher_register on platform_item.source_id = voucher_register.voucher_id
+        where platform_item.booked_account_id is not null
+            and platform_item.suspense_item_id
+            in (actions.suspense_item_id, linked_item.suspense_item_id)
+        limit 1
+    ) as booked on true
 ),
 
 decided_items as (
@@ -215,14 +251,17 @@ decided_items as (
 ),
 
 -- Who is charged a sale back gets its fee back: of a mismatch that of the difference, which is
--- what was held (settlement.holds); of a refund that is undone it is taken again.
+-- what was held (settlement.holds). Of a refund that is undone it is taken again, whole or that of
+-- the part that the channel did not give back; where the channel gave back more, none is.
 returned_shares as (
     select
         decided_items.*,
         case
             when action_kind is distinct from 'adjust' or side = 'channel' then 0
-            when linked_amount_minor is null or amount_minor <= 0 then 1
-            else greatest(amount_minor - linked_amount_minor, 0) / cast(amount_minor as numeric)
+            when linked_amount_minor is null then 1
+            -- A mismatch has two amounts of one sign, neither of them 0.
+            else greatest(abs(amount_minor) - abs(linked_amount_minor), 0)
+                / cast(abs(amount_minor) as numeric)
         end as returned_share
     from decided_items
 ),
