@@ -583,7 +583,7 @@ def _require_booked_for(
 ) -> None:
     """What the platform booked for an account with a contract is charged to no other."""
     booked = item.account_id
-    if item.side != "system" or booked in (None, account_id):
+    if item.side != "system" or booked is None or booked == account_id:
         return
     if _merchants_of(settings, booked, effective_on):
         raise SuspenseError(

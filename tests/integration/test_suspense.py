@@ -95,6 +95,18 @@ def test_a_closed_date_takes_no_decision(desk: Settings) -> None:
         )
 
 
+def test_what_the_platform_booked_is_charged_to_its_own_account(desk: Settings) -> None:
+    item = one_sided(desk, "system")[-1]
+    assert item.account_id
+    others = query(
+        desk,
+        "select min(account_id) from clearing.contract_terms where is_in_force"
+        f" and account_id <> '{item.account_id}'",
+    )
+    with pytest.raises(SuspenseError, match=f"booked {item.suspense_item_id} for account"):
+        suspense.request(desk, "adjust", item.suspense_item_id, **WHY, account_id=str(others[0][0]))
+
+
 def test_decisions_take_effect_in_the_close_of_their_date(desk: Settings) -> None:
     """A write-off on either side, a charge to a merchant; an assignment; one without approval."""
     system, channel = one_sided(desk, "system"), one_sided(desk, "channel")
