@@ -493,6 +493,25 @@ def test_tables_of_before_take_what_people_make_of_adjustments(settings: Setting
                 connection.execute("insert into clearing.suspended_adjustments values ('absorbed')")
 
 
+def test_holds_of_before_get_the_group_they_wait_for(settings: Settings) -> None:
+    """As the contract has it, at the end, and without a change of the rows that are there."""
+    with made_database(settings, "tieout_ageing_holds") as url:
+        migrations.upgrade(url, "0021")
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "create table settlement.holds (payment_date date, reason text)"
+                " partition by list (payment_date);"
+                "create table settlement.holds_20260928 partition of settlement.holds"
+                " for values in ('2026-09-28');"
+                "insert into settlement.holds values ('2026-09-28', 'arrival_unconfirmed')"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select * from settlement.holds_20260928").fetchall() == [
+                (PAYMENT_DATE, "arrival_unconfirmed", None)
+            ]
+
+
 def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:
     rows = guarded.execute(
         """
