@@ -12,7 +12,8 @@ attempts.
 something new was said, its partition of `payout.payout_status`.
 
 **Fails when** a report names an unknown payment or code, or contradicts what is known: nothing
-is assumed from it. An unknown payout is never sent again. Such errors are not retried; a lost
+is assumed from it. An unknown payout is never sent again, and each run names it with its age until
+it has ended. Such errors are not retried; a lost
 connection is, and a report applied once is never applied again.
 
 **Owner.** settlement and treasury (结算与资金)

@@ -800,15 +800,17 @@ unposted as (
                 refused.accounting_date = <<date>>
                 and refused.voucher_id = sources.voucher_id
         )
-        -- The reversal of a transaction that failed reverses nothing, and clears nothing.
+        -- The reversal of a transaction that failed reverses nothing, and clears nothing, on
+        -- whatever date that failed.
         and not (
             sources.transaction_type = 'reversal'
             and exists (
                 select 1
-                from raw.platform_source_vouchers as originals
+                from control.voucher_register as originals
                 where
-                    originals.accounting_date = <<date>>
+                    originals.source = 'platform'
                     and originals.voucher_id = sources.original_voucher_id
+                    and originals.accounting_date <= <<date>>
                     and originals.transaction_status <> 'success'
             )
         )

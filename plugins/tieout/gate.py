@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tieout import data_docs
+from tieout import data_docs, people
 from tieout.database import connect, ensure_server
 from tieout.errors import TieoutError
 from tieout.expectation_suites import CLOSE_SUITES, GATE_SUITES, LANDING_SUITES, Suite
@@ -153,7 +153,7 @@ def release(
             changed since the gate failed.
     """
     names = (first.strip(), second.strip())
-    if not all(names) or names[0].casefold() == names[1].casefold():
+    if not all(map(people.person_key, names)) or people.is_same_person(*names):
         raise _not_released(payment_date, "it takes two different people", "name both people")
     if not reason.strip():
         raise _not_released(payment_date, "no reason was given", "say why the date may be paid")

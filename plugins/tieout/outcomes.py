@@ -125,12 +125,16 @@ def publish(step: Step) -> Counts:
             [step.day],
         ).fetchall()
     if problems:
-        shown = [str(row[0]) for row in problems[:PROBLEMS_SHOWN]]
-        more = len(problems) - len(shown)
+        texts = [str(row[0]) for row in problems]
+        shown = texts[:PROBLEMS_SHOWN]
+        more = len(texts) - len(shown)
+        # Each is named, in the run's log where they are too many for one message.
+        for text in texts[PROBLEMS_SHOWN:]:
+            say(text)
         raise OutcomeError(
             what=f"{len(problems)} answers of the bank are missing or were not understood",
             where=f"payout outcomes of {step.day}; everything else of the run is done",
-            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            why="\n       ".join([*shown, *([f"and {more} more, named above"] if more else [])]),
             next_step="docs/runbooks/payout-unresolved.md: ask the bank; a report that is not "
             "ours: tieout quarantine list, then reject it; lines, with their age: "
             "tieout bank-lines list",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 import pytest
 from psycopg.rows import dict_row
@@ -410,6 +411,41 @@ def test_a_table_that_is_missing_is_a_failure(world: World) -> None:
     passed, failures = check(world, "gate")
     assert not passed
     assert any("gate_checks" in failure.suite for failure in failures)
+
+
+@pytest.mark.parametrize("failed_on", ACCOUNTING_DATES[:2])
+def test_the_reversal_of_what_failed_is_posted_on_no_date(
+    shared_world: World, failed_on: date
+) -> None:
+    """It failed before the cutoff, its reversal came after it; or both on one date."""
+    rule = next(
+        rule
+        for suite in SUITES["close"]
+        for rule in suite.rules
+        if rule.name == "every_source_voucher_is_posted"
+    )
+    query = rule.query_for(ACCOUNTING_DATES[1]).replace("{batch}", TABLES["trial_balance"])
+    with database.connect(shared_world.settings) as connection:
+        connection.execute(
+            "insert into raw.platform_source_vouchers (file_id, line_number, accounting_date,"
+            " voucher_id, transaction_at, transaction_type, transaction_status, merchant_id,"
+            " account_id, channel, currency_code, amount_minor, card_kind, card_region,"
+            " is_late_order, original_voucher_id)"
+            " select file_id, 9, accounting_date, 'V-back', transaction_at, 'reversal', 'success',"
+            " merchant_id, account_id, channel, currency_code, -100, card_kind, card_region, false,"
+            " %s from raw.platform_source_vouchers where voucher_id = %s",
+            [f"V{failed_on:%d}-failed", f"V{ACCOUNTING_DATES[1]:%d}"],
+        )
+        connection.execute("delete from control.voucher_register")
+        said = [str(row) for row in connection.execute(query).fetchall()]
+        assert any("1 source vouchers are not posted, the first is V-back" in row for row in said)
+        connection.execute(
+            "select control.register_vouchers(file_id, accounting_date)"
+            " from (select distinct file_id, accounting_date"
+            "       from raw.platform_source_vouchers) as files"
+        )
+        assert connection.execute(query).fetchall() == []
+        connection.rollback()
 
 
 def test_a_file_of_working_days_is_not_owed_on_a_holiday(shared_world: World) -> None:

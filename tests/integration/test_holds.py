@@ -7,7 +7,7 @@ others. The numbers here were worked out with pencil; the gate's checks have to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -198,6 +198,22 @@ def domain_example() -> Example:
     return example
 
 
+def failed_before_the_cutoff() -> Example:
+    """A sale that fails at 22:59 on Sunday; its reversal at 23:00 is Monday's. One of one date."""
+    example = Example().sale("s1", 10_000, THU)
+    for sale, back, day in (("s2", "v2", MON), ("s3", "v3", THU)):
+        last_minute = noon(SUN if day == MON else THU) + timedelta(hours=10, minutes=59)
+        example.sale(sale, 5_000, SUN if day == MON else THU, record_day=NEVER, at=last_minute)
+        example.take_back(back, sale, 5_000, day, kind="reversal", record_day=NEVER)
+    example.vouchers[:] = [
+        replace(voucher, is_success=voucher.ref not in ("s2v", "s3v"))
+        if voucher.transaction_type == "purchase"
+        else replace(voucher, at=voucher.original_at + timedelta(minutes=1))  # type: ignore[operator]
+        for voucher in example.vouchers
+    ]
+    return example
+
+
 def charged_to_the_merchant() -> Example:
     """A sale in no file that two people charge back on Tuesday: its hold ends, nothing is paid."""
     example = Example()
@@ -255,6 +271,7 @@ EXAMPLES: dict[str, Example] = {
     .sale("s1", 439_629, THU, record_amount=39_629)
     .sale("s2", 1_000, THU, record_amount=1_500, merchant=1),
     "charged": charged_to_the_merchant(),
+    "failed": failed_before_the_cutoff(),
 }
 
 # (example, merchant, payment date) -> settlement, adjustment, held, available
@@ -281,6 +298,8 @@ EXPECTED: dict[tuple[str, int, date], tuple[int, int, int, int]] = {
     ("mismatch", 1, PAID_MON): (994, 0, 0, 994),
     ("charged", 0, PAID_MON): (14_910, 0, 4_970, 9_940),
     ("charged", 0, PAID_TUE): (0, -4_970, 0, 9_940),
+    ("failed", 0, PAID_MON): (9_940, 0, 0, 9_940),
+    ("failed", 0, PAID_TUE): (0, 0, 0, 9_940),
 }
 
 
@@ -340,7 +359,13 @@ def test_statement_holds_and_pays_what_was_worked_out(
 
 
 @pytest.mark.parametrize(
-    "check", ["payout_backed_by_arrival", "holds_rollforward_exact", "balance_equation_zero"]
+    "check",
+    [
+        "payout_backed_by_arrival",
+        "holds_rollforward_exact",
+        "balance_equation_zero",
+        "no_unposted_source_voucher",
+    ],
 )
 def test_ordinary_days_do_not_block(closed: Settings, check: str) -> None:
     found = rows(
@@ -350,6 +375,24 @@ def test_ordinary_days_do_not_block(closed: Settings, check: str) -> None:
     )
     assert len({payment_date for payment_date, *_ in found}) == 4
     assert [row for row in found if not row[2]] == []
+
+
+def test_the_reversal_of_what_failed_reverses_nothing(closed: Settings) -> None:
+    """Neither entry nor item nor hold, on whatever date it failed."""
+    vouchers = ["failed-s2v", "failed-v2v", "failed-s3v", "failed-v3v"]
+    assert rows(
+        closed,
+        "select count(*) from raw.platform_source_vouchers where voucher_id = any(%s)",
+        [vouchers],
+    ) == [(4,)]
+    for table, column in (
+        ("clearing.clearing_entries", "source_id"),
+        ("reconciliation.suspense_items", "source_id"),
+        ("settlement.holds", "voucher_id"),
+        ("clearing.refused_vouchers", "voucher_id"),
+        ("ledger.accounting_vouchers", "source_voucher_id"),
+    ):
+        assert rows(closed, f"select * from {table} where {column} = any(%s)", [vouchers]) == []
 
 
 def test_what_is_carried_is_backed_or_held(closed: Settings) -> None:

@@ -493,6 +493,85 @@ def test_tables_of_before_take_what_people_make_of_adjustments(settings: Setting
                 connection.execute("insert into clearing.suspended_adjustments values ('absorbed')")
 
 
+def test_holds_of_before_get_the_group_they_wait_for(settings: Settings) -> None:
+    """As the contract has it, at the end, and without a change of the rows that are there."""
+    with made_database(settings, "tieout_ageing_holds") as url:
+        migrations.upgrade(url, "0021")
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "create table settlement.holds (payment_date date, reason text)"
+                " partition by list (payment_date);"
+                "create table settlement.holds_20260928 partition of settlement.holds"
+                " for values in ('2026-09-28');"
+                "insert into settlement.holds values ('2026-09-28', 'arrival_unconfirmed')"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select * from settlement.holds_20260928").fetchall() == [
+                (PAYMENT_DATE, "arrival_unconfirmed", None)
+            ]
+
+
+def test_what_one_person_released_before_is_decided_again(settings: Settings) -> None:
+    """Rows of before stay; where nothing was attempted, the gate has failed again."""
+    with made_database(settings, "tieout_one_person") as url:
+        migrations.upgrade(url, "0022")
+        with psycopg.connect(url) as connection:
+            connection.execute("set session_replication_role = replica")
+            for day, outcome, second in (
+                (1, "released", "Alice\u00a0Wu"),
+                (2, "released", "Bob Li"),
+                (3, "released", "Alice\u00a0Wu"),
+                (3, "passed", None),
+                (4, "released", "Alice\u00a0Wu"),
+            ):
+                connection.execute(
+                    "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+                    " statements_covered, payout_amount_minor, detail, decided_by,"
+                    " released_by_first, released_by_second, release_reason)"
+                    " values (%s, %s, 'f', 3, 700, %s, 'x', 'Alice Wu', %s, 'r')",
+                    [date(2026, 9, day), outcome, '{"failures": [1]}', second],
+                )
+            connection.execute(
+                "insert into payout.outbox_files values"
+                " ('m', '2026-09-04', 'f', repeat('a', 64), 1, 1, 1, 'CNY')"
+            )
+            connection.execute(
+                "insert into reconciliation.actions (action_kind, suspense_item_id, effective_on,"
+                " reason, requested_by) values ('write_off', 'S:1', '2026-09-09', 'r', 'Alice Wu')"
+            )
+            connection.execute(
+                "insert into reconciliation.action_approvals select action_id, 'ＡＬＩＣＥ wu'"
+                " from reconciliation.actions"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            found = connection.execute(
+                "select distinct on (payment_date) extract(day from payment_date)::integer,"
+                " outcome, fingerprint, payout_amount_minor, detail, decided_by"
+                " from control.gate_decisions order by payment_date, decision_id desc"
+            ).fetchall()
+            assert [(day, outcome) for day, outcome, *_ in found] == [
+                (1, "failed"), (2, "released"), (3, "passed"), (4, "released"),
+            ]  # fmt: skip
+            assert found[0][2:] == (
+                "f", 700, {"failures": [1]},
+                "migration 0023: decision 1 was released by one person",
+            )  # fmt: skip
+            counts = connection.execute(
+                "select (select count(*) from reconciliation.action_approvals),"
+                " (select count(*) from control.gate_decisions)"
+            ).fetchone()
+            assert counts == (1, 6)
+            with pytest.raises(psycopg.errors.CheckViolation, match="release_needs_two_people"):
+                connection.execute(
+                    "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+                    " statements_covered, payout_amount_minor, decided_by, released_by_first,"
+                    " released_by_second, release_reason) values"
+                    " ('2026-09-09', 'released', 'f', 1, 1, 'x', 'Alice Wu', 'alice  wu', 'r')"
+                )
+
+
 def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:
     rows = guarded.execute(
         """

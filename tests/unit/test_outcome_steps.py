@@ -95,6 +95,22 @@ def test_a_silent_bank_ends_the_run_with_an_error_and_the_rest_done(silent: Worl
         outcomes.publish(later)
 
 
+def test_the_run_names_each_payment_however_many(
+    silent: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error shows the first, the run's log all the others."""
+    monkeypatch.setattr(outcomes, "PROBLEMS_SHOWN", 1)
+    step = step_of(silent, date(2026, 9, 30), EVENING + timedelta(days=2))
+    assert outcomes.apply(step)["problems"] == 3
+    capsys.readouterr()
+    with pytest.raises(outcomes.OutcomeError) as caught:
+        outcomes.publish(step)
+    told = f"{caught.value.why}\n{capsys.readouterr().err}"
+    for number in (1, 2, 3):
+        assert told.count(f"payment {payment_world.statement_id(number)}-1 ") == 1
+    assert "and 2 more, named above" in caught.value.why
+
+
 def test_before_it_is_due_silence_is_nothing(silent: World) -> None:
     step = step_of(silent, PAYMENT_DATE, EVENING - timedelta(hours=1))
     assert outcomes.apply(step)["problems"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 import psycopg
 import pytest
@@ -368,6 +368,39 @@ def test_a_missing_answer_is_unknown_and_is_resolved_by_the_statement(submitted:
     assert (len(again.problems), again.events) == (3, ())
     bank_line(submitted, -PAYOUTS_MINOR[0], PAYMENT_DATE)
     assert dict(payouts.apply_reports(submitted.settings).states) == {"paid": 1, "unknown": 2}
+
+
+def test_each_evening_names_each_unknown_payment_with_its_age(submitted: World) -> None:
+    """However old it is, oldest first, until it has ended."""
+    due = {"CNY": AnswersDue(PAYMENT_DATE, PAYMENT_DATE)}
+
+    def evening(days: int) -> list[str]:
+        day = PAYMENT_DATE + timedelta(days=days)
+        report = payouts.apply_reports(submitted.settings, through_date=day, answers_due=due)
+        return list(report.problems)
+
+    first = evening(0)
+    assert [text.split()[1] for text in first] == [
+        f"{payment_world.statement_id(number)}-1" for number in (1, 2, 3)
+    ]
+    assert all("unknown 未决 since 2026-09-28, age 0 days" in text for text in first)
+    for days in (1, 3, 35, 36, 400):
+        told = evening(days)
+        assert len(told) == 3, days
+        assert all(f"since 2026-09-28, age {days} days" in text for text in told)
+    # Of one payment date alone, too; not of another, nor before it was sent.
+    alone = payouts.apply_reports(submitted.settings, PAYMENT_DATE, answers_due=due)
+    assert len(alone.problems) == 3
+    other = payouts.apply_reports(submitted.settings, date(2026, 9, 29), answers_due=due)
+    assert other.problems == ()
+    assert evening(-1) == []
+    # One ends, and is named no more.
+    submitted.execute(
+        "insert into payout.attempt_events (attempt_id, event_no, status, business_date)"
+        " select attempt_id, 4, 'paid', %s from payout.attempts where end_to_end_id = %s",
+        (PAYMENT_DATE, FIRST),
+    )
+    assert [FIRST in text for text in evening(37)] == [False, False]
 
 
 def test_a_return_follows_its_payment(submitted: World) -> None:

@@ -103,6 +103,15 @@ source_vouchers as (
     where refused_vouchers.voucher_id is null
 ),
 
+voucher_register as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_status
+    from {{ source('control', 'voucher_register') }}
+    where source = 'platform'
+),
+
 transaction_postings as (
     select
         accounting_date,
@@ -239,6 +248,24 @@ day_checks as (
     from arrival_groups
 ),
 
+-- The reversal of a transaction that failed reverses nothing, on whatever date that failed: one
+-- index probe a reversal.
+reversals_of_nothing as (
+    select
+        source_vouchers.accounting_date,
+        source_vouchers.voucher_id
+    from source_vouchers
+    cross join lateral (
+        select voucher_register.transaction_status
+        from voucher_register
+        where voucher_register.voucher_id = source_vouchers.original_voucher_id
+            and voucher_register.accounting_date <= source_vouchers.accounting_date
+        limit 1
+    ) as originals
+    where source_vouchers.transaction_type = 'reversal'
+        and originals.transaction_status is distinct from 'success'
+),
+
 vouchers_to_post as (
     select
         source_vouchers.accounting_date,
@@ -247,17 +274,12 @@ vouchers_to_post as (
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
-    left join source_vouchers as originals
-        on source_vouchers.original_voucher_id = originals.voucher_id
-        and source_vouchers.accounting_date = originals.accounting_date
+    left join reversals_of_nothing
+        on source_vouchers.accounting_date = reversals_of_nothing.accounting_date
+        and source_vouchers.voucher_id = reversals_of_nothing.voucher_id
     where source_vouchers.transaction_status = 'success'
         and source_vouchers.amount_minor <> 0
-        -- The reversal of a transaction that failed reverses nothing.
-        and not (
-            source_vouchers.transaction_type = 'reversal'
-            and originals.voucher_id is not null
-            and originals.transaction_status is distinct from 'success'
-        )
+        and reversals_of_nothing.voucher_id is null
 ),
 
 posted as (

@@ -280,6 +280,12 @@ advances as (
             where earlier.snapshot_date >= {{ accounting_date() }} - 31
                 and earlier.snapshot_date < {{ accounting_date() }}
         )
+        -- One that was netted was booked before, however long ago: told of again, it is no other.
+        and delivered.advance_id not in (
+            select netted.advance_id
+            from {{ ref('advances') }} as netted
+            where netted.payment_date <= {{ accounting_date() }}
+        )
 ),
 
 opening_balances as (

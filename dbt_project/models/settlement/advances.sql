@@ -2,9 +2,9 @@
 
 {#-
     The advances (垫款) that this payment date nets, each once in its life: an advance is netted
-    on the first payment date after the accounting date whose file first told of it. So a late
-    one is not lost, and whether the file lists all advances or only the day's makes no
-    difference.
+    on the first payment date after its own accounting date that knows of it. So neither a late one
+    is lost nor one that is told of ahead, and whether the file lists all advances or only the
+    day's makes no difference. What earlier payment dates netted says what is left.
 -#}
 with delivered_advances as (
     select
@@ -30,10 +30,15 @@ go_live as (
     from accounting_days
 ),
 
+netted_before as (
+    select distinct advance_id
+    from {{ this }}
+    where payment_date < {{ payment_date() }}
+),
+
 told as (
     select
         delivered_advances.*,
-        min(snapshot_date) over (partition by advance_id) as first_snapshot_date,
         row_number() over (
             partition by advance_id
             order by snapshot_date desc
@@ -55,8 +60,9 @@ final as (
         told.snapshot_date
     from told
     cross join go_live
+    left join netted_before on told.advance_id = netted_before.advance_id
     where told.snapshot_order = 1
-        and told.first_snapshot_date >= {{ previous_payment_date() }}
+        and netted_before.advance_id is null
         and told.for_accounting_date < {{ payment_date() }}
         -- What was advanced before go-live stands in the opening balances.
         and told.for_accounting_date >= go_live.first_accounting_date

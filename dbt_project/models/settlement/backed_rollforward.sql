@@ -52,6 +52,12 @@ holds as (
     where payment_date = {{ payment_date() }}
 ),
 
+unconfirmed_before as (
+    select entry_id
+    from {{ ref('holds') }}
+    where payment_date = {{ previous_payment_date() }} and reason = 'arrival_unconfirmed'
+),
+
 backed_totals as (
     select
         account_id,
@@ -64,20 +70,32 @@ backed_totals as (
 
 hold_totals as (
     select
-        account_id,
-        settlement_session_type,
-        currency_code,
-        sum(opening_amount_minor) as opening_held_amount_minor,
-        sum(closing_fee_amount_minor - opening_fee_amount_minor) as held_fee_change_minor,
-        sum(lowered_amount_minor - lowered_before_minor) as lowered_change_minor,
-        sum(paid_early_amount_minor - paid_early_before_minor) as paid_early_change_minor,
-        sum(ended_gross_amount_minor) as ended_amount_minor,
-        -- Held apart from any open platform item: newly backed knows nothing of it.
-        sum(closing_gross_amount_minor - opening_gross_amount_minor)
-            filter (where reason = 'arrival_unconfirmed' or entry_id like 'C:%')
-            as unconfirmed_change_minor
+        holds.account_id,
+        holds.settlement_session_type,
+        holds.currency_code,
+        sum(holds.opening_amount_minor) as opening_held_amount_minor,
+        sum(holds.closing_fee_amount_minor - holds.opening_fee_amount_minor)
+            as held_fee_change_minor,
+        sum(holds.lowered_amount_minor - holds.lowered_before_minor) as lowered_change_minor,
+        sum(holds.paid_early_amount_minor - holds.paid_early_before_minor)
+            as paid_early_change_minor,
+        sum(holds.ended_gross_amount_minor) as ended_amount_minor,
+        -- Held apart from any open platform item: newly backed knows nothing of it. A hold may have
+        -- been one of an open item before, and its record count as newly backed now.
+        coalesce(
+            sum(holds.closing_gross_amount_minor)
+                filter (where holds.reason = 'arrival_unconfirmed' or holds.entry_id like 'C:%'),
+            0
+        ) - coalesce(
+            sum(holds.opening_gross_amount_minor)
+                filter (
+                    where unconfirmed_before.entry_id is not null or holds.entry_id like 'C:%'
+                ),
+            0
+        ) as unconfirmed_change_minor
     from holds
-    group by account_id, settlement_session_type, currency_code
+    left join unconfirmed_before on holds.entry_id = unconfirmed_before.entry_id
+    group by holds.account_id, holds.settlement_session_type, holds.currency_code
 ),
 
 composed as (

@@ -9,6 +9,9 @@
     of an amount mismatch the smaller signed amount is. Net accounts: less the fee of the held part.
     An item counts as of the last close that this payment date pays for its channel, so that a hold
     ends when the money of the channel's record has arrived, not when the pair is found.
+
+    What is read of the closes is a month, and what a hold waits for may be older: a hold carries it
+    from one payment date to the next, and ends by what has happened, never by its age.
 -#}
 with arrival_groups as (
     select
@@ -95,12 +98,13 @@ holds_before as (
         closing_fee_amount_minor,
         lowered_amount_minor,
         paid_early_amount_minor,
-        closing_amount_minor
+        closing_amount_minor,
+        arrival_group_id
     from {{ this }}
     where payment_date = {{ previous_payment_date() }} and end_kind is null
 ),
 
--- What gave back something of a sale that may be held for so long, and how each item last stood.
+-- What gave back something of a sale, and how each item last stood: probed by date, however old.
 entries_before as (
     select
         accounting_date,
@@ -108,8 +112,7 @@ entries_before as (
         source_id,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 360
-        and accounting_date < {{ payment_date() }}
+    where accounting_date < {{ payment_date() }}
 ),
 
 items_before as (
@@ -119,8 +122,7 @@ items_before as (
         status,
         linked_item_id
     from {{ ref('suspense_items') }}
-    where accounting_date >= {{ payment_date() }} - 360
-        and accounting_date < {{ payment_date() }}
+    where accounting_date < {{ payment_date() }}
 ),
 
 original_movements as (
@@ -133,20 +135,35 @@ original_movements as (
 ),
 
 unconfirmed_groups as (
-    select arrival_group_id
+    select
+        arrival_group_id,
+        channel,
+        currency_code
     from {{ ref('int_settlement__short_arrivals') }}
     where opening_amount_minor + late_amount_minor <> 0
+),
+
+-- The records of an unconfirmed group, however old: a voucher may find its record much later.
+unconfirmed_dates as (
+    select
+        unconfirmed_groups.arrival_group_id,
+        record_dates.channel,
+        record_dates.currency_code,
+        record_dates.accounting_date
+    from unconfirmed_groups
+    inner join {{ ref('int_calendar__arrival_groups') }} as record_dates
+        on unconfirmed_groups.arrival_group_id = record_dates.arrival_group_id
 ),
 
 results_of_old_records as (
     select
         results.system_transaction_id,
-        record_groups.arrival_group_id
+        unconfirmed_dates.arrival_group_id
     from {{ ref('reconciliation_results') }} as results
-    inner join arrival_groups as record_groups
-        on results.channel = record_groups.channel
-        and results.currency_code = record_groups.currency_code
-        and results.opened_on = record_groups.accounting_date
+    inner join unconfirmed_dates
+        on results.channel = unconfirmed_dates.channel
+        and results.currency_code = unconfirmed_dates.currency_code
+        and results.opened_on = unconfirmed_dates.accounting_date
     where results.accounting_date >= {{ payment_date() }} - 31
         and results.accounting_date < {{ payment_date() }}
         and results.outcome = 'channel_resolved'
@@ -241,12 +258,32 @@ system_items as (
     where system_side.side = 'system'
 ),
 
--- A sale whose record came earlier, with money of a group that never arrived whole.
-of_unconfirmed_groups as (
-    select results_of_old_records.system_transaction_id as voucher_id
+-- A sale whose record came earlier, with money of a group that never arrived whole: found by its
+-- pair, and from then on by its own hold. One of before holds named their group waits for all.
+waiting_for_groups as (
+    select
+        system_transaction_id as voucher_id,
+        arrival_group_id
     from results_of_old_records
+    union all
+    select
+        holds_before.voucher_id,
+        unconfirmed_groups.arrival_group_id
+    from holds_before
     inner join unconfirmed_groups
-        on results_of_old_records.arrival_group_id = unconfirmed_groups.arrival_group_id
+        on holds_before.channel = unconfirmed_groups.channel
+        and holds_before.currency_code = unconfirmed_groups.currency_code
+        and coalesce(holds_before.arrival_group_id, unconfirmed_groups.arrival_group_id)
+        = unconfirmed_groups.arrival_group_id
+    where holds_before.reason = 'arrival_unconfirmed'
+),
+
+of_unconfirmed_groups as (
+    select
+        voucher_id,
+        min(arrival_group_id) as arrival_group_id
+    from waiting_for_groups
+    group by voucher_id
 ),
 
 new_lines as (
@@ -279,6 +316,7 @@ stated_lines as (
         new_lines.cleared_amount_minor,
         new_lines.deducted_fee_amount_minor,
         cast(null as text) as reason_before,
+        cast(null as text) as arrival_group_before,
         0 as opening_gross_amount_minor,
         0 as opening_fee_amount_minor,
         0 as lowered_before_minor,
@@ -302,6 +340,7 @@ stated_lines as (
         cleared_amount_minor,
         deducted_fee_amount_minor,
         reason as reason_before,
+        arrival_group_id as arrival_group_before,
         closing_gross_amount_minor as opening_gross_amount_minor,
         closing_fee_amount_minor as opening_fee_amount_minor,
         lowered_amount_minor as lowered_before_minor,
@@ -327,6 +366,7 @@ lines as (
         stated_lines.deducted_fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0)
             as deducted_fee_amount_minor,
         stated_lines.reason_before,
+        stated_lines.arrival_group_before,
         stated_lines.opening_gross_amount_minor,
         stated_lines.opening_fee_amount_minor,
         stated_lines.lowered_before_minor,
@@ -340,6 +380,8 @@ lines as (
 judged as (
     select
         lines.*,
+        coalesce(of_unconfirmed_groups.arrival_group_id, lines.arrival_group_before)
+            as arrival_group_id,
         system_items.status,
         case
             when charged_now.entry_id is not null then 'manual_adjustment'
@@ -415,7 +457,7 @@ last_closes as (
 reversals as (
     select
         lines.voucher_id as original_voucher_id,
-        sum(entries_before.clearing_amount_minor) as clearing_amount_minor
+        sum(entries.clearing_amount_minor) as clearing_amount_minor
     from lines
     inner join last_closes
         on lines.channel = last_closes.channel
@@ -431,15 +473,21 @@ reversals as (
             and original_movements.accounting_date <= last_closes.accounting_date
         offset 0
     ) as movements
-    inner join entries_before
-        on movements.accounting_date = entries_before.accounting_date
-        and movements.movement_id = entries_before.entry_id
+    cross join lateral (
+        select
+            entries_before.source_id,
+            entries_before.clearing_amount_minor
+        from entries_before
+        where entries_before.accounting_date = movements.accounting_date
+            and entries_before.entry_id = movements.movement_id
+        offset 0
+    ) as entries
     cross join lateral (
         select
             items_before.status,
             items_before.linked_item_id
         from items_before
-        where items_before.suspense_item_id = 'S:' || entries_before.source_id
+        where items_before.suspense_item_id = 'S:' || entries.source_id
             and items_before.accounting_date between movements.accounting_date
             and last_closes.accounting_date
         order by items_before.accounting_date desc
@@ -644,7 +692,8 @@ all_holds as (
         paid_early_amount_minor,
         payable_if_open_minor,
         end_kind,
-        resolved_by_id
+        resolved_by_id,
+        arrival_group_id
     from ended
     union all
     select
@@ -679,7 +728,8 @@ all_holds as (
             when resolution_method = 'offset' then 'offset'
             else 'arrived'
         end as end_kind,
-        resolved_by_id
+        resolved_by_id,
+        cast(null as text) as arrival_group_id
     from refused_closed
 ),
 
@@ -719,7 +769,10 @@ final as (
         end as ended_gross_amount_minor,
         end_kind,
         case when end_kind is not null and resolved_by_id like 'ACT:%' then resolved_by_id end
-            as decision_id
+            as decision_id,
+        case
+            when coalesce(reason, reason_before) = 'arrival_unconfirmed' then arrival_group_id
+        end as arrival_group_id
     from all_holds
 )
 

@@ -3,13 +3,17 @@
 {{ config(tags=['close']) }}
 
 with actions as (
-    select action_id
+    select
+        action_id,
+        requested_by
     from {{ source('reconciliation_people', 'actions') }}
     where effective_on = {{ accounting_date() }}
 ),
 
 approvals as (
-    select action_id
+    select
+        action_id,
+        approved_by
     from {{ source('reconciliation_people', 'action_approvals') }}
 ),
 
@@ -24,3 +28,5 @@ from approvals
 inner join actions on approvals.action_id = actions.action_id
 left join applied_actions on approvals.action_id = applied_actions.action_id
 where applied_actions.action_id is null
+    -- What one person approved alone, before that was refused, has no effect.
+    and control.person_key(actions.requested_by) <> control.person_key(approvals.approved_by)

@@ -139,6 +139,33 @@ _ATTEMPTS = """
     order by attempts.attempt_id
 """
 
+# No look back: what is unknown stays until it ends. Few attempts ever were, and an index has them.
+_UNKNOWN = """
+    select
+        attempts.end_to_end_id,
+        instructions.payment_date,
+        instructions.amount_minor,
+        instructions.currency_code,
+        unknown_events.business_date
+    from payout.attempt_events as unknown_events
+    inner join payout.attempts as attempts
+        on unknown_events.attempt_id = attempts.attempt_id
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where
+        unknown_events.status = 'unknown'
+        and instructions.payment_date <= %(last_date)s
+        and (%(payment_date)s::date is null or instructions.payment_date = %(payment_date)s)
+        and not exists (
+            select 1
+            from payout.attempt_events as later_events
+            where
+                later_events.attempt_id = unknown_events.attempt_id
+                and later_events.event_no > unknown_events.event_no
+        )
+    order by unknown_events.business_date, instructions.payment_date, attempts.end_to_end_id
+"""
+
 _KNOWN_FILE = "select status from control.channel_files where file_id = %s and sha256 = %s"
 
 _REGISTER = """
@@ -322,6 +349,7 @@ def apply_reports(
             nothing; None takes whatever is there.
         answers_due: by currency, which payment dates' answers are due: an attempt without its
             answer becomes ``unknown``: it is queried, and never sent again before it is resolved.
+            Whatever is unknown by then, of whatever date, is a problem of this run.
 
     One transaction a file; a file that was applied or rejected is never looked at again.
     """
@@ -359,12 +387,14 @@ def apply_reports(
 class _Window:
     """What a run looks at: one payment date or all, of ``first_date`` on, up to ``through_date``.
 
-    It is laid by the run's date, else by our own payment dates, never by what a bank says.
+    It is laid by the run's date, else by our own payment dates, never by what a bank says;
+    ``last_date`` is that day, as of which ages are told.
     """
 
     payment_date: date | None
     through_date: date | None
     first_date: date
+    last_date: date
 
 
 def _window(
@@ -375,7 +405,7 @@ def _window(
         row = connection.execute("select max(payment_date) from payout.instructions").fetchone()
         last = row[0] if row is not None else None
     first = date.min if last is None else last - timedelta(days=LOOKBACK_DAYS)
-    return _Window(payment_date, through_date, first)
+    return _Window(payment_date, through_date, first, last or date.max)
 
 
 def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
@@ -709,14 +739,17 @@ def _mark_unanswered(
 
 
 def _tell_unresolved(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
-    """List what is unknown, from this run or before: somebody has to ask the bank."""
-    found.problems += [
-        f"payment {attempt.end_to_end_id} of {attempt.payment_date}, "
-        f"{amount_text(attempt.amount_minor, attempt.currency_code)}: unknown 未决, it may have "
-        "been paid; ask the bank, never send it again"
-        for attempt in _attempts(connection, *_date_condition(window))
-        if attempt.state == "unknown"
-    ]
+    """Name what is unknown, oldest first, however old it is: somebody has to ask the bank."""
+    rows = connection.execute(
+        _UNKNOWN, {"payment_date": window.payment_date, "last_date": window.last_date}
+    ).fetchall()
+    for end_to_end_id, payment_date, amount_minor, currency_code, since in rows:
+        age_days = max((window.last_date - since).days, 0)
+        found.problems.append(
+            f"payment {end_to_end_id} of {payment_date}, {amount_text(amount_minor, currency_code)}"
+            f": unknown 未决 since {since}, age {age_days} days: it may have been paid; ask the "
+            "bank, never send it again"
+        )
 
 
 def _register(
