@@ -43,7 +43,15 @@ from bank_files import (
     zipped,
 )
 from samples_folder import SAMPLES, needs_samples
-from tieout.channels import bank_csv, camt053, camt054, iso20022, mt940, packed_files
+from tieout.channels import (
+    bank_csv,
+    bank_csv_layouts,
+    camt053,
+    camt054,
+    iso20022,
+    mt940,
+    packed_files,
+)
 from tieout.channels.bank_texts import remittance_shown
 from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
@@ -843,7 +851,7 @@ columns = ["x"]
 
 
 def test_a_layout_is_data() -> None:
-    (layout,) = bank_csv.layouts_of(OTHER_LAYOUT)
+    (layout,) = bank_csv_layouts.layouts_of(OTHER_LAYOUT)
     text = (
         "date|amount|side|balance|name|x\n"
         "24.09.2026|5.00|Dr|6.00|Some Body|\n24.09.2026|1|Cr|11.00|A LTD|\n"
@@ -872,13 +880,13 @@ def test_a_layout_is_data() -> None:
 
 
 def test_every_shipped_layout_is_whole() -> None:
-    assert len(bank_csv.layouts()) >= 1
+    assert len(bank_csv_layouts.layouts()) >= 1
     columns = {
         "booking_date", "value_date", "entry_reference", "bank_account_id", "currency",
         "debit_amount", "credit_amount", "amount", "mark", "balance", "counterparty_account",
         "counterparty_name", "summary", "remittance_text",
     }  # fmt: skip
-    for layout in bank_csv.layouts():
+    for layout in bank_csv_layouts.layouts():
         assert set(layout.columns) <= columns
         assert set(layout.marks.values()) == {-1, 1}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -28,7 +29,7 @@ from tieout.channels.iso20022 import (
     unread_day,
     unread_money,
 )
-from tieout.channels.model import BadRow, Vault
+from tieout.channels.model import BadRow, FileContext, Findings, Vault
 
 __all__ = ["DETAIL_SCHEMA", "ENTRY_SCHEMA", "ENTRY_STATES", "EntryReader", "Row"]
 
@@ -81,20 +82,37 @@ class EntryReader:
     where `allows_unknown_amounts`, and are a finding elsewhere.
     """
 
-    def __init__(self, vault: Vault, *, allows_unknown_amounts: bool = False) -> None:
-        self.lines: list[Row] = []
-        self.details: list[Row] = []
-        self.bad_rows: list[BadRow] = []
-        self.entry_number = 0
-        self._vault = vault
+    def __init__(
+        self, context: FileContext, findings: Findings, *, allows_unknown_amounts: bool = False
+    ) -> None:
+        self.row_count = 0
+        self._entry_number = 0
+        self._vault = context.vault
+        self._block_rows = context.block_rows
+        self._findings = findings
         self._allows_unknown_amounts = allows_unknown_amounts
+        # Of the block at hand.
+        self._lines: list[Row] = []
+        self._details: list[Row] = []
         self._entry: Element = None
         self._unknown_currencies: set[str] = set()
 
     def begin(self, entry: Element) -> None:
         """Go on to the next entry of the file."""
-        self.entry_number += 1
+        self._entry_number += 1
         self._entry = entry
+
+    @property
+    def has_block(self) -> bool:
+        """Say whether there are as many entries or details as a block has."""
+        return max(len(self._lines), len(self._details)) >= self._block_rows
+
+    def take_block(self, line_schema: Mapping[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the entries and the details that were read since the last block."""
+        lines = pl.DataFrame(self._lines, schema=line_schema, orient="row")
+        details = pl.DataFrame(self._details, schema=DETAIL_SCHEMA, orient="row")
+        self._lines, self._details = [], []
+        return lines, details
 
     def state_of(self, entry: Element) -> str | None:
         """Return BOOK, PDNG, INFO or FUTR, in the text of Sts or in its Cd; None is flagged."""
@@ -127,7 +145,7 @@ class EntryReader:
         only = details[0] if len(details) == 1 else None
         other = _Counterparty(self._vault, only, money.amount_minor, is_return=is_return)
         row = {
-            "line_number": self.entry_number,
+            "line_number": self._entry_number,
             **common,
             "entry_reference": text_of(entry, "AcctSvcrRef") or text_of(entry, "NtryRef"),
             "booking_date": booking_date,
@@ -147,7 +165,8 @@ class EntryReader:
             "batch_message_id": _batch_message_id(entry, details),
             "detail_count": len(details),
         }
-        self.lines.append(row)
+        self._lines.append(row)
+        self.row_count += 1
         return row
 
     def flag(self, field: str, reason_code: str, reason: str) -> None:
@@ -157,8 +176,8 @@ class EntryReader:
         line = int(getattr(self._entry, "sourceline", 0) or 0)
         # The XML library counts no further.
         line = line if line < _LINES_MAX else 0
-        reason = f"entry {self.entry_number} (Ntry): {reason}"
-        self.bad_rows.append(BadRow(line, field, reason_code, reason))
+        reason = f"entry {self._entry_number} (Ntry): {reason}"
+        self._findings.add(BadRow(line, field, reason_code, reason))
 
     def knows_of_currency(self, reason: str) -> bool:
         """Say whether an unknown currency was flagged before; from now on it was."""
@@ -195,9 +214,9 @@ class EntryReader:
         for ordinal, (detail, amount) in enumerate(zip(details, amounts, strict=True), start=1):
             sign_of = money.amount_minor if amount is None else amount
             other = _Counterparty(self._vault, detail, sign_of, is_return=is_return)
-            self.details.append(
+            self._details.append(
                 {
-                    "line_number": self.entry_number,
+                    "line_number": self._entry_number,
                     "detail_number": ordinal,
                     "amount_minor": amount,
                     "charge_amount_minor": _charges_of(detail, money.currency_code),

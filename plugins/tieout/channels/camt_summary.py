@@ -2,39 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tieout.channels.iso20022 import Element, decimal_minor, text_of
 from tieout.channels.model import ControlTotal
 
-__all__ = ["declared_figures", "figures_of", "summary_totals"]
+__all__ = ["CountedEntries", "declared_figures"]
 
 
-def figures_of(
-    declared: Mapping[str, int | None], booked: Sequence[int], every: Sequence[int]
-) -> dict[str, int]:
-    """Return our counts and sums of signed amounts, under the names of `declared_figures`.
+@dataclass(slots=True)
+class EntryFigures:
+    """Counts and sums of signed amounts, added one by one."""
 
-    A bank may count entries that are not booked as well: the reading is taken that more figures
-    fit. A statement's balances prove the booked ones anyway.
-    """
-    readings = (_figures(booked), _figures(every))
-    return max(readings, key=lambda figures: len(declared.items() & figures.items()))
+    count: int = 0
+    credit_count: int = 0
+    credit_sum: int = 0
+    debit_count: int = 0
+    debit_sum: int = 0
+
+    def add(self, amount: int) -> None:
+        """Count one amount."""
+        self.count += 1
+        if amount > 0:
+            self.credit_count += 1
+            self.credit_sum += amount
+        elif amount < 0:
+            self.debit_count += 1
+            self.debit_sum -= amount
+
+    @property
+    def net(self) -> int:
+        """The sum of the amounts."""
+        return self.credit_sum - self.debit_sum
+
+    def by_name(self) -> dict[str, int]:
+        """Return them under the names of TxsSummry."""
+        return {
+            "TtlNtries count": self.count,
+            "TtlNtries sum": self.credit_sum + self.debit_sum,
+            "TtlNtries net": self.net,
+            "TtlCdtNtries count": self.credit_count,
+            "TtlCdtNtries sum": self.credit_sum,
+            "TtlDbtNtries count": self.debit_count,
+            "TtlDbtNtries sum": self.debit_sum,
+        }
 
 
-def _figures(amounts: Sequence[int]) -> dict[str, int]:
-    """Return counts and sums of signed amounts, under the names of TxsSummry."""
-    credits = [amount for amount in amounts if amount > 0]
-    debits = [-amount for amount in amounts if amount < 0]
-    return {
-        "TtlNtries count": len(amounts),
-        "TtlNtries sum": sum(credits) + sum(debits),
-        "TtlNtries net": sum(amounts),
-        "TtlCdtNtries count": len(credits),
-        "TtlCdtNtries sum": sum(credits),
-        "TtlDbtNtries count": len(debits),
-        "TtlDbtNtries sum": sum(debits),
-    }
+@dataclass(slots=True)
+class CountedEntries:
+    """The booked entries of a statement or notification, and all of them."""
+
+    booked: EntryFigures = field(default_factory=EntryFigures)
+    every: EntryFigures = field(default_factory=EntryFigures)
+
+    def add(self, amount: int, *, is_booked: bool) -> None:
+        """Count one entry."""
+        self.every.add(amount)
+        if is_booked:
+            self.booked.add(amount)
+
+    def totals(
+        self, declared: Mapping[str, int | None], currency_code: str | None
+    ) -> list[ControlTotal]:
+        """Return each figure a bank states beside ours; a count has no currency.
+
+        A bank may count entries that are not booked as well: the reading is taken that more figures
+        fit. A statement's balances prove the booked ones anyway.
+        """
+        readings = (self.booked.by_name(), self.every.by_name())
+        counted = max(readings, key=lambda figures: len(declared.items() & figures.items()))
+        return [
+            ControlTotal(
+                name, value, counted[name], None if name.endswith(" count") else currency_code
+            )
+            for name, value in declared.items()
+        ]
 
 
 def declared_figures(summary: Element, exponent: int) -> dict[str, int | None]:
@@ -59,13 +102,3 @@ def declared_figures(summary: Element, exponent: int) -> dict[str, int | None]:
             is_debit = indicator == "DBIT"
             declared["TtlNtries net"] = -amount if is_debit and amount is not None else amount
     return declared
-
-
-def summary_totals(
-    declared: Mapping[str, int | None], counted: Mapping[str, int], currency_code: str | None
-) -> list[ControlTotal]:
-    """Return each figure a bank states beside ours; a count has no currency."""
-    return [
-        ControlTotal(name, value, counted[name], None if name.endswith(" count") else currency_code)
-        for name, value in declared.items()
-    ]

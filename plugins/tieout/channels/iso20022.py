@@ -2,15 +2,17 @@
 
 Versions differ in namespace and in small forms, so elements are matched by local name. Nothing in a
 message is trusted: no entity is expanded, no network or file is opened, size and depth are bounded.
+A message of entries is read one by one (`tieout.channels.camt_stream`), a small one at once.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +22,6 @@ from tieout.channels import packed_files
 from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
 from tieout.channels.excerpts import masked_excerpt
 from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
-from tieout.channels.whole_reading import WHOLE_BYTES_MAX
 
 __all__ = [
     "XML_BLANKS",
@@ -34,9 +35,10 @@ __all__ = [
     "find",
     "is_true",
     "local_name",
-    "message_of",
     "money_of",
+    "not_xml",
     "own_text",
+    "refuse_document_type",
     "safe_xml",
     "signed_money_of",
     "text_of",
@@ -50,15 +52,9 @@ Element = Any
 
 # What XML calls white space. Any other blank is a character of the value.
 XML_BLANKS = " \t\r\n"
-XML_BYTES_MAX = WHOLE_BYTES_MAX
+# A tree takes about ten times its text in memory.
+XML_BYTES_MAX = 256 * 1024 * 1024
 
-# ISO's own names, those of its SWIFT variants, and the national ones of Switzerland
-# (http://www.six-interbank-clearing.com/de/camt.053.001.04.ch.02.xsd).
-_NAMESPACE = re.compile(
-    r"(?:urn:iso:std:iso:20022:tech:xsd:|urn:swift:xsd:|"
-    r"https?://www\.six-interbank-clearing\.com/[a-z]{2}/)"
-    r"(?P<name>[a-z]{4}\.\d{3}\.001)\.(?P<version>\d{2})(?P<variant>(?:\.[A-Za-z0-9]+)*)"
-)
 # xs:date may carry an offset, which does not change the day: 2026-09-24+08:00.
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
 _MOMENT = re.compile(
@@ -98,55 +94,30 @@ def safe_xml(content: bytes) -> Element:
     try:
         root = etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        # The library's message may quote the file: only the line is kept.
-        line_number = getattr(error, "lineno", None) or 0
-        raise UnreadableFileError(
-            "not_xml", "it is no well-formed XML; the file seems cut off or damaged",
-            line_number=line_number,
-        ) from None  # fmt: skip
+        raise not_xml(error) from None
+    refuse_document_type(root)
+    return root
+
+
+def not_xml(error: Exception) -> UnreadableFileError:
+    """Return a refusal for the XML library's error, whose own text may quote the file."""
+    line_number = getattr(error, "lineno", None) or 0
+    return UnreadableFileError(
+        "not_xml", "it is no well-formed XML; the file seems cut off or damaged",
+        line_number=line_number,
+    )  # fmt: skip
+
+
+def refuse_document_type(root: Element) -> None:
+    """Refuse an XML by its root where it declares a document type.
+
+    Raises:
+        UnreadableFileError: it does.
+    """
     if root.getroottree().docinfo.doctype:
         raise UnreadableFileError(
             "unsafe_xml", "it declares a document type, which a bank's message never does"
         )
-    return root
-
-
-def message_of(
-    content: bytes, *, name: str, element_name: str, versions: Collection[str]
-) -> Element:
-    """Return the message's own element, whatever the namespace's exact form.
-
-    Args:
-        content: the XML, or a ZIP that holds it alone.
-        name: such as `camt.053.001`.
-        element_name: the child of Document, such as `BkToCstmrStmt`.
-        versions: the two digits that are known.
-
-    A Document without any namespace is taken by its element, because some banks leave it out; one
-    in a namespace of another message or of an unknown version is not.
-
-    Raises:
-        UnreadableFileError: unsafe or damaged XML, another message, or an unknown version.
-    """
-    root = safe_xml(content)
-    document = root
-    if etree.QName(root).localname != "Document":
-        # SWIFT's networks and some banks wrap header and document into one element.
-        document = child(root, "Document")
-    problem = f"it is no {name} of {', '.join(versions)}"
-    if document is None:
-        raise UnreadableFileError("unknown_version", problem)
-    namespace = etree.QName(document).namespace
-    message = child(document, element_name)
-    if namespace:
-        match = _NAMESPACE.fullmatch(namespace)
-        if match is None or match["name"] != name or match["version"] not in versions:
-            raise UnreadableFileError("unknown_version", problem)
-    elif message is None:
-        raise UnreadableFileError("unknown_version", f"{problem}, and it has no namespace")
-    if message is None or child(message, "GrpHdr") is None:
-        raise UnreadableFileError("missing_element", f"{element_name} or its GrpHdr is missing")
-    return message
 
 
 # --- elements by local name -----------------------------------------------------------------------
@@ -154,13 +125,18 @@ def message_of(
 
 def local_name(element: Element) -> str:
     """Return an element's name without its namespace."""
-    return str(etree.QName(element).localname)
+    return _local(element.tag)
+
+
+@lru_cache(maxsize=4096)
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def children(element: Element, name: str) -> Iterator[Element]:
     """Yield the child elements of that local name."""
     for candidate in element:
-        if etree.QName(candidate).localname == name:
+        if _local(candidate.tag) == name:
             yield candidate
 
 

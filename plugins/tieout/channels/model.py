@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -233,13 +234,14 @@ class Findings:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], list[BadRow]] = {}
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._of_file: list[BadRow] = []
+        self._of_file_counts: Counter[tuple[str, str]] = Counter()
         self._forms: set[tuple[str, str]] = set()
 
-    def __bool__(self) -> bool:
-        """Say whether there is any."""
-        return bool(self._kept or self._of_file)
+    def __len__(self) -> int:
+        """Return how many there are, kept or only counted."""
+        return self._counts.total() + self._of_file_counts.total()
 
     def of_block(
         self,
@@ -260,7 +262,15 @@ class Findings:
             if row.line_number:
                 self.add_rows([row], 1, is_form=False)
             else:
-                self._of_file.append(row)
+                key = (row.field, row.reason_code)
+                self._of_file_counts[key] += 1
+                if self._of_file_counts[key] <= BAD_ROWS_PER_REASON_MAX:
+                    self._of_file.append(row)
+
+    def add_lines_of(self, other: Findings) -> None:
+        """Add the findings of lines that were collected apart."""
+        for key, rows in other._kept.items():
+            self.add_rows(rows, other._counts[key], is_form=key in other._forms)
 
     def add_rows(self, rows: Sequence[BadRow], row_count: int, *, is_form: bool) -> None:
         """Add findings of one field and reason, by line; `row_count` is how many have it in all.
@@ -277,7 +287,7 @@ class Findings:
             kept += rows
             kept.sort(key=lambda row: row.line_number)
             del kept[BAD_ROWS_PER_REASON_MAX:]
-        self._counts[key] = self._counts.get(key, 0) + row_count
+        self._counts[key] += row_count
         if is_form:
             self._forms.add(key)
 
@@ -291,17 +301,20 @@ class Findings:
         """All findings in order; what is more than the most that are kept is one of the file."""
         keys = self._forms or self._kept
         kept = [row for key, rows in self._kept.items() if key in keys for row in rows]
-        more = [
-            file_problem(
-                code,
-                f"{count - BAD_ROWS_PER_REASON_MAX} more rows for the same reason",
-                field=name,
-            )
-            for (name, code), count in sorted(self._counts.items())
-            if (name, code) in keys and count > BAD_ROWS_PER_REASON_MAX
-        ]
-        of_file = [] if self._forms else self._of_file
+        more = _more({key: count for key, count in self._counts.items() if key in keys})
+        of_file = [] if self._forms else [*self._of_file, *_more(self._of_file_counts)]
         return (*sorted(kept, key=_place_of), *more, *of_file)
+
+
+def _more(counts: Mapping[tuple[str, str], int]) -> list[BadRow]:
+    """Return how many more findings there are of those of which not all are kept."""
+    return [
+        file_problem(
+            code, f"{count - BAD_ROWS_PER_REASON_MAX} more rows for the same reason", field=name
+        )
+        for (name, code), count in sorted(counts.items())
+        if count > BAD_ROWS_PER_REASON_MAX
+    ]
 
 
 def _place_of(row: BadRow) -> tuple[int, int, bool, str, str]:
