@@ -12,6 +12,7 @@ not show to people; amounts come from the payment files in the outbox.
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import shutil
 from collections import Counter
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 import psycopg
 from lxml import etree
 
+import prepared_homes
 from database_copies import copied
 from tieout import closing, database, days, outcomes, paying, sample, steps, transform
 from tieout.errors import TieoutError
@@ -59,6 +61,7 @@ _NOT_REPLAYED = re.compile(r"\s*(/\*.*?\*/)?\s*(select|comment on|begin|commit)\
 # dbt writes the database's name into each statement.
 _DATABASE = '"<<database>>"'
 _NAMESPACE = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"}
+_RECORDED = "recorded.pickle"
 _COPIED = ("inbox", "outbox", "secrets", "archive", "truth", "dbt/setup.sha256", "sample.json")
 
 
@@ -190,13 +193,29 @@ class Template:
     recorded: Recording
 
 
-def build_template(home: Path) -> Template:
-    """Simulate, close, pay and answer the first date; record the next two on an honest copy."""
+def build_template(home: Path, prepared: Path) -> None:
+    """Simulate, close, pay and answer the first date; record the next two on an honest copy.
+
+    Leaves a stopped home, and the recording in it, for each worker to `open_template` a copy of.
+    """
+    settings = prepared_homes.copy(prepared, home)
+    try:
+        recorded = _build(settings)
+    finally:
+        database.stop_server(settings)
+    (home / _RECORDED).write_bytes(pickle.dumps(recorded))
+
+
+def open_template(home: Path) -> Template:
+    """Start the server of a copied template."""
     settings = load_settings({"TIEOUT_HOME": str(home)})
-    start_carelessly(settings)
+    prepared_homes.start_carelessly(settings)
+    return Template(settings, pickle.loads((home / _RECORDED).read_bytes()))
+
+
+def _build(settings: Settings) -> Recording:
+    prepared_homes.start_carelessly(settings)
     _simulate(settings)
-    database.migrate(settings)
-    transform.seed(settings)
     world = World(settings)
     world.must(world.close(FIRST))
     approve_first_list(settings)
@@ -204,12 +223,12 @@ def build_template(home: Path) -> Template:
     world.evening(DAY)
     recorded: Recording = {}
     template = Template(settings, recorded)
-    with copy_of(template, home.with_name("recorded")) as honest, recording(recorded):
+    with copy_of(template, settings.home.with_name("recorded")) as honest, recording(recorded):
         for day in (DAY, NEXT_DAY):
             honest.must(honest.close(day))
             honest.must(honest.pay(day + timedelta(days=1)))
             honest.evening(day + timedelta(days=1))
-    return template
+    return recorded
 
 
 def approve_first_list(settings: Settings) -> None:
@@ -231,27 +250,6 @@ def _simulate(settings: Settings) -> None:
         settings.truth_dir, deliver_through=DAY,
     )  # fmt: skip
     sample.note_sample(settings, options)
-
-
-def start_carelessly(settings: Settings) -> None:
-    """Start the test's server without waiting for the disk: nobody misses it after a power cut."""
-    with server_options({"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}):
-        database.ensure_server(settings)
-
-
-@contextmanager
-def server_options(options: Mapping[str, str]) -> Iterator[None]:
-    """Start servers with other options than the product's meanwhile."""
-    real = database._server_settings
-
-    def changed(pg_dir: Path, port: int) -> Mapping[str, str]:
-        return {**real(pg_dir, port), **options}
-
-    database._server_settings = changed
-    try:
-        yield
-    finally:
-        database._server_settings = real
 
 
 @contextmanager

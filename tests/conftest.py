@@ -12,6 +12,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 import parts
+import prepared_homes
 from samples_folder import SAMPLES
 from tieout import database
 from tieout.settings import Settings, load_settings
@@ -21,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How many random weeks the SQL is compared with the oracle on, and which."""
     group = parser.getgroup("tieout")
     group.addoption(
-        "--worlds", type=int, default=200, help="random weeks to close (tests/integration)"
+        "--worlds", type=int, default=parts.WORLDS, help="random weeks to close (tests/integration)"
     )
     group.addoption(
         "--write-defects", action="store_true", help="write docs/formats/defects.md anew"
@@ -32,7 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--world-seed", type=int, default=None, help="draw other weeks than CI's; any number"
     )
-    group.addoption("--days", type=int, default=200, help="wrong days to draw (tests/attacks)")
+    group.addoption(
+        "--days", type=int, default=parts.DAYS, help="wrong days to draw (tests/attacks)"
+    )
     group.addoption("--seed", type=int, default=1, help="draw other days than CI's; any number")
     group.addoption("--only", type=int, default=None, help="play one of the drawn days, by number")
 
@@ -43,6 +46,12 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long files first where workers share them out."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: parts.place_of(item.nodeid))
+
+
 class FilesTogether(LoadFileScheduling):
     """Keeps a file's tests in one worker, since they share servers; injections and days do not.
 
@@ -50,7 +59,7 @@ class FilesTogether(LoadFileScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if "/test_injections.py::" in nodeid or "/test_harness.py::" in nodeid:
+        if nodeid.startswith(parts.APART):
             return nodeid
         scope: str = super()._split_scope(nodeid)
         return scope
@@ -58,7 +67,8 @@ class FilesTogether(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
-    """Share the tests out among the workers."""
+    """Share the tests out among the workers, in the order of `parts.place_of`."""
+    config.option.loadscopereorder = False  # xdist's own order counts tests, not minutes
     return FilesTogether(config, log)
 
 
@@ -76,6 +86,8 @@ def pytest_terminal_summary(
     terminalreporter.section("parts and budgets (docs/testing.md)")
     for line in parts.table(((each.nodeid, each.duration) for each in reports), workers):
         terminalreporter.line(line)
+    for line in parts.left_out(config.getoption("days"), config.getoption("worlds")):
+        terminalreporter.line(line)
     if not SAMPLES.is_dir():
         terminalreporter.line(
             f"NO REAL SAMPLES in {SAMPLES}: their tests were skipped. SAMPLES_DIR=<folder> names "
@@ -83,6 +95,18 @@ def pytest_terminal_summary(
             red=True,
             bold=True,
         )
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all workers of this run share."""
+    return prepared_homes.shared_folder(tmp_path_factory, hasattr(request.config, "workerinput"))
+
+
+@pytest.fixture(scope="session")
+def prepared_home(run_folder: Path) -> Path:
+    """A stopped home with its database, Airflow's tables and the reference data, to be copied."""
+    return prepared_homes.once(run_folder / "prepared", prepared_homes.make)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-import attack_world
+import prepared_homes
 from attack_world import Template
 from tieout import database
 from tieout.settings import Settings, load_settings
@@ -41,9 +41,9 @@ def own_server(template: Template, home: Path) -> Iterator[Settings]:
     """
     database.stop_server(template.settings)
     shutil.copytree(template.settings.home, home)
-    attack_world.start_carelessly(template.settings)
+    prepared_homes.start_carelessly(template.settings)
     settings = load_settings({"TIEOUT_HOME": str(home)})
-    with attack_world.server_options({"fsync": "off"}):
+    with prepared_homes.server_options({"fsync": "off"}):
         try:
             database.ensure_server(settings)
             yield settings

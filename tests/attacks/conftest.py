@@ -10,17 +10,28 @@ import pytest
 
 import attack_days
 import attack_world
+import prepared_homes
 import table_rows
 from attack_world import PAYMENT, Template, World
 from tieout import database
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
-    """A home whose first date is closed and paid; the next two dates lie in its inbox."""
+def template(
+    run_folder: Path, prepared_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Template]:
+    """A home whose first date is closed and paid; the next two dates lie in its inbox.
+
+    One worker makes it, each has a copy with a server of its own.
+    """
+
+    def build(folder: Path) -> None:
+        attack_world.build_template(folder / "home", prepared_home)
+
+    made = prepared_homes.once(run_folder / "attacks", build) / "home"
     home = tmp_path_factory.mktemp("attacks") / "template"
-    home.mkdir()
-    built = attack_world.build_template(home)
+    prepared_homes.copy(made, home)
+    built = attack_world.open_template(home)
     try:
         yield built
     finally:
@@ -42,7 +53,7 @@ def honest(template: Template, tmp_path_factory: pytest.TempPathFactory) -> atta
         return attack_world.outcome_of(copied, None)
 
 
-CHUNK = 20
+CHUNK = 10
 
 
 def _drawn(config: pytest.Config) -> list[tuple[int, tuple[str, ...]]]:

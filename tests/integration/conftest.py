@@ -1,4 +1,4 @@
-"""The sample week, small, run once through the command line into a home of its own."""
+"""The command line in homes of their own; the sample week, small, run once through it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import prepared_homes
+import warm_commands
 from tieout import database
 from tieout.settings import Settings, load_settings
+from warm_commands import WarmCommands
 
 TRANSACTIONS = "300"
 
@@ -33,7 +37,12 @@ def environment_of(home: Path) -> dict[str, str]:
 def tieout(
     home: Path, *arguments: str, timeout_seconds: int = 900
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person does, in a process of its own."""
+    """Run the command line as a person does, in a process of its own.
+
+    In a `served_home` that process is forked from one that has imported everything.
+    """
+    if home in _served:
+        return _served[home].run(arguments, timeout_seconds)
     return subprocess.run(
         [sys.executable, "-m", "tieout.cli", *arguments],
         env=environment_of(home),
@@ -43,6 +52,23 @@ def tieout(
         timeout=timeout_seconds,
         check=False,
     )
+
+
+_served: dict[Path, WarmCommands] = {}
+
+
+@contextmanager
+def served_home(prepared_home: Path, home: Path) -> Iterator[Settings]:
+    """Copy the prepared home, start its server and a process for its commands; stop both."""
+    settings = prepared_homes.copy(prepared_home, home)
+    try:
+        prepared_homes.start_carelessly(settings)
+        with warm_commands.serving(home, environment_of(home)) as commands:
+            _served[home] = commands
+            yield settings
+    finally:
+        _served.pop(home, None)
+        database.stop_server(settings)
 
 
 @pytest.fixture(scope="session")

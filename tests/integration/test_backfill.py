@@ -16,8 +16,9 @@ from typing import Any
 import psycopg
 import pytest
 
+import prepared_homes
 from tieout import airflow_home, database
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 
 from .conftest import environment_of, tieout
 from .test_end_to_end import query, true_results
@@ -30,13 +31,14 @@ BACKFILL_SECONDS_MAX = 1200
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with the week's files, and `tieout ui` running on it."""
-    home = tmp_path_factory.mktemp("backfill")
-    settings = load_settings({"TIEOUT_HOME": str(home)})
+    home = tmp_path_factory.mktemp("backfill") / "home"
+    settings = prepared_homes.copy(prepared_home, home)
     log = home / "ui.log"
     process: subprocess.Popen[bytes] | None = None
     try:
+        prepared_homes.start_carelessly(settings)
         done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
         assert done.returncode == 0, done.stderr
         with log.open("wb") as output:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tieout import bank_lines, database
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 
-from .conftest import tieout
+from .conftest import served_home, tieout
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -25,11 +25,12 @@ PEOPLE = ("--by", "Zhou Min", "--second", "Wu Fang")
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Settings, str]]:
+def stopped(
+    prepared_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Settings, str]]:
     """A home whose week has stopped at the gate of 29 September; and what was said of it."""
-    home = tmp_path_factory.mktemp("erring-bank")
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    try:
+    home = tmp_path_factory.mktemp("erring-bank") / "home"
+    with served_home(prepared_home, home) as settings:
         for command in (
             ("simulate", *WEEK),
             ("close", "2026-09-24", "--to", "2026-09-27"),
@@ -56,8 +57,6 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
         done = tieout(home, "sample", *WEEK)
         assert done.returncode == 1, done.stderr[-3000:]
         yield home, settings, done.stderr
-    finally:
-        database.stop_server(settings)
 
 
 def query(settings: Settings, text: str) -> list[tuple[Any, ...]]:

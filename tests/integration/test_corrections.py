@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tieout import database
-from tieout.settings import load_settings
-
-from .conftest import tieout
+from .conftest import served_home, tieout
 from .test_end_to_end import query
 
 pytestmark = pytest.mark.timeout(1200)
@@ -17,10 +14,11 @@ pytestmark = pytest.mark.timeout(1200)
 VOUCHERS = "platform/20260924/source_vouchers_20260924.csv"
 
 
-def test_a_correction_opens_its_date_and_the_next_close_begins_with_it(tmp_path: Path) -> None:
+def test_a_correction_opens_its_date_and_the_next_close_begins_with_it(
+    prepared_home: Path, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    try:
+    with served_home(prepared_home, home) as settings:
         done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
         assert done.returncode == 0, done.stderr
         done = tieout(home, "close", "2026-09-24")
@@ -55,5 +53,3 @@ def test_a_correction_opens_its_date_and_the_next_close_begins_with_it(tmp_path:
         assert done.returncode == 0, done.stderr + done.stdout
         assert "opened by a late or corrected file: 2026-09-24, 2026-09-25" in done.stderr
         assert query(settings, states) == [("closed", 3), ("closed", 2), ("closed", 1)]
-    finally:
-        database.stop_server(settings)

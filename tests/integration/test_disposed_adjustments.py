@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 import pytest
 
 import closed_worlds
+import prepared_homes
 import worlds
 from tieout import database, suspense, transform
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 from tieout.suspense import SuspenseError
 from worlds import Action, Adjustment
 
@@ -154,13 +156,11 @@ EXPECTED: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int]]]
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def opened(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """All examples, closed up to Sunday and paid on Monday, before anybody decides."""
-    settings = load_settings({"TIEOUT_HOME": str(tmp_path_factory.mktemp("disposed"))})
-    settings.ensure_dirs()
+    settings = prepared_homes.copy(prepared_home, tmp_path_factory.mktemp("disposed") / "home")
     try:
-        database.migrate(settings)
-        transform.seed(settings)
+        prepared_homes.start_carelessly(settings)
         named = {name: example.world() for name, example in EXAMPLES.items()}
         with database.connect(settings) as connection:
             closed_worlds.load(connection, worlds.tables(named))

@@ -10,14 +10,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tieout import database, transform
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 
-from .conftest import tieout
+from .conftest import served_home, tieout
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -28,19 +29,16 @@ BATCH_PAYOUTS_MAX = 3_000
 
 
 @pytest.fixture(scope="module")
-def funds_week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def funds_week(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home in which the week was closed and paid by one command."""
-    home = tmp_path_factory.mktemp("funds")
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    try:
+    home = tmp_path_factory.mktemp("funds") / "home"
+    with served_home(prepared_home, home) as settings:
         done = tieout(
             home, "sample", "--merchants", str(MERCHANTS), "--transactions", str(TRANSACTIONS),
             "--returns", str(RETURNS), "--three-arrivals", "--every-merchant",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
         yield settings
-    finally:
-        database.stop_server(settings)
 
 
 def query(settings: Settings, text: str) -> list[tuple[Any, ...]]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import closed_worlds
+import prepared_homes
 import worlds
 from tieout import database, transform
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 from worlds import Action, Adjustment, BrandFee, Merchant, Record, Voucher, World
 
 pytestmark = pytest.mark.slow
@@ -304,13 +306,11 @@ EXPECTED: dict[tuple[str, int, date], tuple[int, int, int, int]] = {
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def closed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """All examples, closed and paid in a database of their own."""
-    settings = load_settings({"TIEOUT_HOME": str(tmp_path_factory.mktemp("examples"))})
-    settings.ensure_dirs()
+    settings = prepared_homes.copy(prepared_home, tmp_path_factory.mktemp("examples") / "home")
     try:
-        database.migrate(settings)
-        transform.seed(settings)
+        prepared_homes.start_carelessly(settings)
         close(settings)
         yield settings
     finally:

@@ -1,27 +1,30 @@
-"""Every fault the simulator can inject, each into its own home: the week stops and pays nothing.
+"""Every fault the simulator can inject, each in a fresh home: the week stops and pays nothing.
 
-Run through the command line, as `make close` does. One home is prepared once and copied for each
-fault: preparing it (database, Airflow's tables, reference data) is not what is tested here.
+Run through the command line, as `make close` does. A worker's home is made once, and made anew from
+copies of its databases and files for each fault: preparing it is not what is tested here.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tieout import airflow_home, database, transform
-from tieout.settings import load_settings
+from tieout import database
+from tieout.settings import Settings
 from tieout.simulator import INJECTIONS
 
-from .conftest import environment_of
+from .conftest import served_home, tieout
 
 FAULT_DATE = "2026-09-25"
 PAYMENT_DATE = "20260928"
 SMALL_WEEK = ["--transactions", "60", "--merchants", "10"]
+DATABASES = (database.DATABASE, database.AIRFLOW_DATABASE)
 # What the message must name, besides exiting non-zero: the channel or file, and the cause.
 NAMES = {
     "missing_file": ("wechat", "trade_bill", FAULT_DATE),
@@ -52,43 +55,55 @@ def test_every_injection_has_its_expectation() -> None:
     assert set(NAMES) == set(INJECTIONS)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A served home, and what it was before the first fault."""
+
+    settings: Settings
+    files: Path
+    url: str
+
+    def restore(self) -> None:
+        """Make the home what it was: databases, folders and files."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for name in DATABASES:
+                connection.execute(f"drop database if exists {name} with (force)")
+                connection.execute(f"create database {name} template {name}_before")
+        for entry in self.settings.home.iterdir():
+            if entry != self.settings.pg_dir:
+                subprocess.run(["rm", "-rf", str(entry)], check=True)
+        subprocess.run(["cp", "-a", f"{self.files}/.", str(self.settings.home)], check=True)
+
+
 @pytest.fixture(scope="module")
-def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped home with its database, Airflow's tables and the reference data in place."""
-    home = tmp_path_factory.mktemp("prepared") / "home"
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    settings.ensure_dirs()
-    try:
-        database.migrate(settings)
-        airflow_home.prepare(settings)
-        transform.seed(settings)
-    finally:
-        database.stop_server(settings)
-    return home
+def snapshot(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
+    """A home for one fault after the other, and the process of their commands."""
+    folder = tmp_path_factory.mktemp("injections")
+    with served_home(prepared_home, folder / "home") as settings:
+        assert tieout(settings.home, "status").returncode == 0  # it has imported everything
+        files = folder / "files"
+        files.mkdir()
+        for entry in settings.home.iterdir():
+            if entry != settings.pg_dir:
+                subprocess.run(["cp", "-a", str(entry), str(files)], check=True)
+        url = database.ensure_server(settings).rpartition("/")[0] + "/postgres"
+        with psycopg.connect(url, autocommit=True) as connection:
+            for name in DATABASES:
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+                    [name],
+                )
+                connection.execute(f"create database {name}_before template {name}")
+        yield Snapshot(settings, files, url)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", sorted(INJECTIONS))
-def test_injected_fault_stops_the_week_before_money_leaves(
-    kind: str, prepared_home: Path, tmp_path: Path
-) -> None:
+def test_injected_fault_stops_the_week_before_money_leaves(kind: str, snapshot: Snapshot) -> None:
     """The command exits non-zero, names the cause, and no payout file of the date exists."""
-    home = tmp_path / "home"
-    # cp keeps the owner of the data folder, which is not ours when the tests run as root.
-    subprocess.run(["cp", "-a", str(prepared_home), str(home)], check=True)
-    environment = {**environment_of(home), "NO_COLOR": "1"}
-    tieout = Path(sys.executable).with_name("tieout")
-    try:
-        done = subprocess.run(
-            [str(tieout), "sample", "--inject", kind, *SMALL_WEEK],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=560,
-            check=False,
-        )
-    finally:
-        subprocess.run([str(tieout), "stop"], env=environment, capture_output=True, check=False)
+    snapshot.restore()
+    home = snapshot.settings.home
+    done = tieout(home, "sample", "--inject", kind, *SMALL_WEEK, timeout_seconds=560)
     message = done.stderr[done.stderr.rfind("tieout:") :]
     assert done.returncode != 0, f"{kind}: the week went through\n{done.stderr[-2000:]}"
     assert not list((home / "outbox").rglob(f"payouts/{PAYMENT_DATE}/*")), kind

@@ -9,16 +9,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 import closed_worlds
 import oracle
 import oracle_holds
+import prepared_homes
 import worlds
 from closed_worlds import COMPARED, ClosedWorlds
-from tieout import database, transform
-from tieout.settings import load_settings
+from tieout import database
 from worlds import Adjustment, Merchant, World
 
 VARIANTS = 20  # worlds that come a second time, shuffled, and a third, with one more pair
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def closed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    prepared_home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ClosedWorlds]:
     """The worlds and their variants, closed and paid in a database of their own."""
     count, seed = request.config.getoption("worlds"), request.config.getoption("world_seed")
@@ -38,11 +41,9 @@ def closed(
     named |= {f"{name}s": worlds.shuffled(named[name], seed=1) for name in calm[:VARIANTS]}
     named |= {f"{name}p": worlds.with_matched_pair(named[name]) for name in list(named)[:VARIANTS]}
     named |= {"mended": paid_in_part_before_it_ended()}
-    settings = load_settings({"TIEOUT_HOME": str(tmp_path_factory.mktemp("worlds"))})
-    settings.ensure_dirs()
+    settings = prepared_homes.copy(prepared_home, tmp_path_factory.mktemp("worlds") / "home")
     try:
-        database.migrate(settings)
-        transform.seed(settings)
+        prepared_homes.start_carelessly(settings)
         yield closed_worlds.close(settings, named)
     finally:
         database.stop_server(settings)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from tieout import database, suspense
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 from tieout.suspense import ItemFilter, OpenItem, SuspenseError
 
-from .conftest import tieout
+from .conftest import served_home, tieout
 from .test_end_to_end import query
 
 pytestmark = pytest.mark.timeout(900)
@@ -24,18 +25,15 @@ WHY = {"by": "Wang Fang", "reason": "the channel confirmed it by mail"}
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def desk(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with three dates closed and the fourth one's files in the inbox."""
-    home = tmp_path_factory.mktemp("desk")
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    try:
+    home = tmp_path_factory.mktemp("desk") / "home"
+    with served_home(prepared_home, home) as settings:
         done = tieout(home, "simulate", "--transactions", "120", "--merchants", "10")
         assert done.returncode == 0, done.stderr
         done = tieout(home, "close", "2026-09-24", "--to", CLOSED.isoformat())
         assert done.returncode == 0, done.stderr
         yield settings
-    finally:
-        database.stop_server(settings)
 
 
 def one_sided(settings: Settings, side: str) -> list[OpenItem]:

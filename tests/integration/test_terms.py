@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.settings import Settings
 
-from .conftest import tieout
+from .conftest import served_home, tieout
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -67,11 +67,10 @@ def second_payee(rows: list[Row]) -> None:
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def changed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with three dates of files, the terms of the second and third changed, one closed."""
-    home = tmp_path_factory.mktemp("terms")
-    settings = load_settings({"TIEOUT_HOME": str(home)})
-    try:
+    home = tmp_path_factory.mktemp("terms") / "home"
+    with served_home(prepared_home, home) as settings:
         done = tieout(
             home, "simulate", "--days", "3", "--transactions", "300", "--merchants", "10"
         )  # fmt: skip
@@ -83,8 +82,6 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         done = tieout(home, "close", FIRST, "--to", SECOND)
         assert done.returncode == 0, done.stderr
         yield settings
-    finally:
-        database.stop_server(settings)
 
 
 def query(settings: Settings, text: str, *values: object) -> list[tuple[Any, ...]]:
