@@ -111,6 +111,16 @@ contracts as (
     where snapshot_date = {{ accounting_date() }}
 ),
 
+contracts_then as (
+    select
+        snapshot_date,
+        contract_id,
+        refund_fee_policy
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date >= {{ accounting_date() }} - 360
+        and snapshot_date < {{ accounting_date() }}
+),
+
 term_adjustments as (
     select
         accounting_date,
@@ -202,15 +212,15 @@ original_entries as (
 ),
 
 -- What a chargeback or a refund by hand takes from a merchant takes its part of the fee back, as
--- the sale's own contract says for refunds: a difference of rounded running totals, so that all
--- that is ever given back of a sale returns exactly its fee. Another account that people charge
--- paid no fee for the sale.
+-- the sale's own contract says for refunds, or said when it sold, where it is in force no more: a
+-- difference of rounded running totals, so that all that is ever given back of a sale returns
+-- exactly its fee. Another account that people charge paid no fee for the sale.
 charged_adjustments as (
     select
         channel_adjustments.*,
         original_entries.fee_rule_id,
         case
-            when contracts.refund_fee_policy = 'return'
+            when coalesce(contracts.refund_fee_policy, sold.refund_fee_policy) = 'return'
                 and original_entries.account_id = channel_adjustments.account_id
                 then round(
                     cast(original_entries.fee_amount_minor as numeric)
@@ -234,6 +244,13 @@ charged_adjustments as (
     left join original_entries
         on channel_adjustments.adjustment_id = original_entries.adjustment_id
     left join contracts on original_entries.contract_id = contracts.contract_id
+    left join lateral (
+        select contracts_then.refund_fee_policy
+        from contracts_then
+        where contracts_then.snapshot_date = adjustment_originals.original_accounting_date
+            and contracts_then.contract_id = original_entries.contract_id
+        limit 1
+    ) as sold on true
 ),
 
 item_actions as (
