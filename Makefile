@@ -48,10 +48,11 @@ ui: setup ## Open Airflow with its web page on the sample week (Ctrl-C stops it)
 docs: setup ## Build the dbt docs and the Data Docs, and say where they are
 	@$(BIN)/tieout docs $(ARGS)
 
-lint: setup ## Check style, types and YAML of the whole project
+lint: setup ## Check style, types, imports and YAML of the whole project
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .mypy_cache/imports
 	$(BIN)/yamllint --strict .
 	$(BIN)/python bin/check-sql
 
