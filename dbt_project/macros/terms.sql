@@ -289,3 +289,28 @@ decided as (
         and effective_from <= {{ accounting_date() }}
         and (effective_to is null or effective_to > {{ accounting_date() }})
 {%- endmacro %}
+
+{# What late approvals of terms, up to this close, made up of the fee of each entry. #}
+{% macro made_up_of_entries() -%}
+    select
+        entry_id,
+        sum(adjustment_amount_minor) as adjustment_amount_minor
+    from {{ ref('term_adjustments') }}
+    where accounting_date >= {{ accounting_date() }} - 360
+        and accounting_date <= {{ accounting_date() }}
+    group by entry_id
+{%- endmacro %}
+
+{#
+    What a contract said of fees and refunds when it sold: for one that is in force no more. A body
+    for `left join lateral`, one probe a row.
+#}
+{% macro refund_policy_when_sold(sold_on, contract_id) -%}
+    select contracts_then.refund_fee_policy
+        from {{ ref('int_terms__contracts') }} as contracts_then
+        where contracts_then.snapshot_date >= {{ accounting_date() }} - 360
+            and contracts_then.snapshot_date < {{ accounting_date() }}
+            and contracts_then.snapshot_date = {{ sold_on }}
+            and contracts_then.contract_id = {{ contract_id }}
+        limit 1
+{%- endmacro %}

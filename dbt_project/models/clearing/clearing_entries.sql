@@ -111,20 +111,8 @@ contracts as (
     where snapshot_date = {{ accounting_date() }}
 ),
 
-contracts_then as (
-    select
-        snapshot_date,
-        contract_id,
-        refund_fee_policy
-    from {{ ref('int_terms__contracts') }}
-    where snapshot_date >= {{ accounting_date() }} - 360
-        and snapshot_date < {{ accounting_date() }}
-),
-
 term_adjustments as (
     select
-        accounting_date,
-        entry_id,
         change_id,
         account_id,
         merchant_id,
@@ -134,16 +122,11 @@ term_adjustments as (
         settlement_mode,
         adjustment_amount_minor
     from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ accounting_date() }} - 360
-        and accounting_date <= {{ accounting_date() }}
+    where accounting_date = {{ accounting_date() }}
 ),
 
 made_up_totals as (
-    select
-        entry_id,
-        sum(adjustment_amount_minor) as adjustment_amount_minor
-    from term_adjustments
-    group by entry_id
+    {{ made_up_of_entries() }}
 ),
 
 -- What this close makes up, one entry a change, account, channel and way the fee was taken.
@@ -158,7 +141,6 @@ made_up_now as (
         min(contract_id) as contract_id,
         sum(adjustment_amount_minor) as adjustment_amount_minor
     from term_adjustments
-    where accounting_date = {{ accounting_date() }}
     group by change_id, account_id, merchant_id, channel, currency_code, settlement_mode
 ),
 
@@ -245,11 +227,9 @@ charged_adjustments as (
         on channel_adjustments.adjustment_id = original_entries.adjustment_id
     left join contracts on original_entries.contract_id = contracts.contract_id
     left join lateral (
-        select contracts_then.refund_fee_policy
-        from contracts_then
-        where contracts_then.snapshot_date = adjustment_originals.original_accounting_date
-            and contracts_then.contract_id = original_entries.contract_id
-        limit 1
+        {{ refund_policy_when_sold(
+            'adjustment_originals.original_accounting_date', 'original_entries.contract_id'
+        ) }}
     ) as sold on true
 ),
 

@@ -24,7 +24,7 @@ with returns as (
         and known_accounting_date < {{ accounting_date() }}
 ),
 
-contracts_now as (
+contracts as (
     select
         contract_id,
         refund_fee_policy
@@ -32,24 +32,8 @@ contracts_now as (
     where snapshot_date = {{ accounting_date() }}
 ),
 
-contracts_then as (
-    select
-        snapshot_date,
-        contract_id,
-        refund_fee_policy
-    from {{ ref('int_terms__contracts') }}
-    where snapshot_date >= {{ accounting_date() }} - 360
-        and snapshot_date < {{ accounting_date() }}
-),
-
-term_adjustments as (
-    select
-        entry_id,
-        sum(adjustment_amount_minor) as adjustment_amount_minor
-    from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ accounting_date() }} - 360
-        and accounting_date <= {{ accounting_date() }}
-    group by entry_id
+made_up as (
+    {{ made_up_of_entries() }}
 ),
 
 -- One index probe a return.
@@ -79,45 +63,22 @@ sales as (
     ) as entries
 ),
 
-sold_under as (
-    select distinct
-        contract_id,
-        known_accounting_date
-    from sales
-),
-
--- What the contract says now; of one that is in force no more, what it said when it sold.
-policies as (
-    select
-        sold_under.contract_id,
-        sold_under.known_accounting_date,
-        coalesce(contracts_now.refund_fee_policy, sold.refund_fee_policy) as refund_fee_policy
-    from sold_under
-    left join contracts_now on sold_under.contract_id = contracts_now.contract_id
-    left join lateral (
-        select contracts_then.refund_fee_policy
-        from contracts_then
-        where contracts_then.snapshot_date = sold_under.known_accounting_date
-            and contracts_then.contract_id = sold_under.contract_id
-        limit 1
-    ) as sold on true
-),
-
 final as (
     select
         sales.voucher_id,
         sales.entry_id as sale_entry_id,
-        sales.fee_amount_minor - coalesce(term_adjustments.adjustment_amount_minor, 0)
-            as sale_fee_minor,
+        sales.fee_amount_minor - coalesce(made_up.adjustment_amount_minor, 0) as sale_fee_minor,
         sales.settlement_mode,
         sales.contract_id,
         sales.fee_rule_id,
-        policies.refund_fee_policy
+        -- What the contract says now; of one that is in force no more, what it said when it sold.
+        coalesce(contracts.refund_fee_policy, sold.refund_fee_policy) as refund_fee_policy
     from sales
-    left join term_adjustments on sales.entry_id = term_adjustments.entry_id
-    left join policies
-        on sales.contract_id = policies.contract_id
-        and sales.known_accounting_date = policies.known_accounting_date
+    left join made_up on sales.entry_id = made_up.entry_id
+    left join contracts on sales.contract_id = contracts.contract_id
+    left join lateral (
+        {{ refund_policy_when_sold('sales.known_accounting_date', 'sales.contract_id') }}
+    ) as sold on true
 )
 
 select * from final

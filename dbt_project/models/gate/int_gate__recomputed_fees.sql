@@ -316,7 +316,7 @@ offered as (
                 kinds.terms_date, kinds.merchant_id, kinds.account_id, kinds.channel,
                 kinds.sold_as, kinds.card_kind, kinds.card_region, kinds.sold_on
             order by
-                (offers.account_id = kinds.account_id) desc, offers.priority,
+                offers.account_id is distinct from kinds.account_id, offers.priority,
                 offers.fee_rule_id, offers.contract_id
         ) as price_order
     from kinds

@@ -43,13 +43,7 @@ pool as (
 
 -- What late approvals of terms made up of an item's fee is not given back again.
 made_up as (
-    select
-        entry_id,
-        sum(adjustment_amount_minor) as adjustment_amount_minor
-    from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ accounting_date() }} - 360
-        and accounting_date <= {{ accounting_date() }}
-    group by entry_id
+    {{ made_up_of_entries() }}
 ),
 
 pairs as (
