@@ -585,7 +585,7 @@ def _require_booked_for(
     booked = item.account_id
     if item.side != "system" or booked is None or booked == account_id:
         return
-    if _merchants_of(settings, booked, effective_on):
+    if _has_contract(settings, booked, effective_on):
         raise SuspenseError(
             what=f"the platform booked {item.suspense_item_id} for account {booked}, "
             f"not for {account_id}",
@@ -594,24 +594,22 @@ def _require_booked_for(
         )
 
 
-def _merchants_of(settings: Settings, account_id: str, effective_on: date) -> list[str]:
-    """Return whose account it is on a date, by the terms of the latest close."""
+def _has_contract(settings: Settings, account_id: str, effective_on: date) -> bool:
+    """By the terms of the latest close; the close of the date itself asks its own again."""
     latest = next_open_date(settings) - timedelta(days=1)
     with database.connect(settings) as connection:
-        rows = connection.execute(
-            "select distinct merchant_id from clearing.contract_terms"
+        row = connection.execute(
+            "select count(*) from clearing.contract_terms"
             " where accounting_date = %(latest)s and is_in_force and account_id = %(account)s"
             " and effective_from <= %(on)s"
-            " and (goes_on or effective_to is null or effective_to > %(on)s)"
-            " order by merchant_id",
+            " and (goes_on or effective_to is null or effective_to > %(on)s)",
             {"latest": latest, "account": account_id, "on": effective_on},
-        ).fetchall()
-    return [str(merchant_id) for (merchant_id,) in rows]
+        ).fetchone()
+    return row is not None and row[0] > 0
 
 
 def _require_contract(settings: Settings, account_id: str, effective_on: date) -> None:
-    """By the terms of the latest close; the close of the date itself asks its own again."""
-    if not _merchants_of(settings, account_id, effective_on):
+    if not _has_contract(settings, account_id, effective_on):
         latest = next_open_date(settings) - timedelta(days=1)
         raise SuspenseError(
             what=f"account {account_id} has no contract in force on {effective_on}",
