@@ -15,7 +15,7 @@ import parts
 import prepared_homes
 from samples_folder import SAMPLES
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

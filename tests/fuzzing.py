@@ -26,8 +26,8 @@ import channel_files as make
 import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
-from tieout.channels import card_numbers, model, text_files
-from tieout.channels.model import ParsedFile
+from tieout.channels.common import card_numbers, model, text_files
+from tieout.channels.common.model import ParsedFile
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 
 __all__ = [

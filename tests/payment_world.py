@@ -21,10 +21,17 @@ from typing import Any
 import pytest
 
 from database_copies import copied
-from tieout import database, gate, secrets
-from tieout.expectation_suites import EQUATION_TERMS, GATE_SUITES, REQUIRED_GATE_CHECKS, Suite
+from tieout import database, gate
+from tieout.core import masks
+from tieout.core.settings import Settings, load_settings
+from tieout.gate.expectation_suites import (
+    EQUATION_TERMS,
+    GATE_SUITES,
+    REQUIRED_GATE_CHECKS,
+    Suite,
+)
 from tieout.landing import payee_register
-from tieout.settings import Settings, load_settings
+from tieout.protection import tokens
 
 PAYMENT_DATE = date(2026, 9, 28)
 ACCOUNTING_DATES = tuple(date(2026, 9, 24) + timedelta(days=offset) for offset in range(4))
@@ -336,7 +343,7 @@ def payee_row(
     """Land one payee, and register its version."""
     settings = world.settings
     place = (payee_id, str(version))
-    number_token, name_token = secrets.account_token(
+    number_token, name_token = tokens.account_token(
         [account_number, account_name], settings=settings
     )
     row: dict[str, object] = {
@@ -348,15 +355,15 @@ def payee_row(
         "account_id": account_id,
         "bank_name": "中国工商银行北京分行",
         "bank_code": bank_code,
-        "account_number_ciphertext": secrets.encrypt_bound(
+        "account_number_ciphertext": tokens.encrypt_bound(
             account_number, ("account_number", *place), settings=settings
         ),
-        "account_number_mask": secrets.mask_account(account_number),
+        "account_number_mask": masks.mask_account(account_number),
         "account_number_token": number_token,
-        "account_name_ciphertext": secrets.encrypt_bound(
+        "account_name_ciphertext": tokens.encrypt_bound(
             account_name, ("account_name", *place), settings=settings
         ),
-        "account_name_mask": secrets.mask_name(account_name),
+        "account_name_mask": masks.mask_name(account_name),
         "account_name_token": name_token,
         "currency_code": "CNY",
         "payee_status": "active",
@@ -371,10 +378,10 @@ def payee_row(
 
 def rename(world: World, text: str, payee_id: str = "P000001") -> None:
     """Give a payee another name, as if it had landed so before anybody looked."""
-    ciphertext = secrets.encrypt_bound(
+    ciphertext = tokens.encrypt_bound(
         text, ("account_name", payee_id, "1"), settings=world.settings
     )
-    (token,) = secrets.account_token([text], settings=world.settings)
+    (token,) = tokens.account_token([text], settings=world.settings)
     world.execute(
         "alter table control.payee_versions disable trigger payee_versions_kept;"
         f" update control.payee_versions set account_name_token = '{token}'"

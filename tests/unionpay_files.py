@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import channel_files as make
-from tieout.channels.unionpay_layouts import ZM, ZME, ZPSUM, ZSUM
+from tieout.channels.unionpay.layouts import ZM, ZME, ZPSUM, ZSUM
 
 MERCHANT = "802310000000017"
 PHONE = "13800000000"

@@ -24,7 +24,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tieout import workdays
+from tieout.dates import workdays
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SEEDS = Path(__file__).parents[1] / "dbt_project" / "seeds" / "reference"

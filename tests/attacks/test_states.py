@@ -27,11 +27,13 @@ from attack_world import (
     World,
     outcome_of,
 )
-from tieout import database, days, landing, paying, transform
-from tieout.channels.excerpts import masked_excerpt
-from tieout.errors import TieoutError
+from tieout import database, landing
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.core.errors import TieoutError
+from tieout.dates import days
 from tieout.landing import corrections
 from tieout.payouts import submission
+from tieout.runs import paying, transform
 from tieout.simulator import bank
 
 pytestmark = pytest.mark.slow
@@ -360,7 +362,7 @@ _LAND = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 from tieout import landing
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
 report = landing.land(load_settings())
 print(report.counts)
 """
@@ -441,8 +443,9 @@ def test_a_killed_server_gives_no_traceback(new_home: object) -> None:
     database.migrate(settings)  # type: ignore[arg-type]
     script = (
         "import os, signal, sys\n"
-        "from tieout import cli, database, overview\n"
-        "from tieout.settings import load_settings\n"
+        "from tieout import database\n"
+        "from tieout.commands import cli, overview\n"
+        "from tieout.core.settings import load_settings\n"
         "settings = load_settings()\n"
         "real = overview.print_week\n"
         "def dies(*arguments):\n"

@@ -15,9 +15,10 @@ import psycopg
 import pytest
 
 from day_states import seal
-from tieout import database, transform
-from tieout.settings import PROJECT_DIR, Settings, load_settings
-from tieout.transform import BuildReport
+from tieout import database
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
+from tieout.runs import transform
+from tieout.runs.transform import BuildReport
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +68,8 @@ BUILD_IN_A_PROCESS = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tieout import transform
-from tieout.settings import load_settings
+from tieout.runs import transform
+from tieout.core.settings import load_settings
 url, project, home, day = sys.argv[1:]
 settings = replace(
     load_settings({"TIEOUT_HOME": home}), project_dir=Path(project), external_database_url=url

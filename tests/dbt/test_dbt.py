@@ -20,8 +20,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tieout import database, transform, workdays
-from tieout.settings import PROJECT_DIR, Settings
+from tieout import database
+from tieout.core.settings import PROJECT_DIR, Settings
+from tieout.dates import workdays
+from tieout.runs import transform
 
 pytestmark = pytest.mark.slow
 

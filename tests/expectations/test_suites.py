@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 import payment_world
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World
 from tieout import database, gate
-from tieout.expectation_suites import (
+from tieout.gate.expectation_suites import (
     ALL_SUITES,
     CLOSE_SUITES,
     GATE_SUITES,

@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 import prepared_homes
-from tieout import airflow_home, database
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.runs import airflow_home
 
 from .conftest import environment_of, tieout
 from .test_end_to_end import query, true_results
@@ -43,7 +44,7 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         assert done.returncode == 0, done.stderr
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tieout.cli", "ui"],
+                [sys.executable, "-m", "tieout.commands.cli", "ui"],
                 env=environment_of(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tieout import database, transform, workdays
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.dates import workdays
+from tieout.runs import transform
 
 from .conftest import TRANSACTIONS, tieout
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tieout import database, transform
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.runs import transform
 
 from .conftest import served_home, tieout
 

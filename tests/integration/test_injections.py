@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tieout import database
-from tieout.settings import Settings
+from tieout.core.settings import Settings
 from tieout.simulator import INJECTIONS
 
 from .conftest import served_home, tieout

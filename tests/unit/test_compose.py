@@ -23,8 +23,8 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tieout import key_ring
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
+from tieout.protection import key_ring
 
 PROJECT = load_settings({}).project_dir
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
@@ -199,7 +199,8 @@ def test_every_tieout_variable_is_one_the_program_reads() -> None:
     }
     assert len(names) >= 6
     source = "".join(
-        (PROJECT / "plugins/tieout" / file).read_text() for file in ("settings.py", "key_ring.py")
+        (PROJECT / "plugins/tieout" / file).read_text()
+        for file in ("core/settings.py", "protection/key_ring.py")
     )
     assert {name for name in names if f'"{name}"' not in source} == set()
 

@@ -13,8 +13,8 @@ import payment_world
 from day_states import set_state
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, Finding, World, decide
 from tieout import database, gate, payouts
-from tieout.errors import TieoutError
-from tieout.expectation_suites import REQUIRED_GATE_CHECKS
+from tieout.core.errors import TieoutError
+from tieout.gate.expectation_suites import REQUIRED_GATE_CHECKS
 from tieout.payouts import submission
 
 SUM = sum(payment_world.PAYOUTS_MINOR)

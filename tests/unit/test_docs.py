@@ -198,7 +198,7 @@ def make_targets() -> set[str]:
 
 def cli_commands() -> dict[str, set[str]]:
     """Return the options of each command of `tieout`."""
-    from tieout.cli import app
+    from tieout.commands.cli import app
 
     group = get_command(app)
     found = {}
@@ -288,7 +288,7 @@ def test_named_settings_are_read_by_the_program() -> None:
 @pytest.fixture(scope="module")
 def dags(settings: Any) -> Iterator[dict[str, Any]]:
     """The project's DAGs by id, imported from their files."""
-    from tieout import airflow_home
+    from tieout.runs import airflow_home
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in airflow_home.environment(settings).items():
@@ -645,7 +645,7 @@ def test_named_modules_exist() -> None:
 
 
 def test_the_equation_is_described_as_it_is_computed() -> None:
-    from tieout.expectation_suites import EQUATION_TERMS
+    from tieout.gate.expectation_suites import EQUATION_TERMS
 
     text = text_of(DOCS_DIR / "architecture.md")
     rows = table_after(text, "has its own source:")
@@ -662,7 +662,7 @@ def test_the_equation_is_described_as_it_is_computed() -> None:
 
 
 def test_the_runbook_names_every_check_of_the_gate() -> None:
-    from tieout.expectation_suites import REQUIRED_GATE_CHECKS
+    from tieout.gate.expectation_suites import REQUIRED_GATE_CHECKS
 
     text = text_of(DOCS_DIR / "runbooks" / "gate-failed.md")
     rows = table_after(text, "one that is missing did not hold.")

@@ -11,8 +11,9 @@ import pytest
 
 import payment_world
 from payment_world import PAYMENT_DATE, Finding, World
-from tieout import data_docs, gate, payouts
-from tieout.errors import TieoutError
+from tieout import gate, payouts
+from tieout.core.errors import TieoutError
+from tieout.gate import data_docs
 
 SHORT = "update gate.balance_equation set residual_minor = -1, bank_arrival_amount_minor = 35810"
 

@@ -25,10 +25,9 @@ import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
 from tieout.channels import registry
-from tieout.channels import unionpay_institution_layouts as institution_layouts
-from tieout.channels import unionpay_layouts as layouts
-from tieout.channels.fixed_width import Layout
 from tieout.channels.registry import parse_file, recognise
+from tieout.channels.unionpay import institution_layouts, layouts
+from tieout.channels.unionpay.fixed_width import Layout
 
 DAY = make.DAY
 CHANNELS = frozenset({"platform", "unionpay", "wechat", "alipay"})

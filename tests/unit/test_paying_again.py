@@ -12,8 +12,11 @@ from rich.console import Console
 
 import day_states
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, rename
-from tieout import airflow_home, database, days, overview, paying, payouts, steps, transform
+from tieout import database, payouts
+from tieout.commands import overview
+from tieout.dates import days
 from tieout.payouts import submission
+from tieout.runs import airflow_home, paying, steps, transform
 
 OWNER = f"{days.COMMAND_PREFIX}of-this-test"
 DECIDING: tuple[Callable[[steps.Step], object], ...] = (

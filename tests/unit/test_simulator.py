@@ -21,7 +21,7 @@ import xmlschema
 from lxml import etree
 
 from samples_folder import SAMPLES, needs_samples
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.simulator import INJECTIONS, Funds, bank, simulate
 from tieout.simulator.bank import BankLine, BankLineDetail
 from tieout.simulator.identifiers import (
@@ -33,7 +33,9 @@ from tieout.simulator.identifiers import (
 
 FIRST_DATE = date(2026, 9, 24)
 SCHEMA = SAMPLES / "schemas" / "camt.053.001.08.xsd"
-PLATFORM_SCHEMA = Path(__file__).parents[2] / "plugins/tieout/channels/platform_schema.json"
+PLATFORM_SCHEMA = (
+    Path(__file__).parents[2] / "plugins/tieout/channels/platform/platform_schema.json"
+)
 OUTCOMES = {
     "matched",
     "system_in_doubt",

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from tieout import bank_lines, command_line, days, overview
-from tieout.command_line import Reason
-from tieout.progress import say
+from tieout.commands import overview, shared
+from tieout.commands.shared import Reason
+from tieout.core.progress import say
+from tieout.dates import days
+from tieout.decisions import bank_lines
 
 __all__ = ["app"]
 
@@ -24,11 +26,11 @@ By = Annotated[str, typer.Option("--by", help="Who decides: your name.")]
 @app.command("list")
 def list_lines() -> None:
     """List the lines that fail the gate, with why and since when."""
-    found = bank_lines.open_lines(command_line.home())
+    found = bank_lines.open_lines(shared.home())
     if not found:
         say("every bank line is explained or taken")
         return
-    table = command_line.table(
+    table = shared.table(
         f"Unexplained bank lines of {found[0].payment_date} 未解释银行流水",
         (
             "line\n流水",
@@ -52,7 +54,7 @@ def list_lines() -> None:
             str(line.age_days),
             _state(line),
         )
-    command_line.console(command_line.WIDE).print(table)
+    shared.console(shared.WIDE).print(table)
     say(f"{len(found)} lines; each fails the gate until two people take it")
     say("next: tieout bank-lines show LINE, then take it")
 
@@ -67,10 +69,10 @@ def _state(line: bank_lines.BankLine) -> str:
 @app.command()
 def show(line: Line) -> None:
     """Show a line, its state on each payment date, and the decisions about it."""
-    settings = command_line.home()
+    settings = shared.home()
     history = bank_lines.line_history(settings, line)
     last = history[-1]
-    console = command_line.console(command_line.WIDE)
+    console = shared.console(shared.WIDE)
     amount = overview.money(last["amount_minor"], last["currency_code"])
     console.print(f"{line}  {last['line_kind']}  {amount} {last['currency_code']}")
     left = overview.money(last["unexplained_amount_minor"], last["currency_code"])
@@ -102,7 +104,7 @@ def take(
     ] = None,
 ) -> None:
     """Say what a line is. Another person has to approve it."""
-    settings = command_line.home()
+    settings = shared.home()
     effective_on = days.business_date(on, None) if on else bank_lines.next_effective_date(settings)
     decision_id = bank_lines.take(
         settings, line, taken_as=taken_as, by=by, reason=reason, effective_on=effective_on
@@ -118,7 +120,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision: the line is taken."""
-    done = bank_lines.approve(command_line.home(), decision, by=by)
+    done = bank_lines.approve(shared.home(), decision, by=by)
     say(_said(done))
     say("next: tieout pay DATE, the payment date whose gate failed")
 
@@ -126,9 +128,9 @@ def approve(
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided about bank lines, and by whom."""
-    found = bank_lines.decisions(command_line.home())
+    found = bank_lines.decisions(shared.home())
     for decision in found:
-        command_line.console(command_line.WIDE).print(_said(decision), soft_wrap=True)
+        shared.console(shared.WIDE).print(_said(decision), soft_wrap=True)
     say(f"{len(found)} decisions")
 
 

@@ -17,28 +17,27 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from tieout import (
-    airflow_home,
-    bank_line_commands,
-    command_line,
-    database,
-    days,
-    key_commands,
-    leak_commands,
-    quarantine_commands,
-    suspense_commands,
-    terms_commands,
-    undo_commands,
+from tieout import database
+from tieout.commands import (
+    bank_lines,
+    keys,
+    leaks,
+    quarantine,
+    shared,
+    suspense,
+    terms,
+    undo,
 )
-from tieout.errors import TieoutError
-from tieout.progress import say
-from tieout.settings import Settings, load_settings
+from tieout.core.errors import TieoutError
+from tieout.core.progress import say
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
+from tieout.runs import airflow_home
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tieout import sample
-    from tieout.simulator import SimulationReport
+    from tieout.simulator import SimulationReport, sample
 
 __all__ = ["app", "main"]
 
@@ -50,13 +49,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(suspense_commands.app, name="suspense")
-app.add_typer(bank_line_commands.app, name="bank-lines")
-app.add_typer(quarantine_commands.app, name="quarantine")
-app.add_typer(terms_commands.app, name="terms")
-app.add_typer(undo_commands.app, name="undo-payment")
-app.add_typer(key_commands.app, name="keys")
-app.command("leak-scan")(leak_commands.leak_scan)
+app.add_typer(suspense.app, name="suspense")
+app.add_typer(bank_lines.app, name="bank-lines")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(terms.app, name="terms")
+app.add_typer(undo.app, name="undo-payment")
+app.add_typer(keys.app, name="keys")
+app.command("leak-scan")(leaks.leak_scan)
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
@@ -160,8 +159,7 @@ def simulate(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
-    from tieout import sample
-    from tieout.simulator import INJECTIONS
+    from tieout.simulator import INJECTIONS, sample
 
     if inject and "list" in inject:
         for name, text in INJECTIONS.items():
@@ -242,9 +240,10 @@ def land(
     ] = None,
 ) -> None:
     """Land files: check them, take their rows in, set bad ones aside with the reason."""
-    from tieout import landing, sample
+    from tieout import landing
+    from tieout.simulator import sample
 
-    settings = command_line.home()
+    settings = shared.home()
     through_date = _day(through) if through else None
     if through_date is None and not sample.has_sample(settings):
         # A simulated week has a time of its own.
@@ -268,14 +267,15 @@ def close(
     to: Annotated[str | None, typer.Option("--to", help="Close each date up to this one.")] = None,
 ) -> None:
     """Close accounting dates (DAG accounting_close); an open date is replaced exactly."""
-    from tieout import runner, sample
+    from tieout.runs import runner
+    from tieout.simulator import sample
 
     first = _day(accounting_date)
     last = _day(to) if to else first
     if last < first:
         raise typer.BadParameter(f"{last} lies before {first}")
-    settings = command_line.home()
-    console = command_line.console()
+    settings = shared.home()
+    console = shared.console()
     closed = 0
     with days.command_owner(settings):
         asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
@@ -318,9 +318,10 @@ def pay(
     payment_date: Annotated[str, typer.Argument(help="YYYY-MM-DD, a working day")],
 ) -> None:
     """Pay a payment date (DAG settlement_payout): gate, payment files, seals."""
-    from tieout import runner, sample
+    from tieout.runs import runner
+    from tieout.simulator import sample
 
-    settings = command_line.home()
+    settings = shared.home()
     day = _day(payment_date)
     with days.command_owner(settings):
         say(f"{day:%a %d %b %Y}  pay 结算付款")
@@ -329,7 +330,7 @@ def pay(
     if result.state == "skipped":
         say(f"    {result.reason}")
         return
-    _show_week(command_line.console(), settings)
+    _show_week(shared.console(), settings)
     folder = f"{settings.outbox_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
     say(f"the payment files of {day} are in {folder}")
     if sample.has_sample(settings):
@@ -343,16 +344,16 @@ def outcomes(
     payment_date: Annotated[str, typer.Argument(help="Read the bank's answers up to YYYY-MM-DD")],
 ) -> None:
     """Read the bank's answers (DAG payout_outcomes)."""
-    from tieout import runner
+    from tieout.runs import runner
 
-    settings = command_line.home()
+    settings = shared.home()
     day = _day(payment_date)
     with days.command_owner(settings):
         say(f"{day:%a %d %b %Y}  outcomes 付款结果")
         result = runner.run(settings, days.PAYOUT_OUTCOMES, day)
     if result.state == "skipped":
         say(f"    {result.reason}")
-    _show_week(command_line.console(), settings)
+    _show_week(shared.console(), settings)
     say("each payout's status is in payout.payout_status; its history in payout.attempt_events")
 
 
@@ -363,7 +364,7 @@ def bank_answers(
     """Have the simulated bank answer the payment files of a date."""
     from tieout.simulator import bank_answers as simulated
 
-    settings = command_line.home()
+    settings = shared.home()
     day = _day(payment_date)
     report = simulated.answer(settings, day)
     say(
@@ -378,10 +379,10 @@ def status(
     accounting_date: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; default: all")] = None,
 ) -> None:
     """Show the state of each date, what holds it up, and how long its stages took."""
-    from tieout import overview
+    from tieout.commands import overview
 
-    settings = command_line.home()
-    console = command_line.console()
+    settings = shared.home()
+    console = shared.console()
     day = _day(accounting_date) if accounting_date else None
     overview.print_week(console, settings, day, day)
     overview.print_reconciliation(console, settings, day)
@@ -411,11 +412,13 @@ def sample_week(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
-    from tieout import overview, sample, transform
+    from tieout.commands import overview
+    from tieout.runs import transform
+    from tieout.simulator import sample
 
     started = time.monotonic()
-    settings = command_line.home()
-    console = command_line.console()
+    settings = shared.home()
+    console = shared.console()
     say(f"home {settings.home}")
     options = _sample_options(
         sample.SampleOptions(
@@ -476,15 +479,17 @@ def _sample_options(options: sample.SampleOptions, inject: tuple[str, ...]) -> s
 @app.command()
 def docs() -> None:
     """Build the dbt docs and the Data Docs."""
-    from tieout import overview
+    from tieout.commands import overview
 
-    settings = command_line.home()
+    settings = shared.home()
     _write_docs(settings)
-    overview.print_places(command_line.console(), settings)
+    overview.print_places(shared.console(), settings)
 
 
 def _write_docs(settings: Settings) -> None:
-    from tieout import data_docs, progress, transform
+    from tieout.core import progress
+    from tieout.gate import data_docs
+    from tieout.runs import transform
 
     with progress.step("dbt docs"):
         transform.build_docs(settings)
@@ -495,9 +500,9 @@ def _write_docs(settings: Settings) -> None:
 @app.command()
 def ui() -> None:
     """Run Airflow with its UI on this home, until Ctrl-C."""
-    from tieout import ui as services
+    from tieout.runs import airflow_server as services
 
-    settings = command_line.home()
+    settings = shared.home()
     # A service manager ends us with SIGTERM: the three processes have to end with us then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say("starting Airflow …")
@@ -528,14 +533,16 @@ def bench(
     seed: Seed = SEED,
 ) -> None:
     """Close one day of many transactions in a home of its own; say how long each stage took."""
-    from tieout import overview, runner, sample, transform
+    from tieout.commands import overview
+    from tieout.runs import runner, transform
+    from tieout.simulator import sample
 
     base = load_settings()
     home = base.home / "bench" / f"{datetime.now().astimezone():%Y%m%d%H%M%S}"
     os.environ["TIEOUT_HOME"] = str(home)
     os.environ.pop("TIEOUT_INBOX", None)
     os.environ.pop("TIEOUT_OUTBOX", None)
-    settings = command_line.home()
+    settings = shared.home()
     options = sample.SampleOptions(
         seed=seed, days=1, transactions=transactions, merchants=merchants
     )
@@ -544,8 +551,8 @@ def bench(
         with days.command_owner(settings):
             transform.seed(settings)
             runner.run(settings, days.ACCOUNTING_CLOSE, options.first)
-        overview.print_week(command_line.console(), settings)
-        overview.print_stages(command_line.console(), settings)
+        overview.print_week(shared.console(), settings)
+        overview.print_stages(shared.console(), settings)
         say(f"largest memory of this process: {_peak_megabytes():,} MB; home {home}")
     finally:
         database.stop_server(settings)
@@ -558,7 +565,7 @@ def _peak_megabytes() -> int:
 
 
 def _show_week(console: Console, settings: Settings) -> None:
-    from tieout import overview
+    from tieout.commands import overview
 
     overview.print_week(console, settings)
 

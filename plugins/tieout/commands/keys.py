@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tieout import command_line, keys
-from tieout.key_ring import KIND_NAMES, KeyKind, SecretsError
-from tieout.progress import say
+from tieout.commands import shared
+from tieout.core.progress import say
+from tieout.protection import keys
+from tieout.protection.key_ring import KIND_NAMES, KeyKind, SecretsError
 
 __all__ = ["app"]
 
@@ -26,8 +27,8 @@ Kind = Annotated[
 @app.command("list")
 def list_keys() -> None:
     """Show each key's id, whether it is current, and what is stored under it. No key is shown."""
-    uses = keys.usage(command_line.home())
-    table = command_line.table(
+    uses = keys.usage(shared.home())
+    table = shared.table(
         "Keys 密钥", ("kind", "key id", "state", "values", "kept files", "in", "from")
     )
     for use in uses:
@@ -40,7 +41,7 @@ def list_keys() -> None:
             ", ".join(use.tables),
             use.source,
         )
-    command_line.console().print(table)
+    shared.console().print(table)
     _stop_for_missing(uses)
 
 
@@ -48,7 +49,7 @@ def list_keys() -> None:
 def rotate(kind: Kind = "both") -> None:
     """Make a new key current; what was written under the old ones is still found and opened."""
     chosen = _kinds(kind)
-    settings = command_line.home()
+    settings = shared.home()
     for name, new_id in zip(chosen, keys.rotate(settings, chosen), strict=True):
         say(f"{name} key {new_id} is current")
     say(f"next: back up {settings.secrets_dir}, then tieout keys re-encrypt")
@@ -57,7 +58,7 @@ def rotate(kind: Kind = "both") -> None:
 @app.command("re-encrypt")
 def re_encrypt() -> None:
     """Put every ciphertext and every kept file under the current data key."""
-    values, files = keys.re_encrypt(command_line.home())
+    values, files = keys.re_encrypt(shared.home())
     say(f"under the current data key now: {values} values, {files} kept files")
     say("next: tieout keys list, then tieout keys remove KEY_ID for a data key nothing is of")
 
@@ -65,7 +66,7 @@ def re_encrypt() -> None:
 @app.command()
 def remove(key_id: Annotated[str, typer.Argument(help="8 characters, see `list`")]) -> None:
     """Remove a key that is not current and that nothing stored is of."""
-    removed = keys.remove(command_line.home(), key_id)
+    removed = keys.remove(shared.home(), key_id)
     say(f"{removed.kind} key {removed.key_id} is removed; backups of it may go as well")
 
 
@@ -74,9 +75,9 @@ def find() -> None:
     """Find the rows of a card or account number; it is asked for, never an argument."""
     # An argument would stand in the shell's history and in the list of processes.
     number = typer.prompt("number", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    settings = command_line.home()
+    settings = shared.home()
     rows = keys.find(settings, str(number).strip())
-    table = command_line.table(
+    table = shared.table(
         "Rows with this number 命中", ("table", "column", "date", "file", "line", "key id")
     )
     for row in rows:
@@ -88,7 +89,7 @@ def find() -> None:
             str(row.line_number),
             row.key_id,
         )
-    command_line.console().print(table)
+    shared.console().print(table)
     say(f"{len(rows)} rows")
     _stop_for_missing(keys.usage(settings))
 

@@ -6,10 +6,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tieout import command_line
-from tieout.leaks import ScanReport, scan
-from tieout.leaks.places import PAYMENT_FILES
-from tieout.progress import say
+from tieout.commands import shared
+from tieout.core.progress import say
+from tieout.protection.leaks import ScanReport, scan
+from tieout.protection.leaks.places import PAYMENT_FILES
 
 __all__ = ["leak_scan"]
 
@@ -18,8 +18,8 @@ FINDINGS_SHOWN = 50
 
 def leak_scan() -> None:
     """Look for card numbers and people's data in the clear, everywhere in this home. 泄漏扫描。"""
-    report = scan(command_line.home())
-    console = command_line.console()
+    report = scan(shared.home())
+    console = shared.console()
     _print_places(console, report)
     _print_looked_for(console, report)
     if report.is_clean:

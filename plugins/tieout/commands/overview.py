@@ -13,8 +13,11 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from tieout import airflow_home, data_docs, database, days, steps
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.gate import data_docs
+from tieout.runs import airflow_home, steps
 
 __all__ = [
     "money",

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tieout import command_line, days
-from tieout.command_line import Reason
-from tieout.progress import say
+from tieout.commands import shared
+from tieout.commands.shared import Reason
+from tieout.core.progress import say
+from tieout.dates import days
 
 __all__ = ["app"]
 
@@ -36,13 +37,13 @@ def list_files(
     """List the files that did not land, with why and for how long."""
     from tieout.landing import quarantine
 
-    settings = command_line.home()
+    settings = shared.home()
     day = days.business_date(on, None) if on else None
     found = quarantine.held_files(settings, today=_now().date(), day=day, channel=channel)
     if not found:
         say("every file that came has landed")
         return
-    table = command_line.table(
+    table = shared.table(
         "Files that did not land 未落地文件",
         (
             "file\n文件号",
@@ -66,7 +67,7 @@ def list_files(
             file.file_name,
             file.reason or "",
         )
-    command_line.console(command_line.WIDE).print(table)
+    shared.console(shared.WIDE).print(table)
     say(f"{len(found)} files")
     say("next: tieout quarantine show FILE_ID; release or reject it")
 
@@ -76,8 +77,8 @@ def show(file_id: FileId) -> None:
     """Show a file's totals, bad rows, the other files of its place, its bytes and its history."""
     from tieout.landing import quarantine
 
-    detail = quarantine.held_file(command_line.home(), file_id, today=_now().date())
-    file, console = detail.file, command_line.console(command_line.WIDE)
+    detail = quarantine.held_file(shared.home(), file_id, today=_now().date())
+    file, console = detail.file, shared.console(shared.WIDE)
     of = f"{file.channel} {file.file_kind} of {file.accounting_date}" if file.channel else "unknown"
     console.print(f"{file.file_name}  {of}  {file.status}, {file.age_days} days", soft_wrap=True)
     for name, text in (
@@ -132,7 +133,7 @@ def release(file_id: FileId, by: By, reason: Reason) -> None:
     """Let a file count: in the landed one's place, or parsed again, without rows proved apart."""
     from tieout.landing import corrections
 
-    done = corrections.release(command_line.home(), file_id, decided_by=by, reason=reason)
+    done = corrections.release(shared.home(), file_id, decided_by=by, reason=reason)
     outcome = done.outcome
     say(f"{outcome.file_name} has landed with {outcome.row_count} rows, released by {by}")
     if done.replaced_file_id:
@@ -151,7 +152,7 @@ def reject(file_id: FileId, by: By, reason: Reason) -> None:
     """Set a file aside, landed or not: it stays on record, does not count and blocks no date."""
     from tieout.landing import corrections
 
-    reopened = corrections.reject(command_line.home(), file_id, decided_by=by, reason=reason)
+    reopened = corrections.reject(shared.home(), file_id, decided_by=by, reason=reason)
     say(f"{file_id} is set aside by {by}; it stays on record")
     if reopened:
         say(f"to be closed again, in order: {', '.join(map(str, reopened))}")

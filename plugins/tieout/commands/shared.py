@@ -1,6 +1,6 @@
 """What the commands of every group share: the home they work on, its console, tables and options.
 
-What they say on the way goes through `tieout.progress.say`.
+What they say on the way goes through `tieout.core.progress.say`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 __all__ = ["WIDE", "On", "Reason", "console", "home", "table"]
 

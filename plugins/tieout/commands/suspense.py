@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tieout import command_line, days, overview, suspense
-from tieout.command_line import On, Reason
-from tieout.progress import say
-from tieout.settings import Settings
+from tieout.commands import overview, shared
+from tieout.commands.shared import On, Reason
+from tieout.core.progress import say
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.decisions import suspense
 
 __all__ = ["app"]
 
@@ -34,13 +36,13 @@ def list_items(  # noqa: PLR0917  options of a command
     min_age: Annotated[int, typer.Option(min=0, help="Open for at least so many days.")] = 0,
 ) -> None:
     """List the items open after the latest close, with what is suggested and by which rule."""
-    settings = command_line.home()
+    settings = shared.home()
     chosen = suspense.ItemFilter(channel, side, status, action, assigned, min_age)
     items = suspense.open_items(settings, chosen)
     if not items:
         say("no item is open that fits")
         return
-    table = command_line.table(
+    table = shared.table(
         f"Open items after {items[0].accounting_date} 挂账明细",
         (
             "item\n挂账项",
@@ -72,7 +74,7 @@ def list_items(  # noqa: PLR0917  options of a command
             item.assigned_to or "",
             _decision_text(item),
         )
-    command_line.console(command_line.WIDE).print(table)
+    shared.console(shared.WIDE).print(table)
     say(f"{len(items)} open items after {items[0].accounting_date}")
     say("next: tieout suspense show ITEM; assign, write-off, adjust, offset or pair it")
 
@@ -87,11 +89,11 @@ def _decision_text(item: suspense.OpenItem | suspense.SuspendedAdjustment) -> st
 @app.command("adjustments")
 def list_adjustments() -> None:
     """List the channels' adjustments that wait for two people, with the reason why."""
-    found = suspense.suspended_adjustments(command_line.home())
+    found = suspense.suspended_adjustments(shared.home())
     if not found:
         say("no adjustment is suspended")
         return
-    table = command_line.table(
+    table = shared.table(
         f"Suspended adjustments after {found[0].accounting_date} 待定差错",
         (
             "adjustment\n差错",
@@ -118,7 +120,7 @@ def list_adjustments() -> None:
             suspended.original_voucher_id or "",
             _decision_text(suspended),
         )
-    command_line.console(command_line.WIDE).print(table)
+    shared.console(shared.WIDE).print(table)
     say(f"{len(found)} suspended adjustments after {found[0].accounting_date}")
     say("next: tieout suspense charge, absorb or tie ADJUSTMENT; two people decide")
 
@@ -126,20 +128,20 @@ def list_adjustments() -> None:
 @app.command()
 def show(item: Item) -> None:
     """Show an item's or adjustment's record, its state on each date, and the decisions about it."""
-    settings = command_line.home()
+    settings = shared.home()
     if item.startswith(suspense.ADJUSTMENT):
         _show_adjustment(settings, item)
     else:
         _show_item(settings, item)
     for found in suspense.decisions(settings):
         if item in {found.suspense_item_id, found.second_item_id}:
-            command_line.console(command_line.WIDE).print(f"  {_said(found)}", soft_wrap=True)
+            shared.console(shared.WIDE).print(f"  {_said(found)}", soft_wrap=True)
 
 
 def _show_adjustment(settings: Settings, adjustment: str) -> None:
     history = suspense.adjustment_history(settings, adjustment)
     last = history[-1]
-    console = command_line.console(command_line.WIDE)
+    console = shared.console(shared.WIDE)
     amount = overview.money(last["funds_effect_minor"], last["currency_code"])
     console.print(f"{adjustment}  {last['channel']}  {amount} {last['currency_code']}")
     for name in (
@@ -159,7 +161,7 @@ def _show_adjustment(settings: Settings, adjustment: str) -> None:
 def _show_item(settings: Settings, item: str) -> None:
     history = suspense.item_history(settings, item)
     last = history[-1]
-    console = command_line.console(command_line.WIDE)
+    console = shared.console(shared.WIDE)
     amount = overview.money(last["amount_minor"], last["currency_code"])
     console.print(f"{item}  {last['channel']} {last['side']}  {amount} {last['currency_code']}")
     for name in (
@@ -186,7 +188,7 @@ def assign(
     reason: Reason,
 ) -> None:
     """Ask somebody to look after an item."""
-    action_id = suspense.assign(command_line.home(), item, to=to, by=by, reason=reason)
+    action_id = suspense.assign(shared.home(), item, to=to, by=by, reason=reason)
     say(f"{item} is assigned to {to} (action {action_id})")
     say(f"next: tieout suspense list --assigned {to}")
 
@@ -258,7 +260,7 @@ def _dispose(
     item_id: str | None = None,
     account_id: str | None = None,
 ) -> None:
-    settings = command_line.home()
+    settings = shared.home()
     effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
     action_id = suspense.dispose(
         settings,
@@ -289,7 +291,7 @@ def _request(
     second_item_id: str | None = None,
     account_id: str | None = None,
 ) -> None:
-    settings = command_line.home()
+    settings = shared.home()
     effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
     action_id = suspense.request(
         settings,
@@ -310,7 +312,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision."""
-    decision = suspense.approve(command_line.home(), action, by=by)
+    decision = suspense.approve(shared.home(), action, by=by)
     say(_said(decision))
     say(f"next: tieout close {decision.effective_on}")
 
@@ -318,9 +320,9 @@ def approve(
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided, by whom, and what became of it."""
-    found = suspense.decisions(command_line.home())
+    found = suspense.decisions(shared.home())
     for decision in found:
-        command_line.console(command_line.WIDE).print(_said(decision), soft_wrap=True)
+        shared.console(shared.WIDE).print(_said(decision), soft_wrap=True)
     say(f"{len(found)} decisions")
 
 

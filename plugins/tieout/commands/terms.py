@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tieout import command_line, days, terms
-from tieout.command_line import On, Reason
-from tieout.progress import say
-from tieout.settings import Settings
+from tieout.commands import shared
+from tieout.commands.shared import On, Reason
+from tieout.core.progress import say
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.decisions import terms
 
 __all__ = ["app"]
 
@@ -36,7 +38,7 @@ def list_changes(
     ] = False,
 ) -> None:
     """List the changes that wait after the latest close, and whether the first list is approved."""
-    settings = command_line.home()
+    settings = shared.home()
     states = ("waiting", "rejected", "approved", "taken") if everything else ("waiting",)
     found = terms.changes(settings, states)
     first = terms.first_date_list(settings)
@@ -47,7 +49,7 @@ def list_changes(
     if not found:
         say("no change waits for approval")
         return
-    table = command_line.table(
+    table = shared.table(
         f"Changes of terms after {found[0].accounting_date} 条款变更",
         (
             "change\n变更",
@@ -67,7 +69,7 @@ def list_changes(
             f"{change.changed_on:%d %b}",
             _what(change),
         )
-    command_line.console(command_line.WIDE).print(table)
+    shared.console(shared.WIDE).print(table)
     say(f"{len(found)} changes after {found[0].accounting_date}")
     say("next: tieout terms show CHANGE; approve or reject it")
 
@@ -89,8 +91,8 @@ def _difference(name: str, before: Any, after: Any) -> str:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A change, or an account's id")]) -> None:
     """Show changes field by field: in force, and as delivered."""
-    console = command_line.console(command_line.WIDE)
-    for change in terms.find_changes(command_line.home(), [name]):
+    console = shared.console(shared.WIDE)
+    for change in terms.find_changes(shared.home(), [name]):
         console.print(
             f"{change.change_id}  {change.change_kind}, {change.change_state}, account "
             f"{change.account_id}, since {change.changed_on}",
@@ -115,7 +117,7 @@ def approve(  # noqa: PLR0917  options of a command
     on: On = None,
 ) -> None:
     """Approve changes, the first date's list or the reference data; two people are on record."""
-    settings = command_line.home()
+    settings = shared.home()
     people = terms.TwoPeople(by, second, reason)
     if sum((bool(names), first_date, reference)) != 1:
         raise typer.BadParameter("name changes, or --first-date, or --reference")
@@ -135,7 +137,7 @@ def approve(  # noqa: PLR0917  options of a command
 @app.command()
 def reject(by: By, second: Second, reason: Reason, names: Names = None, on: On = None) -> None:
     """Reject changes: the old terms stand; two people are on record."""
-    _decide(command_line.home(), "reject", names or [], terms.TwoPeople(by, second, reason), on)
+    _decide(shared.home(), "reject", names or [], terms.TwoPeople(by, second, reason), on)
 
 
 def _decide(
@@ -162,8 +164,8 @@ def _decide(
 @app.command()
 def reference() -> None:
     """Show how the reference data differs from what two people approved last."""
-    found = terms.reference_differences(command_line.home())
-    console = command_line.console(command_line.WIDE)
+    found = terms.reference_differences(shared.home())
+    console = shared.console(shared.WIDE)
     for table, side, row in found[:ROWS_SHOWN]:
         text = ", ".join(f"{name}={value}" for name, value in row.items() if value is not None)
         console.print(f"{'−' if side == 'approved' else '+'} {table}: {text}", soft_wrap=True)
@@ -178,11 +180,11 @@ def reference() -> None:
 @app.command("decisions")
 def list_decisions() -> None:
     """List what was decided about terms, by whom."""
-    found = terms.approvals(command_line.home())
+    found = terms.approvals(shared.home())
     for approval in found:
         about = ", ".join(approval.change_ids) or approval.subject
         on = f" on {approval.effective_on}" if approval.effective_on else ""
-        command_line.console(command_line.WIDE).print(
+        shared.console(shared.WIDE).print(
             f"decision {approval.approval_id}: {approval.decision} {about}{on}, by "
             f"{approval.approved_by_first} and {approval.approved_by_second} ({approval.reason})",
             soft_wrap=True,

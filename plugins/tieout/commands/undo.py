@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from tieout import command_line, days, undo
-from tieout.command_line import Reason
-from tieout.progress import say
+from tieout.commands import shared
+from tieout.commands.shared import Reason
+from tieout.core.progress import say
+from tieout.dates import days
+from tieout.decisions import undo
 
 __all__ = ["app"]
 
@@ -26,7 +28,7 @@ def ask(
 ) -> None:
     """Ask to undo a payment date. Another person has to approve it."""
     day = days.business_date(payment_date, None)
-    undo_id = undo.ask(command_line.home(), day, by=by, reason=reason)
+    undo_id = undo.ask(shared.home(), day, by=by, reason=reason)
     say(f"undo {undo_id}: payment date {day}, asked for by {by}")
     say(f"next: another person: tieout undo-payment approve {undo_id} --by NAME")
 
@@ -37,7 +39,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's request: the payment date is undone."""
-    settings = command_line.home()
+    settings = shared.home()
     with days.command_owner(settings):
         done = undo.approve(settings, undo_id, by=by)
     say(_said(done))
@@ -48,9 +50,9 @@ def approve(
 @app.command("list")
 def list_undos() -> None:
     """List what was asked to be undone, and by whom."""
-    found = undo.undos(command_line.home())
+    found = undo.undos(shared.home())
     for one in found:
-        command_line.console(command_line.WIDE).print(_said(one), soft_wrap=True)
+        shared.console(shared.WIDE).print(_said(one), soft_wrap=True)
     say(f"{len(found)} requests")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TieoutError"]
+__all__ = ["DatabaseError", "TieoutError"]
 
 
 class TieoutError(Exception):
@@ -48,6 +48,10 @@ class TieoutError(Exception):
             if text
         ]
         return "\n".join(lines)
+
+
+class DatabaseError(TieoutError):
+    """The database cannot be started, reached or migrated."""
 
 
 def _rebuild(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 
 CURRENCY_DECIMALS: Final[Mapping[str, int]] = {
     "AUD": 2,
@@ -42,7 +42,7 @@ def decimals_of(currency_code: str) -> int:
     except KeyError:
         raise TieoutError(
             what=f"currency {currency_code!r} has no known number of decimals",
-            where="tieout.payouts.amounts",
+            where="tieout.core.money",
             why="an amount in an unknown currency would be off by powers of ten",
             next_step="add the currency with its ISO 4217 decimals to CURRENCY_DECIMALS",
         ) from None
@@ -85,7 +85,7 @@ def minor_units(text: str, currency_code: str) -> int:
 def _unreadable(text: str, currency_code: str, why: str) -> TieoutError:
     return TieoutError(
         what=f"amount {text!r} {currency_code} cannot be read",
-        where="tieout.payouts.amounts",
+        where="tieout.core.money",
         why=why,
         next_step="ask the sender of the file for a corrected one",
     )

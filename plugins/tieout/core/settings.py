@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 
 __all__ = ["Settings", "load_settings"]
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
+PROJECT_DIR = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from tieout import database, workdays
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import workdays
 
 __all__ = [
     "DateBusyError",
@@ -508,7 +509,7 @@ def run_owner(run_id: str | None) -> str:
     if not owner:
         raise TieoutError(
             what="a step was started outside a run",
-            where="tieout.days.run_owner",
+            where="tieout.dates.days.run_owner",
             why="every step belongs to an Airflow run or to a command",
             next_step="run `tieout close DATE`, `tieout pay DATE`, or the DAG",
         )

@@ -1,8 +1,9 @@
 """Working days of the banks that settle, from the public calendar of Mainland China.
 
 Source: the library ``chinesecalendar`` (2004 to the last year the State Council has announced).
-SQL reads the same days from the seed ``calendar_days``, which ``python -m tieout.workdays`` writes;
-a test keeps the two equal. A bank calendar that differs from the public one is changed in the seed.
+SQL reads the same days from the seed ``calendar_days``, which
+``python -m tieout.dates.workdays`` writes; a test keeps the two equal. A bank calendar that differs
+from the public one is changed in the seed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import chinese_calendar
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 
 FIRST_SEED_DATE = date(2025, 1, 1)
 LAST_SEED_DATE = date(2026, 12, 31)
@@ -39,9 +40,9 @@ def is_working_day(day: date) -> bool:
     except NotImplementedError as error:
         raise TieoutError(
             what=f"no working-day calendar for {day.year}",
-            where="tieout.workdays",
+            where="tieout.dates.workdays",
             why="the public holiday calendar of that year is not in the chinesecalendar library",
-            next_step="upgrade chinesecalendar, then run `python -m tieout.workdays`",
+            next_step="upgrade chinesecalendar, then run `python -m tieout.dates.workdays`",
         ) from error
 
 

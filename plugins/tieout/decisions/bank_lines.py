@@ -16,9 +16,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
-from tieout import database, people
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout import database
+from tieout.core import people
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 
 __all__ = [
     "REASONS",

@@ -19,8 +19,8 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from tieout import database
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 
 __all__ = [
     "ActionKind",

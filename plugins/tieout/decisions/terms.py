@@ -19,10 +19,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from tieout import database, suspense
-from tieout.errors import TieoutError
-from tieout.people import person_key
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.people import person_key
+from tieout.core.settings import Settings
+from tieout.decisions import suspense
 
 __all__ = [
     "Approval",

@@ -15,9 +15,11 @@ from datetime import date
 import psycopg
 from psycopg.rows import class_row
 
-from tieout import database, days, people
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout import database
+from tieout.core import people
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import days
 
 __all__ = ["Undo", "UndoError", "approve", "ask", "undos"]
 

@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from tieout.channels.model import BUSINESS_TIME_ZONE
+from tieout.channels.common.model import BUSINESS_TIME_ZONE
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Bill
+from tieout.fetching.web import HttpClient, checked_url
 from tieout.fetching.wechat_bills import NoBillError
 
 __all__ = ["AlipayApplication", "AlipayBills", "application_of"]

@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import fsspec
 
-from tieout import local_files
 from tieout.fetching.report import FetchError
-from tieout.landing.stores import shown_url
+from tieout.files import local_files
+from tieout.files.stores import shown_url
 
 __all__ = ["Inbox", "Place", "Receiver"]
 

@@ -27,10 +27,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import Answer, HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Bill
+from tieout.fetching.web import Answer, HttpClient, checked_url
 
 __all__ = ["NoBillError", "WechatBills", "WechatMerchant", "WechatTicket", "merchant_of"]
 

@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from tieout.channels.model import ParsedFile, UnreadableFileError
-from tieout.landing import decryption_worker as worker
-from tieout.landing.stores import FileBytes
-from tieout.settings import Settings
+from tieout.channels.common.model import ParsedFile, UnreadableFileError
+from tieout.core.settings import Settings
+from tieout.files import decryption_worker as worker
+from tieout.files.stores import FileBytes
 
 __all__ = ["is_refusal", "opened", "plain_name", "says_unopened"]
 

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from tieout import database, workdays
-from tieout.channels.model import BUSINESS_TIME_ZONE
+from tieout import database
+from tieout.channels.common.model import BUSINESS_TIME_ZONE
 from tieout.channels.registry import expected_name
-from tieout.landing.report import FileOutcome, LandingError
-from tieout.settings import Settings
+from tieout.core.settings import Settings
+from tieout.dates import workdays
+from tieout.files.report import FileOutcome, LandingError
 
 __all__ = [
     "ExpectedFile",

@@ -10,9 +10,9 @@ from typing import Any
 
 import fsspec
 
-from tieout import local_files
-from tieout.channels.excerpts import masked_excerpt
-from tieout.landing.report import LandingError
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.files import local_files
+from tieout.files.report import LandingError
 
 __all__ = [
     "PARTIAL_SUFFIXES",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from tieout.settings import Settings
+from tieout.core.settings import Settings
 
 INDEX_NAME: Final = "index.html"
 BUSINESS_TIME_ZONE: Final = ZoneInfo("Asia/Shanghai")

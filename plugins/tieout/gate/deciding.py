@@ -21,12 +21,13 @@ from typing import Any, Final
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tieout import data_docs, people
+from tieout.core import people
+from tieout.core.errors import TieoutError
+from tieout.core.money import CURRENCY_DECIMALS, decimal_text
+from tieout.core.settings import Settings
 from tieout.database import connect, ensure_server
-from tieout.errors import TieoutError
-from tieout.expectation_suites import CLOSE_SUITES, GATE_SUITES, LANDING_SUITES, Suite
-from tieout.payouts.amounts import CURRENCY_DECIMALS, decimal_text
-from tieout.settings import Settings
+from tieout.gate import data_docs
+from tieout.gate.expectation_suites import CLOSE_SUITES, GATE_SUITES, LANDING_SUITES, Suite
 
 __all__ = [
     "CheckpointResult",

@@ -21,8 +21,8 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from tieout.errors import TieoutError
-from tieout.settings import PROJECT_DIR
+from tieout.core.errors import TieoutError
+from tieout.core.settings import PROJECT_DIR
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 import fsspec
 
-from tieout import local_files
-from tieout.errors import TieoutError
-from tieout.local_files import IrregularFileError, Reading
+from tieout.core.errors import TieoutError
+from tieout.files import local_files
+from tieout.files.local_files import IrregularFileError, Reading
 
 # Far above any file of ours: 3,000 payments are 3 MB.
 BYTES_MAX = 64 * 1024**2

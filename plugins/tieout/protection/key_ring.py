@@ -28,8 +28,8 @@ from typing import Literal
 
 from cryptography.fernet import Fernet
 
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 
 __all__ = [
     "DATA_KEY_VARIABLE",

@@ -18,10 +18,18 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
-from tieout import database, secrets
-from tieout.key_ring import KIND_NAMES, KeyKind, SecretsError, add_key, key_ring, remove_key
+from tieout import database
+from tieout.core.settings import Settings
 from tieout.landing import archive
-from tieout.settings import Settings
+from tieout.protection import tokens
+from tieout.protection.key_ring import (
+    KIND_NAMES,
+    KeyKind,
+    SecretsError,
+    add_key,
+    key_ring,
+    remove_key,
+)
 
 __all__ = [
     "FoundRow",
@@ -132,7 +140,7 @@ def re_encrypt(settings: Settings) -> tuple[int, int]:
     Raises:
         SecretsError: a ciphertext is of a key we do not hold.
     """
-    current = secrets.data_key_ids(settings)[0]
+    current = tokens.data_key_ids(settings)[0]
     value_count = 0
     with database.connect(settings, autocommit=True) as connection:
         for column in _columns(connection, "data"):
@@ -184,17 +192,17 @@ def find(settings: Settings, number: str) -> list[FoundRow]:
     Raises:
         SecretsError: it is blank.
     """
-    tokens = secrets.account_search_tokens(number, settings=settings)
+    searched = tokens.account_search_tokens(number, settings=settings)
     digits = number.replace(" ", "").replace("-", "").strip()
     if digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 19:
-        tokens += secrets.pan_search_tokens(digits, settings=settings)
+        searched += tokens.pan_search_tokens(digits, settings=settings)
     with database.connect(settings, autocommit=True) as connection:
         return [
             row
             for column in _columns(connection, "token")
             # The register has no row that a raw table has not.
             if column.schema == "raw"
-            for row in _rows_with(connection, column, tokens)
+            for row in _rows_with(connection, column, searched)
         ]
 
 
@@ -269,13 +277,13 @@ def _old_ciphertexts(
 
 def _renewed(settings: Settings, ciphertext: str, place: Sequence[str]) -> str:
     """Return a ciphertext under the current key, bound as it was."""
-    if secrets.BOUND_MARK in ciphertext:
-        return secrets.rotate_bound(ciphertext, place, settings=settings)
-    return secrets.rotate(ciphertext, settings=settings)
+    if tokens.BOUND_MARK in ciphertext:
+        return tokens.rotate_bound(ciphertext, place, settings=settings)
+    return tokens.rotate(ciphertext, settings=settings)
 
 
 def _rows_with(
-    connection: psycopg.Connection[Any], column: _Column, tokens: Sequence[str]
+    connection: psycopg.Connection[Any], column: _Column, searched: Sequence[str]
 ) -> Iterator[FoundRow]:
     statement = sql.SQL(
         "select left(found.{name}, 8), found.accounting_date, files.file_name, found.line_number"
@@ -284,5 +292,5 @@ def _rows_with(
         " where found.{name} = any(%s)"
         " order by found.accounting_date, files.file_name, found.line_number"
     ).format(name=sql.Identifier(column.name), table=column.place)
-    for row in connection.execute(statement, [list(tokens)]):
+    for row in connection.execute(statement, [list(searched)]):
         yield FoundRow(f"{column.schema}.{column.table}", column.name, *row)

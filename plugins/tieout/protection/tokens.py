@@ -3,7 +3,8 @@
 A *token* (keyed HMAC-SHA256) is equal for equal numbers under one key, so that records can be
 searched exactly; it cannot be turned back. A *ciphertext* (Fernet) can be, by who holds the data
 key. A *bound* ciphertext (AES-256-GCM) opens only in the row and field it was made for: its place
-is authenticated with it. A *mask* is for people's eyes. The keys are those of `tieout.key_ring`.
+is authenticated with it. A *mask*, for
+people's eyes, is in `tieout.core.masks`. The keys are those of `tieout.protection.key_ring`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from tieout.key_ring import (
+from tieout.core.settings import Settings, load_settings
+from tieout.protection.key_ring import (
     DATA_KEY_VARIABLE,
     PAN_KEY_VARIABLE,
     SecretsError,
     key_id,
     key_ring,
 )
-from tieout.settings import Settings, load_settings
 
 __all__ = [
     "SecretsError",
@@ -42,9 +43,6 @@ __all__ = [
     "encrypt",
     "encrypt_bound",
     "encrypt_bytes",
-    "mask_account",
-    "mask_name",
-    "mask_pan",
     "pan_key_id",
     "pan_search_tokens",
     "pan_token",
@@ -209,31 +207,6 @@ def pan_key_id(settings: Settings | None = None) -> str:
 def data_key_ids(settings: Settings | None = None) -> list[str]:
     """Return the ids of the data keys, the current one first."""
     return key_ring(settings or load_settings(), "data").ids
-
-
-def mask_pan(pan: str) -> str:
-    """Return first six and last four, the rest as stars; a short number shows its last four only.
-
-    Six and four is what PCI DSS lets people see of a number of 13 digits or more.
-    """
-    digits = "".join(character for character in pan if character.isalnum())
-    if len(digits) < 13:
-        return mask_account(digits)
-    return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
-
-
-def mask_account(number: str) -> str:
-    """Return stars and the last four; nothing but stars when eight characters or fewer."""
-    text = number.strip()
-    if len(text) <= 8:
-        return "*" * len(text)
-    return "*" * (len(text) - 4) + text[-4:]
-
-
-def mask_name(name: str) -> str:
-    """Return the first character and stars: 张*, 上**********."""
-    text = name.strip()
-    return text[:1] + "*" * max(len(text) - 1, 1) if text else ""
 
 
 def _tokens(

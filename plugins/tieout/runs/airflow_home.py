@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg
 
 from tieout import database
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 
 __all__ = ["Login", "enter", "environment", "is_migrated", "login", "prepare", "scheduler_is_alive"]
 

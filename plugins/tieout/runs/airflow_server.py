@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from tieout import airflow_home, days
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.runs import airflow_home
 
 __all__ = ["Services", "serving"]
 

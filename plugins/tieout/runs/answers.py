@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from tieout import database, days, steps, transform, workdays
-from tieout.errors import TieoutError
-from tieout.progress import say
-from tieout.settings import Settings
-from tieout.steps import Counts, Step
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.progress import say
+from tieout.core.settings import Settings
+from tieout.dates import days, workdays
+from tieout.runs import steps, transform
+from tieout.runs.steps import Counts, Step
 
 if TYPE_CHECKING:
     from tieout.payouts import AnswersDue

@@ -7,10 +7,12 @@ Each takes a `Step` and returns counts. None computes money: landing moves bytes
 
 from __future__ import annotations
 
-from tieout import database, days, steps, transform
-from tieout.errors import TieoutError
-from tieout.progress import say
-from tieout.steps import Counts, Step
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.progress import say
+from tieout.dates import days
+from tieout.runs import steps, transform
+from tieout.runs.steps import Counts, Step
 
 __all__ = ["build", "check", "claim", "complete", "fetch", "land", "publish", "ready", "release"]
 
@@ -163,7 +165,7 @@ def build(step: Step) -> Counts:
 
 def _say_waiting_terms(step: Step) -> None:
     """Say which changes of terms this close has listed that wait for two people."""
-    from tieout import terms  # noqa: PLC0415  a close computes without it
+    from tieout.decisions import terms  # noqa: PLC0415  a close computes without it
 
     waiting = terms.changes(step.settings, accounting_date=step.day)
     new = [change for change in waiting if change.changed_on == step.day]

@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 
-from tieout import closing, database, days, steps, transform, workdays
-from tieout.errors import TieoutError
-from tieout.progress import say
-from tieout.steps import Counts, Step
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.progress import say
+from tieout.dates import days, workdays
+from tieout.runs import closing, steps, transform
+from tieout.runs.steps import Counts, Step
 
 __all__ = [
     "build",

@@ -21,9 +21,11 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any, TextIO
 
-from tieout import airflow_home, closing, database, days, outcomes, paying, steps
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.runs import airflow_home, answers, closing, paying, steps
 
 __all__ = ["RunResult", "logical_date_of", "run"]
 
@@ -36,7 +38,7 @@ SCHEDULE_HOURS = {
 READY: dict[str, Callable[[steps.Step], object]] = {
     days.ACCOUNTING_CLOSE: closing.ready,
     days.SETTLEMENT_PAYOUT: paying.ready,
-    days.PAYOUT_OUTCOMES: outcomes.ready,
+    days.PAYOUT_OUTCOMES: answers.ready,
 }
 POLL_SECONDS = 1.0
 

@@ -19,9 +19,10 @@ from typing import Any
 
 import psycopg
 
-from tieout import database, days
-from tieout.errors import TieoutError
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
 
 __all__ = ["Failure", "Step", "await_files", "listening", "perform", "poke", "read_failure"]
 

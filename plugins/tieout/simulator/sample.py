@@ -13,9 +13,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tieout import days, outcomes, runner, terms
-from tieout.errors import TieoutError
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.decisions import terms
+from tieout.runs import answers, runner
 
 if TYPE_CHECKING:
     from tieout.simulator import SimulationReport
@@ -174,7 +176,7 @@ def _play_event(settings: Settings, event: Event, say: Callable[[str], None]) ->
     if event.kind == days.ACCOUNTING_CLOSE and stands(settings, event.day):
         say(f"{event.day:%a %d %b}  {label}: closed, the same files: unchanged")
         return 0
-    if event.kind == days.PAYOUT_OUTCOMES and outcomes.is_read(settings, event.day):
+    if event.kind == days.PAYOUT_OUTCOMES and answers.is_read(settings, event.day):
         say(f"{event.day:%a %d %b}  {label}: nothing new")
         return 0
     say(f"{event.day:%a %d %b}  {label}")

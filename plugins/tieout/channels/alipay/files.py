@@ -19,11 +19,11 @@ from typing import IO, ClassVar
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units_of
-from tieout.channels.bill_columns import PADDING, check_widths, heading
-from tieout.channels.bill_reading import BillReading
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import (
+from tieout.channels.common.amounts import minor_units_of
+from tieout.channels.common.bill_columns import PADDING, check_widths, heading
+from tieout.channels.common.bill_reading import BillReading
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     BadRow,
     BlockFindings,
     ControlTotal,
@@ -32,9 +32,9 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
-from tieout.channels.packed_files import is_zip, zip_members
-from tieout.channels.text_files import batches, lines_of, without_blank_end
-from tieout.channels.universal_lines import encoding_of
+from tieout.channels.common.packed_files import is_zip, zip_members
+from tieout.channels.common.text_files import batches, lines_of, without_blank_end
+from tieout.channels.common.universal_lines import encoding_of
 
 __all__ = ["AlipayReading", "Counted", "ListHead", "footer_numbers"]
 

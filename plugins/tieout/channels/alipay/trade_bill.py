@@ -13,21 +13,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from tieout.channels.alipay_files import (
-    AlipayReading,
-    ListHead,
-    footer_numbers,
-)
-from tieout.channels.bill_columns import find_columns, heading, texts_by_column
-from tieout.channels.bill_reading import Figures
-from tieout.channels.bill_values import (
+from tieout.channels.alipay.files import AlipayReading, ListHead, footer_numbers
+from tieout.channels.common.bill_columns import find_columns, heading, texts_by_column
+from tieout.channels.common.bill_reading import Figures
+from tieout.channels.common.bill_values import (
     amounts_in_fen,
     beijing_time,
     check_codes,
     person_mask,
     whole_numbers,
 )
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BlockFindings,
     ControlTotal,
     FileContext,

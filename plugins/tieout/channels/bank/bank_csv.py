@@ -14,9 +14,8 @@ from typing import IO, Any
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, amount_shown
-from tieout.channels.bank_csv_layouts import Layout, layouts
-from tieout.channels.bank_csv_rows import (
+from tieout.channels.bank.bank_csv_layouts import Layout, layouts
+from tieout.channels.bank.bank_csv_rows import (
     BlockOfRows,
     amount_of,
     date_of,
@@ -24,8 +23,8 @@ from tieout.channels.bank_csv_rows import (
     no_amount,
     no_date,
 )
-from tieout.channels.bank_csv_survey import Record, Survey, survey_of
-from tieout.channels.camt053 import (
+from tieout.channels.bank.bank_csv_survey import Record, Survey, survey_of
+from tieout.channels.bank.camt053 import (
     DETAIL_SCHEMA,
     DETAILS_TABLE,
     LINE_SCHEMA,
@@ -33,8 +32,9 @@ from tieout.channels.camt053 import (
     STATEMENT_SCHEMA,
     STATEMENTS_TABLE,
 )
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import (
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS, amount_shown
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     BadRow,
     ControlTotal,
     FileContext,
@@ -43,8 +43,8 @@ from tieout.channels.model import (
     ParsedFile,
     file_problem,
 )
-from tieout.channels.text_files import batches
-from tieout.secrets import mask_account
+from tieout.channels.common.text_files import batches
+from tieout.core.masks import mask_account
 
 __all__ = ["BankCsvReading"]
 

@@ -9,12 +9,12 @@ from functools import cache
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units, minor_units_of
-from tieout.channels.bank_csv_layouts import Layout
-from tieout.channels.bank_csv_survey import Record, Survey
-from tieout.channels.bank_texts import counterparty_shown, remittance_shown
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BlockFindings, Vault
+from tieout.channels.bank.bank_csv_layouts import Layout
+from tieout.channels.bank.bank_csv_survey import Record, Survey
+from tieout.channels.bank.texts import counterparty_shown, remittance_shown
+from tieout.channels.common.amounts import minor_units, minor_units_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BlockFindings, Vault
 
 __all__ = ["BlockOfRows", "amount_of", "date_of", "dates_of", "no_amount", "no_date"]
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Literal
 
-from tieout.channels.bank_csv_layouts import Layout
-from tieout.channels.bill_columns import PADDING
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, Findings, UnreadableFileError, file_problem
-from tieout.channels.universal_lines import encoding_of, universal_lines
+from tieout.channels.bank.bank_csv_layouts import Layout
+from tieout.channels.common.bill_columns import PADDING
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BadRow, Findings, UnreadableFileError, file_problem
+from tieout.channels.common.universal_lines import encoding_of, universal_lines
 
 __all__ = ["Survey", "survey_of"]
 

@@ -13,13 +13,10 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS
-from tieout.channels.bank_names import sequence_of, wrong_names
-from tieout.channels.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
-from tieout.channels.camt_stream import MessageStream, maybe_zipped
-from tieout.channels.camt_summary import CountedEntries, declared_figures
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.iso20022 import (
+from tieout.channels.bank.camt_entries import DETAIL_SCHEMA, ENTRY_SCHEMA, EntryReader, Row
+from tieout.channels.bank.camt_stream import MessageStream, maybe_zipped
+from tieout.channels.bank.camt_summary import CountedEntries, declared_figures
+from tieout.channels.bank.iso20022 import (
     Element,
     Money,
     child,
@@ -30,7 +27,10 @@ from tieout.channels.iso20022 import (
     truth,
     unread_day,
 )
-from tieout.channels.model import (
+from tieout.channels.bank.names import sequence_of, wrong_names
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     ControlTotal,
     FileContext,
     Findings,

@@ -14,12 +14,10 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS
-from tieout.channels.camt_entries import ENTRY_SCHEMA, EntryReader, Row
-from tieout.channels.camt_stream import MessageStream, maybe_zipped
-from tieout.channels.camt_summary import CountedEntries, declared_figures
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.iso20022 import (
+from tieout.channels.bank.camt_entries import ENTRY_SCHEMA, EntryReader, Row
+from tieout.channels.bank.camt_stream import MessageStream, maybe_zipped
+from tieout.channels.bank.camt_summary import CountedEntries, declared_figures
+from tieout.channels.bank.iso20022 import (
     Element,
     child,
     children,
@@ -27,7 +25,9 @@ from tieout.channels.iso20022 import (
     text_of,
     unread_day,
 )
-from tieout.channels.model import (
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     ControlTotal,
     FileContext,
     Findings,
@@ -35,7 +35,7 @@ from tieout.channels.model import (
     ParsedFile,
     file_problem,
 )
-from tieout.secrets import mask_account
+from tieout.core.masks import mask_account
 
 __all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "Camt054Reading"]
 

@@ -8,10 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tieout.channels.amounts import amount_shown
-from tieout.channels.bank_texts import counterparty_shown, remittance_shown
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.iso20022 import (
+from tieout.channels.bank.iso20022 import (
     XML_BLANKS,
     Element,
     Money,
@@ -29,7 +26,10 @@ from tieout.channels.iso20022 import (
     unread_day,
     unread_money,
 )
-from tieout.channels.model import BadRow, FileContext, Findings, Vault
+from tieout.channels.bank.texts import counterparty_shown, remittance_shown
+from tieout.channels.common.amounts import amount_shown
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BadRow, FileContext, Findings, Vault
 
 __all__ = ["DETAIL_SCHEMA", "ENTRY_SCHEMA", "ENTRY_STATES", "EntryReader", "Row"]
 

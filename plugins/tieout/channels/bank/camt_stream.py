@@ -14,15 +14,15 @@ from typing import IO
 
 from lxml import etree
 
-from tieout.channels import packed_files, text_files
-from tieout.channels.iso20022 import (
+from tieout.channels.bank.iso20022 import (
     Element,
     child,
     local_name,
     not_xml,
     refuse_document_type,
 )
-from tieout.channels.model import UnreadableFileError
+from tieout.channels.common import packed_files, text_files
+from tieout.channels.common.model import UnreadableFileError
 
 __all__ = ["ENTRY", "MessageStream", "maybe_zipped"]
 

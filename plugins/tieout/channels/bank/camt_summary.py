@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tieout.channels.iso20022 import Element, decimal_minor, text_of
-from tieout.channels.model import ControlTotal
+from tieout.channels.bank.iso20022 import Element, decimal_minor, text_of
+from tieout.channels.common.model import ControlTotal
 
 __all__ = ["CountedEntries", "declared_figures"]
 

@@ -2,7 +2,7 @@
 
 Versions differ in namespace and in small forms, so elements are matched by local name. Nothing in a
 message is trusted: no entity is expanded, no network or file is opened, size and depth are bounded.
-A message of entries is read one by one (`tieout.channels.camt_stream`), a small one at once.
+A message of entries is read one by one (`tieout.channels.bank.camt_stream`), a small one at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 
 from lxml import etree
 
-from tieout.channels import packed_files
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BUSINESS_TIME_ZONE, UnreadableFileError
+from tieout.channels.common import packed_files
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BUSINESS_TIME_ZONE, UnreadableFileError
 
 __all__ = [
     "XML_BLANKS",

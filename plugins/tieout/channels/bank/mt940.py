@@ -1,6 +1,6 @@
 """SWIFT MT940: a bank's statement of one account, page by page (formats.md §6.2).
 
-`tieout.channels.mt940_fields` says where a field begins and what it may hold; here the fields
+`tieout.channels.bank.mt940_fields` says where a field begins and what it may hold; here the fields
 become pages and statements, and each page's balances are compared. `line_number` of a row is the
 line of its `:61:` in the file.
 """
@@ -14,10 +14,7 @@ from typing import IO, Any, TypeVar
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units_of
-from tieout.channels.bank_names import sequence_of, wrong_names
-from tieout.channels.bank_texts import counterparty_shown, remittance_shown
-from tieout.channels.camt053 import (
+from tieout.channels.bank.camt053 import (
     DETAIL_SCHEMA,
     DETAILS_TABLE,
     LINE_SCHEMA,
@@ -25,18 +22,7 @@ from tieout.channels.camt053 import (
     STATEMENT_SCHEMA,
     STATEMENTS_TABLE,
 )
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import (
-    BadRow,
-    ControlTotal,
-    FileContext,
-    Findings,
-    Frames,
-    ParsedFile,
-    UnreadableFileError,
-    file_problem,
-)
-from tieout.channels.mt940_fields import (
+from tieout.channels.bank.mt940_fields import (
     BLANKS,
     INTERIM,
     OPENING,
@@ -53,7 +39,21 @@ from tieout.channels.mt940_fields import (
     read_text,
     text_encoding,
 )
-from tieout.channels.text_files import batches
+from tieout.channels.bank.names import sequence_of, wrong_names
+from tieout.channels.bank.texts import counterparty_shown, remittance_shown
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
+    BadRow,
+    ControlTotal,
+    FileContext,
+    Findings,
+    Frames,
+    ParsedFile,
+    UnreadableFileError,
+    file_problem,
+)
+from tieout.channels.common.text_files import batches
 
 __all__ = ["Mt940Reading", "account_of"]
 

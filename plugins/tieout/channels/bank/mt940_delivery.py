@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import IO
 
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, Findings, UnreadableFileError, file_problem
-from tieout.channels.mt940 import account_of
-from tieout.channels.mt940_fields import (
+from tieout.channels.bank.mt940 import account_of
+from tieout.channels.bank.mt940_fields import (
     CLOSING,
     OPENING,
     Field,
@@ -29,6 +27,8 @@ from tieout.channels.mt940_fields import (
     read_text,
     text_encoding,
 )
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BadRow, Findings, UnreadableFileError, file_problem
 
 __all__ = ["Delivery", "StatementFile", "statements_of"]
 

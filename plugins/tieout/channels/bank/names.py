@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from tieout.channels.model import FileContext
-from tieout.secrets import mask_account
+from tieout.channels.common.model import FileContext
+from tieout.core.masks import mask_account
 
 __all__ = ["sequence_of", "wrong_names"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tieout.channels.guard import masked_text
-from tieout.secrets import mask_account, mask_name
+from tieout.channels.common.guard import masked_text
+from tieout.core.masks import mask_account, mask_name
 
 __all__ = ["counterparty_shown", "remittance_shown"]
 
@@ -21,8 +21,8 @@ def counterparty_shown(name: str | None, *, is_payee: bool) -> str | None:
 def remittance_shown(text: str | None, *, is_payee: bool) -> str | None:
     """Return the text with every card number, track and long number of a payee masked.
 
-    A text about others stays as it is: `tieout.channels.guard` looks at each text of each file, and
-    counts what it masks.
+    A text about others stays as it is: `tieout.channels.common.guard` looks at each text of
+    each file, and counts what it masks.
     """
     if text is None or not is_payee:
         return text

@@ -14,19 +14,19 @@ from typing import IO, ClassVar
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units_of
-from tieout.channels.bill_columns import PADDING, check_widths, heading
-from tieout.channels.bill_reading import BillReading, Records
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import (
+from tieout.channels.common.amounts import minor_units_of
+from tieout.channels.common.bill_columns import PADDING, check_widths, heading
+from tieout.channels.common.bill_reading import BillReading, Records
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
     Frames,
     UnreadableFileError,
 )
-from tieout.channels.packed_files import maybe_gunzipped
-from tieout.channels.text_files import HeldBack, batches, lines_of, without_blank_end
+from tieout.channels.common.packed_files import maybe_gunzipped
+from tieout.channels.common.text_files import HeldBack, batches, lines_of, without_blank_end
 
 __all__ = ["MARK", "BacktickReading", "BillLines", "count_of", "declared_totals", "total_in_fen"]
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BlockFindings, UnreadableFileError
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BlockFindings, UnreadableFileError
 
 __all__ = [
     "PADDING",

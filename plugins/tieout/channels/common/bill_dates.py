@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from tieout.channels.model import BadRow, BlockFindings, file_problem
+from tieout.channels.common.model import BadRow, BlockFindings, file_problem
 
 __all__ = ["LATE_DAYS_MAX", "BillDates", "DayOfRecords"]
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from tieout.channels.bill_columns import masked_record
-from tieout.channels.bill_dates import BillDates
-from tieout.channels.model import (
+from tieout.channels.common.bill_columns import masked_record
+from tieout.channels.common.bill_dates import BillDates
+from tieout.channels.common.model import (
     BadRow,
     BlockFindings,
     ControlTotal,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS, minor_units
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BUSINESS_TIME_ZONE, BlockFindings, Findings, Vault
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BUSINESS_TIME_ZONE, BlockFindings, Findings, Vault
 
 __all__ = [
     "AMOUNT_MAX_MINOR",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tieout.channels.card_numbers import TRACK_DATA
+from tieout.channels.common.card_numbers import TRACK_DATA
 
 __all__ = ["masked_excerpt"]
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.channels.card_numbers import (
+from tieout.channels.common.card_numbers import (
     DIGITS_MAX,
     DIGITS_MIN,
     GROUPED_NUMBER,
@@ -30,8 +30,8 @@ from tieout.channels.card_numbers import (
     find_card_numbers,
     find_track_data,
 )
-from tieout.channels.model import MaskedValues, Vault
-from tieout.secrets import mask_pan
+from tieout.channels.common.model import MaskedValues, Vault
+from tieout.core.masks import mask_pan
 
 __all__ = ["FREE_TEXTS", "OWN_NUMBERS", "guarded", "masked_text"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 
 __all__ = [
     "BLOCK_ROWS",
@@ -97,7 +97,7 @@ class BadRow:
 class MaskedValues:
     """Texts of one field in which something was masked: `kind` card_number or track_data.
 
-    See `tieout.channels.guard`. `first_line_number` is the file's line of the first of them.
+    See `tieout.channels.common.guard`. `first_line_number` is the file's line of the first of them.
     """
 
     table: str

@@ -18,7 +18,7 @@ from typing import IO
 
 import ncompress
 
-from tieout.channels.model import UnreadableFileError
+from tieout.channels.common.model import UnreadableFileError
 
 __all__ = [
     "gunzipped",

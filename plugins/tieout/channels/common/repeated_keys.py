@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.channels.model import Findings
+from tieout.channels.common.model import Findings
 
 __all__ = ["RepeatedKeys"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Generic, TypeVar
 
-from tieout.channels.model import UnreadableFileError
+from tieout.channels.common.model import UnreadableFileError
 
 __all__ = ["PIECE_BYTES", "HeldBack", "batches", "decoded_text", "lines_of", "without_blank_end"]
 

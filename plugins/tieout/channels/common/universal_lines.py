@@ -10,8 +10,8 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from tieout.channels import text_files
-from tieout.channels.text_files import BYTE_ORDER_MARK
+from tieout.channels.common import text_files
+from tieout.channels.common.text_files import BYTE_ORDER_MARK
 
 __all__ = ["encoding_of", "universal_lines"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from tieout.channels.model import ParsedFile, Reading
+from tieout.channels.common.model import ParsedFile, Reading
 
 __all__ = ["read_whole"]
 

@@ -16,9 +16,9 @@ from typing import IO, Any
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import (
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import (
     BUSINESS_TIME_ZONE,
     BlockFindings,
     ControlTotal,
@@ -29,11 +29,11 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
-from tieout.channels.platform_terms import check_contracts, check_fee_rates
-from tieout.channels.repeated_keys import RepeatedKeys
-from tieout.channels.text_files import HeldBack, batches, lines_of
-from tieout.payment_texts import why_unwritable
-from tieout.secrets import mask_account, mask_name
+from tieout.channels.common.repeated_keys import RepeatedKeys
+from tieout.channels.common.text_files import HeldBack, batches, lines_of
+from tieout.channels.platform.terms import check_contracts, check_fee_rates
+from tieout.core.masks import mask_account, mask_name
+from tieout.core.payment_texts import why_unwritable
 
 __all__ = ["PlatformReading", "file_kinds", "raw_table"]
 

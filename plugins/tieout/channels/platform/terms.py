@@ -14,7 +14,7 @@ from operator import attrgetter
 import numpy as np
 import polars as pl
 
-from tieout.channels.model import Findings
+from tieout.channels.common.model import Findings
 
 __all__ = ["check_contracts", "check_fee_rates"]
 

@@ -14,7 +14,7 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.backtick_bills import (
+from tieout.channels.common.backtick_bills import (
     MARK,
     BacktickReading,
     BillLines,
@@ -22,9 +22,9 @@ from tieout.channels.backtick_bills import (
     declared_totals,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, texts_by_column
-from tieout.channels.bill_reading import Figures
-from tieout.channels.bill_values import (
+from tieout.channels.common.bill_columns import find_columns, texts_by_column
+from tieout.channels.common.bill_reading import Figures
+from tieout.channels.common.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
     beijing_time,
@@ -32,7 +32,7 @@ from tieout.channels.bill_values import (
     rate,
     tokens,
 )
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BadRow,
     BlockFindings,
     ControlTotal,
@@ -41,7 +41,7 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
-from tieout.channels.repeated_keys import RepeatedKeys
+from tieout.channels.common.repeated_keys import RepeatedKeys
 
 __all__ = ["COLUMN_ORDER", "RAW_TABLE", "GatewayBillReading"]
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.unionpay_acomn import transaction_frame
-from tieout.channels.unionpay_fields import (
+from tieout.channels.unionpay.acomn import transaction_frame
+from tieout.channels.unionpay.fields import (
     check_codes,
     check_same_day,
     currency_codes,
     signed_minor,
 )
-from tieout.channels.unionpay_institution_layouts import ACOMA, SERVICE_ROLES
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import ACOMA, SERVICE_ROLES
 
 __all__ = ["RAW_TABLE", "AcomaReading"]
 

@@ -10,10 +10,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import FileContext
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.model import FileContext
+from tieout.channels.unionpay.common import (
     EFFECT_SIGNS,
     blank_zeros,
     card_columns,
@@ -23,7 +21,9 @@ from tieout.channels.unionpay_common import (
     transaction_types,
     transmitted_at,
 )
-from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.layouts import ACOMN, ACOMN_34
 
 __all__ = ["RAW_TABLE", "AcomnReading", "transaction_frame"]
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.unionpay_aerrn import adjustment_frame
-from tieout.channels.unionpay_fields import signed_minor
-from tieout.channels.unionpay_institution_layouts import AERRA_2017, AERRA_2020, SERVICE_ROLES
+from tieout.channels.unionpay.aerrn import adjustment_frame
+from tieout.channels.unionpay.fields import signed_minor
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import (
+    AERRA_2017,
+    AERRA_2020,
+    SERVICE_ROLES,
+)
 
 __all__ = ["RAW_TABLE", "AerraReading"]
 

@@ -11,10 +11,8 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import FileContext
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.model import FileContext
+from tieout.channels.unionpay.common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
@@ -22,7 +20,9 @@ from tieout.channels.unionpay_common import (
     require_keys,
     transmitted_at,
 )
-from tieout.channels.unionpay_layouts import AERRN
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.layouts import AERRN
 
 __all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "AerrnReading", "adjustment_frame", "adjustment_types"]
 

@@ -6,10 +6,8 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import FileContext
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.model import FileContext
+from tieout.channels.unionpay.common import (
     card_columns,
     check_kinds,
     check_transmission_times,
@@ -17,7 +15,9 @@ from tieout.channels.unionpay_common import (
     transaction_types,
     transmitted_at,
 )
-from tieout.channels.unionpay_layouts import ALFEE
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.layouts import ALFEE
 
 __all__ = ["RAW_TABLE", "AlfeeReading", "brand_fee_frame"]
 

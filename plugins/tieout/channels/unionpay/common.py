@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.channels.bill_dates import DayOfRecords
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.model import (
+from tieout.channels.common.bill_dates import DayOfRecords
+from tieout.channels.common.model import (
     BUSINESS_TIME_ZONE,
     FileContext,
     UnreadableFileError,
 )
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 
 __all__ = [
     "EFFECT_SIGNS",
@@ -215,7 +215,7 @@ def card_columns(
 
 
 def _mask(name: str) -> pl.Expr:
-    """Return first six and last four, as `tieout.secrets.mask_pan` does, for a whole column."""
+    """Return first six and last four, as `tieout.core.masks.mask_pan` does, for a whole column."""
     number = pl.col(name)
     stars = pl.lit("*" * 19).str.slice(0, number.str.len_bytes() - 10)
     return pl.concat_str([number.str.slice(0, 6), stars, number.str.tail(4)])

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.unionpay_aerrn import ADJUSTMENT_CODES
-from tieout.channels.unionpay_common import (
+from tieout.channels.unionpay.aerrn import ADJUSTMENT_CODES
+from tieout.channels.unionpay.common import (
     blank_zeros,
     check_transmission_times,
     require_keys,
     transmitted_at,
 )
-from tieout.channels.unionpay_fields import check_codes, currency_codes, signed_minor
-from tieout.channels.unionpay_institution_layouts import FCP
+from tieout.channels.unionpay.fields import check_codes, currency_codes, signed_minor
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import FCP
 
 __all__ = ["FCP_CODES", "RAW_TABLE", "FcpReading"]
 

@@ -7,9 +7,9 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.amounts import NUMERIC_CURRENCIES
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.model import Vault
+from tieout.channels.common.amounts import NUMERIC_CURRENCIES
+from tieout.channels.common.model import Vault
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 
 __all__ = [
     "account_tokens",

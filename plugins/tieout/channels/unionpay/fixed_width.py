@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BLOCK_ROWS, Findings
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BLOCK_ROWS, Findings
 
 __all__ = ["FixedWidthBlock", "Layout", "fixed_width_blocks"]
 

@@ -8,11 +8,11 @@ from typing import IO, ClassVar
 
 import polars as pl
 
-from tieout.channels.bill_dates import DayOfRecords
-from tieout.channels.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
-from tieout.channels.model import FileContext, Findings, Frames, ParsedFile
-from tieout.channels.repeated_keys import RepeatedKeys
-from tieout.channels.unionpay_common import required_date, settlement_day
+from tieout.channels.common.bill_dates import DayOfRecords
+from tieout.channels.common.model import FileContext, Findings, Frames, ParsedFile
+from tieout.channels.common.repeated_keys import RepeatedKeys
+from tieout.channels.unionpay.common import required_date, settlement_day
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
 
 __all__ = ["FixedWidthReading"]
 

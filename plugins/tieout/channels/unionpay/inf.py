@@ -16,8 +16,7 @@ from typing import IO, ClassVar
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock, Layout
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BUSINESS_TIME_ZONE,
     BadRow,
     FileContext,
@@ -26,20 +25,21 @@ from tieout.channels.model import (
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.text_files import batches
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.text_files import batches
+from tieout.channels.unionpay.common import (
     blank_zeros,
     card_columns,
     require_keys,
     required_date,
 )
-from tieout.channels.unionpay_fields import (
+from tieout.channels.unionpay.fields import (
     check_codes,
     currency_codes,
     signed_minor,
     unsigned_minor,
 )
-from tieout.channels.unionpay_institution_layouts import (
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock, Layout
+from tieout.channels.unionpay.institution_layouts import (
     INF_DETAIL,
     INF_HEADER,
     INF_RECORD_BYTES,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tieout.channels.fixed_width import Layout
-from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34, AERRN, ALFEE
+from tieout.channels.unionpay.fixed_width import Layout
+from tieout.channels.unionpay.layouts import ACOMN, ACOMN_34, AERRN, ALFEE
 
 __all__ = [
     "ACOMA",

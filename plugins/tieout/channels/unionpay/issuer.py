@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.unionpay_acomn import transaction_frame
-from tieout.channels.unionpay_aerrn import adjustment_frame
-from tieout.channels.unionpay_alfee import brand_fee_frame
-from tieout.channels.unionpay_institution_layouts import ICOMN, ICOMN_34, IERRN, ILFEE
+from tieout.channels.unionpay.acomn import transaction_frame
+from tieout.channels.unionpay.aerrn import adjustment_frame
+from tieout.channels.unionpay.alfee import brand_fee_frame
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import ICOMN, ICOMN_34, IERRN, ILFEE
 
 __all__ = ["RAW_TABLES", "AdjustmentsReading", "BrandFeesReading", "TransactionsReading"]
 

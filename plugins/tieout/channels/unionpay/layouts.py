@@ -6,7 +6,7 @@ here, not new code. Names of fields no one reads yet follow the document.
 
 from __future__ import annotations
 
-from tieout.channels.fixed_width import Layout
+from tieout.channels.unionpay.fixed_width import Layout
 
 __all__ = ["ACOMN", "ACOMN_34", "AERRN", "ALFEE", "ZM", "ZME", "ZPSUM", "ZSUM"]
 

@@ -18,9 +18,7 @@ from typing import IO
 import numpy as np
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock, IntArray
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BadRow,
     ControlTotal,
     FileContext,
@@ -29,10 +27,10 @@ from tieout.channels.model import (
     UnreadableFileError,
     file_problem,
 )
-from tieout.channels.packed_files import is_zip, zip_members
-from tieout.channels.repeated_keys import RepeatedKeys
-from tieout.channels.unionpay_aerrn import adjustment_types
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.packed_files import is_zip, zip_members
+from tieout.channels.common.repeated_keys import RepeatedKeys
+from tieout.channels.unionpay.aerrn import adjustment_types
+from tieout.channels.unionpay.common import (
     blank_zeros,
     card_columns,
     check_transmission_times,
@@ -40,8 +38,10 @@ from tieout.channels.unionpay_common import (
     require_keys,
     transmitted_at,
 )
-from tieout.channels.unionpay_layouts import ZM, ZME
-from tieout.channels.unionpay_merchant_report import MerchantReport, read_report
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock, IntArray
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.layouts import ZM, ZME
+from tieout.channels.unionpay.merchant_report import MerchantReport, read_report
 
 __all__ = ["ERRORS_TABLE", "TABLE", "TRANSACTION_KINDS", "ZmReading", "ZmeReading"]
 

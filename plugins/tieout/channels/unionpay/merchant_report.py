@@ -13,10 +13,10 @@ from datetime import date, datetime
 from itertools import islice
 from typing import IO
 
-from tieout.channels.amounts import minor_units_of
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, UnreadableFileError, file_problem
-from tieout.channels.text_files import lines_of
+from tieout.channels.common.amounts import minor_units_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BadRow, UnreadableFileError, file_problem
+from tieout.channels.common.text_files import lines_of
 
 __all__ = ["MerchantReport", "ReportTotal", "read_report"]
 

@@ -12,19 +12,19 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import FileContext, UnreadableFileError
-from tieout.channels.unionpay_aerrn import adjustment_types
-from tieout.channels.unionpay_common import blank_zeros, require_keys
-from tieout.channels.unionpay_fields import (
+from tieout.channels.common.model import FileContext, UnreadableFileError
+from tieout.channels.unionpay.aerrn import adjustment_types
+from tieout.channels.unionpay.common import blank_zeros, require_keys
+from tieout.channels.unionpay.fields import (
     account_tokens,
     check_codes,
     check_same_day,
     signed_minor,
     unsigned_minor,
 )
-from tieout.channels.unionpay_institution_layouts import NCP_COMTRX, NCP_ERRTRX
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import NCP_COMTRX, NCP_ERRTRX
 
 __all__ = ["TRANSACTION_CODES", "ErrorsReading", "TransactionsReading"]
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from tieout.channels.bill_values import tokens
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.model import FileContext
-from tieout.channels.unionpay_common import blank_zeros, require_keys
-from tieout.channels.unionpay_layouts import ZPSUM, ZSUM
-from tieout.secrets import mask_account
+from tieout.channels.common.bill_values import tokens
+from tieout.channels.common.model import FileContext
+from tieout.channels.unionpay.common import blank_zeros, require_keys
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.layouts import ZPSUM, ZSUM
+from tieout.core.masks import mask_account
 
 __all__ = [
     "FUND_TRANSFERS_TABLE",

@@ -10,11 +10,9 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.amounts import CURRENCY_EXPONENTS
-from tieout.channels.fixed_width import FixedWidthBlock
-from tieout.channels.fixed_width_reading import FixedWidthReading
-from tieout.channels.unionpay_acomn import RESPONSE_CODES
-from tieout.channels.unionpay_common import (
+from tieout.channels.common.amounts import CURRENCY_EXPONENTS
+from tieout.channels.unionpay.acomn import RESPONSE_CODES
+from tieout.channels.unionpay.common import (
     PLAUSIBLE_AGE_DAYS,
     blank_zeros,
     card_columns,
@@ -25,14 +23,16 @@ from tieout.channels.unionpay_common import (
     transaction_types,
     transmitted_at,
 )
-from tieout.channels.unionpay_fields import (
+from tieout.channels.unionpay.fields import (
     check_codes,
     check_same_day,
     currency_codes,
     signed_minor,
     unsigned_minor,
 )
-from tieout.channels.unionpay_institution_layouts import UPI_ICOMN
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
+from tieout.channels.unionpay.institution_layouts import UPI_ICOMN
 
 __all__ = ["FX_TOLERANCE_MINOR", "RAW_TABLE", "UpiIcomnReading"]
 

@@ -13,9 +13,9 @@ from typing import IO
 
 from lxml import etree
 
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import UnreadableFileError
-from tieout.channels.text_files import lines_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import UnreadableFileError
+from tieout.channels.common.text_files import lines_of
 
 __all__ = ["answer_in", "says_no_bill"]
 

@@ -12,30 +12,30 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.backtick_bills import (
+from tieout.channels.common.backtick_bills import (
     BacktickReading,
     count_of,
     declared_totals,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, texts_by_column
-from tieout.channels.bill_reading import Figures
-from tieout.channels.bill_values import (
+from tieout.channels.common.bill_columns import find_columns, texts_by_column
+from tieout.channels.common.bill_reading import Figures
+from tieout.channels.common.bill_values import (
     BalanceChain,
     amounts_in_fen,
     beijing_time,
     check_codes,
     tokens,
 )
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
     Frames,
     UnreadableFileError,
 )
-from tieout.channels.repeated_keys import RepeatedKeys
-from tieout.channels.wechat_answers import answer_in
+from tieout.channels.common.repeated_keys import RepeatedKeys
+from tieout.channels.wechat.answers import answer_in
 
 __all__ = ["ACCOUNT_TYPES", "RAW_TABLE", "WechatFundReading"]
 

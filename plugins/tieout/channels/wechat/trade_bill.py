@@ -12,16 +12,16 @@ from typing import IO, Literal
 
 import polars as pl
 
-from tieout.channels.amounts import minor_units_of
-from tieout.channels.backtick_bills import (
+from tieout.channels.common.amounts import minor_units_of
+from tieout.channels.common.backtick_bills import (
     BacktickReading,
     count_of,
     declared_totals,
     total_in_fen,
 )
-from tieout.channels.bill_columns import find_columns, heading, texts_by_column
-from tieout.channels.bill_reading import Figures
-from tieout.channels.bill_values import (
+from tieout.channels.common.bill_columns import find_columns, heading, texts_by_column
+from tieout.channels.common.bill_reading import Figures
+from tieout.channels.common.bill_values import (
     OF_TWO_DECIMALS,
     amounts_in_fen,
     beijing_time,
@@ -30,7 +30,7 @@ from tieout.channels.bill_values import (
     rate,
     tokens,
 )
-from tieout.channels.model import (
+from tieout.channels.common.model import (
     BlockFindings,
     ControlTotal,
     FileContext,
@@ -38,7 +38,7 @@ from tieout.channels.model import (
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.wechat_answers import answer_in, says_no_bill
+from tieout.channels.wechat.answers import answer_in, says_no_bill
 
 __all__ = ["PARTS_TABLE", "RAW_TABLE", "BillForm", "WechatTradeReading"]
 

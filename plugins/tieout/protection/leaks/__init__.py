@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tieout.leaks.scanning import Finding, ScanReport, scan
+from tieout.protection.leaks.scanning import Finding, ScanReport, scan
 
 __all__ = ["Finding", "ScanReport", "scan"]

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tieout import database
-from tieout.channels import platform_csv
-from tieout.channels.card_numbers import find_card_numbers, is_card_number
+from tieout.channels.common.card_numbers import find_card_numbers, is_card_number
+from tieout.channels.platform import csv_files
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, decryption
-from tieout.landing.stores import find_files
-from tieout.secrets import mask_account, mask_name, mask_pan
-from tieout.settings import Settings
+from tieout.core.masks import mask_account, mask_name, mask_pan
+from tieout.core.settings import Settings
+from tieout.files import decryption
+from tieout.files.stores import find_files
+from tieout.landing import archive
 
 __all__ = ["CollectingVault", "KnownValue", "collect"]
 
@@ -130,7 +131,7 @@ def _declared_values(content: bytes, file: RecognisedFile) -> Iterator[str]:
     """
     if file.channel != "platform":
         return
-    schema: dict[str, Any] = json.loads(platform_csv.SCHEMA_PATH.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = json.loads(csv_files.SCHEMA_PATH.read_text(encoding="utf-8"))
     columns = schema["file_kinds"][file.file_kind]["columns"]
     names = [column["name"] for column in columns if column.get("sensitive")]
     if not names:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from tieout.leaks.known_values import KnownValue
+from tieout.protection.leaks.known_values import KnownValue
 
 __all__ = ["Needle", "NeedleHit", "Needles"]
 

@@ -25,9 +25,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tieout import database
-from tieout.errors import TieoutError
-from tieout.landing.stores import find_files
-from tieout.settings import Settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.files.stores import find_files
 
 __all__ = ["LeakScanError", "NotScanned", "Source", "not_scanned", "sources"]
 

@@ -17,13 +17,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
-from tieout.channels.card_numbers import find_card_numbers, find_track_data
-from tieout.leaks.known_values import KnownValue, collect
-from tieout.leaks.needles import Needles
-from tieout.leaks.places import PAYMENT_FILES, NotScanned, Source, not_scanned, sources
-from tieout.progress import step
-from tieout.secrets import mask_pan
-from tieout.settings import Settings
+from tieout.channels.common.card_numbers import find_card_numbers, find_track_data
+from tieout.core.masks import mask_pan
+from tieout.core.progress import step
+from tieout.core.settings import Settings
+from tieout.protection.leaks.known_values import KnownValue, collect
+from tieout.protection.leaks.needles import Needles
+from tieout.protection.leaks.places import (
+    PAYMENT_FILES,
+    NotScanned,
+    Source,
+    not_scanned,
+    sources,
+)
 
 __all__ = ["Finding", "PlaceScanned", "ScanReport", "scan"]
 
