@@ -1,7 +1,7 @@
 {#
     The business date of a run, one macro = one source of truth. It comes from the environment that
-    tieout.transform sets for the run, not from --vars: a changed variable would make dbt parse the
-    whole project again for every date (docs/decisions). A run without its date fails.
+    tieout.runs.transform sets for the run, not from --vars: a changed variable would make dbt
+    parse the whole project again for every date (docs/decisions). A run without its date fails.
 #}
 {% macro tieout_date(key) -%}
     {%- set name = 'TIEOUT_' ~ (key | upper) -%}

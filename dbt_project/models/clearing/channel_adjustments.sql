@@ -20,7 +20,7 @@ with adjustments as (
         fees_effect_minor,
         file_id,
         line_number
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 

@@ -35,7 +35,7 @@ brand_fees as (
         channel,
         currency_code,
         brand_fee_minor
-    from {{ ref('stg_unionpay__brand_fees') }}
+    from {{ ref('int_channels__brand_fees') }}
     where accounting_date = {{ accounting_date() }}
 ),
 
@@ -46,7 +46,7 @@ adjustments as (
         adjustment_type,
         funds_effect_minor,
         fees_effect_minor
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 

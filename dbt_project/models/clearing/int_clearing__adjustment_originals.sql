@@ -28,7 +28,7 @@ with adjustments as (
         merchant_id,
         file_id,
         line_number
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 
