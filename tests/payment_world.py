@@ -24,6 +24,7 @@ from database_copies import copied
 from tieout import database, gate
 from tieout.core import masks
 from tieout.core.settings import Settings, load_settings
+from tieout.gate import deciding
 from tieout.gate.expectation_suites import (
     EQUATION_TERMS,
     GATE_SUITES,
@@ -220,7 +221,7 @@ class Finding:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.failures: tuple[gate.Failure, ...] = ()
         self.between: list[Callable[[], object]] = []
-        patch.setattr(gate, "_run_checkpoint", self.run)
+        patch.setattr(deciding, "_run_checkpoint", self.run)
 
     def run(
         self, _settings: object, name: str, suites: Sequence[Suite], day: date
