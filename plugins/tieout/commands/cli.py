@@ -267,7 +267,7 @@ def close(
     to: Annotated[str | None, typer.Option("--to", help="Close each date up to this one.")] = None,
 ) -> None:
     """Close accounting dates (DAG accounting_close); an open date is replaced exactly."""
-    from tieout.runs import runner
+    from tieout.runs import reclosing, runner
     from tieout.simulator import sample
 
     first = _day(accounting_date)
@@ -276,36 +276,18 @@ def close(
         raise typer.BadParameter(f"{last} lies before {first}")
     settings = shared.home()
     console = shared.console()
-    closed = 0
+    asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+
+    def close_one(day: date) -> bool:
+        say(f"{day:%a %d %b %Y}  close 日切关账")
+        sample.bank_morning(settings, day)
+        result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
+        if result.state == "skipped":
+            say(f"    {result.reason}")
+        return result.state != "skipped"
+
     with days.command_owner(settings):
-        asked = [first + timedelta(days=step) for step in range((last - first).days + 1)]
-        # Earlier dates that a late or corrected file has opened come first.
-        waiting = sorted({*days.reopened_dates(settings, before=first), *asked})
-        came_back: set[date] = set()
-        while waiting:
-            day = waiting.pop(0)
-            say(f"{day:%a %d %b %Y}  close 日切关账")
-            sample.bank_morning(settings, day)
-            try:
-                result = runner.run(settings, days.ACCOUNTING_CLOSE, day)
-            except TieoutError:
-                # The run itself may have landed a file that opened earlier dates.
-                opened = set(days.reopened_dates(settings, before=day)) - came_back
-                if not opened:
-                    raise
-                say(
-                    f"    opened by a late or corrected file: {', '.join(map(str, sorted(opened)))}"
-                )
-                came_back |= opened
-                waiting = sorted({*waiting, *opened, day})
-                continue
-            if result.state == "skipped":
-                say(f"    {result.reason}")
-                continue
-            closed += 1
-            # A date closed again opens the later ones that were computed from it.
-            reopened = days.waiting_dates(settings, day)
-            waiting = sorted({*waiting, *reopened})
+        closed = sum(1 for _ in reclosing.in_order(settings, asked, close_one))
     _show_week(console, settings)
     say(f"closed {closed} dates; the tables are at `tieout url`")
     payment_date = days.first_unsealed_payment(settings)

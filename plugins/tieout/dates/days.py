@@ -45,6 +45,7 @@ __all__ = [
     "day_state",
     "first_unsealed_payment",
     "has_attempts",
+    "holder",
     "inputs_fingerprint",
     "is_unfinished",
     "leases",
@@ -68,6 +69,7 @@ __all__ = [
 
 BUSINESS_TIME_ZONE = ZoneInfo("Asia/Shanghai")
 ACCOUNTING_CLOSE = "accounting_close"
+ACCOUNTING_RECLOSE = "accounting_reclose"
 SETTLEMENT_PAYOUT = "settlement_payout"
 PAYOUT_OUTCOMES = "payout_outcomes"
 OWNER_VARIABLE = "TIEOUT_RUN_OWNER"
@@ -567,6 +569,22 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
     return reopened
 
 
+def holder(settings: Settings, kind: str, day: date, owner: str) -> str | None:
+    """Return which other living run or command works on the date, or None."""
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            """
+            select owner_id
+            from control.date_leases
+            where kind = %s and business_date = %s and owner_id <> %s
+            """,
+            [kind, day, owner],
+        ).fetchone()
+        if row is None or not _is_alive(settings, connection, kind, row[0]):
+            return None
+    return str(row[0])
+
+
 def release(settings: Settings, kind: str, day: date, owner: str) -> None:
     """Give the lease of a date back; a lease of somebody else stays."""
     with database.connect(settings) as connection:
@@ -783,10 +801,12 @@ def _is_alive(
     with psycopg.connect(url) as airflow:
         if not database.has_table(airflow, "public.dag_run"):
             return False
-        row = airflow.execute(
-            "select state from dag_run where dag_id = %s and run_id = %s", [kind, owner]
-        ).fetchone()
-    return row is not None and row[0] in {"queued", "running"}
+        # A date is closed by its own run, or by the one that closes what has been waiting.
+        dags = [kind, ACCOUNTING_RECLOSE] if kind == ACCOUNTING_CLOSE else [kind]
+        rows = airflow.execute(
+            "select state from dag_run where dag_id = any(%s) and run_id = %s", [dags, owner]
+        ).fetchall()
+    return any(row[0] in {"queued", "running"} for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,12 @@ COMMANDS: dict[str, Sequence[str]] = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
 }
-DAGS = (days.ACCOUNTING_CLOSE, days.SETTLEMENT_PAYOUT, days.PAYOUT_OUTCOMES)
+DAGS = (
+    days.ACCOUNTING_CLOSE,
+    days.ACCOUNTING_RECLOSE,
+    days.SETTLEMENT_PAYOUT,
+    days.PAYOUT_OUTCOMES,
+)
 READY_SECONDS_MAX = 300
 STOP_SECONDS_MAX = 15
 
@@ -148,7 +153,7 @@ def _answers(url: str) -> bool:
 
 
 def _pause_all(*, paused: bool) -> bool:
-    """Pause or unpause the three DAGs; False while one of them is not parsed yet."""
+    """Pause or unpause the DAGs; False while one of them is not parsed yet."""
     from airflow.models.dag import DagModel  # noqa: PLC0415
     from airflow.utils.session import create_session  # noqa: PLC0415
 

@@ -36,6 +36,9 @@ def ready(step: Step) -> str | None:
     state = days.day_state(step.settings, step.day)
     if state.state == "sealed":
         raise days.NothingToDo(f"{step.day} is sealed, unchanged")
+    holder = days.holder(step.settings, step.kind, step.day, step.owner)
+    if holder is not None and not step.is_preflight:
+        return f"{step.day} is being closed by {holder}"
     window = days.operating_window(step.settings)
     if window is None:
         fetching.fetch(step.settings, step.day, kinds=["operating_window"])

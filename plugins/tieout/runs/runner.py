@@ -69,7 +69,7 @@ def run(settings: Settings, kind: str, day: date) -> RunResult:
     """
     started = time.perf_counter()
     now = datetime.now(days.BUSINESS_TIME_ZONE)
-    preflight = steps.Step(settings, kind, day, owner="preflight", name="ready", now=now)
+    preflight = steps.Step(settings, kind, day, owner=steps.PREFLIGHT, name="ready", now=now)
     try:
         reason = READY[kind](preflight)
     except days.NothingToDo as nothing:

@@ -1,7 +1,7 @@
 """One step of a run: its date, its owner, its clock, and what is left behind when it fails.
 
-A DAG's task calls `perform` with a function of `closing`, `paying` or `outcomes` and its
-context. The step's seconds and rows go to ``control.run_stages``; the text of a failure goes to
+A DAG's task calls `perform` with a function of `closing`, `reclosing`, `paying` or `answers` and
+its context. The step's seconds and rows go to ``control.run_stages``; the text of a failure goes to
 a small file of the home, where the command that started the run finds it. What goes to XCom is
 counts and keys only.
 """
@@ -24,11 +24,22 @@ from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
 
-__all__ = ["Failure", "Step", "await_files", "listening", "perform", "poke", "read_failure"]
+__all__ = [
+    "Failure",
+    "Step",
+    "await_files",
+    "listening",
+    "note_failure",
+    "perform",
+    "poke",
+    "read_failure",
+]
 
 Counts = dict[str, int]
+PREFLIGHT = "preflight"
 DATE_PARAMS = {
     days.ACCOUNTING_CLOSE: "accounting_date",
+    days.ACCOUNTING_RECLOSE: "run_date",
     days.SETTLEMENT_PAYOUT: "payment_date",
     days.PAYOUT_OUTCOMES: "payment_date",
 }
@@ -52,6 +63,11 @@ class Step:
     name: str
     now: datetime
     waits: bool = False
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a command only asks: it goes through the run that works on the date, if any."""
+        return self.owner == PREFLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +127,7 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
     except days.NotYet:
         raise
     except Exception as error:
-        _note_failure(settings, step, error)
+        note_failure(settings, step, error)
         if isinstance(error, TRANSIENT_ERRORS) or isinstance(error.__cause__, TRANSIENT_ERRORS):
             raise
         raise AirflowFailException(str(error)) from error
@@ -235,7 +251,8 @@ def read_failure_file(path: Path) -> Failure:
     return Failure(**{**noted, "day": date.fromisoformat(noted["day"])})
 
 
-def _note_failure(settings: Settings, step: Step | None, error: BaseException) -> None:
+def note_failure(settings: Settings, step: Step | None, error: BaseException) -> None:
+    """Leave the cause of a step's failure where the command that waits for it looks."""
     if step is None:
         return
     if isinstance(error, TieoutError):
