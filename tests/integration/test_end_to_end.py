@@ -431,6 +431,39 @@ def test_what_a_killed_payment_did_not_publish_is_made_up(week: Settings, tmp_pa
     assert "not finished" not in seen.stdout + seen.stderr
 
 
+def test_the_log_of_a_build_lists_each_model_with_its_rows_and_seconds(week: Settings) -> None:
+    manifest = json.loads((week.dbt_dir / "target" / "manifest.json").read_text())
+    line = re.compile(r"^  ([a-z]+\.[a-z_]+) +([\d,]+|-) rows +\d+\.\d\d s$", re.MULTILINE)
+    for log, key, tag in (
+        ("accounting_close_20260928.log", "accounting_date", "close"),
+        ("settlement_payout_20260928.log", "payment_date", "payment"),
+    ):
+        listed = dict(line.findall((week.logs_dir / log).read_text()))
+        built = {
+            f"{node['schema']}.{node['name']}": node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "model"
+            and tag in node["tags"]
+            and node["config"]["materialized"] != "ephemeral"
+        }
+        assert len(built) > 15
+        assert set(listed) == set(built)
+        # Helpers are of the last date, and tables of the outcomes are built again in the evening.
+        stay = [
+            name
+            for name, node in sorted(built.items())
+            if node["config"]["materialized"] == "dated_partition"
+            and "outcomes" not in node["tags"]
+        ]
+        counted = {
+            name: query(week, f"select count(*) from {name} where {key} = date '2026-09-28'")[0][0]
+            for name in stay
+        }
+        assert len(stay) > 5
+        assert {name: int(listed[name].replace(",", "")) for name in stay} == counted
+        assert sum(counted.values()) > 100
+
+
 def test_payment_files_and_statements_are_their_owner_s(week: Settings) -> None:
     outbox = Path(week.outbox_url.removeprefix("file://"))
     paths = list(outbox.rglob("*"))
