@@ -18,7 +18,7 @@ import pytest
 from lxml import etree
 
 from tieout import database, transform, workdays
-from tieout.settings import Settings
+from tieout.settings import PROJECT_DIR, Settings
 
 from .conftest import TRANSACTIONS, tieout
 
@@ -42,7 +42,7 @@ COMPUTED_SCHEMAS = (
     "gate",
     "payout",
 )
-# The tables of marts.md.
+# Public tables (docs/tables.md) that every week fills.
 TABLES = (
     "reconciliation.reconciliation_results",
     "reconciliation.suspense_items",
@@ -179,6 +179,30 @@ def test_the_trial_balance_is_zero_each_date(week: Settings) -> None:
     )
     assert len({row[0] for row in rows}) == 7
     assert all(row[2] == row[3] and row[2] > 0 for row in rows)
+
+
+def test_every_event_of_the_ledger_is_described(week: Settings) -> None:
+    """docs/domain.md#events has each, with the accounts that it moves."""
+    page = (PROJECT_DIR / "docs" / "domain.md").read_text(encoding="utf-8")
+    table = page[page.index("### Events") : page.index("### Control accounts")]
+    described: dict[str, set[str]] = {}
+    for line in table.splitlines():
+        cells = [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
+        for event in cells[0] if len(cells) == 4 else ():
+            described.setdefault(event, set()).update(cells[2] + cells[3])
+    booked: dict[str, set[str]] = {}
+    for event, account in query(
+        week, "select distinct event_type, ledger_account from ledger.journal_entries"
+    ):
+        booked.setdefault(event, set()).add(account)
+    assert len(booked) > 12
+    assert set(booked) - set(described) == set()
+    # What a row says in words ("the bank account", "the adjustment's account").
+    in_words = {"client_reserve_bank", "fee_bank", "own_funds_bank", "own_funds"}
+    in_words |= {"channel_cost", "brand_fee", "adjustments_receivable", "adjustments_payable"}
+    for event, accounts in booked.items():
+        if event != "opening_balance":
+            assert accounts - described[event] - in_words == set(), event
 
 
 def test_records_without_the_channel_s_reference_are_paired_by_the_fallback_key(
