@@ -222,6 +222,20 @@ def test_an_empty_date_has_an_empty_partition(probe: Probe) -> None:
     assert probe.tables() == {"inputs", "probes", "probes_20260924+"}
 
 
+def test_a_build_says_how_many_rows_each_model_made(probe: Probe) -> None:
+    probe.put(FIRST, ("a", 1), ("b", 2))
+    with_view = probe.change("shown.sql", "{{ config(materialized='view') }} select 1 as one")
+    report = with_view.build(FIRST)
+    runs = {run.name: (run.status, run.rows) for run in report.model_runs}
+    assert runs == {"probe.probes": ("success", 2), "probe.shown": ("success", None)}
+    assert all(0 < run.seconds <= report.seconds for run in report.model_runs)
+
+    probe.put(FIRST, ("a", -1))
+    (run,) = probe.build(FIRST).model_runs
+    assert (run.name, run.status, run.rows) == ("probe.probes", "error", None)
+    assert str(run).endswith(" s  error")
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

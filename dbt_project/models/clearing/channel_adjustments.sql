@@ -4,7 +4,7 @@
     What became of each adjustment record (差错) of T: charged to the account of the sale it names,
     absorbed by us, applied to an open item, or suspended until somebody decides. Taken amounts are
     + when the channel took money from us. Fees on a record are always absorbed. Fee records
-    (收付费) are another term and stand in channel_terms.
+    (收付费) are another term and stand in channel_terms. docs/domain.md#adjustments
 -#}
 with adjustments as (
     select

@@ -626,8 +626,9 @@ payable_differences as (
         and payable_booked.currency_code = payable_expected.currency_code
 ),
 
--- Merchant payable = carried + stated and unpaid + cleared and not stated (rulings.md 13), as its
--- movement since the payment date before: the ledger against clearing, statements and payouts.
+-- Merchant payable = carried + stated and unpaid + cleared and not stated, as its movement since
+-- the payment date before: the ledger against clearing, statements and payouts
+-- (docs/domain.md#control-accounts).
 payable_checks as (
     select
         'merchant_payable_ties' as check_name,

@@ -6,7 +6,7 @@
 {#-
     Where the payout of each payable statement of the payment date stands (代付状态). The last
     attempt's latest event is the status, unless any attempt is paid: a bank that first refused
-    and then paid has paid.
+    and then paid has paid (docs/domain.md#transitions).
 -#}
 with settlement_statements as (
     select

@@ -3,7 +3,7 @@
 {#-
     Fees billed apart (收支两条线) to gross merchants: the bill of each fee period as it stands on
     the payment date. Yesterday's bill plus the fees of the entries settled today; the bill is
-    closed by the first payment date after its month has ended. It is never taken from a payout.
+    closed by the first payment date after its month has ended (docs/domain.md#fee-bills).
 -#}
 with clearing_entries as (
     select

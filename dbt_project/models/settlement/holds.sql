@@ -3,12 +3,12 @@
 {#-
     What is stated to merchants and not paid yet, because its money has not arrived (待到账款): one
     row for each transaction entry whose platform item is or was open, from the payment date that
-    states it until the item has ended (docs/holds.md).
+    states it until the item has ended (docs/domain.md#held, docs/holds.md).
 
     Held is max(0, cleared − payable): nothing of an entry that only the platform has is payable,
     of an amount mismatch the smaller signed amount is. Net accounts: less the fee of the held part.
     An item counts as of the last close that this payment date pays for its channel, so that a hold
-    ends when the money of the channel's record has arrived, not when the pair is found.
+    ends with the money, not with the pair (docs/domain.md#end-of-a-hold).
 
     What is read of the closes is a month, and what a hold waits for may be older: a hold carries it
     from one payment date to the next, and ends by what has happened, never by its age.

@@ -4,8 +4,8 @@
 ) }}
 
 {#-
-    Whom each account is paid to on the payment date, in each currency, or why it is not: one row an
-    account and currency that has a payee in force.
+    Whom each account is paid to on the payment date, in each currency, or why it is withheld
+    (docs/domain.md#withheld): one row an account and currency that has a payee in force.
 
     An account is paid by terms that two people have confirmed. What they decided since the last
     close counts here already; the close of its own date takes it over.

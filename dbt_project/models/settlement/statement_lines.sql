@@ -4,8 +4,9 @@
 ) }}
 
 {#-
-    Every clearing entry in exactly one statement (结算单明细): the proof that nothing is paid twice or
-    lost. It is read from the entries, not from the statements, so that the two can be compared.
+    Every clearing entry in exactly one statement (结算单明细), the proof that nothing is paid twice or
+    lost (docs/domain.md#an-entry-in-one-statement). It is read from the entries, not from the
+    statements, so that the two can be compared.
 -#}
 with clearing_entries as (
     select

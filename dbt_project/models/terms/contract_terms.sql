@@ -6,7 +6,7 @@
 {#-
     Every contract as it is in force on T, and what the platform says of it instead where that
     waits for two people. Read from T-1 and T's snapshot alone.
-    docs/decisions/0040-terms-change-by-approval.md
+    docs/domain.md#terms-change-by-approval
 -#}
 {%- set columns = [
     'merchant_id', 'account_id', 'settlement_mode', 'payout_minimum_minor', 'settlement_cycle',

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tieout.core.errors import TieoutError
+from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect, ensure_server, has_table, went_away
 from tieout.dates.workdays import previous_working_day
@@ -30,6 +31,7 @@ from tieout.dates.workdays import previous_working_day
 __all__ = [
     "BuildFailure",
     "BuildReport",
+    "ModelRun",
     "build_close",
     "build_docs",
     "build_outcomes",
@@ -72,14 +74,30 @@ class BuildFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRun:
+    """One model or seed of a build, with the rows its table got; None for a view or a failure."""
+
+    name: str
+    status: str
+    rows: int | None
+    seconds: float
+
+    def __str__(self) -> str:
+        rows = "-" if self.rows is None else f"{self.rows:,}"
+        ended = "" if self.status == "success" else f"  {self.status}"
+        return f"{self.name:<56} {rows:>12} rows {self.seconds:>9.2f} s{ended}"
+
+
+@dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What one dbt build did. ``seconds`` is wall time; ``model_rows`` has no rows of views."""
+    """What one dbt build did. ``seconds`` is wall time; models stand in the order they ended."""
 
     selection: str
     models: int
     tests: int
     seconds: float
     failures: tuple[BuildFailure, ...]
+    model_runs: tuple[ModelRun, ...] = ()
 
     @property
     def success(self) -> bool:
@@ -130,6 +148,7 @@ def build_close(settings: Settings, accounting_date: date) -> BuildReport:
         ["build", "--select", "tag:close"],
         {"TIEOUT_ACCOUNTING_DATE": accounting_date.isoformat()},
     )
+    _list_models(report, f"the close of {accounting_date}")
     return _raise_on_failure(report, f"the close of {accounting_date} could not be computed")
 
 
@@ -138,6 +157,7 @@ def build_payment(settings: Settings, payment_date: date) -> BuildReport:
     report = run_dbt(
         settings, ["build", "--select", "tag:payment"], _payment_environment(payment_date)
     )
+    _list_models(report, f"the payment date {payment_date}")
     return _raise_on_failure(report, f"the payment date {payment_date} could not be computed")
 
 
@@ -146,6 +166,7 @@ def build_outcomes(settings: Settings, payment_date: date) -> BuildReport:
     report = run_dbt(
         settings, ["build", "--select", "tag:outcomes"], _payment_environment(payment_date)
     )
+    _list_models(report, f"the outcomes of {payment_date}")
     return _raise_on_failure(report, f"the outcomes of {payment_date} could not be computed")
 
 
@@ -228,7 +249,31 @@ def _report(settings: Settings, selection: str, outcome: Any, seconds: float) ->
         tests=kinds.count("test"),
         seconds=round(seconds, 3),
         failures=failures,
+        model_runs=tuple(
+            _model_run(result)
+            for result, kind in zip(results, kinds, strict=True)
+            if kind in ("model", "seed")
+        ),
     )
+
+
+def _model_run(result: Any) -> ModelRun:
+    """Turn a dbt result into what the log says of it; PostgreSQL counts no rows for a view: -1."""
+    rows = int(result.adapter_response.get("rows_affected", -1))
+    is_table = result.node.config.materialized != "view" and str(result.status) == "success"
+    return ModelRun(
+        name=f"{result.node.schema}.{result.node.name}",
+        status=str(result.status),
+        rows=rows if is_table and rows >= 0 else None,
+        seconds=float(result.execution_time),
+    )
+
+
+def _list_models(report: BuildReport, what: str) -> None:
+    """Say in the run's log how long each model took and how many rows it made, failed ones too."""
+    head = f"dbt built {what}: {report.models} models, {report.tests} tests, {report.seconds:.1f} s"
+    # One text, so that what another process writes into the same log does not stand in between.
+    say("\n".join([head, *(f"  {run}" for run in report.model_runs)]))
 
 
 def _failure(settings: Settings, result: Any) -> BuildFailure:
