@@ -1,6 +1,7 @@
 """Amounts between minor units and the decimal text that payment messages carry; integers only.
 
-The number of decimals is ISO 4217's. A currency that is not listed is an error, never two decimals.
+The number of decimals is ISO 4217's. A currency that it does not list is an error, never one of
+two decimals.
 """
 
 from __future__ import annotations
@@ -9,23 +10,23 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from iso4217 import Currency
+
 from tieout.core.errors import TieoutError
 
-CURRENCY_DECIMALS: Final[Mapping[str, int]] = {
-    "AUD": 2,
-    "CAD": 2,
-    "CHF": 2,
-    "CNY": 2,
-    "EUR": 2,
-    "GBP": 2,
-    "HKD": 2,
-    "JPY": 0,
-    "KRW": 0,
-    "MOP": 2,
-    "SGD": 2,
-    "THB": 2,
-    "TWD": 2,
-    "USD": 2,
+# ISO 4217 of today, as the library `iso4217` carries the maintenance agency's table: one table for
+# parsers, payments and pages. Codes without minor units (gold, XXX) are no currencies of an
+# account. An unknown one is an error: a wrong exponent is an amount wrong by a factor of ten.
+_WITH_MINOR_UNITS: Final = sorted(
+    (currency for currency in Currency if currency.exponent is not None),
+    key=lambda currency: currency.code,
+)
+CURRENCY_EXPONENTS: Final[Mapping[str, int]] = {
+    currency.code: int(currency.exponent or 0) for currency in _WITH_MINOR_UNITS
+}
+# The same currencies by their three digits, as card networks write them.
+NUMERIC_CURRENCIES: Final[Mapping[str, str]] = {
+    f"{currency.number:03d}": currency.code for currency in _WITH_MINOR_UNITS
 }
 
 _DECIMAL_TEXT = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
@@ -35,16 +36,16 @@ def decimals_of(currency_code: str) -> int:
     """Return the number of decimals of a currency.
 
     Raises:
-        TieoutError: the currency is not listed.
+        TieoutError: ISO 4217 has no such currency.
     """
     try:
-        return CURRENCY_DECIMALS[currency_code]
+        return CURRENCY_EXPONENTS[currency_code]
     except KeyError:
         raise TieoutError(
             what=f"currency {currency_code!r} has no known number of decimals",
             where="tieout.core.money",
             why="an amount in an unknown currency would be off by powers of ten",
-            next_step="add the currency with its ISO 4217 decimals to CURRENCY_DECIMALS",
+            next_step="ask who wrote the code; where ISO 4217 has it, upgrade the library iso4217",
         ) from None
 
 
@@ -60,7 +61,7 @@ def decimal_text(amount_minor: int, currency_code: str) -> str:
 
 def amount_text(amount_minor: int, currency_code: str) -> str:
     """Write an amount for people, ``1948.93 CNY``; a currency nobody knows stops no message."""
-    if currency_code not in CURRENCY_DECIMALS:
+    if currency_code not in CURRENCY_EXPONENTS:
         return f"{amount_minor} minor units {currency_code}"
     return f"{decimal_text(amount_minor, currency_code)} {currency_code}"
 

@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 
 from tieout.core import people
 from tieout.core.errors import TieoutError
-from tieout.core.money import CURRENCY_DECIMALS, decimal_text
+from tieout.core.money import CURRENCY_EXPONENTS, decimal_text
 from tieout.core.settings import Settings
 from tieout.database import connect, ensure_server
 from tieout.gate import data_docs
@@ -60,7 +60,7 @@ class Failure:
         """Say it in one line: ``unionpay arrival 2026-09-28 CNY: residual -0.01 CNY (…)``."""
         amount = ""
         if self.amount_minor is not None:
-            if self.currency_code is not None and self.currency_code in CURRENCY_DECIMALS:
+            if self.currency_code is not None and self.currency_code in CURRENCY_EXPONENTS:
                 text = decimal_text(int(self.amount_minor), self.currency_code)
                 amount = f" {text} {self.currency_code}"
             else:

@@ -32,7 +32,7 @@ from tieout.channels.bank.camt053 import (
     STATEMENT_SCHEMA,
     STATEMENTS_TABLE,
 )
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS, amount_shown
+from tieout.channels.common.amounts import amount_shown
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     BadRow,
@@ -45,6 +45,7 @@ from tieout.channels.common.model import (
 )
 from tieout.channels.common.text_files import batches
 from tieout.core.masks import mask_account
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = ["BankCsvReading"]
 

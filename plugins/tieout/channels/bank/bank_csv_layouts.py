@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = ["LAYOUTS_FILE", "Layout", "layouts", "layouts_of"]
 

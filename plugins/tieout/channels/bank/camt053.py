@@ -28,7 +28,6 @@ from tieout.channels.bank.iso20022 import (
     unread_day,
 )
 from tieout.channels.bank.names import sequence_of, wrong_names
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     ControlTotal,
@@ -38,6 +37,7 @@ from tieout.channels.common.model import (
     ParsedFile,
     file_problem,
 )
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
     "DETAILS_TABLE",

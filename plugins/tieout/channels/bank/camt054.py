@@ -25,7 +25,6 @@ from tieout.channels.bank.iso20022 import (
     text_of,
     unread_day,
 )
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     ControlTotal,
@@ -36,6 +35,7 @@ from tieout.channels.common.model import (
     file_problem,
 )
 from tieout.core.masks import mask_account
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = ["DETAILS_TABLE", "ENTRIES_SCHEMA", "ENTRIES_TABLE", "VERSIONS", "Camt054Reading"]
 

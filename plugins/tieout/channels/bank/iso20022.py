@@ -19,9 +19,10 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from tieout.channels.common import packed_files
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.common.amounts import minor_units_of
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import BUSINESS_TIME_ZONE, UnreadableFileError
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
     "XML_BLANKS",

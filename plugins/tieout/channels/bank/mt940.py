@@ -41,7 +41,7 @@ from tieout.channels.bank.mt940_fields import (
 )
 from tieout.channels.bank.names import sequence_of, wrong_names
 from tieout.channels.bank.texts import counterparty_shown, remittance_shown
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.common.amounts import minor_units_of
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     BadRow,
@@ -54,6 +54,7 @@ from tieout.channels.common.model import (
     file_problem,
 )
 from tieout.channels.common.text_files import batches
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = ["Mt940Reading", "account_of"]
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import IO
 
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units_of
+from tieout.channels.common.amounts import minor_units_of
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import UnreadableFileError
 from tieout.channels.common.universal_lines import encoding_of, universal_lines
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
     "BLANKS",

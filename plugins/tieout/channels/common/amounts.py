@@ -8,30 +8,14 @@ from __future__ import annotations
 import re
 
 import polars as pl
-from iso4217 import Currency
+
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
-    "CURRENCY_EXPONENTS",
-    "NUMERIC_CURRENCIES",
     "amount_shown",
     "minor_units",
     "minor_units_of",
 ]
-
-# ISO 4217 of today, as the library `iso4217` carries the maintenance agency's table. Codes without
-# minor units (gold, XXX) are no currencies of an account. An unknown one is an error, because a
-# wrong exponent is an amount wrong by a factor of ten.
-_WITH_MINOR_UNITS = sorted(
-    (currency for currency in Currency if currency.exponent is not None),
-    key=lambda currency: currency.code,
-)
-CURRENCY_EXPONENTS: dict[str, int] = {
-    currency.code: int(currency.exponent or 0) for currency in _WITH_MINOR_UNITS
-}
-# The same currencies by their three digits, as card networks write them.
-NUMERIC_CURRENCIES: dict[str, str] = {
-    f"{currency.number:03d}": currency.code for currency in _WITH_MINOR_UNITS
-}
 
 # 15 digits before the point keep the result inside 64 bits.
 _AMOUNT = r"^([+-]?)(\d{1,15})(?:\.(\d+))?$"

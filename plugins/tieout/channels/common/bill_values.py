@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
 
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS, minor_units
+from tieout.channels.common.amounts import minor_units
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import BUSINESS_TIME_ZONE, BlockFindings, Findings, Vault
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
     "AMOUNT_MAX_MINOR",

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+from stdnum.iso7064 import mod_11_10
 
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     BUSINESS_TIME_ZONE,
@@ -33,6 +33,7 @@ from tieout.channels.common.repeated_keys import RepeatedKeys
 from tieout.channels.common.text_files import HeldBack, batches, lines_of
 from tieout.channels.platform.terms import check_contracts, check_fee_rates
 from tieout.core.masks import mask_account, mask_name
+from tieout.core.money import CURRENCY_EXPONENTS
 from tieout.core.payment_texts import why_unwritable
 
 __all__ = ["PlatformReading", "file_kinds", "raw_table"]
@@ -436,14 +437,8 @@ def _check_sign(
 
 
 def _has_good_check_digit(code: str) -> bool:
-    """Say whether the last digit is the ISO 7064 MOD 11,10 check digit (formats.md §9)."""
-    if not (code.isascii() and code.isdigit()):
-        return False
-    product = 10
-    for digit in code[:-1]:
-        product = (product + int(digit)) % 10 or 10
-        product = product * 2 % 11
-    return (11 - product) % 10 == int(code[-1])
+    """Say whether the last digit is the ISO 7064 MOD 11,10 check digit."""
+    return code.isascii() and bool(mod_11_10.is_valid(code))
 
 
 # --- rows -----------------------------------------------------------------------------------------

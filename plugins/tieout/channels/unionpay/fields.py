@@ -7,9 +7,9 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.common.amounts import NUMERIC_CURRENCIES
 from tieout.channels.common.model import Vault
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock
+from tieout.core.money import NUMERIC_CURRENCIES
 
 __all__ = [
     "account_tokens",

@@ -10,7 +10,6 @@ from datetime import date
 
 import polars as pl
 
-from tieout.channels.common.amounts import CURRENCY_EXPONENTS
 from tieout.channels.unionpay.acomn import RESPONSE_CODES
 from tieout.channels.unionpay.common import (
     PLAUSIBLE_AGE_DAYS,
@@ -33,6 +32,7 @@ from tieout.channels.unionpay.fields import (
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.institution_layouts import UPI_ICOMN
+from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = ["FX_TOLERANCE_MINOR", "RAW_TABLE", "UpiIcomnReading"]
 
