@@ -1,6 +1,6 @@
 """Small files in the real formats, written by hand: what the parsers' and landing's tests feed on.
 
-Written from formats.md, not from the parsers' tables, except that fixed-width records are laid out
+Written from docs/formats, not from the parsers' tables, but fixed-width records are laid out
 by `Layout` (whose offsets the tests hold against the real samples).
 """
 

@@ -1,4 +1,4 @@
-"""Small files of UnionPay's other institution files, made by hand, from formats.md §1.2 to §1.9.
+"""Small files of UnionPay's other institution files, made by hand, from docs/formats.
 
 Records are laid out by the layouts, whose offsets the tests hold against the document.
 """

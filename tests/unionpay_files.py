@@ -1,4 +1,4 @@
-"""UnionPay's merchant files, merchant totals and packing, made by code from formats.md.
+"""UnionPay's merchant files, merchant totals and packing, made by code from docs/formats.
 
 Records are laid out by `Layout`, whose offsets a test holds against the document and the samples;
 the report and the .Z form are written here by themselves.

@@ -111,7 +111,7 @@ def refusal(parse: Parse, content: bytes, day: date | None = DAY) -> tuple[str, 
 
 # --- layouts --------------------------------------------------------------------------------------
 
-# Length, and first bytes far apart, as formats.md gives them.
+# Length, and first bytes far apart, as docs/formats gives them.
 PLACES: dict[str, tuple[Layout, int, dict[str, int]]] = {
     "ACOMA": (
         layouts.ACOMA,

@@ -103,7 +103,7 @@ def test_an_amount_in_another_currency_has_its_own_digits() -> None:
 def test_layouts_have_the_lengths_of_the_document() -> None:
     lengths = [layout.length_bytes for layout in (ACOMN, ACOMN_34, AERRN, ALFEE)]
     assert lengths == [500, 299, 545, 460]
-    # First bytes by formats.md, fields far apart.
+    # First bytes by docs/formats, fields far apart.
     assert (ACOMN.offsets["network_fee"], ACOMN.offsets["reserved"]) == (218, 369)
     assert (AERRN.offsets["original_amount"], AERRN.offsets["merchant_name"]) == (337, 410)
     assert (ALFEE.offsets["brand_fee"], ALFEE.offsets["reserved_2"]) == (319, 361)
@@ -374,7 +374,7 @@ def test_every_known_adjustment_code_has_its_direction() -> None:
     found = rows(make.read(aerrn.AerrnReading, content), "unionpay_aerrn")
     effects = {row["adjustment_code"]: row["funds_effect_minor"] for row in found}
     assert len(effects) == len(codes_of_money)
-    # By the acquirer's side of formats.md §1.4.1, written out again.
+    # By the acquirer's side of docs/formats, written out again.
     receives = {"E05", "E20", "E22", "E24", "E31", "E75", "E82"}
     pays = {"E23", "E25", "E29", "E30", "E32", "E73", "E74", "E81", "E84"}
     expected = {

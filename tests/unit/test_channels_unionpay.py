@@ -71,7 +71,7 @@ def everything_in(parsed: ParsedFile) -> str:
 
 def test_layouts_have_the_lengths_of_the_document() -> None:
     assert [layout.length_bytes for layout in (ZM, ZME, ZSUM, ZPSUM)] == [607, 339, 339, 686]
-    # First bytes by formats.md, fields far apart.
+    # First bytes by docs/formats, fields far apart.
     first_bytes: list[tuple[Mapping[str, int], dict[str, int]]] = [
         (
             ZM.offsets,

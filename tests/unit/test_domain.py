@@ -27,7 +27,9 @@ CODE = {
 }
 CITATION = re.compile(r"domain\.md#([a-z0-9-]+)")
 # What a reader of this repository does not have.
-ELSEWHERE = re.compile(r"\brulings?(?:-2)?\.md\b|\bmarts\.md\b|\bdomain\.md §|\brulings? \d")
+ELSEWHERE = re.compile(
+    r"(?<![\w/-])formats\.md\b|\brulings?(?:-2)?\.md\b|\bmarts\.md\b|\bdomain\.md §|\brulings? \d"
+)
 
 
 def text_of(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Alipay's bills: ask the open gateway for a URL, then get the zip from it.
 
-Source: formats.md 5 and the public documentation of
+Source: docs/formats/alipay-trade-bill.md and the public documentation of
 `alipay.data.dataservice.bill.downloadurl.query`. A request is signed with RSA2 (SHA-256) over its
 sorted parameters; the answer is signed over its node as it was sent. The URL lives for 30 seconds;
 nothing states a hash of the zip, so what proves it whole is its central directory at the end, and

@@ -1,4 +1,6 @@
-"""Alipay account bill (账务明细, signcustomer): every change of the account (formats.md §5.2).
+"""Alipay account bill (账务明细, signcustomer): every change of the account.
+
+Format: docs/formats/alipay-account-bill.md.
 
 Not read by the close: what the channel owes is in the trade bill. Fees are rows of their own here.
 """

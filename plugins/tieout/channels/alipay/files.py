@@ -1,4 +1,6 @@
-"""The form Alipay's bills have in common: a list in CSV between comment lines (formats.md §5).
+"""The form Alipay's bills have in common: a list in CSV between comment lines.
+
+Format: docs/formats/alipay-trade-bill.md.
 
 Comment lines start with #. The list ends with a marker line, then come lines of totals. It is
 delivered in a ZIP beside a summary (汇总), or bare. The text is GBK (read as GB18030); a list that

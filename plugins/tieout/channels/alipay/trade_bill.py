@@ -1,4 +1,6 @@
-"""Alipay trade bill (业务明细): a ZIP with a summary, bare, or through UnionPay (formats.md §5.1).
+"""Alipay trade bill (业务明细): a ZIP with a summary, bare, or through UnionPay.
+
+Format: docs/formats/alipay-trade-bill.md.
 
 The kind (业务类型) gives the sign of an amount. Where the file says that its refunds are negative,
 or shows it, a printed sign that disagrees is a finding.

@@ -1,4 +1,6 @@
-"""A bank's statement as CSV, in the layouts of `bank_csv_layouts.toml` (formats.md §6.2).
+"""A bank's statement as CSV, in the layouts of `bank_csv_layouts.toml`.
+
+Format: docs/formats/bank-csv.md.
 
 The layouts are the bank's own and not public, so columns, texts, formats and signs are data. The
 layout is told by the header line; columns nobody names are an error that names them. Each line's

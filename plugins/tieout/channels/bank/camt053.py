@@ -1,4 +1,6 @@
-"""ISO 20022 camt.053: a bank's statements of its accounts (formats.md §6.1).
+"""ISO 20022 camt.053: a bank's statements of its accounts.
+
+Format: docs/formats/camt053.md.
 
 Only booked entries (BOOK) count; opening balance plus entries has to be the closing balance. A
 statement in pages (StmtPgntn, MsgPgntn) is put together from the pages of its file.

@@ -1,4 +1,6 @@
-"""ISO 20022 camt.054: a bank's notifications of credits and debits (formats.md §6.1).
+"""ISO 20022 camt.054: a bank's notifications of credits and debits.
+
+Format: docs/formats/camt054.md.
 
 A notification tells of single bookings between two statements: a payout that left, one that came
 back. It has no balances and proves none, so nothing of it is an arrival: the statement of the day

@@ -1,4 +1,7 @@
-"""Entries (Ntry) and details (TxDtls), which camt.053 and camt.054 share (formats.md §6.1)."""
+"""Entries (Ntry) and details (TxDtls), which camt.053 and camt.054 share.
+
+Format: docs/formats/camt053.md.
+"""
 
 from __future__ import annotations
 

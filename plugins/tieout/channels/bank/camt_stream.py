@@ -1,4 +1,6 @@
-"""A bank's message read entry by entry (camt.053, camt.054; formats.md §6.1).
+"""A bank's message read entry by entry (camt.053, camt.054).
+
+Format: docs/formats/camt053.md.
 
 A tree of a whole message takes about ten times its text in memory. What stands around the entries
 (Ntry) is small and says what they are of, before them or behind them; so a message is read once for

@@ -1,4 +1,6 @@
-"""What the bank's XML messages of ISO 20022 have in common (formats.md §6.1).
+"""What the bank's XML messages of ISO 20022 have in common.
+
+Format: docs/formats/camt053.md.
 
 Versions differ in namespace and in small forms, so elements are matched by local name. Nothing in a
 message is trusted: no entity is expanded, no network or file is opened, size and depth are bounded.

@@ -1,4 +1,6 @@
-"""SWIFT MT940: a bank's statement of one account, page by page (formats.md §6.2).
+"""SWIFT MT940: a bank's statement of one account, page by page.
+
+Format: docs/formats/mt940.md.
 
 `tieout.channels.bank.mt940_fields` says where a field begins and what it may hold; here the fields
 become pages and statements, and each page's balances are compared. `line_number` of a row is the

@@ -1,4 +1,6 @@
-"""Bills in the form WeChat Pay gave the trade: values behind backticks (formats.md §4.1, §4.2, §3).
+"""Bills in the form WeChat Pay gave the trade: values behind backticks.
+
+Format: docs/formats/wechat-trade-bill.md.
 
 Every value starts with a backtick and values are split by ",`", so a comma inside a goods name does
 no harm. Headings have no backticks. One line of totals stands at the end, under headings of its

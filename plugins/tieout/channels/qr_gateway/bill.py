@@ -1,4 +1,6 @@
-"""UnionPay QR gateway bill (条码支付综合前置): WeChat and Alipay through UnionPay (formats.md §3).
+"""UnionPay QR gateway bill (条码支付综合前置): WeChat and Alipay through UnionPay.
+
+Format: docs/formats/qr-gateway-bill.md.
 
 GBK, values behind backticks, 38 columns. The one known row has no header with it: without one the
 columns are taken in that row's order, with one by its headings.

@@ -1,4 +1,6 @@
-"""UnionPay ACOMA: general transactions under agency clearing 代理清算 (formats.md §1.2).
+"""UnionPay ACOMA: general transactions under agency clearing 代理清算.
+
+Format: docs/formats/unionpay-acoma.md.
 
 The first 34 fields are ACOM's. No real record was found. The rows have a table of their own: under
 agency clearing UnionPay pays the merchants (inferred from ZPSUM, §1.5), so that no arrival of ours

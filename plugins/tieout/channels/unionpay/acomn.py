@@ -1,4 +1,6 @@
-"""UnionPay ACOMN: the acquirer's general transactions of one settlement date (formats.md §1.1).
+"""UnionPay ACOMN: the acquirer's general transactions of one settlement date.
+
+Format: docs/formats/unionpay-acomn.md.
 
 The format carries no totals: the bank's arrival is what proves it.
 """

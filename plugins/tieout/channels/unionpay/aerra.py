@@ -1,4 +1,6 @@
-"""UnionPay AERRA: errors and disputes under agency clearing 代理清算 (formats.md §1.4, its tail).
+"""UnionPay AERRA: errors and disputes under agency clearing 代理清算.
+
+Format: docs/formats/unionpay-aerra.md.
 
 The first fields are AERRN's. Two forms are known, of 2017 and 2020, and their ends only by widths
 that two programs give differently: the record's length says which form a file has.

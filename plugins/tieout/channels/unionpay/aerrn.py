@@ -1,4 +1,6 @@
-"""UnionPay AERRN: error and dispute transactions of one settlement date (formats.md §1.4).
+"""UnionPay AERRN: error and dispute transactions of one settlement date.
+
+Format: docs/formats/unionpay-aerrn.md.
 
 No real record of this file was found in public: widths and codes come from three acquirers'
 programs and one quoted specification. The format carries no totals.
@@ -29,7 +31,7 @@ __all__ = ["ADJUSTMENT_CODES", "RAW_TABLE", "AerrnReading", "adjustment_frame", 
 RAW_TABLE = "unionpay_aerrn"
 
 # code: (our token, our cash: +1 the channel gives us, -1 it takes from us, 0 no money).
-# Directions from the acquirer's side (formats.md §1.4.1). E26/E27, E33/E34 and E80 have no token
+# Directions from the acquirer's side (the format's page). E26/E27, E33/E34 and E80 have no token
 # yet and are bad rows.
 ADJUSTMENT_CODES: Mapping[str, tuple[str, int]] = {
     "E00": ("inquiry", 0),

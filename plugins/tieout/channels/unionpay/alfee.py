@@ -1,4 +1,7 @@
-"""UnionPay ALFEE: the brand service fee of each transaction (formats.md §1.3). No totals inside."""
+"""UnionPay ALFEE: the brand service fee of each transaction.
+
+No totals inside. Format: docs/formats/unionpay-alfee.md.
+"""
 
 from __future__ import annotations
 

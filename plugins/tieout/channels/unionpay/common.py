@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # (message type, first two digits of the processing code, POS condition) to our token.
-# Sourced from three acquirers' programs (formats.md §1.1.2). A void's reversal, a completion void's
+# Sourced from three acquirers' programs (the page of ACOMN). A void's reversal, a completion void's
 # reversal and 代付 (0200/29) have no token yet: they are bad rows, not guesses. POS condition 08
 # (mail or telephone order) goes as 00 does (inferred: ISO 8583 field 25).
 TRANSACTION_TYPES: Mapping[tuple[str, str, str], str] = {

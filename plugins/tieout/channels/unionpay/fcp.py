@@ -1,4 +1,6 @@
-"""UnionPay FCP: fee collection and funds disbursement 收付费 (formats.md §1.6).
+"""UnionPay FCP: fee collection and funds disbursement 收付费.
+
+Format: docs/formats/unionpay-fcp.md.
 
 Only the variant of UnionPay International is known, from one public tool; the domestic file is
 taken to look the same, which is not verified. E20 and E30 mean what they do in AERRN, but whether a

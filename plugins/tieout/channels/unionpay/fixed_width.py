@@ -1,7 +1,8 @@
 """Fixed-width records cut by bytes: UnionPay's institution and merchant files.
 
 Fields are joined by exactly one blank (0x20). Widths count bytes of GBK, where one Chinese
-character takes two: the record is cut first and a field is decoded after. Source: formats.md §0.
+character takes two: the record is cut first and a field is decoded after. Source:
+docs/formats/unionpay-acomn.md.
 """
 
 from __future__ import annotations

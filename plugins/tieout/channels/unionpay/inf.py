@@ -1,4 +1,6 @@
-"""UnionPay INF: offline transactions of IC cards, accepted or rejected (formats.md §1.8).
+"""UnionPay INF: offline transactions of IC cards, accepted or rejected.
+
+Format: docs/formats/unionpay-inf.md.
 
 One string of bytes without separators or line ends: a header, records 300 and 301, a trailer. A
 record's line number is its place in the string, the header being 1. Of the trailer, and of the

@@ -1,4 +1,4 @@
-"""Layouts of the institution files beside ACOMN, AERRN and ALFEE. Source: formats.md §1.2 to §1.9.
+"""Layouts of the institution files beside ACOMN, AERRN and ALFEE. Source: docs/formats.
 
 None of them was checked on a real record, except the record 300 of INF and the places of UPI's
 ICOMN. A form of another year is a new table here, not new code; the pages in docs/formats say what

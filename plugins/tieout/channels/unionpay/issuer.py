@@ -1,4 +1,6 @@
-"""UnionPay ICOMN, IERRN, ILFEE: the issuer's side of ACOMN, AERRN, ALFEE (formats.md §0.1).
+"""UnionPay ICOMN, IERRN, ILFEE: the issuer's side of ACOMN, AERRN, ALFEE.
+
+Format: docs/formats/unionpay-issuer.md.
 
 Only the names are public. The layouts are taken to be the acquirer's, which is not verified: see
 `unionpay_institution_layouts`. An acquirer's close reads none of them.
@@ -36,7 +38,7 @@ class TransactionsReading(FixedWidthReading):
 class AdjustmentsReading(FixedWidthReading):
     """Reads `unionpay_ierrn`: one row a record, fen, amounts without a direction.
 
-    The directions known are the acquirer's (formats.md §1.4.1): an issuer's are not derived.
+    The directions known are the acquirer's (the format's page): an issuer's are not derived.
     """
 
     table = RAW_TABLES["ierrn"]

@@ -1,4 +1,4 @@
-"""Record layouts of UnionPay's files. Widths in bytes of GBK; source: formats.md §1 and §2.
+"""Record layouts of UnionPay's files. Widths in bytes of GBK; source: docs/formats, unionpay-*.md.
 
 The official interface volume is not public and layouts differ by year: a new form is a new table
 here, not new code. Names of fields no one reads yet follow the document.

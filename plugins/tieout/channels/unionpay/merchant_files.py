@@ -1,4 +1,6 @@
-"""UnionPay merchant files (全渠道): ZM transactions, ZME errors, the day's ZIP (formats.md §2).
+"""UnionPay merchant files (全渠道): ZM transactions, ZME errors, the day's ZIP.
+
+Format: docs/formats/unionpay-merchant-files.md.
 
 ZM and ZME have no totals inside. The ZIP holds a report (RD) whose totals ZM has to sum up to.
 Amounts are the merchant's: + it receives; the fee + it pays. One real ZIP is known, with sales

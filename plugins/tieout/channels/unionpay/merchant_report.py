@@ -1,4 +1,6 @@
-"""UnionPay RD report (全渠道商户交易汇总表): what the day's ZM has to sum up to (formats.md §2).
+"""UnionPay RD report (全渠道商户交易汇总表): what the day's ZM has to sum up to.
+
+Format: docs/formats/unionpay-merchant-files.md.
 
 A text for people, in GBK: whose, of which date, then one table by kind of transaction and one by
 kind of card, each with a line of totals. One real report is known.

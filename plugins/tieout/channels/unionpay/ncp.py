@@ -1,4 +1,6 @@
-"""UnionPay NCP: online debit and credit payments 无卡业务转接清算 (formats.md §1.9).
+"""UnionPay NCP: online debit and credit payments 无卡业务转接清算.
+
+Format: docs/formats/unionpay-ncp.md.
 
 COMTRX holds the transactions, ERRTRX errors and disputes. The first line is a version, and no
 totals follow. No real record was found; a record's whole length is not known either.

@@ -1,4 +1,6 @@
-"""UnionPay ZSUM and ZPSUM: a merchant's totals, and what is transferred to it (formats.md §1.5).
+"""UnionPay ZSUM and ZPSUM: a merchant's totals, and what is transferred to it.
+
+Format: docs/formats/unionpay-merchant-totals.md.
 
 For merchants for whom UnionPay clears itself (代理清算). No real file was found in public: widths
 come from one acquirer's programs. X+n12 is read as + where the merchant receives (C), which is

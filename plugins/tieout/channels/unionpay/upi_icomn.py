@@ -1,4 +1,6 @@
-"""UPI ICOMN: cross-border transactions of UnionPay International (formats.md §1.7).
+"""UPI ICOMN: cross-border transactions of UnionPay International.
+
+Format: docs/formats/unionpay-upi-icomn.md.
 
 Names come from one public tool, places from its two records. The record carries both sides of the
 exchange, so its settlement amount can be held against its rate.

@@ -1,4 +1,6 @@
-"""WeChat Pay's error answers, which come where a bill was asked for (formats.md §4.1).
+"""WeChat Pay's error answers, which come where a bill was asked for.
+
+Format: docs/formats/wechat-trade-bill.md.
 
 An answer has neither merchant nor date inside. Only one is a statement about the day: that there is
 no bill, because nothing was sold or refunded. It may be taken as an empty bill without danger: if

@@ -1,4 +1,6 @@
-"""WeChat Pay fund bill (资金账单): every change of one account's balance (formats.md §4.2).
+"""WeChat Pay fund bill (资金账单): every change of one account's balance.
+
+Format: docs/formats/wechat-fund-bill.md.
 
 Not read by the close: what the channel owes is in the trade bill. It shows fees, withdrawals and
 refunds as they moved the account.

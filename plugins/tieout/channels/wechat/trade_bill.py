@@ -1,4 +1,6 @@
-"""WeChat Pay trade bill (交易账单): ALL, SUCCESS and REFUND, old and new columns (formats.md §4.1).
+"""WeChat Pay trade bill (交易账单): ALL, SUCCESS and REFUND, old and new columns.
+
+Format: docs/formats/wechat-trade-bill.md.
 
 ALL is the day's record and the only one the close reads. SUCCESS and REFUND are parts of the same
 day: they go to a table of their own, so that no record counts twice.
