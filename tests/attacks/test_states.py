@@ -386,7 +386,7 @@ def test_an_inbox_entry_that_is_no_regular_file(world: World, kind: str) -> None
         **{name: text for name, text in os.environ.items() if not name.startswith("TIEOUT_")},
         "TIEOUT_HOME": str(world.settings.home),
         "TIEOUT_DATABASE_URL": str(world.settings.external_database_url),
-        "PYTHONPATH": str(Path(transform.__file__).parents[1]),
+        "PYTHONPATH": str(Path(transform.__file__).parents[2]),
     }
     try:
         done = subprocess.run(
@@ -463,7 +463,7 @@ def test_a_killed_server_gives_no_traceback(new_home: object) -> None:
         env={
             **{name: text for name, text in os.environ.items() if not name.startswith("TIEOUT_")},
             "TIEOUT_HOME": str(settings.home),  # type: ignore[attr-defined]
-            "PYTHONPATH": str(Path(transform.__file__).parents[1]),
+            "PYTHONPATH": str(Path(transform.__file__).parents[2]),
         },
         capture_output=True,
         text=True,

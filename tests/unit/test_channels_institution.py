@@ -26,20 +26,11 @@ from tieout.channels.common.model import (
     UnreadableFileError,
 )
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.channels.unionpay import (
-    acoma,
-    acomn,
-    aerra,
-    fcp,
-    issuer,
-    ncp,
-    upi_icomn,
-)
-from tieout.channels.unionpay import (
-    inf as unionpay_inf,
-)
+from tieout.channels.unionpay import acomn, fcp, upi_icomn
 from tieout.channels.unionpay import institution_layouts as layouts
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
+from tieout.channels.unread import acoma, aerra, issuer, ncp
+from tieout.channels.unread import inf as unionpay_inf
 from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.protection import tokens as secrets
 

@@ -22,9 +22,9 @@ from tieout.channels.common import packed_files
 from tieout.channels.common.card_numbers import find_card_numbers
 from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.channels.unionpay import merchant_files, summaries
 from tieout.channels.unionpay.layouts import ZM, ZME, ZPSUM, ZSUM
-from tieout.channels.unionpay.merchant_report import read_report
+from tieout.channels.unread import merchant_files, summaries
+from tieout.channels.unread.merchant_report import read_report
 from tieout.core.settings import PROJECT_DIR, Settings
 
 __all__ = ["own_database", "place"]

@@ -30,8 +30,8 @@ from tieout.channels.common.model import (
     ParsedFile,
     UnreadableFileError,
 )
-from tieout.channels.qr_gateway import bill as qr_gateway_bill
 from tieout.channels.registry import expected_name, parse_file, recognise
+from tieout.channels.unread import qr_gateway_bill
 from tieout.channels.wechat import (
     fund_bill as wechat_fund_bill,
 )

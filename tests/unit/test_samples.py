@@ -21,8 +21,8 @@ from samples_folder import SAMPLES, needs_samples
 from tieout.channels.alipay import account_bill, trade_bill
 from tieout.channels.bank import camt053, camt054, mt940
 from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
-from tieout.channels.qr_gateway import bill
 from tieout.channels.registry import expected_name, parse_file, recognise
+from tieout.channels.unread import qr_gateway_bill
 from tieout.channels.wechat import fund_bill
 from tieout.channels.wechat import trade_bill as wechat_trade_bill
 from tieout.core.errors import TieoutError
@@ -472,7 +472,7 @@ PARSERS: dict[str, Parse] = {
     "wechat trade_bill": make.reader(wechat_trade_bill.WechatTradeReading),
     "alipay trade_bill": make.reader(trade_bill.TradeBillReading),
     "account_bill": make.reader(account_bill.AccountBillReading),
-    "qr_gateway_bill": make.reader(bill.GatewayBillReading),
+    "qr_gateway_bill": make.reader(qr_gateway_bill.GatewayBillReading),
     "camt053": make.reader(camt053.Camt053Reading),
     "camt054": make.reader(camt054.Camt054Reading),
     "mt940": make.reader(mt940.Mt940Reading),

@@ -27,20 +27,16 @@ from tieout.channels.common.model import (
 from tieout.channels.common.packed_files import is_compressed, uncompressed
 from tieout.channels.common.whole import read_whole
 from tieout.channels.platform import csv_files
-from tieout.channels.qr_gateway import bill
-from tieout.channels.unionpay import (
+from tieout.channels.unionpay import acomn, aerrn, alfee, fcp, upi_icomn
+from tieout.channels.unread import (
     acoma,
-    acomn,
     aerra,
-    aerrn,
-    alfee,
-    fcp,
     inf,
     issuer,
     merchant_files,
     ncp,
+    qr_gateway_bill,
     summaries,
-    upi_icomn,
 )
 from tieout.channels.wechat import fund_bill
 from tieout.channels.wechat import trade_bill as wechat_trade_bill
@@ -342,7 +338,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "qr_gateway_bill",
-        parser=bill.GatewayBillReading,
+        parser=qr_gateway_bill.GatewayBillReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_{date:%Y%m%d}_ALL.csv",
     ),
     _pattern(

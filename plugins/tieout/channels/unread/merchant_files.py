@@ -43,7 +43,7 @@ from tieout.channels.unionpay.common import (
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock, IntArray
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.layouts import ZM, ZME
-from tieout.channels.unionpay.merchant_report import MerchantReport, read_report
+from tieout.channels.unread.merchant_report import MerchantReport, read_report
 
 __all__ = ["ERRORS_TABLE", "TABLE", "TRANSACTION_KINDS", "ZmReading", "ZmeReading"]
 

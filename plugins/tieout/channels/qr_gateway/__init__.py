@@ -1,1 +1,0 @@
-"""The bill of a gateway for QR payments."""
