@@ -272,7 +272,7 @@ def test_named_settings_are_read_by_the_program() -> None:
             ("plugins", "*.py"),
             ("dbt_project", "*.sql"),
             ("dbt_project", "*.yml"),
-            ("expectations", "*.yml"),
+            ("plugins", "*.yml"),
             (".", "docker-compose.yml"),
         )
         for path in sorted((PROJECT_DIR / folder).rglob(pattern) if folder != "." else
@@ -673,11 +673,12 @@ def test_the_runbook_names_every_check_of_the_gate() -> None:
 # --- decisions and runbooks -----------------------------------------------------------------------
 
 
-def test_decisions_are_numbered_without_gaps_and_listed() -> None:
+def test_decisions_are_numbered_and_listed() -> None:
     folder = DOCS_DIR / "decisions"
     names = sorted(path.name for path in folder.glob("0*.md"))
     assert len(names) >= 11
-    assert [name[:4] for name in names] == [f"{no:04d}" for no in range(1, len(names) + 1)]
+    # A number may wait on a branch for its record; none is given twice.
+    assert len({name[:4] for name in names}) == len(names)
     for name in names:
         text = text_of(folder / name)
         title = text.splitlines()[0].removeprefix(f"# {name[:4]} ")
