@@ -55,6 +55,7 @@ lint: setup ## Check style, types, imports and YAML of the whole project
 	$(BIN)/lint-imports --cache-dir .mypy_cache/imports
 	$(BIN)/yamllint --strict .
 	$(BIN)/python bin/check-sql
+	$(BIN)/python bin/gate-docs --check
 
 format: setup ## Rewrite the Python files in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from datetime import date
 
 import pytest
+import yaml
 
-from bad_expectations import BAD, SUITES, Bad, not_noticed, rule_of
+from bad_expectations import BAD, GOOD, SUITES, Bad, Good, not_noticed, rule_of
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World
 from tieout import database, gate
 from tieout.expectation_suites import ALL_SUITES, EQUATION_TERMS, REQUIRED_GATE_CHECKS
@@ -29,6 +31,11 @@ def check(world: World, boundary: str) -> tuple[bool, tuple[gate.Failure, ...]]:
 @pytest.mark.parametrize("bad", BAD, ids=[f"{bad.rule}-{number}" for number, bad in enumerate(BAD)])
 def test_each_bad_fixture_breaks_its_rule_and_says_where(shared_world: World, bad: Bad) -> None:
     assert not_noticed(shared_world, bad, rule_of(bad)[1]) is None
+
+
+@pytest.mark.parametrize("good", GOOD, ids=[f"{good.rule}-{no}" for no, good in enumerate(GOOD)])
+def test_what_is_not_wrong_is_not_found(shared_world: World, good: Good) -> None:
+    assert not_noticed(shared_world, good, rule_of(good)[1]) is None
 
 
 @pytest.mark.parametrize("boundary", ["landing", "close", "gate"])
@@ -69,15 +76,51 @@ def test_every_rule_speaks_both_languages_and_stands_on_its_table() -> None:
             assert ":day" in rule.query
 
 
-def test_the_required_checks_are_those_the_models_make(pytestconfig: pytest.Config) -> None:
-    models = pytestconfig.rootpath / "dbt_project" / "models" / "gate"
-    made = {
-        name
-        for path in models.glob("*.sql")
-        for name in re.findall(r"'([a-z_]+)' as check_name", path.read_text(encoding="utf-8"))
-    }
+def test_each_check_of_the_seed_is_a_model_and_each_model_a_check(
+    pytestconfig: pytest.Config,
+) -> None:
+    gate_models = pytestconfig.rootpath / "dbt_project" / "models" / "gate"
+    made = {}
+    for path in (gate_models / "checks").glob("*.sql"):
+        names = re.findall(r"check_rows\(\s*'([a-z_]+)'", path.read_text(encoding="utf-8"))
+        assert [f"int_gate__{name}" for name in names] == [path.stem]
+        made[names[0]] = path
     assert len(made) > 15
-    assert made == set(REQUIRED_GATE_CHECKS)
+    assert set(made) == set(REQUIRED_GATE_CHECKS)
+    united = re.findall(
+        r"^    '([a-z_]+)',?$", (gate_models / "gate_checks.sql").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(united) == sorted(made)
+    elsewhere = [
+        path
+        for path in gate_models.rglob("*.sql")
+        if "check_name" in path.read_text("utf-8") and path not in made.values()
+    ]
+    assert [path.name for path in elsewhere] == ["gate_checks.sql"]
+
+
+def test_a_model_says_of_its_check_what_the_seed_says(pytestconfig: pytest.Config) -> None:
+    project = pytestconfig.rootpath / "dbt_project"
+    seed = project / "seeds" / "reference" / "required_gate_checks.csv"
+    with seed.open(encoding="utf-8", newline="") as stream:
+        checks = list(csv.DictReader(stream))
+    assert len(checks) > 15
+    runbooks = pytestconfig.rootpath / "docs" / "runbooks"
+    for check in checks:
+        assert all(check.values()), check
+        assert (runbooks / f"{check['runbook']}.md").is_file()
+        assert check["check_name"] in (runbooks / "gate-failed.md").read_text("utf-8")
+        model = f"int_gate__{check['check_name']}"
+        page = yaml.safe_load(
+            (project / "models" / "gate" / "checks" / f"{model}.yml").read_text("utf-8")
+        )
+        ((described),) = page["models"]
+        assert described["name"] == model
+        said = described["description"]
+        # A page's line may say more, in brackets, that is for whom it fails.
+        says = re.sub(r" \(`.*?\)", "", check["says"])
+        assert said.lower().startswith(f"{says.lower()}."), model
+        assert f"{check['check_name_zh']}：{check['says_zh']}。" in said.replace("\n", "")
 
 
 def test_the_gate_s_own_list_of_checks_is_the_seed_s() -> None:

@@ -1,11 +1,11 @@
 {{ config(materialized='table', schema='intermediate', unlogged=true, tags=['payment']) }}
 
 {#-
-    The fee cancels out of the balance equation, so the equation proves none. Each fee is computed a
-    second time and has to be what was cleared and what was posted; a percentage never takes more
-    than the transaction; minimum and fixed fees may, listed, up to the contract's limit; what is
-    returned of a fee never exceeds it. What late approvals make up is computed a second time, too,
-    and has to be what was cleared and posted.
+    Each fee, computed a second time from contract and voucher, is what was cleared, deducted
+    and posted; none exceeds its transaction by percentage, no return its sale's fee; what late
+    approvals make up is what two computations say, cleared and posted. The fee cancels out of
+    the balance equation, so the equation proves none. Minimum and fixed fees may take more than
+    the transaction, listed, up to the contract's limit.
 -#}
 with recomputed as (
     select
@@ -269,28 +269,30 @@ compared as (
     from overpaid_terms
 ),
 
-final as (
+found as (
     select
-        'fees_recomputed' as check_name,
         subject,
         wrong_count = 0 as holds,
         case
             when wrong_count = 0 then ''
             else fault || ', first ' || first_wrong
         end as detail,
-        cast(wrong_count as text) as measured,
+        wrong_count as measured,
         '0' as expected
     from compared
     union all
     -- Listed each time, whether or not they hold.
     select
-        'fees_recomputed' as check_name,
         'contract ' || coalesce(contract_id, 'none') || ' ' || currency_code as subject,
         contract_id is not null and above_amount_minor <= limit_amount_minor as holds,
         entry_count || ' fees above their transaction (最低或固定费用高于交易金额)' as detail,
-        cast(above_amount_minor as text) as measured,
+        above_amount_minor as measured,
         'at most ' || limit_amount_minor as expected
     from limited
+),
+
+final as (
+    {{ check_rows('fees_recomputed', ['found']) }}
 )
 
 select * from final

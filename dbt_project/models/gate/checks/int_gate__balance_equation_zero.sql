@@ -1,16 +1,11 @@
 {{ config(materialized='ephemeral') }}
 
-{#-
-    Gate checks on the money that arrived: the balance equation of each expected arrival group,
-    the channel receivable of the ledger computed apart from it, and what no group of this
-    payment date explains.
--#}
+{#- The residual of each group is 0. -#}
 with arrival_groups as (
     select
         channel,
         currency_code,
         accounting_date,
-        arrival_date,
         arrival_group_id
     from {{ ref('int_calendar__arrival_groups') }}
     where arrival_date > {{ previous_payment_date() }}
@@ -67,38 +62,12 @@ clearing_entries as (
         accounting_date,
         channel,
         currency_code,
-        clearing_session_type,
         transaction_amount_minor,
-        clearing_amount_minor,
-        payment_date
+        clearing_amount_minor
     from {{ ref('clearing_entries') }}
     where accounting_date >= {{ payment_date() }} - 31
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
-),
-
-receivable_postings as (
-    select
-        accounting_date,
-        arrival_group_id,
-        case direction when 'debit' then amount_minor when 'credit' then -amount_minor end
-            as amount_minor
-    from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
-        and accounting_date < {{ payment_date() }}
-        and ledger_account = 'channel_receivable'
-),
-
-match_lines as (
-    select
-        match_id,
-        side,
-        arrival_group_id,
-        group_arrival_date,
-        amount_minor,
-        is_new
-    from {{ ref('bank_match_lines') }}
-    where payment_date = {{ payment_date() }} and item_kind = 'channel_arrival'
 ),
 
 expected_groups as (
@@ -187,7 +156,6 @@ differences as (
 
 balance_checks as (
     select
-        'balance_equation_zero' as check_name,
         arrival_group_id as subject,
         coalesce(residual_minor = 0 and file_date_count = date_count, false) as holds,
         concat_ws(
@@ -225,7 +193,6 @@ balance_checks as (
     from differences
     union all
     select
-        'balance_equation_zero' as check_name,
         arrival_group_id as subject,
         residual_minor = 0 as holds,
         case
@@ -238,154 +205,8 @@ balance_checks as (
     where not is_expected
 ),
 
--- The bank's lines of the group against what the closes of its dates booked as receivable.
-group_postings as (
-    select
-        arrival_groups.arrival_group_id,
-        sum(receivable_postings.amount_minor) as booked_amount_minor
-    from arrival_groups
-    inner join receivable_postings
-        on arrival_groups.arrival_group_id = receivable_postings.arrival_group_id
-        and arrival_groups.accounting_date = receivable_postings.accounting_date
-    group by arrival_groups.arrival_group_id
-),
-
-group_lines as (
-    select
-        arrival_group_id,
-        sum(amount_minor) as arrived_amount_minor
-    from match_lines
-    where side = 'bank'
-    group by arrival_group_id
-),
-
-receivable_checks as (
-    select
-        'channel_receivable_zero' as check_name,
-        expected_groups.arrival_group_id as subject,
-        coalesce(group_postings.booked_amount_minor, 0)
-        = coalesce(group_lines.arrived_amount_minor, 0) as holds,
-        'receivable booked (应收渠道清算款) ' || coalesce(group_postings.booked_amount_minor, 0)
-        || ', arrived (到账) ' || coalesce(group_lines.arrived_amount_minor, 0) as detail,
-        cast(
-            coalesce(group_postings.booked_amount_minor, 0)
-            - coalesce(group_lines.arrived_amount_minor, 0) as text
-        ) as measured,
-        '0' as expected
-    from expected_groups
-    left join group_postings on expected_groups.arrival_group_id = group_postings.arrival_group_id
-    left join group_lines on expected_groups.arrival_group_id = group_lines.arrival_group_id
-),
-
-currencies as (
-    select distinct currency_code
-    from arrival_groups
-),
-
-covered as (
-    select
-        currency_code,
-        sum(clearing_amount_minor) as clearing_amount_minor
-    from equation
-    group by currency_code
-),
-
-to_cover as (
-    select
-        currency_code,
-        sum(clearing_amount_minor) as clearing_amount_minor
-    from clearing_entries
-    where payment_date = {{ payment_date() }}
-    group by currency_code
-),
-
--- Every transaction that is paid stands in some group of the equation: none escapes the gate.
-coverage_checks as (
-    select
-        'equation_covers_clearing' as check_name,
-        currencies.currency_code as subject,
-        coalesce(covered.clearing_amount_minor, 0) = coalesce(to_cover.clearing_amount_minor, 0)
-            as holds,
-        case
-            when coalesce(covered.clearing_amount_minor, 0)
-                = coalesce(to_cover.clearing_amount_minor, 0) then ''
-            else 'clearing entries outside every arrival group (清算明细不属于任何到账组)'
-        end as detail,
-        cast(coalesce(covered.clearing_amount_minor, 0) as text) as measured,
-        cast(coalesce(to_cover.clearing_amount_minor, 0) as text) as expected
-    from currencies
-    left join covered on currencies.currency_code = covered.currency_code
-    left join to_cover on currencies.currency_code = to_cover.currency_code
-),
-
-late_lines as (
-    select
-        match_id,
-        arrival_group_id,
-        sum(amount_minor) as late_amount_minor
-    from match_lines
-    where
-        side = 'bank'
-        and is_new
-        and group_arrival_date <= {{ previous_payment_date() }}
-    group by match_id, arrival_group_id
-),
-
-variances as (
-    select
-        match_id,
-        sum(case side when 'bank' then amount_minor else -amount_minor end) as variance_minor
-    from match_lines
-    group by match_id
-),
-
-late_variances as (
-    select
-        late_lines.arrival_group_id,
-        late_lines.late_amount_minor,
-        variances.variance_minor - late_lines.late_amount_minor as variance_before_minor,
-        variances.variance_minor
-    from late_lines
-    inner join variances on late_lines.match_id = variances.match_id
-    left join equation
-        on late_lines.arrival_group_id = equation.arrival_group_id
-        and not equation.is_expected
-    -- A group nobody expects fails with its own row of the equation.
-    where equation.arrival_group_id is null
-),
-
--- Money of an earlier group that came late makes the variance smaller that the group was released
--- with: to nothing, or towards it. Anything else is money nobody expects.
-late_checks as (
-    select
-        'late_arrivals_explained' as check_name,
-        arrival_group_id as subject,
-        abs(variance_minor) < abs(variance_before_minor)
-        and (variance_minor = 0 or sign(variance_minor) = sign(variance_before_minor)) as holds,
-        'arrival variance before (当时差额) ' || variance_before_minor || ', late (迟到) '
-        || late_amount_minor as detail,
-        cast(variance_minor as text) as measured,
-        'between ' || variance_before_minor || ' and 0' as expected
-    from late_variances
-    union all
-    select
-        'late_arrivals_explained' as check_name,
-        'all' as subject,
-        true as holds,
-        '' as detail,
-        cast(count(*) as text) as measured,
-        'any' as expected
-    from late_lines
-),
-
 final as (
-    select * from balance_checks
-    union all
-    select * from receivable_checks
-    union all
-    select * from coverage_checks
-    union all
-    select * from late_checks
+    {{ check_rows('balance_equation_zero', ['balance_checks']) }}
 )
 
 select * from final

@@ -1,8 +1,9 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    Gate check on bank lines that nothing explains: one row a line, so that each is named with what
-    is to be done; a row for all where there is none.
+    Nothing was debited, returned or charged that we did not order, or two people took it. One
+    row a line, so that each is named with what is to be done; a row for all where there is
+    none.
 -#}
 with open_lines as (
     select
@@ -17,9 +18,8 @@ with open_lines as (
     where payment_date = {{ payment_date() }} and status = 'open'
 ),
 
-final as (
+found as (
     select
-        'bank_lines_explained' as check_name,
         file_id || ':' || line_number as subject,
         false as holds,
         reason || ', statement of ' || to_char(statement_date, 'YYYY-MM-DD') || ', open for '
@@ -30,13 +30,16 @@ final as (
     from open_lines
     union all
     select
-        'bank_lines_explained' as check_name,
         'all' as subject,
         true as holds,
         '' as detail,
         '0' as measured,
         '0' as expected
     where not exists (select 1 from open_lines)
+),
+
+final as (
+    {{ check_rows('bank_lines_explained', ['found']) }}
 )
 
 select * from final

@@ -1,9 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    Gate checks on terms: everything that is paid stands on terms two people have approved, and the
-    reference data is that which two people approved last.
-    docs/decisions/0041-first-list-and-reference-data-are-approved.md
+    What is paid stands on terms two people approved; the reference data is the one they
+    approved last. docs/decisions/0041-first-list-and-reference-data-are-approved.md
 -#}
 with statements as (
     select
@@ -70,7 +69,6 @@ unapproved as (
 
 statement_checks as (
     select
-        'terms_approved' as check_name,
         'statements' as subject,
         count(*) = 0 as holds,
         coalesce(
@@ -78,7 +76,7 @@ statement_checks as (
             || min(statement_id || ' ' || why),
             ''
         ) as detail,
-        cast(count(*) as text) as measured,
+        count(*) as measured,
         '0' as expected
     from unapproved
 ),
@@ -96,7 +94,6 @@ reference_now as (
 
 reference_checks as (
     select
-        'terms_approved' as check_name,
         'reference_data' as subject,
         coalesce(approved_reference.reference_sha256 = reference_now.reference_sha256, false)
             as holds,
@@ -121,9 +118,7 @@ reference_checks as (
 ),
 
 final as (
-    select check_name, subject, holds, detail, measured, expected from statement_checks
-    union all
-    select check_name, subject, holds, detail, measured, expected from reference_checks
+    {{ check_rows('terms_approved', ['statement_checks', 'reference_checks']) }}
 )
 
 select * from final

@@ -1,10 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    Gate checks that each merchant's part has arrived, not only the sum (docs/holds.md): from bank
-    matches and reconciliation, never from clearing. What a statement pays is backed by records of
-    the channel, account by account; what the records back is the money that arrived, group by
-    group; each line has a record or a hold; holds roll forward.
+    Each payout is backed by records of the channel whose money arrived: per account, arrival
+    group and line.
 -#}
 with arrival_groups as (
     select
@@ -45,22 +43,11 @@ backed_rollforward as (
         account_id,
         settlement_session_type,
         currency_code,
-        opening_amount_minor,
         frozen_amount_minor,
         payout_amount_minor,
         closing_amount_minor
     from {{ ref('backed_rollforward') }}
     where payment_date = {{ payment_date() }}
-),
-
-backed_before as (
-    select
-        account_id,
-        settlement_session_type,
-        currency_code,
-        closing_amount_minor
-    from {{ ref('backed_rollforward') }}
-    where payment_date = {{ previous_payment_date() }}
 ),
 
 statements_now as (
@@ -83,12 +70,8 @@ holds as (
         settlement_session_type,
         currency_code,
         channel,
-        merchant_id,
         accounting_date,
-        opening_amount_minor,
-        closing_amount_minor,
-        closing_gross_amount_minor,
-        paid_early_amount_minor
+        closing_amount_minor
     from {{ ref('holds') }}
     where payment_date in ({{ payment_date() }}, {{ previous_payment_date() }})
 ),
@@ -121,23 +104,18 @@ channels as (
     select
         channels.channel,
         channel_currencies.currency_code,
-        channels.voided_pairs,
-        channels.suspense_limit_amount_minor,
-        channels.suspense_limit_age_days
+        channels.voided_pairs
     from {{ ref('channels') }} as channels
     inner join {{ ref('channel_currencies') }} as channel_currencies
         on channels.channel = channel_currencies.channel
 ),
 
-early_payments as (
+equation_terms as (
     select
-        channel,
-        currency_code,
-        limit_amount_minor,
-        limit_count,
-        merchant_limit_amount_minor,
-        item_limit_amount_minor
-    from {{ ref('early_payments') }}
+        term,
+        sign
+    from {{ ref('equation_terms') }}
+    where is_of_arrival
 ),
 
 currencies as (
@@ -189,7 +167,6 @@ ownerless as (
 
 account_checks as (
     select
-        'payout_backed_by_arrival' as check_name,
         currencies.currency_code || ' accounts' as subject,
         count(wrong_accounts.account_id) = 0 and count(ownerless.currency_code) = 0 as holds,
         concat_ws(
@@ -206,13 +183,33 @@ account_checks as (
             ))[1] || ' (出款无到账支持)',
             'records without an entry: ' || max(ownerless.amount_minor) || ' (渠道记录无清算明细)'
         ) as detail,
-        cast(count(wrong_accounts.account_id) + count(distinct ownerless.currency_code) as text)
-            as measured,
+        count(wrong_accounts.account_id) + count(distinct ownerless.currency_code) as measured,
         '0' as expected
     from currencies
     left join wrong_accounts on currencies.currency_code = wrong_accounts.currency_code
     left join ownerless on currencies.currency_code = ownerless.currency_code
     group by currencies.currency_code
+),
+
+-- What arrived, before the channel's suspense, cost and fees.
+arrivals as (
+    select
+        equation.arrival_group_id,
+        sum(equation_terms.sign * amounts.amount_minor) as arrived_amount_minor
+    from equation
+    cross join lateral (
+        values
+            ('bank_arrival', equation.bank_arrival_amount_minor),
+            ('channel_suspense_opened', equation.channel_suspense_opened_amount_minor),
+            ('channel_suspense_resolved', equation.channel_suspense_resolved_amount_minor),
+            ('channel_cost', equation.channel_cost_amount_minor),
+            ('brand_fee', equation.brand_fee_amount_minor),
+            ('adjustments_taken', equation.adjustments_taken_amount_minor),
+            ('fee_collections', equation.fee_collections_amount_minor),
+            ('recovery_fee', equation.recovery_fee_amount_minor)
+    ) as amounts (term, amount_minor)
+    inner join equation_terms on amounts.term = equation_terms.term
+    group by equation.arrival_group_id
 ),
 
 -- Group by group: what the records back is what arrived, gross of what the channel kept.
@@ -234,23 +231,15 @@ group_states as (
     select
         expected_groups.arrival_group_id,
         coalesce(group_totals.newly_backed_amount_minor, 0) as newly_backed_amount_minor,
-        equation.bank_arrival_amount_minor
-        - equation.channel_suspense_opened_amount_minor
-        + equation.channel_suspense_resolved_amount_minor
-        + equation.channel_cost_amount_minor
-        + equation.brand_fee_amount_minor
-        + equation.adjustments_taken_amount_minor
-        + equation.fee_collections_amount_minor
-        + equation.recovery_fee_amount_minor
-        + coalesce(group_totals.open_amount_minor, 0) as arrived_amount_minor
+        arrivals.arrived_amount_minor + coalesce(group_totals.open_amount_minor, 0)
+            as arrived_amount_minor
     from expected_groups
-    left join equation on expected_groups.arrival_group_id = equation.arrival_group_id
+    left join arrivals on expected_groups.arrival_group_id = arrivals.arrival_group_id
     left join group_totals on expected_groups.arrival_group_id = group_totals.arrival_group_id
 ),
 
 group_checks as (
     select
-        'payout_backed_by_arrival' as check_name,
         arrival_group_id as subject,
         coalesce(newly_backed_amount_minor = arrived_amount_minor, false) as holds,
         case
@@ -259,7 +248,7 @@ group_checks as (
                 || ', arrived before cost and suspense (到账还原) '
                 || coalesce(cast(arrived_amount_minor as text), 'missing')
         end as detail,
-        cast(newly_backed_amount_minor as text) as measured,
+        newly_backed_amount_minor as measured,
         coalesce(cast(arrived_amount_minor as text), 'missing') as expected
     from group_states
 ),
@@ -303,7 +292,6 @@ unproven_sums as (
 
 line_checks as (
     select
-        'payout_backed_by_arrival' as check_name,
         currencies.currency_code || ' lines' as subject,
         count(unproven_sums.entry_id) = 0 as holds,
         coalesce(
@@ -311,162 +299,15 @@ line_checks as (
             || min(unproven_sums.entry_id),
             ''
         ) as detail,
-        cast(coalesce(sum(unproven_sums.line_count), 0) as text) as measured,
+        coalesce(sum(unproven_sums.line_count), 0) as measured,
         '0' as expected
     from currencies
     left join unproven_sums on currencies.currency_code = unproven_sums.currency_code
     group by currencies.currency_code
 ),
 
--- Per account and session: a hold opens with what it closed with, and the statement shows it.
-hold_sides as (
-    select
-        account_id,
-        settlement_session_type,
-        currency_code,
-        opening_amount_minor as opening_now_minor,
-        0 as closing_before_minor,
-        closing_amount_minor as closing_now_minor,
-        0 as stated_now_minor
-    from holds
-    where payment_date = {{ payment_date() }}
-    union all
-    select
-        account_id,
-        settlement_session_type,
-        currency_code,
-        0 as opening_now_minor,
-        closing_amount_minor as closing_before_minor,
-        0 as closing_now_minor,
-        0 as stated_now_minor
-    from holds
-    where payment_date = {{ previous_payment_date() }}
-    union all
-    select
-        account_id,
-        settlement_session_type,
-        currency_code,
-        0 as opening_now_minor,
-        0 as closing_before_minor,
-        0 as closing_now_minor,
-        held_amount_minor as stated_now_minor
-    from statements_now
-    union all
-    -- What backs a balance opens where it closed, but for the balances of go-live.
-    select
-        backed_before.account_id,
-        backed_before.settlement_session_type,
-        backed_before.currency_code,
-        coalesce(backed_rollforward.opening_amount_minor, 0) as opening_now_minor,
-        backed_before.closing_amount_minor as closing_before_minor,
-        0 as closing_now_minor,
-        0 as stated_now_minor
-    from backed_before
-    left join backed_rollforward
-        on backed_before.account_id = backed_rollforward.account_id
-        and backed_before.settlement_session_type = backed_rollforward.settlement_session_type
-        and backed_before.currency_code = backed_rollforward.currency_code
-),
-
-wrong_holds as (
-    select
-        currency_code,
-        account_id
-    from hold_sides
-    group by currency_code, account_id, settlement_session_type
-    having sum(opening_now_minor) <> sum(closing_before_minor)
-        or sum(closing_now_minor) <> sum(stated_now_minor)
-),
-
-hold_checks as (
-    select
-        'holds_rollforward_exact' as check_name,
-        currencies.currency_code as subject,
-        count(wrong_holds.account_id) = 0 as holds,
-        coalesce('first account: ' || min(wrong_holds.account_id) || ' (待到账滚动不平)', '')
-            as detail,
-        cast(count(wrong_holds.account_id) as text) as measured,
-        '0' as expected
-    from currencies
-    left join wrong_holds on currencies.currency_code = wrong_holds.currency_code
-    group by currencies.currency_code
-),
-
--- What is paid before it arrives is our own risk: by gross amounts, never by a net.
-early_totals as (
-    select
-        channel,
-        currency_code,
-        count(*) as early_count,
-        sum(paid_early_amount_minor) as early_amount_minor,
-        max(closing_gross_amount_minor) as largest_item_minor,
-        max({{ payment_date() }} - accounting_date) as oldest_age_days
-    from holds
-    where payment_date = {{ payment_date() }} and paid_early_amount_minor > 0
-    group by channel, currency_code
-),
-
-early_merchants as (
-    select
-        channel,
-        currency_code,
-        max(early_amount_minor) as largest_merchant_minor
-    from (
-        select
-            channel,
-            currency_code,
-            merchant_id,
-            sum(paid_early_amount_minor) as early_amount_minor
-        from holds
-        where payment_date = {{ payment_date() }} and paid_early_amount_minor > 0
-        group by channel, currency_code, merchant_id
-    ) as of_merchants
-    group by channel, currency_code
-),
-
-early_checks as (
-    select
-        'paid_early_within_limit' as check_name,
-        channels.channel || ' ' || channels.currency_code as subject,
-        early_totals.channel is null
-        or coalesce(
-            early_totals.early_count <= early_payments.limit_count
-            and early_totals.early_amount_minor <= early_payments.limit_amount_minor
-            and early_totals.early_amount_minor <= channels.suspense_limit_amount_minor
-            and early_totals.largest_item_minor <= early_payments.item_limit_amount_minor
-            and early_merchants.largest_merchant_minor
-            <= early_payments.merchant_limit_amount_minor
-            and early_totals.oldest_age_days <= channels.suspense_limit_age_days,
-            false
-        ) as holds,
-        'paid before arrival (到账前付款) ' || coalesce(early_totals.early_count, 0)
-        || ' items, the largest ' || coalesce(early_totals.largest_item_minor, 0)
-        || ', of one merchant ' || coalesce(early_merchants.largest_merchant_minor, 0)
-        || ', the oldest ' || coalesce(early_totals.oldest_age_days, 0) || ' days' as detail,
-        cast(coalesce(early_totals.early_amount_minor, 0) as text) as measured,
-        'at most ' || coalesce(early_payments.limit_amount_minor, 0) as expected
-    from channels
-    left join early_payments
-        on channels.channel = early_payments.channel
-        and channels.currency_code = early_payments.currency_code
-    left join early_totals
-        on channels.channel = early_totals.channel
-        and channels.currency_code = early_totals.currency_code
-    left join early_merchants
-        on channels.channel = early_merchants.channel
-        and channels.currency_code = early_merchants.currency_code
-),
-
 final as (
-    select * from account_checks
-    union all
-    select * from group_checks
-    union all
-    select * from line_checks
-    union all
-    select * from hold_checks
-    union all
-    select * from early_checks
+    {{ check_rows('payout_backed_by_arrival', ['account_checks', 'group_checks', 'line_checks']) }}
 )
 
 select * from final
