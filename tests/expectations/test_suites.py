@@ -140,6 +140,11 @@ def test_the_equation_s_table_has_the_seed_s_terms(pytestconfig: pytest.Config) 
     columns = re.findall(r"- name: ([a-z_]+)_amount_minor\n", contract.read_text(encoding="utf-8"))
     assert len(columns) > 10
     assert columns == [term for term, _, _ in EQUATION_TERMS]
+    (check,) = re.findall(r"residual_minor = ([^:]+)- type", contract.read_text(encoding="utf-8"))
+    signed = re.findall(r"([+-]?)\s*([a-z_]+)_amount_minor", check)
+    assert [(term, -1 if sign == "-" else 1) for sign, term in signed] == [
+        (term, sign) for term, sign, _ in EQUATION_TERMS
+    ]
 
 
 def test_an_empty_database_passes_nothing(world: World) -> None:

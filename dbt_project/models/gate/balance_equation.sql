@@ -43,7 +43,7 @@ results as (
         system_amount_minor,
         channel_amount_minor
     from {{ ref('reconciliation_results') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and outcome is distinct from 'matched'
 ),
@@ -59,7 +59,8 @@ channel_terms as (
         fee_collections_amount_minor,
         recovery_fee_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 fee_entries as (
@@ -70,7 +71,7 @@ fee_entries as (
         case direction when 'credit' then amount_minor when 'debit' then -amount_minor end
             as fee_amount_minor
     from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'merchant_fee'
         and settlement_mode = 'net'
@@ -84,7 +85,7 @@ clearing_entries as (
         currency_code,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
 ),

@@ -42,7 +42,8 @@ channel_terms as (
         fee_collections_amount_minor,
         recovery_fee_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 matched_results as (
@@ -52,7 +53,7 @@ matched_results as (
         currency_code,
         system_amount_minor
     from {{ ref('reconciliation_results') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and outcome = 'matched'
 ),
@@ -65,7 +66,7 @@ clearing_entries as (
         transaction_amount_minor,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
 ),

@@ -17,7 +17,7 @@ receivable_postings as (
         case direction when 'debit' then amount_minor when 'credit' then -amount_minor end
             as amount_minor
     from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and ledger_account = 'channel_receivable'
 ),

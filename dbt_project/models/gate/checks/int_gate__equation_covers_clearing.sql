@@ -22,7 +22,7 @@ clearing_entries as (
         clearing_amount_minor,
         payment_date
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
 ),

@@ -46,7 +46,7 @@ term_adjustments as (
         settlement_mode,
         adjustment_amount_minor
     from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
 ),
@@ -61,7 +61,7 @@ term_entries as (
         fee_amount_minor,
         deducted_fee_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and transaction_type = 'term_adjustment'
@@ -86,7 +86,7 @@ term_postings as (
         account_id,
         case direction when 'credit' then amount_minor else -amount_minor end as amount_minor
     from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'term_adjustment'
 ),

@@ -23,8 +23,7 @@ payees as (
         payee_status
     from {{ ref('stg_platform__payees') }}
     where snapshot_date = {{ latest_snapshot_before_payment(ref('stg_platform__payees')) }}
-        and effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }})
+        and {{ in_force(payment_date()) }}
 ),
 
 unpayable as (

@@ -94,7 +94,7 @@ results as (
         accounting_date,
         system_transaction_id
     from {{ ref('reconciliation_results') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and outcome in ('matched', 'channel_resolved')
         and system_amount_minor = channel_amount_minor

@@ -59,7 +59,7 @@ clearing_entries_before as (
         accounting_date,
         entry_id
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ previous_payment_date() }} - 31
+    where accounting_date >= {{ days_back(previous_payment_date()) }}
         and accounting_date < {{ previous_payment_date() }}
         and payment_date = {{ previous_payment_date() }}
 ),

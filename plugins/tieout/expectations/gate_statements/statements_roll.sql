@@ -7,6 +7,7 @@
 --     zero
 -- chinese: 每份结算单未付部分恰好结转，且出款金额不为负
 
+-- Whom a statement pays is a CHECK of the table and the gate check payable_statement_has_payee.
 select
     statements.statement_id as subject,
     'carried_forward' as term,
@@ -30,5 +31,4 @@ where
         or statements.payout_amount_minor < 0
         or (statements.payable_status = 'payable')
         is distinct from (statements.payout_amount_minor > 0)
-        or (statements.payable_status = 'payable' and statements.payee_id is null)
     )
