@@ -15,7 +15,6 @@ with arrival_groups as (
 equation as (
     select
         arrival_group_id,
-        currency_code,
         is_expected,
         bank_arrival_amount_minor,
         channel_suspense_opened_amount_minor,
@@ -63,8 +62,7 @@ clearing_entries as (
         accounting_date,
         channel,
         currency_code,
-        transaction_amount_minor,
-        clearing_amount_minor
+        transaction_amount_minor
     from {{ ref('clearing_entries') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}

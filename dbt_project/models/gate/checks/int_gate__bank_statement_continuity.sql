@@ -25,8 +25,6 @@ bank_lines as (
         file_id,
         statement_id,
         bank_account_id,
-        statement_date,
-        currency_code,
         amount_minor
     from {{ ref('int_bank__classified_lines') }}
     where statement_date <= {{ payment_date() }}

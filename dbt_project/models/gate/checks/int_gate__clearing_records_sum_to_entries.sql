@@ -2,9 +2,7 @@
 
 {#- Records equal their entries. -#}
 with arrival_groups as (
-    select
-        currency_code,
-        accounting_date
+    select accounting_date
     from {{ ref('int_calendar__arrival_groups') }}
     where accounting_date >= {{ previous_payment_date() }}
         and accounting_date < {{ payment_date() }}

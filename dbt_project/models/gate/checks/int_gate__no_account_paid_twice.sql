@@ -16,10 +16,8 @@ with statements as (
 statement_lines as (
     select
         payment_date,
-        statement_id,
         entry_id,
-        accounting_date,
-        currency_code
+        accounting_date
     from {{ ref('statement_lines') }}
     where payment_date >= {{ previous_payment_date() }} - 14
         and payment_date <= {{ payment_date() }} + 14

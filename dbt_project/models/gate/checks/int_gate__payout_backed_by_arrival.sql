@@ -66,12 +66,9 @@ holds as (
     select
         payment_date,
         entry_id,
-        account_id,
-        settlement_session_type,
         currency_code,
         channel,
-        accounting_date,
-        closing_amount_minor
+        accounting_date
     from {{ ref('holds') }}
     where payment_date in ({{ payment_date() }}, {{ previous_payment_date() }})
 ),

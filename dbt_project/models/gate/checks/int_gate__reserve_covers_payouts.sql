@@ -18,7 +18,6 @@ with statements as (
 
 bank_lines as (
     select
-        file_id,
         bank_account_id,
         statement_date,
         currency_code,
@@ -66,8 +65,7 @@ attempt_events as (
 bank_accounts as (
     select
         bank_account_id,
-        account_kind,
-        currency_code
+        account_kind
     from {{ ref('bank_accounts') }}
 ),
 

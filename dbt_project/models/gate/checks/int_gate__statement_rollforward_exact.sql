@@ -12,8 +12,7 @@ statements as (
         settlement_session_type,
         settlement_session_no,
         currency_code,
-        previous_unsettled_amount_minor,
-        carried_forward_amount_minor
+        previous_unsettled_amount_minor
     from {{ ref('settlement_statements') }}
     where payment_date = {{ payment_date() }}
 ),
@@ -47,8 +46,7 @@ statement_lines as (
     select
         payment_date,
         entry_id,
-        accounting_date,
-        currency_code
+        accounting_date
     from {{ ref('statement_lines') }}
     where payment_date >= {{ previous_payment_date() }} - 14
         and payment_date <= {{ payment_date() }} + 14
