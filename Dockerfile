@@ -23,7 +23,6 @@ RUN bin/install
 
 COPY dags dags
 COPY dbt_project dbt_project
-COPY expectations expectations
 COPY docs docs
 
 # The home and the drop are volumes; a new volume takes the owner of these folders.

@@ -30,7 +30,7 @@ test: setup ## Run all tests
 check: lint ## Check style and types, run the unit tests of program and models (minutes)
 	@$(BIN)/python -m pytest tests/unit tests/dbt/test_dbt.py $(ARGS)
 
-mutate: setup ## Change the SQL models one place at a time; the tests must fail for each (an hour)
+mutate: setup ## Change the SQL one place at a time; the tests must fail for each (an hour)
 	@$(BIN)/python bin/mutate $(ARGS)
 
 fuzz: setup ## Change files of every format for a minute; the parsers must accept or refuse each
@@ -55,6 +55,7 @@ lint: setup ## Check style, types, imports and YAML of the whole project
 	$(BIN)/lint-imports --cache-dir .mypy_cache/imports
 	$(BIN)/yamllint --strict .
 	$(BIN)/python bin/check-sql
+	$(BIN)/python bin/gate-docs --check
 
 format: setup ## Rewrite the Python files in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

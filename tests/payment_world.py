@@ -62,6 +62,9 @@ create table reference.channel_currencies (channel text, currency_code text);
 insert into reference.channel_currencies
 select channel, currency_code from reference.channels;
 create table reference.required_gate_checks (check_name text primary key);
+create table reference.equation_terms (
+    term text primary key, position integer, sign integer, is_of_arrival boolean
+);
 
 create table reference.calendar_days (
     calendar_date date primary key, is_working_day boolean, previous_working_day date,
@@ -200,8 +203,13 @@ def build_template(home: Path) -> Settings:
                 "insert into reference.required_gate_checks values (%s)",
                 [(name,) for name in REQUIRED_GATE_CHECKS],
             )
+            cursor.executemany(
+                "insert into reference.equation_terms values (%s, %s, %s)",
+                [(term, no, sign) for no, (term, sign, _) in enumerate(EQUATION_TERMS, start=1)],
+            )
     settings.ensure_dirs()
     fill(World(settings))
+    gate.keep_expectations(settings)
     return settings
 
 

@@ -33,3 +33,20 @@
 {% macro business_date(instant_sql) -%}
     (({{ instant_sql }}) at time zone '{{ var("business_time_zone") }}')::date
 {%- endmacro %}
+
+{#
+    How far back from a payment date the dates it pays, and what they stand on, can lie: a month,
+    longer than any holiday. A bound so that only these partitions are read; nothing else is
+    decided by it.
+#}
+{% macro days_back(date_sql) -%}
+    {{ date_sql }} - 31
+{%- endmacro %}
+
+{# Whether terms are in force on a date; on `effective_to` itself they are not any more. #}
+{% macro in_force(date_sql) -%}
+    (
+            effective_from <= {{ date_sql }}
+            and (effective_to is null or effective_to > {{ date_sql }})
+        )
+{%- endmacro %}

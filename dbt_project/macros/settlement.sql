@@ -26,7 +26,7 @@
     (
         select max(snapshots.snapshot_date)
         from {{ relation }} as snapshots
-        where snapshots.snapshot_date >= {{ payment_date() }} - 31
+        where snapshots.snapshot_date >= {{ days_back(payment_date()) }}
             and snapshots.snapshot_date < {{ payment_date() }}
     )
 {%- endmacro %}

@@ -346,6 +346,7 @@ def test_every_money_column_is_a_whole_number(guarded: Connection) -> None:
 HISTORIES = (
     "control.gate_decisions",
     "control.gate_decision_inputs",
+    "control.gate_expectations",
     "control.accounting_day_seals",
     "payout.instructions",
     "payout.attempts",
@@ -373,6 +374,7 @@ def test_history_only_grows(table: str, change: str, guarded: Connection) -> Non
         " ('B1', %s, 'x', repeat('0', 64), 1, 1, 1000, 'CNY')",
         [PAYMENT_DATE],
     )
+    guarded.execute('select control.keep_gate_expectations(\'{"x": "y"}\')')
     column = {"payout.attempt_transitions": "to_status"}.get(table) or (
         guarded.execute(f"select * from {table} limit 0").description or ()
     )[1].name

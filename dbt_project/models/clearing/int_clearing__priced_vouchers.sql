@@ -170,8 +170,7 @@ current_contracts as (
         settlement_mode
     from contracts
     where
-        effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        {{ in_force(accounting_date()) }}
 ),
 
 with_original_fee as (

@@ -17,7 +17,7 @@ with delivered_advances as (
         amount_minor,
         advance_fee_minor
     from {{ ref('stg_platform__advances') }}
-    where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
+    where snapshot_date >= {{ days_back(payment_date()) }} and snapshot_date < {{ payment_date() }}
 ),
 
 accounting_days as (

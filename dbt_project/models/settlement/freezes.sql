@@ -71,8 +71,7 @@ final as (
         reason_code,
         effective_from,
         effective_to,
-        effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }}) as is_in_force,
+        {{ in_force(payment_date()) }} as is_in_force,
         -- What has ended by its own date needs no row any more.
         case
             when was_in_force and (effective_to is null or effective_to > {{ payment_date() }})

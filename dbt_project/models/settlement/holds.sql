@@ -22,7 +22,7 @@ with arrival_groups as (
         payment_date
     from {{ ref('int_calendar__arrival_groups') }}
     where payment_date <= {{ payment_date() }}
-        and accounting_date >= {{ payment_date() }} - 31
+        and accounting_date >= {{ days_back(payment_date()) }}
 ),
 
 clearing_entries as (
@@ -40,7 +40,7 @@ clearing_entries as (
         clearing_amount_minor,
         clearing_session_type
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and clearing_session_type = 'transaction'
@@ -63,7 +63,7 @@ suspense_items as (
         resolution_method,
         resolved_by_id
     from {{ ref('suspense_items') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 
@@ -73,7 +73,7 @@ made_up as (
         entry_id,
         sum(adjustment_amount_minor) as adjustment_amount_minor
     from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and settlement_mode = 'net'
@@ -164,7 +164,7 @@ results_of_old_records as (
         on results.channel = unconfirmed_dates.channel
         and results.currency_code = unconfirmed_dates.currency_code
         and results.opened_on = unconfirmed_dates.accounting_date
-    where results.accounting_date >= {{ payment_date() }} - 31
+    where results.accounting_date >= {{ days_back(payment_date()) }}
         and results.accounting_date < {{ payment_date() }}
         and results.outcome = 'channel_resolved'
 ),
@@ -177,7 +177,7 @@ charged_write_offs as (
         channel,
         currency_code
     from {{ ref('charged_write_offs') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 

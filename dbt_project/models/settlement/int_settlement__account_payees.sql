@@ -43,8 +43,7 @@ all_payees as (
         change_id
     from {{ ref('int_terms__payees') }}
     where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__payees')) }}
-        and effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }})
+        and {{ in_force(payment_date()) }}
 ),
 
 contracts as (

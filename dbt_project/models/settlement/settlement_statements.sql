@@ -23,7 +23,7 @@ with clearing_entries as (
         deducted_fee_amount_minor,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
 ),

@@ -73,8 +73,7 @@ covered_accounts as (
     from decided
     where
         is_in_force
-        and effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        and {{ in_force(accounting_date()) }}
     group by account_id
 ),
 

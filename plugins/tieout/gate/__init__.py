@@ -8,6 +8,7 @@ from tieout.gate.deciding import (
     Failure,
     close_checkpoint,
     decide,
+    keep_expectations,
     landing_checkpoint,
     release,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Failure",
     "close_checkpoint",
     "decide",
+    "keep_expectations",
     "landing_checkpoint",
     "release",
 ]

@@ -27,7 +27,14 @@ from tieout.core.money import CURRENCY_EXPONENTS, decimal_text
 from tieout.core.settings import Settings
 from tieout.database import connect, ensure_server
 from tieout.gate import data_docs
-from tieout.gate.expectation_suites import CLOSE_SUITES, GATE_SUITES, LANDING_SUITES, Suite
+from tieout.gate.expectation_suites import (
+    CLOSE_SUITES,
+    EXPECTATIONS_DIR,
+    GATE_SUITES,
+    LANDING_SUITES,
+    Suite,
+    for_great_expectations,
+)
 
 __all__ = [
     "CheckpointResult",
@@ -35,6 +42,7 @@ __all__ = [
     "Failure",
     "close_checkpoint",
     "decide",
+    "keep_expectations",
     "landing_checkpoint",
     "release",
 ]
@@ -121,6 +129,7 @@ def decide(settings: Settings, payment_date: date, *, decided_by: str = DECIDED_
     Raises:
         TieoutError: the suites hold, and the database finds in the same tables that they do not.
     """
+    keep_expectations(settings)
     before = _covered(settings, payment_date)
     result = _run_checkpoint(settings, f"gate_{payment_date}", GATE_SUITES, payment_date)
     with connect(settings) as connection, connection.transaction():
@@ -140,6 +149,15 @@ def decide(settings: Settings, payment_date: date, *, decided_by: str = DECIDED_
         ):
             return latest
         return _store(connection, payment_date, outcome, covered, failures, decided_by=decided_by)
+
+
+def keep_expectations(settings: Settings) -> None:
+    """Put the gate's checks on record: a decision made under others does not stand any more."""
+    checks = {
+        f"{suite.name}/{rule.name}": rule.text for suite in GATE_SUITES for rule in suite.rules
+    }
+    with connect(settings) as connection:
+        connection.execute("select control.keep_gate_expectations(%s)", [Jsonb(checks)])
 
 
 def release(
@@ -410,7 +428,7 @@ def _context(settings: Settings) -> Any:
     scheme, _, rest = ensure_server(settings).partition("://")
     return gx.get_context(
         mode="file",
-        context_root_dir=str(settings.project_dir / "expectations"),
+        context_root_dir=str(EXPECTATIONS_DIR),
         runtime_environment={
             "TIEOUT_GX_STATE": str(settings.gx_dir),
             "TIEOUT_GX_DATA_DOCS": str(data_docs.folder(settings)),
@@ -430,10 +448,10 @@ def _checkpoint(context: Any, run_name: str, suites: Sequence[Suite], day: date)
     for suite in suites:
         expectations = [
             UnexpectedRowsExpectation(
-                unexpected_rows_query=rule.query_for(day),
+                unexpected_rows_query=for_great_expectations(rule.query_for(day)),
                 description=rule.description,
                 meta={"rule": rule.name},
-                severity="critical",
+                severity=rule.severity,
             )
             for rule in suite.rules
         ]

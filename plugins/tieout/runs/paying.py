@@ -147,11 +147,14 @@ def gate(step: Step) -> Counts:
 
 def instruct(step: Step) -> Counts:
     """Write one instruction for each payable statement; the database checks the gate's decision."""
+    from tieout import gate as gate_module  # noqa: PLC0415  as above
     from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
 
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     if days.has_attempts(step.settings, step.day):
         return {}
+    # The program may be another than the one that decided.
+    gate_module.keep_expectations(step.settings)
     report = payouts.instruct(step.settings, step.day)
     return {"rows": report.instruction_count, "new_instructions": report.created_count}
 
