@@ -831,7 +831,7 @@ select
     'accounting_vouchers' as term,
     null::text as amount_minor,
     null::text as currency_code,
-    count(*) || ' accounting vouchers have no journal entry, the first is '
+    count(*) || ' accounting vouchers have no posting, the first is '
     || min(vouchers.accounting_voucher_id) as detail
 from ledger.accounting_vouchers as vouchers
 where
@@ -839,10 +839,10 @@ where
     and vouchers.amount_minor <> 0
     and not exists (
         select 1
-        from ledger.journal_entries as entries
+        from ledger.postings as postings
         where
-            entries.accounting_date = <<date>>
-            and entries.voucher_id = vouchers.accounting_voucher_id
+            postings.accounting_date = <<date>>
+            and postings.voucher_id = vouchers.accounting_voucher_id
     )
 having count(*) > 0
 union all
