@@ -322,8 +322,8 @@ BAD: tuple[Bad, ...] = (
     Bad(
         "close",
         "every_source_voucher_is_posted",
-        f"delete from ledger.journal_entries where accounting_date = '{DAY}'",
-        ("ledger: accounting_vouchers", "1 accounting vouchers have no journal entry"),
+        f"delete from ledger.postings where accounting_date = '{DAY}'",
+        ("ledger: accounting_vouchers", "1 accounting vouchers have no posting"),
     ),
     # What the fixtures above do not tell apart: `make mutate` found them.
     Bad(

@@ -132,7 +132,7 @@ create table clearing.refused_vouchers (accounting_date date, voucher_id text, r
 create table ledger.accounting_vouchers (
     accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint
 );
-create table ledger.journal_entries (accounting_date date, entry_id text, voucher_id text);
+create table ledger.postings (accounting_date date, posting_id text, voucher_id text);
 create table reconciliation.suspense_rollforward (
     accounting_date date, channel text, side text, currency_code text,
     opening_count bigint, opening_amount_minor bigint, opened_count bigint,
@@ -524,8 +524,8 @@ def fill_close(world: World) -> None:
             (day, f"AV{day:%d}", f"V{day:%d}"),
         )
         world.execute(
-            "insert into ledger.journal_entries values (%s, %s, %s)",
-            (day, f"E{day:%d}", f"AV{day:%d}"),
+            "insert into ledger.postings values (%s, %s, %s)",
+            (day, f"TX:{day:%d}", f"AV{day:%d}"),
         )
 
 

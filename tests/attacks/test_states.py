@@ -218,7 +218,7 @@ def test_reference_data_changed_before_the_close(world: World, honest: Outcome) 
         "truncate control.accounting_days cascade",
         "truncate settlement.settlement_statements",
         "truncate clearing.clearing_entries",
-        "truncate ledger.journal_entries",
+        "truncate ledger.postings",
         f"truncate settlement.settlement_statements_{DAY:%Y%m%d}",
         f"truncate clearing.clearing_entries_{FIRST:%Y%m%d}",
         f"update settlement.settlement_statements set payout_amount_minor = payout_amount_minor"

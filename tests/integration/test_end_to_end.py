@@ -50,6 +50,7 @@ TABLES = (
     "reconciliation.suspense_items",
     "reconciliation.suspense_rollforward",
     "reconciliation.bank_matches",
+    "ledger.postings",
     "ledger.journal_entries",
     "ledger.account_balances",
     "ledger.trial_balance",

@@ -68,14 +68,15 @@ fee_entries as (
         accounting_date,
         channel,
         currency_code,
-        case direction when 'credit' then amount_minor when 'debit' then -amount_minor end
-            as fee_amount_minor
-    from {{ ref('journal_entries') }}
+        case 'fee_income'
+            when credit_account then amount_minor
+            when debit_account then -amount_minor
+        end as fee_amount_minor
+    from {{ ref('postings') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'merchant_fee'
         and settlement_mode = 'net'
-        and ledger_account = 'fee_income'
 ),
 
 clearing_entries as (

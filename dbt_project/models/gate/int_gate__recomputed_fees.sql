@@ -143,13 +143,13 @@ fee_postings as (
         accounting_date,
         source_id,
         sum(
-            case direction when 'credit' then amount_minor else -amount_minor end
+            case 'fee_income' when credit_account then amount_minor else -amount_minor end
         ) as ledger_fee_minor
-    from {{ ref('journal_entries') }}
+    from {{ ref('postings') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'merchant_fee'
-        and ledger_account = 'fee_income'
+        and 'fee_income' in (debit_account, credit_account)
     group by accounting_date, source_id
 ),
 

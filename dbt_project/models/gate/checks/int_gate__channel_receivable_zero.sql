@@ -13,13 +13,15 @@ with arrival_groups as (
 receivable_postings as (
     select
         accounting_date,
-        arrival_group_id,
-        case direction when 'debit' then amount_minor when 'credit' then -amount_minor end
+        case 'channel_receivable' when debit_account then debit_subledger_id
+            else credit_subledger_id
+        end as arrival_group_id,
+        case 'channel_receivable' when debit_account then amount_minor else -amount_minor end
             as amount_minor
-    from {{ ref('journal_entries') }}
+    from {{ ref('postings') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
-        and ledger_account = 'channel_receivable'
+        and 'channel_receivable' in (debit_account, credit_account)
 ),
 
 match_lines as (

@@ -82,10 +82,12 @@ term_postings as (
         channel,
         currency_code,
         source_id,
-        ledger_account,
         account_id,
-        case direction when 'credit' then amount_minor else -amount_minor end as amount_minor
-    from {{ ref('journal_entries') }}
+        case 'fee_income' when debit_account then credit_account else debit_account end
+            as merchant_account,
+        case 'fee_income' when debit_account then amount_minor else -amount_minor end
+            as amount_minor
+    from {{ ref('postings') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'term_adjustment'
@@ -164,10 +166,11 @@ term_sides as (
         0 as gross_minor,
         0 as cleared_net_minor,
         0 as cleared_gross_minor,
-        case term_postings.ledger_account when 'merchant_payable' then term_postings.amount_minor
+        case term_postings.merchant_account
+            when 'merchant_payable' then term_postings.amount_minor
             else 0
         end as posted_net_minor,
-        case term_postings.ledger_account
+        case term_postings.merchant_account
             when 'merchant_fee_receivable' then term_postings.amount_minor
             else 0
         end as posted_gross_minor
@@ -176,7 +179,6 @@ term_sides as (
         on term_postings.accounting_date = paid_dates.accounting_date
         and term_postings.channel = paid_dates.channel
         and term_postings.currency_code = paid_dates.currency_code
-    where term_postings.ledger_account <> 'fee_income'
 ),
 
 term_differences as (

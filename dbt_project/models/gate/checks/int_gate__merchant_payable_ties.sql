@@ -44,15 +44,6 @@ advances_settled as (
     where payment_date >= {{ previous_payment_date() }} and payment_date < {{ payment_date() }}
 ),
 
-all_instructions as (
-    select
-        instruction_id,
-        account_id,
-        currency_code,
-        amount_minor
-    from {{ source('payout', 'instructions') }}
-),
-
 opening_balances as (
     select
         ledger_account,
@@ -65,20 +56,23 @@ opening_balances as (
         and ledger_account in ('merchant_payable', 'merchant_receivable')
 ),
 
-attempts as (
-    select
-        attempt_id,
-        instruction_id
-    from {{ source('payout', 'attempts') }}
-),
-
 attempt_events as (
     select
         attempt_id,
-        event_no,
-        status,
         business_date
     from {{ source('payout', 'attempt_events') }}
+),
+
+holding_states as (
+    select
+        attempt_id,
+        event_no,
+        business_date,
+        holds_money,
+        account_id,
+        currency_code,
+        amount_minor
+    from {{ ref('int_payout__attempt_states') }}
 ),
 
 -- An attempt under way or paid holds the merchant's money: what it held at the end of the closes
@@ -92,29 +86,35 @@ moved_attempts as (
 
 event_states as (
     select
-        attempt_events.attempt_id,
-        attempt_events.status in ('submitted', 'accepted', 'unknown', 'paid') as is_holding,
-        attempt_events.business_date >= {{ previous_payment_date() }} as is_in_window,
+        holding_states.attempt_id,
+        holding_states.account_id,
+        holding_states.currency_code,
+        holding_states.amount_minor,
+        holding_states.holds_money,
+        holding_states.business_date >= {{ previous_payment_date() }} as is_in_window,
         row_number() over (
             partition by
-                attempt_events.attempt_id,
-                attempt_events.business_date >= {{ previous_payment_date() }}
-            order by attempt_events.event_no desc
+                holding_states.attempt_id,
+                holding_states.business_date >= {{ previous_payment_date() }}
+            order by holding_states.event_no desc
         ) as event_order
     from moved_attempts
-    inner join attempt_events on moved_attempts.attempt_id = attempt_events.attempt_id
-    inner join last_date on attempt_events.business_date <= last_date.accounting_date
+    inner join holding_states on moved_attempts.attempt_id = holding_states.attempt_id
+    inner join last_date on holding_states.business_date <= last_date.accounting_date
 ),
 
 -- The last event of the window against the last one before it.
 attempt_states as (
     select
         attempt_id,
-        bool_or(is_holding) filter (where is_in_window) as is_holding,
-        coalesce(bool_or(is_holding) filter (where not is_in_window), false) as was_holding
+        account_id,
+        currency_code,
+        amount_minor,
+        bool_or(holds_money) filter (where is_in_window) as is_holding,
+        coalesce(bool_or(holds_money) filter (where not is_in_window), false) as was_holding
     from event_states
     where event_order = 1
-    group by attempt_id
+    group by attempt_id, account_id, currency_code, amount_minor
 ),
 
 payable_parts as (
@@ -138,14 +138,11 @@ payable_parts as (
     where ledger_account = 'merchant_payable'
     union all
     select
-        all_instructions.account_id,
-        all_instructions.currency_code,
-        case when attempt_states.is_holding then -1 else 1 end * all_instructions.amount_minor
-            as amount_minor
+        account_id,
+        currency_code,
+        case when is_holding then -1 else 1 end * amount_minor as amount_minor
     from attempt_states
-    inner join attempts on attempt_states.attempt_id = attempts.attempt_id
-    inner join all_instructions on attempts.instruction_id = all_instructions.instruction_id
-    where attempt_states.is_holding <> attempt_states.was_holding
+    where is_holding <> was_holding
 ),
 
 payable_expected as (
@@ -178,8 +175,9 @@ payable_differences as (
         and payable_booked.currency_code = payable_expected.currency_code
 ),
 
--- Merchant payable = carried + stated and unpaid + cleared and not stated (rulings.md 13), as its
--- movement since the payment date before: the ledger against clearing, statements and payouts.
+-- Merchant payable = carried + stated and unpaid + cleared and not stated, as its movement since
+-- the payment date before: the ledger against clearing, statements and payouts
+-- (docs/domain.md#control-accounts).
 payable_checks as (
     select
         arrival_groups.currency_code as subject,

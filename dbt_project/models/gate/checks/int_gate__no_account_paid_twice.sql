@@ -32,19 +32,14 @@ instructions as (
     where payment_date = {{ payment_date() }}
 ),
 
-attempts as (
-    select
-        attempt_id,
-        instruction_id
-    from {{ source('payout', 'attempts') }}
-),
-
-attempt_events as (
+states_of_date as (
     select
         attempt_id,
         event_no,
-        status
-    from {{ source('payout', 'attempt_events') }}
+        instruction_id,
+        is_live
+    from {{ ref('int_payout__attempt_states') }}
+    where payment_date = {{ payment_date() }}
 ),
 
 lines_in_window as (
@@ -90,25 +85,20 @@ statement_twice_checks as (
     from doubled_statements
 ),
 
-latest_events as (
+latest_states as (
     select
-        attempts.instruction_id,
-        attempt_events.status,
-        row_number() over (
-            partition by attempts.attempt_id
-            order by attempt_events.event_no desc
-        ) as event_order
-    from instructions
-    inner join attempts on instructions.instruction_id = attempts.instruction_id
-    inner join attempt_events on attempts.attempt_id = attempt_events.attempt_id
+        instruction_id,
+        is_live,
+        row_number() over (partition by attempt_id order by event_no desc) as event_order
+    from states_of_date
 ),
 
 live_attempts as (
     select
         instruction_id,
         count(*) as live_count
-    from latest_events
-    where event_order = 1 and status not in ('failed', 'returned')
+    from latest_states
+    where event_order = 1 and is_live
     group by instruction_id
 ),
 

@@ -59,13 +59,13 @@ transaction_postings as (
     select
         accounting_date,
         source_id,
-        direction,
-        amount_minor
-    from {{ ref('journal_entries') }}
+        case 'channel_receivable' when debit_account then amount_minor else -amount_minor end
+            as amount_minor
+    from {{ ref('postings') }}
     where accounting_date >= {{ previous_payment_date() }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'transaction'
-        and ledger_account = 'channel_receivable'
+        and 'channel_receivable' in (debit_account, credit_account)
 ),
 
 -- The reversal of a transaction that failed reverses nothing, on whatever date that failed: one
@@ -106,8 +106,7 @@ posted as (
     select
         accounting_date,
         source_id,
-        sum(case direction when 'debit' then amount_minor when 'credit' then -amount_minor end)
-            as amount_minor
+        sum(amount_minor) as amount_minor
     from transaction_postings
     group by accounting_date, source_id
 ),

@@ -35,31 +35,19 @@ settlement_statements as (
     where payment_date = {{ payment_date() }}
 ),
 
-instructions as (
+-- What is unknown for two months is a person's case by then, not a matter of the reserve.
+attempt_states as (
     select
         instruction_id,
-        currency_code,
-        amount_minor
-    from {{ source('payout', 'instructions') }}
-    -- What is unknown for two months is a person's case by then, not a matter of the reserve.
-    where payment_date >= {{ payment_date() }} - 62 and payment_date < {{ payment_date() }}
-),
-
-attempts as (
-    select
-        attempt_id,
-        instruction_id,
-        attempt_no
-    from {{ source('payout', 'attempts') }}
-),
-
-attempt_events as (
-    select
-        attempt_id,
+        attempt_no,
         event_no,
-        status
-    from {{ source('payout', 'attempt_events') }}
-    where business_date < {{ payment_date() }}
+        currency_code,
+        amount_minor,
+        is_awaited
+    from {{ ref('int_payout__attempt_states') }}
+    where payment_date >= {{ payment_date() }} - 62
+        and payment_date < {{ payment_date() }}
+        and business_date < {{ payment_date() }}
 ),
 
 bank_accounts as (
@@ -125,29 +113,26 @@ payouts as (
     group by currency_code
 ),
 
-latest_events as (
+latest_states as (
     select
-        attempts.instruction_id,
-        attempt_events.status,
+        currency_code,
+        amount_minor,
+        is_awaited,
         row_number() over (
-            partition by attempts.instruction_id
-            order by attempts.attempt_no desc, attempt_events.event_no desc
+            partition by instruction_id
+            order by attempt_no desc, event_no desc
         ) as event_order
-    from attempts
-    inner join attempt_events on attempts.attempt_id = attempt_events.attempt_id
+    from attempt_states
 ),
 
 -- Earlier payouts that are still under way will be debited as well.
 under_way as (
     select
-        instructions.currency_code,
-        sum(instructions.amount_minor) as under_way_amount_minor
-    from instructions
-    inner join latest_events
-        on instructions.instruction_id = latest_events.instruction_id
-        and latest_events.event_order = 1
-    where latest_events.status in ('created', 'submitted', 'accepted', 'unknown')
-    group by instructions.currency_code
+        currency_code,
+        sum(amount_minor) as under_way_amount_minor
+    from latest_states
+    where event_order = 1 and is_awaited
+    group by currency_code
 ),
 
 reserve_amounts as (

@@ -4,7 +4,7 @@
 -- subject: ledger.trial_balance
 -- terms: source_vouchers, accounting_vouchers
 -- english: Every successful source voucher that clears has an accounting voucher, and every
---     accounting voucher a journal entry
+--     accounting voucher a posting
 -- chinese: 每笔参与清算的成功原始凭证都有记账凭证，每张记账凭证都有分录
 
 with cleared_types as (
@@ -78,7 +78,7 @@ select
     'accounting_vouchers' as term,
     null::text as amount_minor,
     null::text as currency_code,
-    count(*) || ' accounting vouchers have no journal entry, the first is '
+    count(*) || ' accounting vouchers have no posting, the first is '
     || min(vouchers.accounting_voucher_id) as detail
 from ledger.accounting_vouchers as vouchers
 where
@@ -86,10 +86,10 @@ where
     and vouchers.amount_minor <> 0
     and not exists (
         select 1
-        from ledger.journal_entries as entries
+        from ledger.postings as postings
         where
-            entries.accounting_date = :day
-            and entries.voucher_id = vouchers.accounting_voucher_id
+            postings.accounting_date = :day
+            and postings.voucher_id = vouchers.accounting_voucher_id
     )
 having count(*) > 0
 union all
