@@ -208,7 +208,11 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     run = [str(PROJECT / "bin/compose-env"), str(file)]
     subprocess.run(run, check=True, env={**os.environ, "HOME": str(tmp_path)})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # The drop's server, which is not root, has to read who may upload; public keys are no secret.
+    authorized = tmp_path / "compose.env.authorized_keys"
+    assert stat.S_IMODE(authorized.stat().st_mode) == 0o644
     values = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert values["TIEOUT_SFTP_AUTHORIZED_KEYS"] == str(authorized)
     assert set(values) == wanted
     # The keys are ones the programs take, and never the same twice.
     Fernet(values["TIEOUT_DATA_KEY"])
