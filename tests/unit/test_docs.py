@@ -276,7 +276,7 @@ def test_named_settings_are_read_by_the_program() -> None:
             ("dbt_project", "*.sql"),
             ("dbt_project", "*.yml"),
             ("plugins", "*.yml"),
-            (".", "docker-compose.yml"),
+            (".", "docker-compose*.yml"),
         )
         for path in sorted((PROJECT_DIR / folder).rglob(pattern) if folder != "." else
                            PROJECT_DIR.glob(pattern))

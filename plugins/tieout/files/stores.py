@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from tieout.channels.common.excerpts import masked_excerpt
-from tieout.files import local_files
+from tieout.files import local_files, store_urls
 from tieout.files.report import LandingError
 
 __all__ = [
@@ -123,7 +121,7 @@ def find_entries(urls: Sequence[str]) -> tuple[list[FoundFile], list[IrregularEn
 
 def _find(url: str) -> Iterator[FoundFile | IrregularEntry]:
     try:
-        filesystem, root = fsspec.core.url_to_fs(url)
+        filesystem, root = store_urls.open_url(url)
         if local_files.is_local(filesystem):
             yield from _find_here(filesystem, root)
             return
