@@ -32,7 +32,7 @@ channel_terms as (
         - adjustments_taken_amount_minor - fee_collections_amount_minor
         - recovery_fee_amount_minor as arrival_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }} and accounting_date < {{ payment_date() }}
 ),
 
 channel_cost_bills as (
@@ -62,7 +62,7 @@ known_entries as (
 attempts_of_date as (
     select distinct attempt_id
     from {{ source('payout', 'attempt_events') }}
-    where business_date > {{ previous_payment_date() }} - 31
+    where business_date > {{ days_back(previous_payment_date()) }}
         and business_date <= {{ payment_date() }}
 ),
 
