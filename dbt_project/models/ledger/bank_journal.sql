@@ -32,7 +32,8 @@ channel_terms as (
         - adjustments_taken_amount_minor - fee_collections_amount_minor
         - recovery_fee_amount_minor as arrival_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ days_back(payment_date()) }} and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 channel_cost_bills as (

@@ -25,7 +25,8 @@ with delivered_advances as (
 told_before as (
     select advance_id
     from {{ ref('stg_platform__advances') }}
-    where snapshot_date >= {{ days_back(accounting_date()) }} and snapshot_date < {{ accounting_date() }}
+    where snapshot_date >= {{ days_back(accounting_date()) }}
+        and snapshot_date < {{ accounting_date() }}
     union
     -- One that was netted was booked before, however long ago: told of again, it is no other.
     select advance_id
