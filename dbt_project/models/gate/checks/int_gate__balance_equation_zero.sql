@@ -1,6 +1,9 @@
 {{ config(materialized='ephemeral') }}
 
-{#- The residual of each group is 0. -#}
+{#-
+    The residual of each group is 0, and so is each of the four differences that make it: two that
+    cancel each other are two faults, and a sum that ties proves no part of it.
+-#}
 with arrival_groups as (
     select
         channel,
@@ -156,7 +159,15 @@ differences as (
 balance_checks as (
     select
         arrival_group_id as subject,
-        coalesce(residual_minor = 0 and file_date_count = date_count, false) as holds,
+        coalesce(
+            residual_minor = 0
+            and file_date_count = date_count
+            and bank_difference_minor = 0
+            and channel_difference_minor = 0
+            and system_difference_minor = 0
+            and fee_difference_minor = 0,
+            false
+        ) as holds,
         concat_ws(
             '; ',
             case when residual_minor is null then 'no row of the equation (缺平衡校验行)' end,
