@@ -27,7 +27,7 @@ from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
 from tieout.files import expected
 from tieout.landing import archive, corrections, quarantine
-from tieout.runs import closing, steps
+from tieout.runs import closing, paying, steps
 
 __all__ = ["own_database", "place"]
 
@@ -39,6 +39,7 @@ WECHAT = "1900000109All2026-09-24.csv"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924_1.xml"
 T = TypeVar("T")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 9, 24, 11, tzinfo=SHANGHAI)
 
 
 def vouchers(*amounts: int, extra: str = "", trailer: str | None = None) -> bytes:
@@ -294,6 +295,19 @@ def test_a_file_waits_while_a_run_works_on_what_it_would_change(place: Settings)
         assert states(place) == {"2026-09-24": "closed"}
     assert landing.land(place).counts["landed"] == 2
     assert amounts(place) == [100, 201]
+
+
+def test_a_payment_does_not_go_on_without_a_statement_that_waits(place: Settings) -> None:
+    """The gate would say that nothing arrived; what is true is that a close is at work."""
+    put(place, CAMT, make.camt053())
+    pay = steps.Step(place, days.SETTLEMENT_PAYOUT, DAY, "nobody", "land_bank", now=NOW)
+    with (
+        running(place, days.ACCOUNTING_CLOSE, DAY),
+        pytest.raises(days.DateBusyError, match="1 bank files wait to be landed") as caught,
+    ):
+        paying.land_bank(pay)
+    assert f"accounting_close of {DAY} is running" in caught.value.where
+    assert paying.land_bank(pay)["landed"] == 1
 
 
 def test_the_run_that_holds_the_date_lands_its_correction(place: Settings) -> None:

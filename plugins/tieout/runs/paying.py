@@ -76,6 +76,7 @@ def land_bank(step: Step) -> Counts:
 
     Raises:
         closing.CloseError: a statement of P was not accepted.
+        DateBusyError: a statement waits for a close that works on its date.
     """
     if days.has_attempts(step.settings, step.day):
         return {}
@@ -83,6 +84,19 @@ def land_bank(step: Step) -> Counts:
 
     fetching.fetch(step.settings, step.day, channels=["bank"])
     report = landing.land(step.settings, through_date=step.day, channels=["bank"], owner=step.owner)
+    before = workdays.previous_working_day(step.day)
+    waiting = [
+        file
+        for file in report.problems
+        if file.status == "waiting" and (file.accounting_date or step.day) > before
+    ]
+    if waiting:
+        raise days.DateBusyError(
+            what=f"{step.day} is not paid yet: {len(waiting)} bank files wait to be landed",
+            where="; ".join(str(file) for file in waiting),
+            why="a close works on a date that they would open; the gate would miss their lines",
+            next_step="wait until it has ended, then pay again",
+        )
     problems = landing.problem_files(step.settings, step.day)
     refused = [file for file in problems if file.channel == "bank"]
     if refused:
