@@ -98,7 +98,16 @@ def let_the_clock_strike(settings: Settings, dag_id: str) -> None:
     url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
     with psycopg.connect(url) as connection:
         changed = connection.execute(
-            "update dag set next_dagrun_create_after = now() where dag_id = %s", [dag_id]
+            """
+            update dag
+            set
+                next_dagrun = date_trunc('second', now()),
+                next_dagrun_data_interval_start = date_trunc('second', now()),
+                next_dagrun_data_interval_end = date_trunc('second', now()),
+                next_dagrun_create_after = date_trunc('second', now())
+            where dag_id = %s
+            """,
+            [dag_id],
         )
         assert changed.rowcount == 1
 
