@@ -480,7 +480,7 @@ BAD: tuple[Bad, ...] = (
         "every_source_voucher_is_posted",
         f"insert into ledger.accounting_vouchers values ('{DAY}', 'AV-b', 'V25', 100),"
         f" ('{DAY}', 'AV-a', 'V25', 100)",
-        ("2 accounting vouchers have no journal entry, the first is AV-a",),
+        ("2 accounting vouchers have no posting, the first is AV-a",),
     ),
     Bad(
         "close",

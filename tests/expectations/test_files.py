@@ -13,6 +13,7 @@ import pytest
 from payment_world import PAYMENT_DATE, World, decide
 from tieout import database, gate
 from tieout.core.errors import TieoutError
+from tieout.gate import deciding
 from tieout.gate.expectation_suites import (
     ALL_SUITES,
     EXPECTATIONS_DIR,
@@ -129,7 +130,7 @@ def test_great_expectations_sends_a_query_as_it_is(
     with database.connect(world.settings) as connection:
         wanted = connection.execute(rule.query_for(PAYMENT_DATE)).fetchall()
     assert wanted
-    monkeypatch.setattr(gate, "GATE_SUITES", (suite,))
+    monkeypatch.setattr(deciding, "GATE_SUITES", (suite,))
     decision = gate.decide(world.settings, PAYMENT_DATE)
     assert [failure.subject for failure in decision.failures] == [MARKS] * len(wanted)
     assert {failure.detail for failure in decision.failures} == {str(PAYMENT_DATE)}
@@ -192,7 +193,7 @@ def test_a_decision_does_not_stand_under_other_checks(
     first = GATE_EQUATION.rules[0]
     rules = (replace(first, text=first.text + "-- other\n"), *GATE_EQUATION.rules[1:])
     monkeypatch.setattr(
-        gate, "GATE_SUITES", (replace(GATE_EQUATION, rules=rules), *GATE_SUITES[1:])
+        deciding, "GATE_SUITES", (replace(GATE_EQUATION, rules=rules), *GATE_SUITES[1:])
     )
     gate.keep_expectations(world.settings)
     assert world.value("select control.changed_gate_inputs_text(%s)", (number,)) == (

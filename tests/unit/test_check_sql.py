@@ -28,8 +28,10 @@ def _model(folder: Path, name: str, reads: str, columns: str = "a") -> Path:
     path = folder / "models" / name
     path.parent.mkdir(parents=True)
     path.with_suffix(".yml").write_text("models: []\n")
+    landed = "-- {{ landed_files() }}\n" if name.startswith("staging/") else ""
     path.write_text(
-        f"with final as (\n    select {columns}\n    from {reads}\n)\n\nselect * from final\n"
+        f"{landed}with final as (\n    select {columns}\n    from {reads}\n)\n\n"
+        "select * from final\n"
     )
     return path
 

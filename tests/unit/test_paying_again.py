@@ -12,10 +12,11 @@ from rich.console import Console
 
 import day_states
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, rename
-from tieout import database, gate, payouts
+from tieout import database, payouts
 from tieout.commands import overview
 from tieout.core.errors import TieoutError
 from tieout.dates import days
+from tieout.gate import deciding
 from tieout.gate.expectation_suites import GATE_EQUATION
 from tieout.payouts import submission
 from tieout.runs import airflow_home, paying, steps, transform
@@ -270,7 +271,7 @@ def test_a_program_with_other_checks_pays_nothing_that_was_decided_by_these(
     first = GATE_EQUATION.rules[0]
     rules = (replace(first, text="-- another"), *GATE_EQUATION.rules[1:])
     changed = replace(GATE_EQUATION, rules=rules)
-    monkeypatch.setattr(gate, "GATE_SUITES", (changed, *gate.GATE_SUITES[1:]))
+    monkeypatch.setattr(deciding, "GATE_SUITES", (changed, *deciding.GATE_SUITES[1:]))
     paying.instruct(step)
     with pytest.raises(TieoutError, match=f"expectation gate_equation/{first.name} has changed"):
         payouts.submit(world.settings, PAYMENT_DATE, seal=lambda *_: None)
