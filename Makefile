@@ -13,7 +13,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 # Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
 ARGS ?=
 
-.PHONY: help setup close check test mutate fuzz attack leak-scan ui docs lint format bench landing-bench lock clean
+.PHONY: help setup close check test stack-test mutate fuzz attack leak-scan ui docs lint format bench landing-bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,10 +27,13 @@ close: setup ## Make the sample week, close each date, pay each payment date, sh
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+stack-test: setup ## Run the stack in containers: land, close, pay (bin/stack-engine brings an engine)
+	@$(BIN)/python -m pytest -n 0 --timeout-method=signal --stack full tests/stack $(ARGS)
+
 check: lint ## Check style and types, run the unit tests of program and models (minutes)
 	@$(BIN)/python -m pytest tests/unit tests/dbt/test_dbt.py $(ARGS)
 
-mutate: setup ## Change the SQL models one place at a time; the tests must fail for each (an hour)
+mutate: setup ## Change the SQL one place at a time; the tests must fail for each (an hour)
 	@$(BIN)/python bin/mutate $(ARGS)
 
 fuzz: setup ## Change files of every format for a minute; the parsers must accept or refuse each
@@ -55,6 +58,7 @@ lint: setup ## Check style, types, imports and YAML of the whole project
 	$(BIN)/lint-imports --cache-dir .mypy_cache/imports
 	$(BIN)/yamllint --strict .
 	$(BIN)/python bin/check-sql
+	$(BIN)/python bin/gate-docs --check
 
 format: setup ## Rewrite the Python files in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

@@ -54,7 +54,7 @@ LONG = {**RETRY, "execution_timeout": timedelta(hours=2)}
     },
 )
 def accounting_close() -> None:
-    """Order the steps of `tieout.closing`."""
+    """Order the steps of `tieout.runs.closing`."""
 
     @task.sensor(
         poke_interval=15,
@@ -66,7 +66,7 @@ def accounting_close() -> None:
     )
     def ready(**context: Any) -> bool:
         """Wait in the database until the date before is closed; skip a sealed or foreign date."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.poke(closing.ready, context)
 
@@ -74,49 +74,49 @@ def accounting_close() -> None:
     @task(**SHORT)
     def claim(**context: Any) -> dict[str, int]:
         """Take the date: no second run works on it, however that was started."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.claim, context)
 
     @task(**LONG)
     def fetch(**context: Any) -> dict[str, int]:
         """Copy into the inbox what the sources owe for the date."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.fetch, context)
 
     @task.sensor(poke_interval=60, timeout=14400, mode="reschedule", **LONG)
     def land(**context: Any) -> bool:
         """Land the files that have arrived; look again until the last missing one is due."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.await_files(closing.land, context)
 
     @task(**SHORT)
     def complete(**context: Any) -> dict[str, int]:
         """Refuse a date with missing or refused files."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.complete, context)
 
     @task(**LONG)
     def build(**context: Any) -> dict[str, int]:
         """Reconcile, post and clear (dbt)."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.build, context)
 
     @task(**SHORT)
     def check(**context: Any) -> dict[str, int]:
         """Check the result from outside dbt."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.check, context)
 
     @task(**SHORT)
     def publish(**context: Any) -> dict[str, int]:
         """Mark the date closed."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.publish, context)
 
@@ -124,7 +124,7 @@ def accounting_close() -> None:
     @task(**SHORT)
     def release(**context: Any) -> dict[str, int]:
         """Give the date back."""
-        from tieout import closing, steps
+        from tieout.runs import closing, steps
 
         return steps.perform(closing.release, context)
 

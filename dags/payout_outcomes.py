@@ -50,58 +50,58 @@ LONG = {**RETRY, "execution_timeout": timedelta(hours=1)}
     },
 )
 def payout_outcomes() -> None:
-    """Order the steps of `tieout.outcomes`."""
+    """Order the steps of `tieout.runs.answers`."""
 
     @task(**SHORT)
     def ready(**context: Any) -> dict[str, int]:
         """Skip a day on which nothing was ever submitted."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.ready, context)
+        return steps.perform(answers.ready, context)
 
     @setup
     @task(**SHORT)
     def claim(**context: Any) -> dict[str, int]:
         """Take the date."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.claim, context)
+        return steps.perform(answers.claim, context)
 
     @task(**SHORT)
     def land(**context: Any) -> dict[str, int]:
         """Land the bank's statements."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.land, context)
+        return steps.perform(answers.land, context)
 
     @task(**LONG)
     def apply(**context: Any) -> dict[str, int]:
         """Apply reports and bank lines to the attempts."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.apply, context)
+        return steps.perform(answers.apply, context)
 
     @task(**LONG)
     def build(**context: Any) -> dict[str, int]:
         """Compute the status tables (dbt)."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.build, context)
+        return steps.perform(answers.build, context)
 
     @task(**SHORT)
     def publish(**context: Any) -> dict[str, int]:
         """Count the payouts by status."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.publish, context)
+        return steps.perform(answers.publish, context)
 
     @teardown
     @task(**SHORT)
     def release(**context: Any) -> dict[str, int]:
         """Give the date back."""
-        from tieout import outcomes, steps
+        from tieout.runs import answers, steps
 
-        return steps.perform(outcomes.release, context)
+        return steps.perform(answers.release, context)
 
     claimed, released = claim(), release()
     ready() >> claimed >> land() >> apply() >> build() >> publish() >> released

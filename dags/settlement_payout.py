@@ -58,7 +58,7 @@ MONEY = {
     },
 )
 def settlement_payout() -> None:
-    """Order the steps of `tieout.paying`."""
+    """Order the steps of `tieout.runs.paying`."""
 
     @task.sensor(
         poke_interval=15,
@@ -70,7 +70,7 @@ def settlement_payout() -> None:
     )
     def ready(**context: Any) -> bool:
         """Wait until the dates it pays are closed; skip days on which nothing is paid."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.poke(paying.ready, context)
 
@@ -78,49 +78,49 @@ def settlement_payout() -> None:
     @task(**SHORT)
     def claim(**context: Any) -> dict[str, int]:
         """Take the payment date."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.claim, context)
 
     @task(**SHORT)
     def land_bank(**context: Any) -> dict[str, int]:
         """Land the bank's statements."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.land_bank, context)
 
     @task(**LONG)
     def build(**context: Any) -> dict[str, int]:
         """Compute statements and the equation (dbt)."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.build, context)
 
     @task(**LONG)
     def gate(**context: Any) -> dict[str, int]:
         """Decide; store the decision with its fingerprint (Great Expectations)."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.gate, context)
 
     @task(**MONEY)
     def instruct(**context: Any) -> dict[str, int]:
         """Write the instructions; the database checks the decision."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.instruct, context)
 
     @task(**MONEY)
     def submit(**context: Any) -> dict[str, int]:
         """Write the payment files, seal the dates."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.submit, context)
 
     @task(**LONG)
     def publish(**context: Any) -> dict[str, int]:
         """Show the payouts' status (dbt)."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.publish, context)
 
@@ -128,7 +128,7 @@ def settlement_payout() -> None:
     @task(**SHORT)
     def release(**context: Any) -> dict[str, int]:
         """Give the payment date back."""
-        from tieout import paying, steps
+        from tieout.runs import paying, steps
 
         return steps.perform(paying.release, context)
 

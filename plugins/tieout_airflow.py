@@ -12,7 +12,7 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
 
 PREFIX = "/tieout"
 FOLDERS = {"dbt": "dbt", "data-docs": "data-docs"}

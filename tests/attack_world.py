@@ -30,9 +30,12 @@ from lxml import etree
 
 import prepared_homes
 from database_copies import copied
-from tieout import closing, database, days, outcomes, paying, sample, steps, transform
-from tieout.errors import TieoutError
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
+from tieout.runs import answers, closing, paying, steps, transform
+from tieout.simulator import sample
 
 SEED = 7
 DAYS = 3
@@ -54,7 +57,7 @@ OUTCOME_STEPS = ("ready", "claim", "land", "apply", "build", "publish", "release
 RUNS: Mapping[str, tuple[ModuleType, Sequence[str]]] = {
     days.ACCOUNTING_CLOSE: (closing, CLOSE_STEPS),
     days.SETTLEMENT_PAYOUT: (paying, PAY_STEPS),
-    days.PAYOUT_OUTCOMES: (outcomes, OUTCOME_STEPS),
+    days.PAYOUT_OUTCOMES: (answers, OUTCOME_STEPS),
 }
 # What dbt asks only to write the next statement, and what nothing computed depends on.
 _NOT_REPLAYED = re.compile(r"\s*(/\*.*?\*/)?\s*(select|comment on|begin|commit)\b", re.I | re.S)

@@ -1,6 +1,6 @@
 """Small files in the real formats, written by hand: what the parsers' and landing's tests feed on.
 
-Written from formats.md, not from the parsers' tables, except that fixed-width records are laid out
+Written from docs/formats, not from the parsers' tables, but fixed-width records are laid out
 by `Layout` (whose offsets the tests hold against the real samples).
 """
 
@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from tieout.channels import platform_csv
-from tieout.channels.fixed_width import Layout
-from tieout.channels.model import FileContext, ParsedFile, Parser
-from tieout.channels.unionpay_layouts import ACOMN, AERRN, ALFEE
-from tieout.channels.whole import read_whole
+from tieout.channels.common.model import FileContext, ParsedFile, Parser
+from tieout.channels.common.whole import read_whole
+from tieout.channels.platform import csv_files
+from tieout.channels.unionpay.fixed_width import Layout
+from tieout.channels.unionpay.layouts import ACOMN, AERRN, ALFEE
 
 DAY = date(2026, 9, 24)
 CARD = "6216261000000000018"
@@ -72,7 +72,7 @@ def reader(parser: Parser) -> Callable[[bytes, FileContext], ParsedFile]:
 
 def platform_parsed(content: bytes, known: FileContext, *, file_kind: str) -> ParsedFile:
     """Return what a file of the platform gives."""
-    return read(partial(platform_csv.PlatformReading, file_kind=file_kind), content, known)
+    return read(partial(csv_files.PlatformReading, file_kind=file_kind), content, known)
 
 
 # --- UnionPay -------------------------------------------------------------------------------------
@@ -466,7 +466,7 @@ def _entry(entry: Entry, day: date) -> str:
 # --- platform -------------------------------------------------------------------------------------
 
 SCHEMA: dict[str, Any] = json.loads(
-    (Path(platform_csv.__file__).with_name("platform_schema.json")).read_text(encoding="utf-8")
+    (Path(csv_files.__file__).with_name("platform_schema.json")).read_text(encoding="utf-8")
 )
 VOUCHER = {
     "voucher_id": "V1",

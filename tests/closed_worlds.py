@@ -20,8 +20,10 @@ from psycopg.types.json import Jsonb
 import oracle
 import oracle_holds
 import worlds
-from tieout import database, transform, workdays
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.dates import workdays
+from tieout.runs import transform
 
 Row = dict[str, Any]
 Canon = tuple[tuple[str, Any], ...]

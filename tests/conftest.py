@@ -15,7 +15,7 @@ import parts
 import prepared_homes
 from samples_folder import SAMPLES
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--days", type=int, default=parts.DAYS, help="wrong days to draw (tests/attacks)"
     )
     group.addoption("--seed", type=int, default=1, help="draw other days than CI's; any number")
+    group.addoption(
+        "--stack",
+        choices=("none", "short", "full"),
+        default="none",
+        help="the stack in containers (tests/stack), which needs a container engine",
+    )
     group.addoption("--only", type=int, default=None, help="play one of the drawn days, by number")
 
 
@@ -47,7 +53,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put long files first where workers share them out."""
+    """Leave out the stack where nobody asked for it; put long files first where workers share."""
+    left = parts.stack_left_out([item.nodeid for item in items], config.getoption("stack"))
+    if left:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left])
+        items[:] = [item for item in items if item.nodeid not in left]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: parts.place_of(item.nodeid))
 
@@ -88,6 +98,12 @@ def pytest_terminal_summary(
         terminalreporter.line(line)
     for line in parts.left_out(config.getoption("days"), config.getoption("worlds")):
         terminalreporter.line(line)
+    if config.getoption("stack") == "none":
+        terminalreporter.line(
+            "NOT RUN: the stack in containers (tests/stack); bin/stack-engine, make stack-test",
+            red=True,
+            bold=True,
+        )
     if not SAMPLES.is_dir():
         terminalreporter.line(
             f"NO REAL SAMPLES in {SAMPLES}: their tests were skipped. SAMPLES_DIR=<folder> names "

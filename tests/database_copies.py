@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 __all__ = ["copied"]
 

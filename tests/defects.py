@@ -20,7 +20,7 @@ import channel_files as make
 import institution_files as institution
 import unionpay_files as union
 import wallet_files as wallet
-from tieout.channels.packed_files import uncompressed
+from tieout.channels.common.packed_files import uncompressed
 
 __all__ = ["DEFECTS", "FORMATS", "MAX_FILE_BYTES", "Defect", "Delivery", "Format", "deliveries"]
 

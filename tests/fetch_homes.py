@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tieout import fetching
+from tieout.core.settings import Settings, load_settings
 from tieout.fetching.connections import Connection
 from tieout.fetching.report import FetchReport
-from tieout.settings import Settings, load_settings
 
 DAY = date(2026, 9, 24)
 NOW_SECONDS = 1_790_301_600

@@ -26,8 +26,8 @@ import channel_files as make
 import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
-from tieout.channels import card_numbers, model, text_files
-from tieout.channels.model import ParsedFile
+from tieout.channels.common import card_numbers, model, text_files
+from tieout.channels.common.model import ParsedFile
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 
 __all__ = [
@@ -48,7 +48,7 @@ OUTCOMES = "outcomes.csv"
 CHANGES = (1, 1, 1, 2, 3, 6)
 # Records of a block, and bytes decoded at a time.
 BLOCKS = ((1, 7), (7, 1 << 20))
-PARSERS = str(Path(model.__file__).parent)
+PARSERS = str(Path(model.__file__).parents[1])
 # What breaks parsers: signs of the formats, numbers that are none, other scripts' digits, controls.
 TOKENS = (
     *(b"", b"-", b"+", b".", b"0", b"9" * 40, b"-0.00", b"1e9", b"0x1F", b"NaN", b"inf", b"1_000"),

@@ -1,4 +1,4 @@
-"""Small files of UnionPay's other institution files, made by hand, from formats.md §1.2 to §1.9.
+"""Small files of UnionPay's other institution files, made by hand, from docs/formats.
 
 Records are laid out by the layouts, whose offsets the tests hold against the document.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 import channel_files as make
-from tieout.channels import unionpay_institution_layouts as layouts
-from tieout.channels.fixed_width import Layout
+from tieout.channels.unionpay import institution_layouts as layouts
+from tieout.channels.unionpay.fixed_width import Layout
 
 DAY = make.DAY
 ACCOUNTS = ("6222020200112230017", "1100998877665544", "31050000000000001234", "AGR-330106-88")

@@ -12,7 +12,7 @@ import pytest
 
 import channel_files as make
 from tieout import database, landing
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 __all__ = ["count", "own_database", "place", "put", "query", "statuses", "whole_day"]
 

@@ -1,6 +1,6 @@
 """The rules of reconciliation in plain, slow, obvious Python: the oracle of the SQL.
 
-Written from docs/reconciliation.md and the design (domain.md, rulings.md), not from the models.
+Written from docs/reconciliation.md and docs/domain.md, not from the models.
 It reads what was landed (`Landed`), closes a week date by date, and says every outcome, every
 suspense item, the roll-forward, and each term of the balance equation. Amounts are whole minor
 units; nothing here is fast, and nothing here knows a query.
@@ -632,7 +632,7 @@ class Equation:
 
     @property
     def residual(self) -> int:
-        """Left less right of domain.md §9; 0 when the money that arrived is the money owed."""
+        """Left less right, 0 when what came is what is owed (docs/domain.md#balance-equation)."""
         return (
             self.bank_arrival
             - self.channel_suspense_opened

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "APART", "DAYS", "DAYS_IN_FULL", "LONG", "PARTS", "WORLDS", "WORLDS_IN_FULL", "Part",
-    "left_out", "part_of", "place_of", "table",
+    "left_out", "part_of", "place_of", "stack_left_out", "table",
 ]  # fmt: skip
 
 # What is drawn where nobody asks for another number, and what the same options should draw when
@@ -52,6 +52,7 @@ class Part:
 PARTS = (
     Part("oracle worlds", 5, ("tests/integration/test_oracle.py",)),
     Part("attacks", 4, ("tests/attacks/",)),
+    Part("stack", 3, ("tests/stack/",)),
     Part("check", 5, ("tests/unit/", "tests/dbt/test_dbt.py")),
     Part("the rest", 14, ("tests/",)),
 )
@@ -97,6 +98,20 @@ def left_out(days: int, worlds: int) -> Iterator[str]:
             f"left to an option: {WORLDS_IN_FULL - worlds} of {WORLDS_IN_FULL} oracle worlds;"
             f' make test ARGS="tests/integration/test_oracle.py --worlds {WORLDS_IN_FULL}"'
         )
+
+
+# What `--stack short` runs: up, files laid down through SFTP, a date closed by the scheduler.
+STACK_FOLDER = "tests/stack/"
+STACK_SHORT = ("test_no_process_is_root", "test_the_drop_takes", "test_a_date_closes")
+
+
+def stack_left_out(node_ids: Iterable[str], asked: str) -> set[str]:
+    """Return the tests of the stack that ``--stack`` does not ask for: none, short or full."""
+    stack = {node_id for node_id in node_ids if node_id.startswith(STACK_FOLDER)}
+    if asked == "none":
+        return stack
+    short = {each for each in stack if each.partition("::")[2].startswith(STACK_SHORT)}
+    return stack - short if asked == "short" else set()
 
 
 def place_of(node_id: str) -> int:

@@ -21,10 +21,18 @@ from typing import Any
 import pytest
 
 from database_copies import copied
-from tieout import database, gate, secrets
-from tieout.expectation_suites import EQUATION_TERMS, GATE_SUITES, REQUIRED_GATE_CHECKS, Suite
+from tieout import database, gate
+from tieout.core import masks
+from tieout.core.settings import Settings, load_settings
+from tieout.gate import deciding
+from tieout.gate.expectation_suites import (
+    EQUATION_TERMS,
+    GATE_SUITES,
+    REQUIRED_GATE_CHECKS,
+    Suite,
+)
 from tieout.landing import payee_register
-from tieout.settings import Settings, load_settings
+from tieout.protection import tokens
 
 PAYMENT_DATE = date(2026, 9, 28)
 ACCOUNTING_DATES = tuple(date(2026, 9, 24) + timedelta(days=offset) for offset in range(4))
@@ -54,6 +62,9 @@ create table reference.channel_currencies (channel text, currency_code text);
 insert into reference.channel_currencies
 select channel, currency_code from reference.channels;
 create table reference.required_gate_checks (check_name text primary key);
+create table reference.equation_terms (
+    term text primary key, position integer, sign integer, is_of_arrival boolean
+);
 
 create table reference.calendar_days (
     calendar_date date primary key, is_working_day boolean, previous_working_day date,
@@ -121,7 +132,7 @@ create table clearing.refused_vouchers (accounting_date date, voucher_id text, r
 create table ledger.accounting_vouchers (
     accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint
 );
-create table ledger.journal_entries (accounting_date date, entry_id text, voucher_id text);
+create table ledger.postings (accounting_date date, posting_id text, voucher_id text);
 create table reconciliation.suspense_rollforward (
     accounting_date date, channel text, side text, currency_code text,
     opening_count bigint, opening_amount_minor bigint, opened_count bigint,
@@ -192,8 +203,13 @@ def build_template(home: Path) -> Settings:
                 "insert into reference.required_gate_checks values (%s)",
                 [(name,) for name in REQUIRED_GATE_CHECKS],
             )
+            cursor.executemany(
+                "insert into reference.equation_terms values (%s, %s, %s)",
+                [(term, no, sign) for no, (term, sign, _) in enumerate(EQUATION_TERMS, start=1)],
+            )
     settings.ensure_dirs()
     fill(World(settings))
+    gate.keep_expectations(settings)
     return settings
 
 
@@ -213,7 +229,7 @@ class Finding:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.failures: tuple[gate.Failure, ...] = ()
         self.between: list[Callable[[], object]] = []
-        patch.setattr(gate, "_run_checkpoint", self.run)
+        patch.setattr(deciding, "_run_checkpoint", self.run)
 
     def run(
         self, _settings: object, name: str, suites: Sequence[Suite], day: date
@@ -336,7 +352,7 @@ def payee_row(
     """Land one payee, and register its version."""
     settings = world.settings
     place = (payee_id, str(version))
-    number_token, name_token = secrets.account_token(
+    number_token, name_token = tokens.account_token(
         [account_number, account_name], settings=settings
     )
     row: dict[str, object] = {
@@ -348,15 +364,15 @@ def payee_row(
         "account_id": account_id,
         "bank_name": "中国工商银行北京分行",
         "bank_code": bank_code,
-        "account_number_ciphertext": secrets.encrypt_bound(
+        "account_number_ciphertext": tokens.encrypt_bound(
             account_number, ("account_number", *place), settings=settings
         ),
-        "account_number_mask": secrets.mask_account(account_number),
+        "account_number_mask": masks.mask_account(account_number),
         "account_number_token": number_token,
-        "account_name_ciphertext": secrets.encrypt_bound(
+        "account_name_ciphertext": tokens.encrypt_bound(
             account_name, ("account_name", *place), settings=settings
         ),
-        "account_name_mask": secrets.mask_name(account_name),
+        "account_name_mask": masks.mask_name(account_name),
         "account_name_token": name_token,
         "currency_code": "CNY",
         "payee_status": "active",
@@ -371,10 +387,10 @@ def payee_row(
 
 def rename(world: World, text: str, payee_id: str = "P000001") -> None:
     """Give a payee another name, as if it had landed so before anybody looked."""
-    ciphertext = secrets.encrypt_bound(
+    ciphertext = tokens.encrypt_bound(
         text, ("account_name", payee_id, "1"), settings=world.settings
     )
-    (token,) = secrets.account_token([text], settings=world.settings)
+    (token,) = tokens.account_token([text], settings=world.settings)
     world.execute(
         "alter table control.payee_versions disable trigger payee_versions_kept;"
         f" update control.payee_versions set account_name_token = '{token}'"
@@ -508,8 +524,8 @@ def fill_close(world: World) -> None:
             (day, f"AV{day:%d}", f"V{day:%d}"),
         )
         world.execute(
-            "insert into ledger.journal_entries values (%s, %s, %s)",
-            (day, f"E{day:%d}", f"AV{day:%d}"),
+            "insert into ledger.postings values (%s, %s, %s)",
+            (day, f"TX:{day:%d}", f"AV{day:%d}"),
         )
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tieout import airflow_home, database, transform
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.settings import Settings, load_settings
+from tieout.runs import airflow_home, transform
+from tieout.server import embedded
 
 __all__ = ["copy", "make", "once", "server_options", "shared_folder", "start_carelessly"]
 
@@ -77,13 +79,13 @@ def start_carelessly(settings: Settings) -> None:
 @contextmanager
 def server_options(options: Mapping[str, str]) -> Iterator[None]:
     """Start servers with other options than the product's meanwhile."""
-    real = database._server_settings
+    real = embedded._server_settings
 
     def changed(pg_dir: Path, port: int) -> Mapping[str, str]:
         return {**real(pg_dir, port), **options}
 
-    database._server_settings = changed
+    embedded._server_settings = changed
     try:
         yield
     finally:
-        database._server_settings = real
+        embedded._server_settings = real

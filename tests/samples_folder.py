@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tieout.settings import PROJECT_DIR
+from tieout.core.settings import PROJECT_DIR
 
 __all__ = ["SAMPLES", "needs_samples"]
 

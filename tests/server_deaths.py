@@ -23,7 +23,7 @@ import psycopg
 import prepared_homes
 from attack_world import Template
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 
 __all__ = ["Death", "dying_in_dbt", "dying_in_psycopg", "kill_server", "own_server"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tieout import database
-from tieout.settings import Settings
+from tieout.core.settings import Settings
 
 __all__ = ["Rows", "differences", "rows_of"]
 

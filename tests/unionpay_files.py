@@ -1,4 +1,4 @@
-"""UnionPay's merchant files, merchant totals and packing, made by code from formats.md.
+"""UnionPay's merchant files, merchant totals and packing, made by code from docs/formats.
 
 Records are laid out by `Layout`, whose offsets a test holds against the document and the samples;
 the report and the .Z form are written here by themselves.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import channel_files as make
-from tieout.channels.unionpay_layouts import ZM, ZME, ZPSUM, ZSUM
+from tieout.channels.unionpay.layouts import ZM, ZME, ZPSUM, ZSUM
 
 MERCHANT = "802310000000017"
 PHONE = "13800000000"

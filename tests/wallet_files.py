@@ -1,6 +1,6 @@
 """Small bills of the wallets, made by hand: what `test_channels_wallets.py` feeds on.
 
-Written from formats.md, not from the parsers' tables.
+Written from docs/formats, not from the parsers' tables.
 """
 
 from __future__ import annotations
@@ -366,7 +366,7 @@ def account_summary(rows: Sequence[Mapping[str, str]] | None = None, **changes: 
 
 # --- QR gateway -----------------------------------------------------------------------------------
 
-# In the order of formats.md §3, by the names of the public program.
+# In the order of docs/formats, by the names of the public program.
 QR_ORDER = [
     "trans_date_time",
     "common_id",

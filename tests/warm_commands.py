@@ -90,15 +90,15 @@ def _warm_up() -> None:
     import dbt.cli.main
     import great_expectations
 
-    import tieout.closing
     import tieout.gate
-    import tieout.outcomes
-    import tieout.paying
+    import tieout.runs.answers
+    import tieout.runs.closing
+    import tieout.runs.paying
     import tieout.simulator
     import tieout.simulator.bank
     import tieout.simulator.bank_answers
-    from tieout import runner, transform
-    from tieout.settings import load_settings
+    from tieout.core.settings import load_settings
+    from tieout.runs import runner, transform
 
     settings = load_settings()
     for kind in runner.READY:
@@ -110,8 +110,9 @@ def _warm_up() -> None:
 
 
 def _serve() -> None:
-    from tieout import airflow_home, cli
-    from tieout.settings import load_settings
+    from tieout.commands import cli
+    from tieout.core.settings import load_settings
+    from tieout.runs import airflow_home
 
     # Answers have a way of their own: what libraries print goes to the terminal's error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)

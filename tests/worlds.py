@@ -24,7 +24,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tieout import workdays
+from tieout.dates import workdays
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SEEDS = Path(__file__).parents[1] / "dbt_project" / "seeds" / "reference"
@@ -478,7 +478,8 @@ def worlds(
         rules=rules,
         currencies=draw(st.sampled_from(several)),
         platform_cutoff_minutes=platform_cutoff,
-        cutoff_minutes=draw(st.sampled_from((platform_cutoff, 1440))),
+        # Later than the platform, with it, or before it.
+        cutoff_minutes=draw(st.sampled_from((platform_cutoff, 1440, platform_cutoff - 30))),
         skew_minutes=draw(st.sampled_from((5, 0, 10))),
         doubt_period_closes=draw(st.sampled_from((1, 2))),
         arrival_calendar=draw(st.sampled_from(("working_day", "calendar_day"))),

@@ -27,23 +27,26 @@ with bank_lines as (
         line_kind,
         channel,
         arrival_group_id,
-        end_to_end_id,
-        detail_count,
         coalesce(batch_message_id, reference_text) as batch_message_id
     from {{ ref('int_bank__classified_lines') }}
     where booked_on > {{ as_of }} - 62 and {{ seen }}
 ),
 
-bank_line_details as (
+-- The details that name their payout, or else the line that names its one.
+named_parts as (
     select
         file_id,
         line_number,
-        detail_number,
+        part_number,
+        part,
         amount_minor,
         charge_amount_minor,
         end_to_end_id
-    from {{ ref('stg_bank__line_details') }}
-    where booked_on > {{ as_of }} - 62 and end_to_end_id is not null
+    from {{ ref('int_bank__payout_parts') }}
+    where
+        booked_on > {{ as_of }} - 62
+        and end_to_end_id is not null
+        and (is_detail or named_detail_count = 0)
 ),
 
 bank_line_limits as (
@@ -67,42 +70,19 @@ reserve_accounts as (
 
 named_payouts as (
     select
-        bank_lines.file_id,
-        bank_lines.line_number,
+        named_parts.file_id,
+        named_parts.line_number,
         bank_lines.line_kind,
-        bank_line_details.detail_number as part_number,
-        'detail ' || bank_line_details.detail_number as part,
-        bank_line_details.amount_minor,
-        coalesce(
-            bank_line_details.charge_amount_minor,
-            case when bank_lines.detail_count = 1 then bank_lines.charge_amount_minor end
-        ) as charge_amount_minor,
-        bank_line_details.end_to_end_id
+        named_parts.part_number,
+        named_parts.part,
+        named_parts.amount_minor,
+        named_parts.charge_amount_minor,
+        named_parts.end_to_end_id
     from bank_lines
-    inner join bank_line_details
-        on bank_lines.file_id = bank_line_details.file_id
-        and bank_lines.line_number = bank_line_details.line_number
+    inner join named_parts
+        on bank_lines.file_id = named_parts.file_id
+        and bank_lines.line_number = named_parts.line_number
     where bank_lines.line_kind in ('payout_debit', 'payout_return')
-    union all
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        bank_lines.line_kind,
-        0 as part_number,
-        'payout' as part,
-        bank_lines.amount_minor,
-        bank_lines.charge_amount_minor,
-        bank_lines.end_to_end_id
-    from bank_lines
-    where
-        bank_lines.line_kind in ('payout_debit', 'payout_return')
-        and bank_lines.end_to_end_id is not null
-        and not exists (
-            select 1
-            from bank_line_details
-            where bank_line_details.file_id = bank_lines.file_id
-                and bank_line_details.line_number = bank_lines.line_number
-        )
 ),
 
 -- A debit that names none of its payouts is its whole batch, when that is what it amounts to.
@@ -162,6 +142,13 @@ attempt_events as (
     group by attempt_id
 ),
 
+payout_states as (
+    select
+        status,
+        has_left
+    from {{ ref('payout_states') }}
+),
+
 payouts as (
     select
         attempts.attempt_id,
@@ -174,11 +161,12 @@ payouts as (
         coalesce(attempt_events.is_submitted, false) as is_submitted,
         attempt_events.paid_on,
         attempt_events.returned_on,
-        attempt_events.status
+        coalesce(payout_states.has_left, false) as has_left
     from attempts
     inner join instructions on attempts.instruction_id = instructions.instruction_id
     left join reserve_accounts on instructions.currency_code = reserve_accounts.currency_code
     left join attempt_events on attempts.attempt_id = attempt_events.attempt_id
+    left join payout_states on attempt_events.status = payout_states.status
 ),
 
 batch_payouts as (
@@ -192,7 +180,7 @@ batch_payouts as (
         ) = unnamed_debits.amount_minor as is_whole_batch
     from unnamed_debits
     inner join payouts on unnamed_debits.batch_message_id = payouts.batch_message_id
-    where payouts.status in ('submitted', 'accepted', 'unknown', 'paid', 'returned')
+    where payouts.has_left
 ),
 
 known_payouts as (

@@ -1,7 +1,7 @@
 {#
     The business date of a run, one macro = one source of truth. It comes from the environment that
-    tieout.transform sets for the run, not from --vars: a changed variable would make dbt parse the
-    whole project again for every date (docs/decisions). A run without its date fails.
+    tieout.runs.transform sets for the run, not from --vars: a changed variable would make dbt
+    parse the whole project again for every date (docs/decisions). A run without its date fails.
 #}
 {% macro tieout_date(key) -%}
     {%- set name = 'TIEOUT_' ~ (key | upper) -%}
@@ -32,4 +32,21 @@
 {# The calendar date of an instant in the business time zone. #}
 {% macro business_date(instant_sql) -%}
     (({{ instant_sql }}) at time zone '{{ var("business_time_zone") }}')::date
+{%- endmacro %}
+
+{#
+    How far back from a payment date the dates it pays, and what they stand on, can lie: a month,
+    longer than any holiday. A bound so that only these partitions are read; nothing else is
+    decided by it.
+#}
+{% macro days_back(date_sql) -%}
+    {{ date_sql }} - 31
+{%- endmacro %}
+
+{# Whether terms are in force on a date; on `effective_to` itself they are not any more. #}
+{% macro in_force(date_sql) -%}
+    (
+            effective_from <= {{ date_sql }}
+            and (effective_to is null or effective_to > {{ date_sql }})
+        )
 {%- endmacro %}

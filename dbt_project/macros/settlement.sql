@@ -1,6 +1,7 @@
 {#
     The settlement session a clearing entry is settled in. Foreign-card transactions have their own;
-    adjustments and service fees belong to the transaction session (rulings.md 13).
+    adjustments and service fees belong to the transaction session
+    (docs/domain.md#sessions-of-settlement).
 #}
 {% macro settlement_session_type(entry) -%}
     case
@@ -25,7 +26,7 @@
     (
         select max(snapshots.snapshot_date)
         from {{ relation }} as snapshots
-        where snapshots.snapshot_date >= {{ payment_date() }} - 31
+        where snapshots.snapshot_date >= {{ days_back(payment_date()) }}
             and snapshots.snapshot_date < {{ payment_date() }}
     )
 {%- endmacro %}

@@ -21,7 +21,7 @@ NOT_EMPTY = (
     "clearing.clearing_entries",
     "gate.balance_equation",
     "gate.gate_checks",
-    "ledger.journal_entries",
+    "ledger.postings",
     "payout.outbox_files",
     "payout.payout_status",
     "reconciliation.bank_matches",

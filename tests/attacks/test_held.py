@@ -14,9 +14,11 @@ import pytest
 
 import attack_world
 from attack_world import DAY, OWNER, PAYMENT, Template, World
-from tieout import database, days, paying, payouts
-from tieout.errors import TieoutError
+from tieout import database, payouts
+from tieout.core.errors import TieoutError
+from tieout.dates import days
 from tieout.payouts import store
+from tieout.runs import paying
 
 pytestmark = pytest.mark.slow
 # More statements than instruct, submit and seal send: the last deaths never come.

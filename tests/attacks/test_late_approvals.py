@@ -18,8 +18,8 @@ import pytest
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, NEXT_DAY, NEXT_PAYMENT, PAYMENT, World
-from tieout import terms
-from tieout.terms import TermsError, TwoPeople
+from tieout.decisions import terms
+from tieout.decisions.terms import TermsError, TwoPeople
 
 pytestmark = pytest.mark.slow
 SALES = ("purchase", "preauth_completion")

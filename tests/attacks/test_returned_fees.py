@@ -15,8 +15,8 @@ import pytest
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, NEXT_DAY, NEXT_PAYMENT, PAYMENT, World
-from tieout import terms
-from tieout.terms import TwoPeople
+from tieout.decisions import terms
+from tieout.decisions.terms import TwoPeople
 
 pytestmark = pytest.mark.slow
 # A merchant of the sample that sells by WeChat Pay, is paid net and gets fees back with refunds.

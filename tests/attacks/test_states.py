@@ -27,11 +27,13 @@ from attack_world import (
     World,
     outcome_of,
 )
-from tieout import database, days, landing, paying, transform
-from tieout.channels.excerpts import masked_excerpt
-from tieout.errors import TieoutError
+from tieout import database, landing
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.core.errors import TieoutError
+from tieout.dates import days
 from tieout.landing import corrections
 from tieout.payouts import submission
+from tieout.runs import paying, transform
 from tieout.simulator import bank
 
 pytestmark = pytest.mark.slow
@@ -216,7 +218,7 @@ def test_reference_data_changed_before_the_close(world: World, honest: Outcome) 
         "truncate control.accounting_days cascade",
         "truncate settlement.settlement_statements",
         "truncate clearing.clearing_entries",
-        "truncate ledger.journal_entries",
+        "truncate ledger.postings",
         f"truncate settlement.settlement_statements_{DAY:%Y%m%d}",
         f"truncate clearing.clearing_entries_{FIRST:%Y%m%d}",
         f"update settlement.settlement_statements set payout_amount_minor = payout_amount_minor"
@@ -360,7 +362,7 @@ _LAND = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 from tieout import landing
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
 report = landing.land(load_settings())
 print(report.counts)
 """
@@ -384,7 +386,7 @@ def test_an_inbox_entry_that_is_no_regular_file(world: World, kind: str) -> None
         **{name: text for name, text in os.environ.items() if not name.startswith("TIEOUT_")},
         "TIEOUT_HOME": str(world.settings.home),
         "TIEOUT_DATABASE_URL": str(world.settings.external_database_url),
-        "PYTHONPATH": str(Path(transform.__file__).parents[1]),
+        "PYTHONPATH": str(Path(transform.__file__).parents[2]),
     }
     try:
         done = subprocess.run(
@@ -441,8 +443,9 @@ def test_a_killed_server_gives_no_traceback(new_home: object) -> None:
     database.migrate(settings)  # type: ignore[arg-type]
     script = (
         "import os, signal, sys\n"
-        "from tieout import cli, database, overview\n"
-        "from tieout.settings import load_settings\n"
+        "from tieout import database\n"
+        "from tieout.commands import cli, overview\n"
+        "from tieout.core.settings import load_settings\n"
         "settings = load_settings()\n"
         "real = overview.print_week\n"
         "def dies(*arguments):\n"
@@ -460,7 +463,7 @@ def test_a_killed_server_gives_no_traceback(new_home: object) -> None:
         env={
             **{name: text for name, text in os.environ.items() if not name.startswith("TIEOUT_")},
             "TIEOUT_HOME": str(settings.home),  # type: ignore[attr-defined]
-            "PYTHONPATH": str(Path(transform.__file__).parents[1]),
+            "PYTHONPATH": str(Path(transform.__file__).parents[2]),
         },
         capture_output=True,
         text=True,

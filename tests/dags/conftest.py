@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tieout import airflow_home
-from tieout.settings import Settings
+from tieout.core.settings import Settings
+from tieout.runs import airflow_home
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAG_FILES = sorted((PROJECT / "dags").glob("*.py"))

@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from tieout import days, runner, sample
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
+from tieout.dates import days
+from tieout.runs import runner
+from tieout.simulator import sample
 
 SHANGHAI = timezone(timedelta(hours=8))
 

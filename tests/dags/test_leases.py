@@ -12,8 +12,9 @@ from datetime import date
 import pytest
 
 import day_states
-from tieout import database, days
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
 
 CLOSE = days.ACCOUNTING_CLOSE
 PAY = days.SETTLEMENT_PAYOUT
@@ -22,8 +23,8 @@ DAY_1, DAY_2, DAY_3 = date(2026, 9, 24), date(2026, 9, 25), date(2026, 9, 26)
 HOLD_A_DATE = """
 import sys, time
 from datetime import date
-from tieout import days
-from tieout.settings import load_settings
+from tieout.dates import days
+from tieout.core.settings import load_settings
 settings = load_settings()
 with days.command_owner(settings) as owner:
     days.claim(settings, "accounting_close", date(2026, 9, 24), owner)

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tieout import database, transform
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.settings import Settings, load_settings
+from tieout.runs import transform
 
 DATABASE = "dbt_tests"
 EMPTY_DATE = date(2026, 9, 1)

@@ -15,9 +15,10 @@ import psycopg
 import pytest
 
 from day_states import seal
-from tieout import database, transform
-from tieout.settings import PROJECT_DIR, Settings, load_settings
-from tieout.transform import BuildReport
+from tieout import database
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
+from tieout.runs import transform
+from tieout.runs.transform import BuildReport
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +68,8 @@ BUILD_IN_A_PROCESS = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tieout import transform
-from tieout.settings import load_settings
+from tieout.runs import transform
+from tieout.core.settings import load_settings
 url, project, home, day = sys.argv[1:]
 settings = replace(
     load_settings({"TIEOUT_HOME": home}), project_dir=Path(project), external_database_url=url
@@ -219,6 +220,20 @@ def test_an_empty_date_has_an_empty_partition(probe: Probe) -> None:
     assert probe.build(FIRST).success
     assert probe.partition(FIRST)[1] == b""
     assert probe.tables() == {"inputs", "probes", "probes_20260924+"}
+
+
+def test_a_build_says_how_many_rows_each_model_made(probe: Probe) -> None:
+    probe.put(FIRST, ("a", 1), ("b", 2))
+    with_view = probe.change("shown.sql", "{{ config(materialized='view') }} select 1 as one")
+    report = with_view.build(FIRST)
+    runs = {run.name: (run.status, run.rows) for run in report.model_runs}
+    assert runs == {"probe.probes": ("success", 2), "probe.shown": ("success", None)}
+    assert all(0 < run.seconds <= report.seconds for run in report.model_runs)
+
+    probe.put(FIRST, ("a", -1))
+    (run,) = probe.build(FIRST).model_runs
+    assert (run.name, run.status, run.rows) == ("probe.probes", "error", None)
+    assert str(run).endswith(" s  error")
 
 
 @pytest.mark.parametrize(

@@ -2,310 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 import pytest
-from psycopg.rows import dict_row
+import yaml
 
-import payment_world
+from bad_expectations import BAD, GOOD, SUITES, Bad, Good, not_noticed, rule_of
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, World
 from tieout import database, gate
-from tieout.expectation_suites import (
-    ALL_SUITES,
-    CLOSE_SUITES,
-    GATE_SUITES,
-    LANDING_SUITES,
-    REQUIRED_GATE_CHECKS,
-)
-
-
-@dataclass(frozen=True)
-class Bad:
-    """One thing that is wrong: the statements that make it so, the rule, and words of its text."""
-
-    boundary: str
-    rule: str
-    broken_by: str
-    words: tuple[str, ...]
-    excludes_others: bool = False
-
-
-EQUATION = "update gate.balance_equation set {change} where channel = 'unionpay'"
-DAY = ACCOUNTING_DATES[1].isoformat()
-FILE = (
-    "update control.channel_files set {change}"
-    f" where accounting_date = '{DAY}' and channel = 'unionpay'"
-)
-BAD: tuple[Bad, ...] = (
-    Bad(
-        "gate",
-        "residual_is_zero",
-        EQUATION.format(change="bank_arrival_amount_minor = 35810, residual_minor = -1"),
-        ("unionpay arrival 2026-09-28 CNY: residual -0.01 CNY", "bank_arrival 35810"),
-    ),
-    Bad(
-        "gate",
-        "residual_adds_up",
-        EQUATION.format(change="bank_arrival_amount_minor = 35810"),
-        ("unionpay arrival 2026-09-28 CNY: residual -0.01 CNY", "the table says 0"),
-    ),
-    Bad(
-        "gate",
-        "bank_arrival_is_there",
-        EQUATION.format(
-            change="bank_arrival_amount_minor = 0, actual_arrival_date = null,"
-            " residual_minor = -35811"
-        ),
-        (
-            "unionpay arrival 2026-09-28 CNY: bank_arrival 358.11 CNY",
-            "no line on any bank statement",
-        ),
-    ),
-    Bad(
-        "gate",
-        "bank_arrival_is_there",
-        EQUATION.format(change="actual_arrival_date = date '2026-09-29'"),
-        ("unionpay arrival 2026-09-28 CNY: bank_arrival", "2026-09-29, after the payment date"),
-    ),
-    Bad(
-        "gate",
-        "no_term_is_missing",
-        EQUATION.format(change="brand_fee_amount_minor = null").replace("unionpay", "alipay"),
-        ("alipay arrival 2026-09-28 CNY: brand_fee (the term has no value)",),
-    ),
-    Bad(
-        "gate",
-        "residual_is_zero",
-        EQUATION.format(change="residual_minor = null"),
-        ("unionpay arrival 2026-09-28 CNY: residual",),
-    ),
-    Bad(
-        "gate",
-        "no_unexpected_arrival",
-        EQUATION.format(change="is_expected = false"),
-        ("unionpay arrival 2026-09-28 CNY: bank_arrival 358.11 CNY",),
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        "delete from gate.balance_equation"
-        " where channel = 'wechat' and arrival_date = '2026-09-26'",
-        ("wechat arrival 2026-09-26 CNY: arrival_group", "2026-09-25 stands in 0 rows"),
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        EQUATION.format(change="accounting_dates = accounting_dates[1:3]"),
-        ("unionpay arrival 2026-09-28 CNY: arrival_group", "2026-09-27 stands in 0 rows"),
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        "insert into gate.balance_equation select * from gate.balance_equation"
-        " where channel = 'alipay'",
-        ("alipay arrival 2026-09-28 CNY: arrival_group", "2026-09-24 stands in 2 rows"),
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        "delete from gate.balance_equation",
-        ("unionpay arrival 2026-09-28 CNY: arrival_group", "wechat arrival 2026-09-25 CNY"),
-        excludes_others=True,
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        "delete from reference.channels",
-        ("payment date: arrival_group", "no accounting date is paid on it"),
-        excludes_others=True,
-    ),
-    Bad(
-        "gate",
-        "every_arrival_group_is_there",
-        "update control.channel_files set status = 'superseded'"
-        " where file_kind = 'operating_window'",
-        ("payment date: arrival_group", "no landed operating window"),
-        excludes_others=True,
-    ),
-    Bad(
-        "gate",
-        "every_check_was_made",
-        "delete from gate.gate_checks where check_name = 'trial_balance_zero'",
-        ("all: trial_balance_zero (the check has no result",),
-    ),
-    Bad(
-        "gate",
-        "every_check_was_made",
-        "delete from gate.gate_checks",
-        ("all: adjustments_tie",),
-        excludes_others=True,
-    ),
-    Bad(
-        "gate",
-        "every_check_holds",
-        "update gate.gate_checks set holds = false, subject = 'wechat', detail = 'off by 5',"
-        " measured = '5' where check_name = 'adjustments_tie'",
-        ("wechat: adjustments_tie (off by 5; measured 5; expected 0)",),
-    ),
-    Bad(
-        "gate",
-        "every_check_holds",
-        "update gate.gate_checks set holds = null where check_name = 'adjustments_tie'",
-        ("all: adjustments_tie",),
-    ),
-    Bad(
-        "gate",
-        "statements_are_there",
-        "delete from settlement.settlement_statements",
-        ("settlement CNY: statements 4.00 CNY", "4 clearing records"),
-        excludes_others=True,
-    ),
-    Bad(
-        "gate",
-        "statements_roll",
-        "update settlement.settlement_statements set carried_forward_amount_minor = 1"
-        f" where statement_id = '{payment_world.statement_id(1)}'",
-        (f"{payment_world.statement_id(1)}: carried_forward -0.01 CNY",),
-    ),
-    Bad(
-        "gate",
-        "statements_roll",
-        "update settlement.settlement_statements set payee_id = null"
-        f" where statement_id = '{payment_world.statement_id(2)}'",
-        (f"{payment_world.statement_id(2)}: carried_forward",),
-    ),
-    Bad(
-        "landing",
-        "every_expected_file_is_landed",
-        FILE.format(change="status = 'superseded'"),
-        ("unionpay acomn: file (not landed; acomn_20260925 is superseded",),
-    ),
-    Bad(
-        "landing",
-        "every_expected_file_is_landed",
-        "delete from reference.expected_files",
-        ("all: file", "the list of expected files is empty"),
-        excludes_others=True,
-    ),
-    Bad(
-        "landing",
-        "every_expected_file_is_landed",
-        "insert into reference.expected_files values ('wechat', 'fund_bill', 'every_moon')",
-        ("wechat fund_bill: file (not landed",),
-    ),
-    Bad(
-        "landing",
-        "every_expected_file_is_landed",
-        "update reference.expected_files set name_part = 'merchant=2' where channel = 'unionpay'",
-        ("unionpay acomn merchant=2: file (not landed",),
-    ),
-    # The date is Mid-Autumn, so the calendar has to say otherwise before the file is owed.
-    Bad(
-        "landing",
-        "every_expected_file_is_landed",
-        "with changed as (update reference.calendar_days set is_working_day = true"
-        f" where calendar_date = '{DAY}') insert into reference.expected_files"
-        " values ('bank', 'notice', 'working_day')",
-        ("bank notice: file (not landed",),
-    ),
-    Bad(
-        "landing",
-        "control_totals_agree",
-        FILE.format(change="declared_row_count = 2"),
-        ("acomn_20260925: control_totals", "declared 2 rows, landed 1"),
-    ),
-    Bad(
-        "landing",
-        "control_totals_agree",
-        FILE.format(change="declared_total_minor = 7, counted_total_minor = 5"),
-        ("acomn_20260925: control_totals -2 minor units",),
-    ),
-    Bad(
-        "landing",
-        "no_file_is_waiting_for_a_person",
-        "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
-        " channel, file_kind, accounting_date, status, reason) values (repeat('a', 16), 'second',"
-        f" 'file:///x', repeat('a', 64), 1, 'unionpay', 'acomn', '{DAY}', 'conflict',"
-        " 'other bytes')",
-        ("second: file (conflict: other bytes)",),
-    ),
-    Bad(
-        "landing",
-        "no_file_is_waiting_for_a_person",
-        "insert into control.channel_files (file_id, file_name, file_url, sha256, size_bytes,"
-        " channel, file_kind, accounting_date, status, reason, landed_at) values (repeat('b', 16),"
-        " 'bad', 'file:///x', repeat('b', 64), 1, 'unionpay', 'acomn', "
-        f"'{DAY}', 'quarantined', 'line 3', now() + interval '1 hour')",
-        ("bad: file (quarantined: line 3)",),
-    ),
-    Bad(
-        "close",
-        "trial_balance_is_zero",
-        f"update ledger.trial_balance set debit_amount_minor = 101 where accounting_date = '{DAY}'"
-        " and ledger_account = 'channel_receivable'",
-        ("ledger CNY: trial_balance 0.01 CNY", "debits 101, credits 100"),
-    ),
-    Bad(
-        "close",
-        "trial_balance_is_zero",
-        f"delete from ledger.trial_balance where accounting_date = '{DAY}'"
-        " and ledger_account = 'merchant_payable'",
-        ("ledger: merchant_payable (the account has no row",),
-    ),
-    Bad(
-        "close",
-        "trial_balance_is_zero",
-        f"delete from ledger.trial_balance where accounting_date = '{DAY}'",
-        ("ledger: trial_balance (the accounting date has no trial balance)",),
-        excludes_others=True,
-    ),
-    Bad(
-        "close",
-        "suspense_rolls_forward",
-        "update reconciliation.suspense_rollforward set closing_amount_minor = 21"
-        f" where accounting_date = '{DAY}' and channel = 'wechat' and side = 'system'",
-        ("wechat system suspense CNY: suspense_rollforward -0.01 CNY",),
-    ),
-    Bad(
-        "close",
-        "suspense_rolls_forward",
-        "update reconciliation.suspense_rollforward set opening_count = 0, closing_count = 1"
-        f" where accounting_date = '{DAY}' and channel = 'wechat' and side = 'system'",
-        ("wechat system suspense CNY: suspense_opening", "opening 0 items"),
-    ),
-    Bad(
-        "close",
-        "suspense_rolls_forward",
-        "delete from reconciliation.suspense_rollforward"
-        f" where accounting_date = '{DAY}' and channel = 'alipay'",
-        ("alipay channel suspense CNY: suspense_rollforward (the roll-forward has no row)",),
-    ),
-    Bad(
-        "close",
-        "every_source_voucher_is_posted",
-        f"delete from ledger.accounting_vouchers where accounting_date = '{DAY}'",
-        ("unionpay CNY: source_vouchers 1.00 CNY", "1 source vouchers are not posted", "V25"),
-    ),
-    Bad(
-        "close",
-        "every_source_voucher_is_posted",
-        f"delete from ledger.journal_entries where accounting_date = '{DAY}'",
-        ("ledger: accounting_vouchers", "1 accounting vouchers have no journal entry"),
-    ),
-)
-
-
-SUITES = {"landing": LANDING_SUITES, "close": CLOSE_SUITES, "gate": GATE_SUITES}
-TABLES = {
-    "channel_files": "control.channel_files",
-    "trial_balance": "ledger.trial_balance",
-    "balance_equation": "gate.balance_equation",
-    "gate_checks": "gate.gate_checks",
-    "settlement_statements": "settlement.settlement_statements",
-}
+from tieout.gate.expectation_suites import ALL_SUITES, EQUATION_TERMS, REQUIRED_GATE_CHECKS
 
 
 def check(world: World, boundary: str) -> tuple[bool, tuple[gate.Failure, ...]]:
@@ -320,30 +28,14 @@ def check(world: World, boundary: str) -> tuple[bool, tuple[gate.Failure, ...]]:
     return result.passed, result.failures
 
 
-def said_by_sql(world: World, bad: Bad) -> str:
-    """Break the world in a transaction, run the rule's query alone, and roll back."""
-    found = [
-        (suite, rule)
-        for suite in SUITES[bad.boundary]
-        for rule in suite.rules
-        if rule.name == bad.rule
-    ]
-    ((suite, rule),) = found
-    day = PAYMENT_DATE if bad.boundary == "gate" else ACCOUNTING_DATES[1]
-    query = rule.query_for(day).replace("{batch}", TABLES[suite.asset])
-    with database.connect(world.settings, row_factory=dict_row) as connection:
-        assert connection.execute(query).fetchall() == [], "the good fixture has to pass first"
-        connection.execute(bad.broken_by)
-        rows = connection.execute(query).fetchall()
-        connection.rollback()
-    return "\n".join(str(gate.Failure(suite.name, rule.name, **row)) for row in rows)
-
-
 @pytest.mark.parametrize("bad", BAD, ids=[f"{bad.rule}-{number}" for number, bad in enumerate(BAD)])
 def test_each_bad_fixture_breaks_its_rule_and_says_where(shared_world: World, bad: Bad) -> None:
-    said = said_by_sql(shared_world, bad)
-    for word in bad.words:
-        assert word in said
+    assert not_noticed(shared_world, bad, rule_of(bad)[1]) is None
+
+
+@pytest.mark.parametrize("good", GOOD, ids=[f"{good.rule}-{no}" for no, good in enumerate(GOOD)])
+def test_what_is_not_wrong_is_not_found(shared_world: World, good: Good) -> None:
+    assert not_noticed(shared_world, good, rule_of(good)[1]) is None
 
 
 @pytest.mark.parametrize("boundary", ["landing", "close", "gate"])
@@ -380,19 +72,79 @@ def test_every_rule_speaks_both_languages_and_stands_on_its_table() -> None:
         for rule in suite.rules:
             assert rule.english
             assert any("一" <= letter <= "鿿" for letter in rule.chinese)
-            assert "{batch}" in rule.query
-            assert "<<date>>" in rule.query
+            assert rule.subject in rule.query
+            assert ":day" in rule.query
 
 
-def test_the_required_checks_are_those_the_models_make(pytestconfig: pytest.Config) -> None:
-    models = pytestconfig.rootpath / "dbt_project" / "models" / "gate"
-    made = {
-        name
-        for path in models.glob("*.sql")
-        for name in re.findall(r"'([a-z_]+)' as check_name", path.read_text(encoding="utf-8"))
-    }
+def test_each_check_of_the_seed_is_a_model_and_each_model_a_check(
+    pytestconfig: pytest.Config,
+) -> None:
+    gate_models = pytestconfig.rootpath / "dbt_project" / "models" / "gate"
+    made = {}
+    for path in (gate_models / "checks").glob("*.sql"):
+        names = re.findall(r"check_rows\(\s*'([a-z_]+)'", path.read_text(encoding="utf-8"))
+        assert [f"int_gate__{name}" for name in names] == [path.stem]
+        made[names[0]] = path
     assert len(made) > 15
-    assert made == set(REQUIRED_GATE_CHECKS)
+    assert set(made) == set(REQUIRED_GATE_CHECKS)
+    united = re.findall(
+        r"^    '([a-z_]+)',?$", (gate_models / "gate_checks.sql").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(united) == sorted(made)
+    elsewhere = [
+        path
+        for path in gate_models.rglob("*.sql")
+        if "check_name" in path.read_text("utf-8") and path not in made.values()
+    ]
+    assert [path.name for path in elsewhere] == ["gate_checks.sql"]
+
+
+def test_a_model_says_of_its_check_what_the_seed_says(pytestconfig: pytest.Config) -> None:
+    project = pytestconfig.rootpath / "dbt_project"
+    seed = project / "seeds" / "reference" / "required_gate_checks.csv"
+    with seed.open(encoding="utf-8", newline="") as stream:
+        checks = list(csv.DictReader(stream))
+    assert len(checks) > 15
+    runbooks = pytestconfig.rootpath / "docs" / "runbooks"
+    for check in checks:
+        assert all(check.values()), check
+        assert (runbooks / f"{check['runbook']}.md").is_file()
+        assert check["check_name"] in (runbooks / "gate-failed.md").read_text("utf-8")
+        model = f"int_gate__{check['check_name']}"
+        page = yaml.safe_load(
+            (project / "models" / "gate" / "checks" / f"{model}.yml").read_text("utf-8")
+        )
+        ((described),) = page["models"]
+        assert described["name"] == model
+        said = described["description"]
+        # A page's line may say more, in brackets, that is for whom it fails.
+        says = re.sub(r" \(`.*?\)", "", check["says"])
+        assert said.lower().startswith(f"{says.lower()}."), model
+        assert f"{check['check_name_zh']}：{check['says_zh']}。" in said.replace("\n", "")
+
+
+def test_the_gate_s_own_list_of_checks_is_the_seed_s() -> None:
+    ((text),) = (
+        rule.query
+        for suite in SUITES["gate"]
+        for rule in suite.rules
+        if rule.name == "every_check_was_made"
+    )
+    listed = re.findall(r"^ +\('([a-z_]+)'\),?$", text, re.MULTILINE)
+    assert len(listed) > 15
+    assert sorted(listed) == sorted(REQUIRED_GATE_CHECKS)
+
+
+def test_the_equation_s_table_has_the_seed_s_terms(pytestconfig: pytest.Config) -> None:
+    contract = pytestconfig.rootpath / "dbt_project" / "models" / "gate" / "balance_equation.yml"
+    columns = re.findall(r"- name: ([a-z_]+)_amount_minor\n", contract.read_text(encoding="utf-8"))
+    assert len(columns) > 10
+    assert columns == [term for term, _, _ in EQUATION_TERMS]
+    (check,) = re.findall(r"residual_minor = ([^:]+)- type", contract.read_text(encoding="utf-8"))
+    signed = re.findall(r"([+-]?)\s*([a-z_]+)_amount_minor", check)
+    assert [(term, -1 if sign == "-" else 1) for sign, term in signed] == [
+        (term, sign) for term, sign, _ in EQUATION_TERMS
+    ]
 
 
 def test_an_empty_database_passes_nothing(world: World) -> None:
@@ -424,7 +176,7 @@ def test_the_reversal_of_what_failed_is_posted_on_no_date(
         for rule in suite.rules
         if rule.name == "every_source_voucher_is_posted"
     )
-    query = rule.query_for(ACCOUNTING_DATES[1]).replace("{batch}", TABLES["trial_balance"])
+    query = rule.query_for(ACCOUNTING_DATES[1])
     with database.connect(shared_world.settings) as connection:
         connection.execute(
             "insert into raw.platform_source_vouchers (file_id, line_number, accounting_date,"
@@ -455,7 +207,7 @@ def test_a_file_of_working_days_is_not_owed_on_a_holiday(shared_world: World) ->
         for rule in suite.rules
         if rule.name == "every_expected_file_is_landed"
     )
-    query = rule.query_for(ACCOUNTING_DATES[1]).replace("{batch}", TABLES["channel_files"])
+    query = rule.query_for(ACCOUNTING_DATES[1])
     with database.connect(shared_world.settings) as connection:
         connection.execute(
             "insert into reference.expected_files values ('bank', 'notice', 'working_day')"

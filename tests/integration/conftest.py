@@ -14,7 +14,7 @@ import pytest
 import prepared_homes
 import warm_commands
 from tieout import database
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import Settings, load_settings
 from warm_commands import WarmCommands
 
 TRANSACTIONS = "300"
@@ -44,7 +44,7 @@ def tieout(
     if home in _served:
         return _served[home].run(arguments, timeout_seconds)
     return subprocess.run(
-        [sys.executable, "-m", "tieout.cli", *arguments],
+        [sys.executable, "-m", "tieout.commands.cli", *arguments],
         env=environment_of(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,

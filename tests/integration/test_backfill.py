@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 import prepared_homes
-from tieout import airflow_home, database
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.runs import airflow_home
 
 from .conftest import environment_of, tieout
 from .test_end_to_end import query, true_results
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.timeout(1800)
 DATES = [f"2026-09-{number}" for number in range(24, 31)]
 READY_SECONDS_MAX = 300
 BACKFILL_SECONDS_MAX = 1200
+RECLOSE_SECONDS_MAX = 600
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         assert done.returncode == 0, done.stderr
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tieout.cli", "ui"],
+                [sys.executable, "-m", "tieout.commands.cli", "ui"],
                 env=environment_of(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -89,6 +91,25 @@ def airflow_rows(settings: Settings, text: str) -> list[tuple[Any, ...]]:
 def states(settings: Settings) -> dict[str, str]:
     rows = query(settings, "select accounting_date, state from control.accounting_days")
     return {str(day): state for day, state in rows}
+
+
+def let_the_clock_strike(settings: Settings, dag_id: str) -> None:
+    """Have the scheduler start the DAG's next scheduled run now, not at its hour."""
+    url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
+    with psycopg.connect(url) as connection:
+        changed = connection.execute(
+            """
+            update dag
+            set
+                next_dagrun = date_trunc('second', now()),
+                next_dagrun_data_interval_start = date_trunc('second', now()),
+                next_dagrun_data_interval_end = date_trunc('second', now()),
+                next_dagrun_create_after = date_trunc('second', now())
+            where dag_id = %s
+            """,
+            [dag_id],
+        )
+        assert changed.rowcount == 1
 
 
 def failed_runs(settings: Settings) -> list[tuple[Any, ...]]:
@@ -166,6 +187,36 @@ def test_a_command_goes_through_the_scheduler_and_replaces_the_date(running: Set
         "and logical_date = '2026-09-30T02:00:00+00:00'",
     )
     assert runs == [(1,)], "every way of starting a date shares one run"
+
+
+def test_the_scheduler_closes_again_what_a_late_file_opened(running: Settings) -> None:
+    """Nobody is at the command line: a file of the 27th is corrected, the 27th to 30th follow."""
+    counts = (
+        "select accounting_date::text, state, close_count from control.accounting_days "
+        "order by accounting_date"
+    )
+    before = query(running, counts)
+    path = running.home / "inbox/platform/20260927/source_vouchers_20260927.csv"
+    # Another terminal changes no amount, so the date still ties out.
+    header, first, rest = path.read_text(encoding="utf-8").split("\n", 2)
+    cells = first.split(",")
+    cells[header.split(",").index("terminal_id")] = "99999999"
+    path.write_text("\n".join([header, ",".join(cells), rest]), encoding="utf-8")
+    let_the_clock_strike(running, "accounting_reclose")
+    wanted = [
+        (day, "closed", count + 1 if day >= "2026-09-27" else count) for day, _, count in before
+    ]
+    log = running.home / "ui.log"
+    wait_for(lambda: query(running, counts) == wanted, RECLOSE_SECONDS_MAX, log)
+    order = query(
+        running,
+        "select accounting_date::text, closed_run_id from control.accounting_days "
+        "where accounting_date >= '2026-09-27' order by closed_at",
+    )
+    assert [row[0] for row in order] == DATES[3:]
+    assert {row[1].partition("__")[0] for row in order} == {"scheduled"}
+    assert query(running, "select * from control.date_leases") == []
+    assert not failed_runs(running)
 
 
 def test_a_second_scheduler_is_refused(running: Settings) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tieout import bank_lines, database
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.decisions import bank_lines
 
 from .conftest import served_home, tieout
 

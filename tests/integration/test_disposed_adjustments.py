@@ -18,9 +18,11 @@ import pytest
 import closed_worlds
 import prepared_homes
 import worlds
-from tieout import database, suspense, transform
-from tieout.settings import Settings
-from tieout.suspense import SuspenseError
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.decisions import suspense
+from tieout.decisions.suspense import SuspenseError
+from tieout.runs import transform
 from worlds import Action, Adjustment
 
 from .conftest import tieout

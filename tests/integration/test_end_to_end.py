@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tieout import database, transform, workdays
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import PROJECT_DIR, Settings
+from tieout.dates import workdays
+from tieout.runs import transform
 
 from .conftest import TRANSACTIONS, tieout
 
@@ -42,12 +44,13 @@ COMPUTED_SCHEMAS = (
     "gate",
     "payout",
 )
-# The tables of marts.md.
+# Public tables (docs/tables.md) that every week fills.
 TABLES = (
     "reconciliation.reconciliation_results",
     "reconciliation.suspense_items",
     "reconciliation.suspense_rollforward",
     "reconciliation.bank_matches",
+    "ledger.postings",
     "ledger.journal_entries",
     "ledger.account_balances",
     "ledger.trial_balance",
@@ -179,6 +182,30 @@ def test_the_trial_balance_is_zero_each_date(week: Settings) -> None:
     )
     assert len({row[0] for row in rows}) == 7
     assert all(row[2] == row[3] and row[2] > 0 for row in rows)
+
+
+def test_every_event_of_the_ledger_is_described(week: Settings) -> None:
+    """docs/domain.md#events has each, with the accounts that it moves."""
+    page = (PROJECT_DIR / "docs" / "domain.md").read_text(encoding="utf-8")
+    table = page[page.index("### Events") : page.index("### Control accounts")]
+    described: dict[str, set[str]] = {}
+    for line in table.splitlines():
+        cells = [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
+        for event in cells[0] if len(cells) == 4 else ():
+            described.setdefault(event, set()).update(cells[2] + cells[3])
+    booked: dict[str, set[str]] = {}
+    for event, account in query(
+        week, "select distinct event_type, ledger_account from ledger.journal_entries"
+    ):
+        booked.setdefault(event, set()).add(account)
+    assert len(booked) > 12
+    assert set(booked) - set(described) == set()
+    # What a row says in words ("the bank account", "the adjustment's account").
+    in_words = {"client_reserve_bank", "fee_bank", "own_funds_bank", "own_funds"}
+    in_words |= {"channel_cost", "brand_fee", "adjustments_receivable", "adjustments_payable"}
+    for event, accounts in booked.items():
+        if event != "opening_balance":
+            assert accounts - described[event] - in_words == set(), event
 
 
 def test_records_without_the_channel_s_reference_are_paired_by_the_fallback_key(
@@ -429,6 +456,39 @@ def test_what_a_killed_payment_did_not_publish_is_made_up(week: Settings, tmp_pa
     assert dump(week, tmp_path / "after.sql") == before
     seen = tieout(week.home, "status")
     assert "not finished" not in seen.stdout + seen.stderr
+
+
+def test_the_log_of_a_build_lists_each_model_with_its_rows_and_seconds(week: Settings) -> None:
+    manifest = json.loads((week.dbt_dir / "target" / "manifest.json").read_text())
+    line = re.compile(r"^  ([a-z]+\.[a-z_]+) +([\d,]+|-) rows +\d+\.\d\d s$", re.MULTILINE)
+    for log, key, tag in (
+        ("accounting_close_20260928.log", "accounting_date", "close"),
+        ("settlement_payout_20260928.log", "payment_date", "payment"),
+    ):
+        listed = dict(line.findall((week.logs_dir / log).read_text()))
+        built = {
+            f"{node['schema']}.{node['name']}": node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "model"
+            and tag in node["tags"]
+            and node["config"]["materialized"] != "ephemeral"
+        }
+        assert len(built) > 15
+        assert set(listed) == set(built)
+        # Helpers are of the last date, and tables of the outcomes are built again in the evening.
+        stay = [
+            name
+            for name, node in sorted(built.items())
+            if node["config"]["materialized"] == "dated_partition"
+            and "outcomes" not in node["tags"]
+        ]
+        counted = {
+            name: query(week, f"select count(*) from {name} where {key} = date '2026-09-28'")[0][0]
+            for name in stay
+        }
+        assert len(stay) > 5
+        assert {name: int(listed[name].replace(",", "")) for name in stay} == counted
+        assert sum(counted.values()) > 100
 
 
 def test_payment_files_and_statements_are_their_owner_s(week: Settings) -> None:

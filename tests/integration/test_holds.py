@@ -17,8 +17,9 @@ import pytest
 import closed_worlds
 import prepared_homes
 import worlds
-from tieout import database, transform
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.runs import transform
 from worlds import Action, Adjustment, BrandFee, Merchant, Record, Voucher, World
 
 pytestmark = pytest.mark.slow

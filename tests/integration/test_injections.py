@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from tieout import database
-from tieout.settings import Settings
+from tieout.core.settings import Settings
+from tieout.server import embedded
 from tieout.simulator import INJECTIONS
 
 from .conftest import served_home, tieout
@@ -24,7 +25,7 @@ from .conftest import served_home, tieout
 FAULT_DATE = "2026-09-25"
 PAYMENT_DATE = "20260928"
 SMALL_WEEK = ["--transactions", "60", "--merchants", "10"]
-DATABASES = (database.DATABASE, database.AIRFLOW_DATABASE)
+DATABASES = (embedded.DATABASE, embedded.AIRFLOW_DATABASE)
 # What the message must name, besides exiting non-zero: the channel or file, and the cause.
 NAMES = {
     "missing_file": ("wechat", "trade_bill", FAULT_DATE),

@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tieout import database, suspense
-from tieout.settings import Settings
-from tieout.suspense import ItemFilter, OpenItem, SuspenseError
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.decisions import suspense
+from tieout.decisions.suspense import ItemFilter, OpenItem, SuspenseError
 
 from .conftest import served_home, tieout
 from .test_end_to_end import query

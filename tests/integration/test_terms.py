@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tieout import database
-from tieout.settings import Settings
+from tieout.core.settings import Settings
 
 from .conftest import served_home, tieout
 

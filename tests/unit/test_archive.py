@@ -13,10 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
-from tieout import key_ring, secrets
+from tieout.core.settings import Settings, load_settings
+from tieout.files.report import LandingError
 from tieout.landing import archive
-from tieout.landing.report import LandingError
-from tieout.settings import Settings, load_settings
+from tieout.protection import key_ring, tokens
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_any_bytes_come_back(place: Settings, content: bytes) -> None:
         sha256, path = keep(place, content)
         assert len(path.read_bytes().splitlines()) == 1 + max(-(-len(content) // 16), 1)
         assert archive.read(place, sha256) == content
-    assert archive.kept_key_ids(place).keys() == {secrets.data_key_ids(place)[0]}
+    assert archive.kept_key_ids(place).keys() == {tokens.data_key_ids(place)[0]}
 
 
 def _without_last(lines: list[bytes]) -> list[bytes]:
@@ -92,7 +92,7 @@ def test_a_changed_part_does_not_open(place: Settings) -> None:
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(secrets.SecretsError):
+    with pytest.raises(tokens.SecretsError):
         archive.read(place, sha256)
 
 
@@ -111,7 +111,7 @@ def test_bytes_kept_in_the_clear_before_are_read_and_then_encrypted(place: Setti
 
 
 def test_a_rotated_key_still_opens_and_re_encrypting_frees_it(place: Settings) -> None:
-    (old,) = secrets.data_key_ids(place)
+    (old,) = tokens.data_key_ids(place)
     sha256, _ = keep(place, b"content")
     new = key_ring.add_key(place, "data").ids[0]
     assert archive.read(place, sha256) == b"content"

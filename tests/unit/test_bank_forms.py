@@ -17,11 +17,12 @@ import bank_files as bank
 import channel_files as make
 from landing_world import own_database, query
 from tieout import landing
-from tieout.channels.amounts import CURRENCY_EXPONENTS, NUMERIC_CURRENCIES, amount_shown
-from tieout.channels.model import ParsedFile
+from tieout.channels.common.amounts import amount_shown
+from tieout.channels.common.model import ParsedFile
 from tieout.channels.registry import parse_file, recognise
+from tieout.core.money import CURRENCY_EXPONENTS, NUMERIC_CURRENCIES
+from tieout.core.settings import Settings, load_settings
 from tieout.landing.manifest import reason_of
-from tieout.settings import Settings, load_settings
 
 __all__ = ["own_database"]
 

@@ -10,8 +10,10 @@ import pytest
 import payment_world
 from day_states import set_state
 from payment_world import PAYMENT_DATE, World
-from tieout import bank_lines, database, people
-from tieout.errors import TieoutError
+from tieout import database
+from tieout.core import people
+from tieout.core.errors import TieoutError
+from tieout.decisions import bank_lines
 
 STATEMENT_DATE = date(2026, 9, 28)
 ACCOUNT = "6600100200300400"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import bank_files as bank
 import channel_files as make
-from tieout.channels.model import ParsedFile
+from tieout.channels.common.model import ParsedFile
 from tieout.channels.registry import parse_file, recognise
 
 # What a spreadsheet, a person or another country's bank puts into a value; and a few digits.

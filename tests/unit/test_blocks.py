@@ -18,9 +18,15 @@ import pytest
 import bank_files as bank
 import channel_files as make
 import fuzzing
-from tieout.channels import bank_csv, bank_csv_layouts, camt_stream, text_files
-from tieout.channels.camt_stream import MessageStream
-from tieout.channels.model import BAD_ROWS_PER_REASON_MAX, BadRow, Findings, file_problem
+from tieout.channels.bank import bank_csv, bank_csv_layouts, camt_stream
+from tieout.channels.bank.camt_stream import MessageStream
+from tieout.channels.common import text_files
+from tieout.channels.common.model import (
+    BAD_ROWS_PER_REASON_MAX,
+    BadRow,
+    Findings,
+    file_problem,
+)
 from tieout.channels.registry import FileReading, parse_file, recognise
 
 DAY = make.DAY

@@ -43,17 +43,17 @@ from bank_files import (
     zipped,
 )
 from samples_folder import SAMPLES, needs_samples
-from tieout.channels import (
+from tieout.channels.bank import (
     bank_csv,
     bank_csv_layouts,
     camt053,
     camt054,
     iso20022,
     mt940,
-    packed_files,
 )
-from tieout.channels.bank_texts import remittance_shown
-from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
+from tieout.channels.bank.texts import remittance_shown
+from tieout.channels.common import packed_files
+from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
 
 SWISS = "http://www.six-interbank-clearing.com/de/"

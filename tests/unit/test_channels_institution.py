@@ -18,22 +18,21 @@ import channel_files as make
 import institution_files as institution
 from landing_world import count, own_database, place, put, query, statuses
 from samples_folder import SAMPLES, needs_samples
-from tieout import landing, secrets
-from tieout.channels import (
-    unionpay_acoma,
-    unionpay_acomn,
-    unionpay_aerra,
-    unionpay_fcp,
-    unionpay_inf,
-    unionpay_issuer,
-    unionpay_ncp,
-    unionpay_upi_icomn,
+from tieout import landing
+from tieout.channels.common.model import (
+    FileContext,
+    Findings,
+    ParsedFile,
+    UnreadableFileError,
 )
-from tieout.channels import unionpay_institution_layouts as layouts
-from tieout.channels.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
-from tieout.channels.model import FileContext, Findings, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.settings import PROJECT_DIR, Settings
+from tieout.channels.unionpay import acomn, fcp, upi_icomn
+from tieout.channels.unionpay import institution_layouts as layouts
+from tieout.channels.unionpay.fixed_width import FixedWidthBlock, Layout, fixed_width_blocks
+from tieout.channels.unread import acoma, aerra, issuer, ncp
+from tieout.channels.unread import inf as unionpay_inf
+from tieout.core.settings import PROJECT_DIR, Settings
+from tieout.protection import tokens as secrets
 
 __all__ = ["own_database", "place"]
 
@@ -42,35 +41,35 @@ Parse = Callable[[bytes, FileContext], ParsedFile]
 
 # Our tables, and a good file of two rows for each.
 GOOD: dict[str, tuple[Parse, bytes]] = {
-    "unionpay_acoma": (make.reader(unionpay_acoma.AcomaReading), institution.acoma() * 2),
-    "unionpay_aerra": (make.reader(unionpay_aerra.AerraReading), institution.aerra() * 2),
+    "unionpay_acoma": (make.reader(acoma.AcomaReading), institution.acoma() * 2),
+    "unionpay_aerra": (make.reader(aerra.AerraReading), institution.aerra() * 2),
     "unionpay_icomn": (
-        make.reader(unionpay_issuer.TransactionsReading),
+        make.reader(issuer.TransactionsReading),
         institution.icomn() * 2,
     ),
     "unionpay_ierrn": (
-        make.reader(unionpay_issuer.AdjustmentsReading),
+        make.reader(issuer.AdjustmentsReading),
         institution.ierrn() * 2,
     ),
     "unionpay_ilfee": (
-        make.reader(unionpay_issuer.BrandFeesReading),
+        make.reader(issuer.BrandFeesReading),
         institution.ilfee() * 2,
     ),
     "unionpay_upi_icomn": (
-        make.reader(unionpay_upi_icomn.UpiIcomnReading),
+        make.reader(upi_icomn.UpiIcomnReading),
         institution.upi() * 2,
     ),
-    "unionpay_fcp": (make.reader(unionpay_fcp.FcpReading), institution.fcp() * 2),
+    "unionpay_fcp": (make.reader(fcp.FcpReading), institution.fcp() * 2),
     "unionpay_inf": (
         make.reader(unionpay_inf.AcceptedReading),
         institution.inf(institution.inf_detail(), institution.inf_detail()),
     ),
     "unionpay_ncp_comtrx": (
-        make.reader(unionpay_ncp.TransactionsReading),
+        make.reader(ncp.TransactionsReading),
         institution.ncp(institution.comtrx(), institution.comtrx()),
     ),
     "unionpay_ncp_errtrx": (
-        make.reader(unionpay_ncp.ErrorsReading),
+        make.reader(ncp.ErrorsReading),
         institution.ncp(institution.errtrx(), institution.errtrx()),
     ),
 }
@@ -103,7 +102,7 @@ def refusal(parse: Parse, content: bytes, day: date | None = DAY) -> tuple[str, 
 
 # --- layouts --------------------------------------------------------------------------------------
 
-# Length, and first bytes far apart, as formats.md gives them.
+# Length, and first bytes far apart, as docs/formats gives them.
 PLACES: dict[str, tuple[Layout, int, dict[str, int]]] = {
     "ACOMA": (
         layouts.ACOMA,
@@ -266,8 +265,8 @@ def test_lines_may_end_in_lf_and_the_last_one_in_nothing(ending: bytes) -> None:
 
 
 def test_acoma_has_the_columns_of_acomn_and_those_of_agency_clearing() -> None:
-    (row,) = rows(make.read(unionpay_acoma.AcomaReading, institution.acoma()))
-    (same,) = rows(make.read(unionpay_acomn.AcomnReading, make.acomn()))
+    (row,) = rows(make.read(acoma.AcomaReading, institution.acoma()))
+    (same,) = rows(make.read(acomn.AcomnReading, make.acomn()))
     del same["order_number"]
     assert {name: row[name] for name in same} == same
     assert {name: row[name] for name in row if name not in same and row[name] not in {None, 0}} == {
@@ -306,24 +305,24 @@ def test_acoma_has_the_columns_of_acomn_and_those_of_agency_clearing() -> None:
 )
 def test_acoma_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = institution.acoma() + institution.acoma(**changes) + institution.acoma()
-    assert codes(make.read(unionpay_acoma.AcomaReading, content)) == {(2, field, reason_code)}
+    assert codes(make.read(acoma.AcomaReading, content)) == {(2, field, reason_code)}
 
 
 def test_acoma_of_new_year_knows_its_year_and_its_settlement_date() -> None:
     content = institution.acoma(transmission_time="1231233000", settlement_date="0101")
-    (row,) = rows(make.read(unionpay_acoma.AcomaReading, content, make.context(date(2027, 1, 1))))
+    (row,) = rows(make.read(acoma.AcomaReading, content, make.context(date(2027, 1, 1))))
     assert row["transmitted_at"].date() == date(2026, 12, 31)
 
 
 def test_acoma_of_another_day_is_no_file_of_today() -> None:
     yesterday = institution.acoma(transmission_time="0923100000") * 25
-    parsed = make.read(unionpay_acoma.AcomaReading, yesterday)
+    parsed = make.read(acoma.AcomaReading, yesterday)
     assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
 
 
 def test_the_record_s_length_says_which_form_an_aerra_has() -> None:
-    (old,) = rows(make.read(unionpay_aerra.AerraReading, institution.aerra_2017()))
-    (new,) = rows(make.read(unionpay_aerra.AerraReading, institution.aerra()))
+    (old,) = rows(make.read(aerra.AerraReading, institution.aerra_2017()))
+    (new,) = rows(make.read(aerra.AerraReading, institution.aerra()))
     assert (old["form_year"], new["form_year"]) == (2017, 2020)
     for row in (old, new):
         assert row["original_transaction_type"] == "S22"
@@ -339,11 +338,11 @@ def test_the_record_s_length_says_which_form_an_aerra_has() -> None:
 
 def test_aerra_s_end_may_be_longer_and_is_not_read() -> None:
     known = institution.aerra()[:779] + b"\r\n"
-    assert len(rows(make.read(unionpay_aerra.AerraReading, known * 2))) == 2
+    assert len(rows(make.read(aerra.AerraReading, known * 2))) == 2
     other = known + institution.aerra()
-    assert codes(make.read(unionpay_aerra.AerraReading, other)) == {(2, "", "wrong_length")}
+    assert codes(make.read(aerra.AerraReading, other)) == {(2, "", "wrong_length")}
     mixed = institution.aerra() + institution.aerra_2017()
-    assert codes(make.read(unionpay_aerra.AerraReading, mixed)) == {(2, "", "wrong_length")}
+    assert codes(make.read(aerra.AerraReading, mixed)) == {(2, "", "wrong_length")}
 
 
 @pytest.mark.parametrize(
@@ -358,7 +357,7 @@ def test_aerra_s_end_may_be_longer_and_is_not_read() -> None:
 )
 def test_aerra_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = institution.aerra() + institution.aerra(**changes)
-    assert codes(make.read(unionpay_aerra.AerraReading, content)) == {(2, field, reason_code)}
+    assert codes(make.read(aerra.AerraReading, content)) == {(2, field, reason_code)}
 
 
 # --- the issuer's side ----------------------------------------------------------------------------
@@ -366,7 +365,7 @@ def test_aerra_bad_rows(changes: dict[str, str], field: str, reason_code: str) -
 
 def test_the_issuer_s_files_have_the_values_of_the_acquirer_s() -> None:
     (transaction,) = rows(GOOD["unionpay_icomn"][0](institution.icomn(), make.context()))
-    (same,) = rows(make.read(unionpay_acomn.AcomnReading, make.acomn()))
+    (same,) = rows(make.read(acomn.AcomnReading, make.acomn()))
     assert transaction == same
     (fee,) = rows(GOOD["unionpay_ilfee"][0](institution.ilfee(), make.context()))
     assert (fee["amount_minor"], fee["brand_fee_minor"]) == (10000, 2)
@@ -374,14 +373,14 @@ def test_the_issuer_s_files_have_the_values_of_the_acquirer_s() -> None:
 
 def test_the_issuer_s_transactions_are_known_in_the_form_of_34_fields() -> None:
     content = institution.icomn()[:299] + b"\r\n"
-    (row,) = rows(make.read(unionpay_issuer.TransactionsReading, content))
+    (row,) = rows(make.read(issuer.TransactionsReading, content))
     assert (row["amount_minor"], row["order_number"]) == (10000, None)
 
 
 @pytest.mark.parametrize("code", ["E22", "E23"])
 def test_the_issuer_s_adjustments_have_no_direction(code: str) -> None:
     content = institution.ierrn(adjustment_code=code)
-    (row,) = rows(make.read(unionpay_issuer.AdjustmentsReading, content))
+    (row,) = rows(make.read(issuer.AdjustmentsReading, content))
     assert row["amount_minor"] == 1200
     assert "funds_effect_minor" not in row
 
@@ -390,19 +389,19 @@ def test_the_issuer_s_adjustments_have_no_direction(code: str) -> None:
     ("parse", "content", "field", "reason_code"),
     [
         (
-            make.reader(unionpay_issuer.TransactionsReading),
+            make.reader(issuer.TransactionsReading),
             institution.icomn(response_code="51"),
             "response_code",
             "unknown_code",
         ),
         (
-            make.reader(unionpay_issuer.AdjustmentsReading),
+            make.reader(issuer.AdjustmentsReading),
             institution.ierrn(adjustment_code="E99"),
             "adjustment_code",
             "unknown_code",
         ),
         (
-            make.reader(unionpay_issuer.BrandFeesReading),
+            make.reader(issuer.BrandFeesReading),
             institution.ilfee(brand_fee=" 00000000002"),
             "brand_fee",
             "missing_sign",
@@ -415,8 +414,8 @@ def test_the_issuer_s_bad_rows(parse: Parse, content: bytes, field: str, reason_
 
 def test_the_issuer_s_file_of_another_day_is_no_file_of_today() -> None:
     for parse, one in (
-        (make.reader(unionpay_issuer.TransactionsReading), institution.icomn),
-        (make.reader(unionpay_issuer.BrandFeesReading), institution.ilfee),
+        (make.reader(issuer.TransactionsReading), institution.icomn),
+        (make.reader(issuer.BrandFeesReading), institution.ilfee),
     ):
         parsed = parse(one(transmission_time="0923100000") * 25, make.context())
         assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
@@ -428,11 +427,11 @@ def test_the_issuer_s_file_of_another_day_is_no_file_of_today() -> None:
 def upi(**changes: str) -> ParsedFile:
     """Return a file of one good record and a changed one."""
     content = institution.upi() + institution.upi(**changes)
-    return make.read(unionpay_upi_icomn.UpiIcomnReading, content)
+    return make.read(upi_icomn.UpiIcomnReading, content)
 
 
 def test_upi_record() -> None:
-    (row,) = rows(make.read(unionpay_upi_icomn.UpiIcomnReading, institution.upi()))
+    (row,) = rows(make.read(upi_icomn.UpiIcomnReading, institution.upi()))
     assert (row["transaction_currency_code"], row["transaction_amount_minor"]) == ("HKD", 32800)
     assert (row["currency_code"], row["settlement_amount_minor"]) == ("CNY", 27690)
     assert row["settlement_rate"] == Decimal("0.8442003")
@@ -557,9 +556,7 @@ def test_upi_s_dates_without_a_year_pass_new_year() -> None:
     content = institution.upi(
         transmission_time="1231230500", settlement_date="0101", exchange_date="1231"
     )
-    (row,) = rows(
-        make.read(unionpay_upi_icomn.UpiIcomnReading, content, make.context(date(2027, 1, 1)))
-    )
+    (row,) = rows(make.read(upi_icomn.UpiIcomnReading, content, make.context(date(2027, 1, 1))))
     assert row["transmitted_at"].date() == date(2026, 12, 31)
     assert row["exchange_date"] == date(2026, 12, 31)
 
@@ -568,7 +565,7 @@ def test_fees_collected_and_paid() -> None:
     content = institution.fcp() + institution.fcp(
         adjustment_code="E30", amount="D000000000300", settlement_currency="344"
     )
-    parsed = make.read(unionpay_fcp.FcpReading, content)
+    parsed = make.read(fcp.FcpReading, content)
     collected, paid = rows(parsed)
     assert (collected["adjustment_type"], collected["funds_effect_minor"]) == (
         "fee_collection",
@@ -578,10 +575,7 @@ def test_fees_collected_and_paid() -> None:
     assert (collected["currency_code"], paid["currency_code"]) == ("CNY", "HKD")
     assert parsed.counted_total_minor is None
     assert (
-        make.read(
-            unionpay_fcp.FcpReading, institution.fcp() * 2, make.context()
-        ).counted_total_minor
-        == 2400
+        make.read(fcp.FcpReading, institution.fcp() * 2, make.context()).counted_total_minor == 2400
     )
 
 
@@ -599,7 +593,7 @@ def test_fees_collected_and_paid() -> None:
 )
 def test_fcp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     parsed = make.read(
-        unionpay_fcp.FcpReading, institution.fcp() + institution.fcp(**changes), make.context()
+        fcp.FcpReading, institution.fcp() + institution.fcp(**changes), make.context()
     )
     assert codes(parsed) == ({(2, field, reason_code)} if reason_code else set())
 
@@ -765,7 +759,7 @@ def test_ncp_transactions_keep_tokens_of_accounts_and_agreements() -> None:
     content = institution.ncp(
         institution.comtrx(), institution.comtrx(transaction_code="2001", payer_account="")
     )
-    payment, refund = rows(make.read(unionpay_ncp.TransactionsReading, content))
+    payment, refund = rows(make.read(ncp.TransactionsReading, content))
     assert (payment["transaction_type"], refund["transaction_type"]) == ("debit_payment", "refund")
     assert payment["amount_minor"] == 10000
     assert (payment["order_number"], payment["channel_institution"]) == ("订单1", "渠道一")
@@ -784,7 +778,7 @@ def test_ncp_transactions_keep_tokens_of_accounts_and_agreements() -> None:
 
 def test_ncp_errors() -> None:
     content = institution.ncp(institution.errtrx())
-    (row,) = rows(make.read(unionpay_ncp.ErrorsReading, content))
+    (row,) = rows(make.read(ncp.ErrorsReading, content))
     assert (row["adjustment_code"], row["adjustment_type"]) == ("E23", "first_chargeback")
     assert (row["reason_code"], row["dispute_fee_minor"]) == ("4515", 50)
     # The two participation fees stand the other way round than in COMTRX.
@@ -806,27 +800,27 @@ def test_ncp_errors() -> None:
 )
 def test_ncp_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     for parse, one in (
-        (make.reader(unionpay_ncp.TransactionsReading), institution.comtrx),
-        (make.reader(unionpay_ncp.ErrorsReading), institution.errtrx),
+        (make.reader(ncp.TransactionsReading), institution.comtrx),
+        (make.reader(ncp.ErrorsReading), institution.errtrx),
     ):
         parsed = parse(institution.ncp(one(), one(**changes)), make.context())
         assert (3, field, reason_code) in codes(parsed)
         assert {line for line, _, _ in codes(parsed)} == {3}
     unknown = institution.ncp(institution.errtrx(adjustment_code="E99"))
-    parsed = make.read(unionpay_ncp.ErrorsReading, unknown)
+    parsed = make.read(ncp.ErrorsReading, unknown)
     assert codes(parsed) == {(2, "adjustment_code", "unknown_code")}
 
 
 def test_no_excerpt_of_an_ncp_record_shows_any_of_an_account() -> None:
     bad = institution.ncp(institution.comtrx(transaction_code="1004"))
-    (bad_row,) = make.read(unionpay_ncp.TransactionsReading, bad).bad_rows
+    (bad_row,) = make.read(ncp.TransactionsReading, bad).bad_rows
     assert bad_row.excerpt.startswith("1004 ")
     assert institution.ACCOUNTS[0][:6] not in bad_row.excerpt
     assert "*" * 19 in bad_row.excerpt
 
 
 def test_an_ncp_file_begins_with_its_version() -> None:
-    parse = make.reader(unionpay_ncp.TransactionsReading)
+    parse = make.reader(ncp.TransactionsReading)
     for version in (
         b"",
         b"\r\n",
@@ -840,7 +834,7 @@ def test_an_ncp_file_begins_with_its_version() -> None:
 
 
 def test_ncp_records_are_as_long_as_the_first_and_no_shorter_than_700_bytes() -> None:
-    parse = make.reader(unionpay_ncp.TransactionsReading)
+    parse = make.reader(ncp.TransactionsReading)
     longer = institution.comtrx().rstrip().ljust(900) + b"\r\n"
     assert len(rows(parse(institution.ncp(longer, longer), make.context()))) == 2
     mixed = parse(institution.ncp(longer, institution.comtrx()), make.context())

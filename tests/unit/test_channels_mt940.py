@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from samples_folder import SAMPLES, needs_samples
-from tieout.channels import mt940
-from tieout.channels.camt053 import DETAILS_TABLE, LINES_TABLE, STATEMENTS_TABLE
-from tieout.channels.model import ParsedFile, UnreadableFileError
+from tieout.channels.bank import mt940
+from tieout.channels.bank.camt053 import DETAILS_TABLE, LINES_TABLE, STATEMENTS_TABLE
+from tieout.channels.common.model import ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
 from tieout.simulator import bank
 

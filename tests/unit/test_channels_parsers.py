@@ -16,20 +16,16 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from samples_folder import SAMPLES, needs_samples
-from tieout.channels import (
-    alipay_trade_bill,
-    amounts,
-    camt053,
-    platform_csv,
-    unionpay_acomn,
-    unionpay_aerrn,
-    unionpay_alfee,
-    wechat_trade_bill,
-)
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import Findings, ParsedFile, UnreadableFileError
+from tieout.channels.alipay import trade_bill
+from tieout.channels.bank import camt053
+from tieout.channels.common import amounts
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import Findings, ParsedFile, UnreadableFileError
+from tieout.channels.platform import csv_files
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.channels.unionpay_layouts import ACOMN, ACOMN_34, AERRN, ALFEE
+from tieout.channels.unionpay import acomn, aerrn, alfee
+from tieout.channels.unionpay.layouts import ACOMN, ACOMN_34, AERRN, ALFEE
+from tieout.channels.wechat import trade_bill as wechat_trade_bill
 
 DAY = make.DAY
 
@@ -107,7 +103,7 @@ def test_an_amount_in_another_currency_has_its_own_digits() -> None:
 def test_layouts_have_the_lengths_of_the_document() -> None:
     lengths = [layout.length_bytes for layout in (ACOMN, ACOMN_34, AERRN, ALFEE)]
     assert lengths == [500, 299, 545, 460]
-    # First bytes by formats.md, fields far apart.
+    # First bytes by docs/formats, fields far apart.
     assert (ACOMN.offsets["network_fee"], ACOMN.offsets["reserved"]) == (218, 369)
     assert (AERRN.offsets["original_amount"], AERRN.offsets["merchant_name"]) == (337, 410)
     assert (ALFEE.offsets["brand_fee"], ALFEE.offsets["reserved_2"]) == (319, 361)
@@ -116,7 +112,7 @@ def test_layouts_have_the_lengths_of_the_document() -> None:
 @needs_samples
 def test_real_acomn() -> None:
     content = (SAMPLES / "unionpay_acomn" / "IND18080301ACOMN").read_bytes()
-    parsed = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2018, 8, 3)))
+    parsed = make.read(acomn.AcomnReading, content, make.context(date(2018, 8, 3)))
     (row,) = rows(parsed, "unionpay_acomn")
     assert row["transaction_type"] == "purchase"
     assert row["amount_minor"] == 100
@@ -131,7 +127,7 @@ def test_real_acomn() -> None:
 def test_real_acomn_in_the_form_of_34_fields() -> None:
     content = (SAMPLES / "unionpay_acomn" / "IND18080301ACOMN").read_bytes()[:299] + b"\n"
     (row,) = rows(
-        make.read(unionpay_acomn.AcomnReading, content, make.context(date(2018, 8, 3))),
+        make.read(acomn.AcomnReading, content, make.context(date(2018, 8, 3))),
         "unionpay_acomn",
     )
     assert (row["amount_minor"], row["order_number"]) == (100, None)
@@ -141,7 +137,7 @@ def test_real_acomn_in_the_form_of_34_fields() -> None:
 def test_real_alfee() -> None:
     content = (SAMPLES / "unionpay_alfee" / "IND20102399ALFEE").read_bytes()
     (row,) = rows(
-        make.read(unionpay_alfee.AlfeeReading, content, make.context(date(2020, 10, 23))),
+        make.read(alfee.AlfeeReading, content, make.context(date(2020, 10, 23))),
         "unionpay_alfee",
     )
     assert (row["amount_minor"], row["brand_fee_minor"]) == (31975, 6)
@@ -175,7 +171,7 @@ def test_real_alipay_with_its_own_totals() -> None:
     zipped = (folder / "20887226827483540156_20260605.constructed.zip").read_bytes()
     day = date(2026, 6, 5)
     parsed = make.read(
-        alipay_trade_bill.TradeBillReading, zipped, make.context(day, account_id="2088722682748354")
+        trade_bill.TradeBillReading, zipped, make.context(day, account_id="2088722682748354")
     )
     assert [row["merchant_received_minor"] for row in rows(parsed, "alipay_trade_bill")] == [
         1,
@@ -186,7 +182,7 @@ def test_real_alipay_with_its_own_totals() -> None:
     assert parsed.declared_total_minor == 993
     assert [row["line_number"] for row in rows(parsed, "alipay_trade_bill")] == [6, 7, 8]
     empty = (folder / "trade_detail_empty_test.csv").read_bytes()
-    assert make.read(alipay_trade_bill.TradeBillReading, empty, make.context(day)).row_count == 0
+    assert make.read(trade_bill.TradeBillReading, empty, make.context(day)).row_count == 0
 
 
 @needs_samples
@@ -251,7 +247,7 @@ def test_acomn_types_and_signs(
     changes: dict[str, str], transaction_type: str, amount_minor: int
 ) -> None:
     (row,) = rows(
-        make.read(unionpay_acomn.AcomnReading, make.acomn(**changes)),
+        make.read(acomn.AcomnReading, make.acomn(**changes)),
         "unionpay_acomn",
     )
     assert (row["transaction_type"], row["amount_minor"]) == (transaction_type, amount_minor)
@@ -291,7 +287,7 @@ def test_acomn_types_and_signs(
 )
 def test_acomn_bad_rows(changes: dict[str, str], field: str, reason_code: str) -> None:
     content = make.acomn() + make.acomn(**changes) + make.acomn()
-    parsed = make.read(unionpay_acomn.AcomnReading, content)
+    parsed = make.read(acomn.AcomnReading, content)
     assert (2, field, reason_code) in codes(parsed)
     assert {line for line, _, _ in codes(parsed)} <= {0, 2}
 
@@ -299,7 +295,7 @@ def test_acomn_bad_rows(changes: dict[str, str], field: str, reason_code: str) -
 def test_fee_signs_and_a_blank_sign() -> None:
     values = {"D00000000003": 3, "C00000000003": -3, " 00000000003": 3, " " * 12: 0}
     content = b"".join(make.acomn(network_fee=text) for text in values)
-    found = rows(make.read(unionpay_acomn.AcomnReading, content), "unionpay_acomn")
+    found = rows(make.read(acomn.AcomnReading, content), "unionpay_acomn")
     assert [row["network_fee_minor"] for row in found] == list(values.values())
 
 
@@ -307,7 +303,7 @@ def test_the_year_comes_from_the_settlement_date_and_december_in_january_is_last
     content = make.acomn(transmission_time="1231230500") + make.acomn(
         transmission_time="0101100000"
     )
-    parsed = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2027, 1, 1)))
+    parsed = make.read(acomn.AcomnReading, content, make.context(date(2027, 1, 1)))
     times = [row["transmitted_at"].date() for row in rows(parsed, "unionpay_acomn")]
     assert times == [date(2026, 12, 31), date(2027, 1, 1)]
 
@@ -315,10 +311,10 @@ def test_the_year_comes_from_the_settlement_date_and_december_in_january_is_last
 def test_the_29th_of_february_is_a_day_of_leap_years_only() -> None:
     content = make.acomn(transmission_time="0229100000")
     assert rows(
-        make.read(unionpay_acomn.AcomnReading, content, make.context(date(2028, 2, 29))),
+        make.read(acomn.AcomnReading, content, make.context(date(2028, 2, 29))),
         "unionpay_acomn",
     )
-    other_year = make.read(unionpay_acomn.AcomnReading, content, make.context(date(2027, 3, 1)))
+    other_year = make.read(acomn.AcomnReading, content, make.context(date(2027, 3, 1)))
     assert (1, "transmission_time", "not_a_time") in codes(other_year)
 
 
@@ -338,26 +334,26 @@ def test_the_29th_of_february_is_a_day_of_leap_years_only() -> None:
     ids=["cut off", "one byte short", "shifted", "blank line", "UTF-8 in place of GBK"],
 )
 def test_acomn_bad_forms(content: bytes, line_number: int, reason_code: str) -> None:
-    parsed = make.read(unionpay_acomn.AcomnReading, content)
+    parsed = make.read(acomn.AcomnReading, content)
     assert (line_number, "", reason_code) in codes(parsed)
 
 
 def test_chinese_takes_two_bytes_a_character_and_moves_no_field() -> None:
     content = make.aerrn(merchant_name="示例商户有限责任公司北京分公司第一门店") * 2
-    found = rows(make.read(unionpay_aerrn.AerrnReading, content), "unionpay_aerrn")
+    found = rows(make.read(aerrn.AerrnReading, content), "unionpay_aerrn")
     assert [row["original_amount_minor"] for row in found] == [10000, 10000]
 
 
 def test_lines_may_end_in_lf_and_the_last_one_in_nothing() -> None:
     content = make.acomn().replace(b"\r\n", b"\n") + make.acomn().rstrip(b"\r\n")
-    assert len(rows(make.read(unionpay_acomn.AcomnReading, content), "unionpay_acomn")) == 2
+    assert len(rows(make.read(acomn.AcomnReading, content), "unionpay_acomn")) == 2
 
 
 def test_an_empty_file_is_a_day_without_transactions() -> None:
     for parser in (
-        unionpay_acomn.AcomnReading,
-        unionpay_aerrn.AerrnReading,
-        unionpay_alfee.AlfeeReading,
+        acomn.AcomnReading,
+        aerrn.AerrnReading,
+        alfee.AlfeeReading,
     ):
         parsed = make.read(parser, b"")
         assert (parsed.row_count, parsed.is_good, parsed.accounting_date) == (0, True, DAY)
@@ -365,20 +361,20 @@ def test_an_empty_file_is_a_day_without_transactions() -> None:
 
 def test_yesterdays_file_under_todays_name_is_no_file_of_today() -> None:
     yesterday = b"".join(make.acomn(transmission_time=f"0923{hour:02}0000") for hour in range(22))
-    parsed = make.read(unionpay_acomn.AcomnReading, yesterday)
+    parsed = make.read(acomn.AcomnReading, yesterday)
     assert codes(parsed) == {(0, "transmission_time", "wrong_date")}
     # After the cut at 23:00 they would be today's.
     late = b"".join(make.acomn(transmission_time=f"092323{minute:02}00") for minute in range(22))
-    assert rows(make.read(unionpay_acomn.AcomnReading, late), "unionpay_acomn")
+    assert rows(make.read(acomn.AcomnReading, late), "unionpay_acomn")
 
 
 def test_every_known_adjustment_code_has_its_direction() -> None:
-    codes_of_money = unionpay_aerrn.ADJUSTMENT_CODES
+    codes_of_money = aerrn.ADJUSTMENT_CODES
     content = b"".join(make.aerrn(adjustment_code=code) for code in codes_of_money)
-    found = rows(make.read(unionpay_aerrn.AerrnReading, content), "unionpay_aerrn")
+    found = rows(make.read(aerrn.AerrnReading, content), "unionpay_aerrn")
     effects = {row["adjustment_code"]: row["funds_effect_minor"] for row in found}
     assert len(effects) == len(codes_of_money)
-    # By the acquirer's side of formats.md §1.4.1, written out again.
+    # By the acquirer's side of docs/formats, written out again.
     receives = {"E05", "E20", "E22", "E24", "E31", "E75", "E82"}
     pays = {"E23", "E25", "E29", "E30", "E32", "E73", "E74", "E81", "E84"}
     expected = {
@@ -390,16 +386,14 @@ def test_every_known_adjustment_code_has_its_direction() -> None:
 
 @pytest.mark.parametrize("code", ["E99", "S22", "E26", ""])
 def test_an_unknown_adjustment_code_is_a_bad_row(code: str) -> None:
-    parsed = make.read(
-        unionpay_aerrn.AerrnReading, make.aerrn(adjustment_code=code), make.context()
-    )
+    parsed = make.read(aerrn.AerrnReading, make.aerrn(adjustment_code=code), make.context())
     assert (1, "adjustment_code", "unknown_code") in codes(parsed)
 
 
 def test_an_original_of_december_lies_in_last_year() -> None:
     content = make.aerrn(original_settlement_date="1230", transmission_time="0105090001")
     (row,) = rows(
-        make.read(unionpay_aerrn.AerrnReading, content, make.context(date(2027, 1, 5))),
+        make.read(aerrn.AerrnReading, content, make.context(date(2027, 1, 5))),
         "unionpay_aerrn",
     )
     assert row["original_settlement_date"] == date(2026, 12, 30)
@@ -407,11 +401,9 @@ def test_an_original_of_december_lies_in_last_year() -> None:
 
 def test_a_brand_fee_needs_its_sign() -> None:
     content = make.alfee() + make.alfee(brand_fee="C00000000002")
-    found = rows(make.read(unionpay_alfee.AlfeeReading, content), "unionpay_alfee")
+    found = rows(make.read(alfee.AlfeeReading, content), "unionpay_alfee")
     assert [row["brand_fee_minor"] for row in found] == [2, -2]
-    parsed = make.read(
-        unionpay_alfee.AlfeeReading, make.alfee(brand_fee=" 00000000002"), make.context()
-    )
+    parsed = make.read(alfee.AlfeeReading, make.alfee(brand_fee=" 00000000002"), make.context())
     assert codes(parsed) == {(1, "brand_fee", "missing_sign")}
 
 
@@ -537,7 +529,7 @@ def test_wechat_bill_without_its_last_line_end_is_whole() -> None:
 
 def test_alipay_bill() -> None:
     parsed = make.read(
-        alipay_trade_bill.TradeBillReading, make.alipay_zip(), make.context(account_id=make.PID)
+        trade_bill.TradeBillReading, make.alipay_zip(), make.context(account_id=make.PID)
     )
     payment, refund = rows(parsed, "alipay_trade_bill")
     assert parsed.totals_status == "agree"
@@ -574,7 +566,7 @@ def alipay(base: dict[str, str] = make.ALIPAY_PAYMENT, **changes: str) -> bytes:
     ],
 )
 def test_alipay_bad_rows(content: bytes, field: str, reason_code: str) -> None:
-    parsed = make.read(alipay_trade_bill.TradeBillReading, content)
+    parsed = make.read(trade_bill.TradeBillReading, content)
     assert (7, field, reason_code) in codes(parsed)
 
 
@@ -590,7 +582,7 @@ def test_alipay_totals_are_compared_one_by_one() -> None:
         footer = [line.replace(old, new) for line in good]
         assert footer != good
         detail = make.alipay_detail(rows_given, footer=footer)
-        parsed = make.read(alipay_trade_bill.TradeBillReading, detail)
+        parsed = make.read(trade_bill.TradeBillReading, detail)
         assert parsed.totals_status == "disagree", new
 
 
@@ -614,17 +606,17 @@ def test_alipay_totals_are_compared_one_by_one() -> None:
 )
 def test_alipay_bad_files(content: bytes, reason_code: str) -> None:
     with pytest.raises(UnreadableFileError) as caught:
-        make.read(alipay_trade_bill.TradeBillReading, content)
+        make.read(trade_bill.TradeBillReading, content)
     assert caught.value.reason_code == reason_code
 
 
 def test_alipay_bill_of_another_day_or_account() -> None:
     other_day = make.read(
-        alipay_trade_bill.TradeBillReading, make.alipay_zip(day=date(2026, 9, 23)), make.context()
+        trade_bill.TradeBillReading, make.alipay_zip(day=date(2026, 9, 23)), make.context()
     )
     assert (0, "", "wrong_date") in codes(other_day)
     other = make.read(
-        alipay_trade_bill.TradeBillReading,
+        trade_bill.TradeBillReading,
         make.alipay_zip(),
         make.context(account_id="2088000000000001"),
     )
@@ -940,7 +932,7 @@ def test_opening_balances_balance_and_the_window_is_one_row() -> None:
 
 
 def test_every_platform_kind_can_be_empty_or_says_why_not() -> None:
-    kinds = platform_csv.file_kinds()
+    kinds = csv_files.file_kinds()
     assert len(kinds) == 9
     for kind in kinds:
         parsed = make.platform_parsed(make.platform_file(kind, []), make.context(), file_kind=kind)

@@ -18,13 +18,14 @@ import unionpay_files as union
 from landing_world import count, own_database, place, put, query
 from samples_folder import SAMPLES, needs_samples
 from tieout import landing
-from tieout.channels import packed_files, unionpay_merchant_files, unionpay_summaries
-from tieout.channels.card_numbers import find_card_numbers
-from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
+from tieout.channels.common import packed_files
+from tieout.channels.common.card_numbers import find_card_numbers
+from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.channels.unionpay_layouts import ZM, ZME, ZPSUM, ZSUM
-from tieout.channels.unionpay_merchant_report import read_report
-from tieout.settings import PROJECT_DIR, Settings
+from tieout.channels.unionpay.layouts import ZM, ZME, ZPSUM, ZSUM
+from tieout.channels.unread import merchant_files, summaries
+from tieout.channels.unread.merchant_report import read_report
+from tieout.core.settings import PROJECT_DIR, Settings
 
 __all__ = ["own_database", "place"]
 
@@ -70,7 +71,7 @@ def everything_in(parsed: ParsedFile) -> str:
 
 def test_layouts_have_the_lengths_of_the_document() -> None:
     assert [layout.length_bytes for layout in (ZM, ZME, ZSUM, ZPSUM)] == [607, 339, 339, 686]
-    # First bytes by formats.md, fields far apart.
+    # First bytes by docs/formats, fields far apart.
     first_bytes: list[tuple[Mapping[str, int], dict[str, int]]] = [
         (
             ZM.offsets,
@@ -724,10 +725,10 @@ def test_every_column_of_the_new_tables_is_described(place: Settings) -> None:
 
 def test_the_parsers_by_themselves_need_a_date() -> None:
     parsers: list[Callable[[bytes, FileContext], ParsedFile]] = [
-        make.reader(unionpay_merchant_files.ZmReading),
-        make.reader(unionpay_merchant_files.ZmeReading),
-        make.reader(unionpay_summaries.MerchantTotalsReading),
-        make.reader(unionpay_summaries.FundTransfersReading),
+        make.reader(merchant_files.ZmReading),
+        make.reader(merchant_files.ZmeReading),
+        make.reader(summaries.MerchantTotalsReading),
+        make.reader(summaries.FundTransfersReading),
     ]
     for parser in parsers:
         with pytest.raises(UnreadableFileError) as caught:

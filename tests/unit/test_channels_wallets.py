@@ -22,18 +22,23 @@ import channel_files as make
 import wallet_files as wallet
 from samples_folder import SAMPLES, needs_samples
 from tieout import database, landing
-from tieout.channels import (
-    alipay_account_bill,
-    alipay_trade_bill,
-    bill_values,
-    packed_files,
-    qr_gateway_bill,
-    wechat_fund_bill,
-    wechat_trade_bill,
+from tieout.channels.alipay import account_bill, trade_bill
+from tieout.channels.common import bill_values, packed_files
+from tieout.channels.common.model import (
+    FileContext,
+    Findings,
+    ParsedFile,
+    UnreadableFileError,
 )
-from tieout.channels.model import FileContext, Findings, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.settings import PROJECT_DIR, Settings, load_settings
+from tieout.channels.unread import qr_gateway_bill
+from tieout.channels.wechat import (
+    fund_bill as wechat_fund_bill,
+)
+from tieout.channels.wechat import (
+    trade_bill as wechat_trade_bill,
+)
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
 
 DAY = make.DAY
 Parse = Callable[[bytes, FileContext], ParsedFile]
@@ -112,8 +117,8 @@ def sample_parser(name: str) -> Parse:
     return {
         "wechat_tradebill": make.reader(wechat_trade_bill.WechatTradeReading),
         "wechat_fundflow": fund_bill,
-        "alipay_trade": make.reader(alipay_trade_bill.TradeBillReading),
-        "alipay_signcustomer": make.reader(alipay_account_bill.AccountBillReading),
+        "alipay_trade": make.reader(trade_bill.TradeBillReading),
+        "alipay_signcustomer": make.reader(account_bill.AccountBillReading),
         "unionpay_qrc_gateway": make.reader(qr_gateway_bill.GatewayBillReading),
     }[name.split("/", maxsplit=1)[0]]
 
@@ -151,7 +156,7 @@ def test_the_members_of_the_misnamed_sample_are_read_by_themselves() -> None:
     found = packed_files.zip_members(BytesIO(content), wanted=lambda name: name.endswith(".csv"))
     names = {"detail.csv": "x_账务明细.csv", "summary.csv": "x_账务明细(汇总).csv"}
     named = make.zipped({names[name]: member.read() for name, member in found})
-    parsed = make.read(alipay_account_bill.AccountBillReading, named, make.context(None))
+    parsed = make.read(account_bill.AccountBillReading, named, make.context(None))
     assert parsed.row_count == 0
     assert {total.name for total in parsed.totals} >= {
         "收入笔数",
@@ -542,7 +547,7 @@ ALIPAY_ROWS = [make.ALIPAY_PAYMENT, make.ALIPAY_REFUND]
 
 def alipay(content: bytes, **name_parts: str) -> ParsedFile:
     """Parse an Alipay trade bill of the day."""
-    return make.read(alipay_trade_bill.TradeBillReading, content, make.context(**name_parts))
+    return make.read(trade_bill.TradeBillReading, content, make.context(**name_parts))
 
 
 @pytest.mark.parametrize(
@@ -625,31 +630,26 @@ def test_two_summaries_or_details_are_not_one_bill() -> None:
         {"a_账务明细.csv": detail},
     ):
         assert (
-            refusal(make.reader(alipay_trade_bill.TradeBillReading), make.zipped(members))
+            refusal(make.reader(trade_bill.TradeBillReading), make.zipped(members))
             == "missing_member"
         )
 
 
 def test_a_name_that_says_zip_is_a_zip() -> None:
     context = FileContext("x.zip", DAY, make.FakeVault())
+    assert refusal(make.reader(trade_bill.TradeBillReading), b"no zip at all", context) == "bad_zip"
     assert (
-        refusal(make.reader(alipay_trade_bill.TradeBillReading), b"no zip at all", context)
-        == "bad_zip"
-    )
-    assert (
-        refusal(make.reader(alipay_trade_bill.TradeBillReading), make.alipay_detail(), context)
+        refusal(make.reader(trade_bill.TradeBillReading), make.alipay_detail(), context)
         == "bad_zip"
     )
 
 
 def test_a_list_of_another_kind_is_refused() -> None:
     assert (
-        refusal(make.reader(alipay_trade_bill.TradeBillReading), wallet.account_detail())
-        == "wrong_list"
+        refusal(make.reader(trade_bill.TradeBillReading), wallet.account_detail()) == "wrong_list"
     )
     assert (
-        refusal(make.reader(alipay_account_bill.AccountBillReading), make.alipay_detail())
-        == "wrong_list"
+        refusal(make.reader(account_bill.AccountBillReading), make.alipay_detail()) == "wrong_list"
     )
 
 
@@ -719,9 +719,7 @@ def test_a_counterparty_that_alipay_did_not_mask_is_masked() -> None:
 
 def account(content: bytes) -> ParsedFile:
     """Parse an Alipay account bill of the day."""
-    return make.read(
-        alipay_account_bill.AccountBillReading, content, make.context(account_id=make.PID)
-    )
+    return make.read(account_bill.AccountBillReading, content, make.context(account_id=make.PID))
 
 
 def test_account_bill() -> None:
@@ -834,13 +832,10 @@ def test_account_bill_of_newer_columns_and_of_unknown_ones() -> None:
 def test_account_bill_bad_files() -> None:
     for footer in ([], ["#支出合计：2笔，共30.60元"], ["#收入合计：2笔，共300.00元"]):
         content = wallet.account_detail(footer=footer)
-        assert (
-            refusal(make.reader(alipay_account_bill.AccountBillReading), content)
-            == "missing_totals"
-        )
+        assert refusal(make.reader(account_bill.AccountBillReading), content) == "missing_totals"
     assert (
         refusal(
-            make.reader(alipay_account_bill.AccountBillReading),
+            make.reader(account_bill.AccountBillReading),
             wallet.account_detail()[:-300],
         )
         == "missing_end"
@@ -848,7 +843,7 @@ def test_account_bill_bad_files() -> None:
     other_day = account(wallet.account_detail(day=date(2026, 9, 23)))
     assert (0, "", "wrong_date") in codes(other_day)
     context = make.context(account_id="2088000000000001")
-    other = make.read(alipay_account_bill.AccountBillReading, wallet.account_detail(), context)
+    other = make.read(account_bill.AccountBillReading, wallet.account_detail(), context)
     assert codes(other) == {(0, "", "wrong_merchant")}
 
 

@@ -1,8 +1,8 @@
 """The production-like stack, as far as it can be checked without a container engine.
 
-Every reference must lead somewhere: services, volumes, secrets, build targets, copied files,
-variables, Airflow's options and commands. The image's install step is run, with exactly the files
-it copies.
+`make stack-test` runs it (tests/stack). Here every reference must lead somewhere: services,
+volumes, secrets, build targets, copied files, variables, Airflow's options and commands. The
+image's install step is run, with exactly the files it copies.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tieout import key_ring
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
+from tieout.protection import key_ring
 
 PROJECT = load_settings({}).project_dir
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 COMPOSE_TEXT = (PROJECT / "docker-compose.yml").read_text()
+WORKER: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.worker.yml").read_text())
+WORKER_TEXT = (PROJECT / "docker-compose.worker.yml").read_text()
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 AIRFLOW_SERVICES = sorted(
     name for name, service in SERVICES.items() if "AIRFLOW_HOME" in service.get("environment", {})
@@ -39,6 +41,7 @@ AIRFLOW_SERVICES = sorted(
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile's instructions in order, continuation lines joined, comments left out."""
     text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
+    text = re.sub(r"^RUN( +--mount=\S+)+", "RUN", text, flags=re.MULTILINE)
     return [
         (line.split(None, 1)[0], " ".join(line.split()[1:]))
         for line in text.splitlines()
@@ -90,11 +93,43 @@ def test_the_stack_has_its_parts() -> None:
 
 
 def test_every_service_knows_where_its_image_comes_from_and_which_version() -> None:
-    images = [service["image"] for service in SERVICES.values()]
-    images += [rest.split(" AS ")[0] for word, rest in instructions() if word == "FROM"]
-    assert len(images) > len(SERVICES)
-    for image in images:
-        assert re.fullmatch(r"[a-z-]+:\d+\.\d+(\.\d+)?(-[a-z]+)*", image), image
+    images = {service["image"] for service in (*SERVICES.values(), *WORKER["services"].values())}
+    assert images == {"tieout:0.1.0", "tieout-postgres:0.1.0"}
+    assert {service["image"] for service in SERVICES.values() if "build" in service} == images
+
+
+def test_every_image_is_built_from_one_debian() -> None:
+    (base,) = [rest for word, rest in instructions() if word == "ARG"]
+    assert re.fullmatch(r"BASE=debian:\d+-slim", base)
+    froms = [rest for word, rest in instructions() if word == "FROM"]
+    assert froms[0] == "${BASE} AS base"
+    assert len(froms) >= 3
+    assert {each.split(" AS ")[0] for each in froms[1:]} == {"base"}
+
+
+def test_every_image_ends_as_a_user_who_is_not_root() -> None:
+    for name in ("tieout", "postgres"):
+        users = [rest for word, rest in stage(name) if word == "USER"]
+        assert users, name
+        assert users[-1] not in {"root", "0"}
+
+
+def test_no_service_has_rights_it_could_take() -> None:
+    for name, service in {**SERVICES, **WORKER["services"]}.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+
+
+def test_package_settings_enter_the_build_as_mounts_only() -> None:
+    """A copied file, an argument or a variable would stay in a layer or in the image's history."""
+    script = (PROJECT / "bin/stack-build").read_text()
+    mounted = set(re.findall(r"--mount=type=secret,id=(\w+)", DOCKERFILE))
+    assert mounted == {"apt_sources", "apt_conf", "pip_conf", "ca_certificates"}
+    for name in mounted:
+        assert f'"$1/{name}"' in script, name
+    assert [rest for word, rest in instructions() if word == "ARG"] == ["BASE=debian:12-slim"]
+    assert not re.search(r"https?://", DOCKERFILE)
 
 
 def test_every_build_leads_to_a_stage() -> None:
@@ -143,7 +178,7 @@ def test_inbox_outbox_and_docs_are_the_same_volumes_on_both_sides() -> None:
     assert environment["TIEOUT_INBOX"] == "file://" + where["scheduler", "inbox"]
     assert environment["TIEOUT_OUTBOX"] == "file://" + where["scheduler", "outbox"]
     assert where["sftp", "inbox"].startswith("/srv/drop/")
-    assert "ChrootDirectory /srv/drop" in (PROJECT / "docker/sftp/sshd_config").read_text()
+    assert 'DROP = Path("/srv/drop")' in (PROJECT / "docker/sftp/serve.py").read_text()
     home = environment["TIEOUT_HOME"]
     assert where["scheduler", "home"] == home
     assert where["scheduler", "docs"] == str(load_settings({"TIEOUT_HOME": home}).docs_dir)
@@ -155,20 +190,29 @@ def test_only_the_drop_is_reachable_from_other_machines() -> None:
     assert set(ports) == {"api-server", "docs", "sftp"}
     for name, published in ports.items():
         for port in published:
-            assert name == "sftp" or port.startswith("127.0.0.1:"), (name, port)
+            assert name == "sftp" or ":-127.0.0.1:" in port, (name, port)
 
 
 def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path) -> None:
     wanted = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
     assert len(wanted) >= 7
+    published = {name for name in wanted if name.endswith("_PUBLISH")}
+    assert len(published) == 3
+    wanted -= published
     assert all(
-        rest == ":?run bin/compose-env}" for rest in re.findall(r"\$\{\w+([^}]*\})", COMPOSE_TEXT)
+        rest == ":?run bin/compose-env}"
+        for name, rest in re.findall(r"\$\{(\w+)([^}]*\})", COMPOSE_TEXT)
+        if name not in published
     )
     file = tmp_path / "compose.env"
     run = [str(PROJECT / "bin/compose-env"), str(file)]
     subprocess.run(run, check=True, env={**os.environ, "HOME": str(tmp_path)})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # The drop's server, which is not root, has to read who may upload; public keys are no secret.
+    authorized = tmp_path / "compose.env.authorized_keys"
+    assert stat.S_IMODE(authorized.stat().st_mode) == 0o644
     values = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert values["TIEOUT_SFTP_AUTHORIZED_KEYS"] == str(authorized)
     assert set(values) == wanted
     # The keys are ones the programs take, and never the same twice.
     Fernet(values["TIEOUT_DATA_KEY"])
@@ -193,13 +237,17 @@ def test_no_secret_stands_in_the_files() -> None:
 def test_every_tieout_variable_is_one_the_program_reads() -> None:
     names = {
         name
-        for service in AIRFLOW_SERVICES
-        for name in SERVICES[service]["environment"]
+        for service in (
+            *(SERVICES[each] for each in AIRFLOW_SERVICES),
+            WORKER["services"]["worker"],
+        )
+        for name in service["environment"]
         if name.startswith("TIEOUT_")
     }
-    assert len(names) >= 6
+    assert len(names) >= 8
     source = "".join(
-        (PROJECT / "plugins/tieout" / file).read_text() for file in ("settings.py", "key_ring.py")
+        (PROJECT / "plugins/tieout" / file).read_text()
+        for file in ("core/settings.py", "protection/key_ring.py", "files/store_urls.py")
     )
     assert {name for name in names if f'"{name}"' not in source} == set()
 
@@ -272,7 +320,11 @@ def test_what_is_copied_is_there_and_is_sent_to_the_engine() -> None:
         if line.startswith("!")
     }
     sources = [
-        source for name in ("tieout", "sftp") for group, _ in copies(name) for source in group
+        source
+        for name in ("tieout", "postgres")
+        for group, _ in copies(name)
+        for source in group
+        if not source.startswith(("--from", "/opt/tieout/"))
     ]
     assert len(sources) >= 10
     for source in sources:
@@ -283,7 +335,10 @@ def test_what_is_copied_is_there_and_is_sent_to_the_engine() -> None:
 
 def test_the_image_and_the_makefile_install_with_the_same_script() -> None:
     runs = [rest for word, rest in stage("tieout") if word == "RUN"]
-    assert runs[0] == "bin/install"
+    assert [run for run in runs if "bin/install" in run] == [
+        "TIEOUT_PACKAGES_ONLY=1 bin/install",
+        "bin/install",
+    ]
     assert not any(re.search(r"\b(pip|uv|apt-get)\b", run) for run in runs)
     makefile = (PROJECT / "Makefile").read_text()
     setup = re.search(r"^setup:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
@@ -348,3 +403,30 @@ def test_without_a_suitable_python_the_installation_says_what_to_do(tmp_path: Pa
     assert "no Python 3.11, 3.12 or 3.13" in done.stderr
     assert "apt-get install python3" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+# --- a worker elsewhere -------------------------------------------------------------------------
+
+
+def test_a_worker_elsewhere_has_what_the_schedulers_have() -> None:
+    """Its keys, its database and Airflow's secrets are the stack's, or its work is another's."""
+    ours = SERVICES["scheduler"]["environment"]
+    theirs = WORKER["services"]["worker"]["environment"]
+    of_the_web = {name for name in ours if name.startswith(("AIRFLOW__API__", "AIRFLOW__DAG_"))}
+    of_the_web -= {"AIRFLOW__API__SECRET_KEY"}
+    of_the_web |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"}
+    assert set(ours) - of_the_web <= set(theirs)
+    elsewhere = {name for name, value in theirs.items() if "TIEOUT_WORKER_" in value}
+    elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS"}
+    same = set(theirs) - elsewhere
+    assert len(same) >= 10
+    assert {name for name in same if theirs[name] != ours[name]} == set()
+    assert WORKER["services"]["worker"]["command"] == SERVICES["scheduler"]["command"]
+
+
+def test_a_worker_elsewhere_shares_no_folder() -> None:
+    worker = WORKER["services"]["worker"]
+    assert worker["volumes"] == ["home:" + worker["environment"]["TIEOUT_HOME"]]
+    assert set(WORKER["volumes"]) == {"home"}
+    assert "file://" not in WORKER_TEXT
+    assert "ports" not in worker

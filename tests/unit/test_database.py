@@ -20,21 +20,23 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tieout import database, server_account
-from tieout.server_account import NAME, NOBODY
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.core.settings import Settings, load_settings
+from tieout.server import account as server_account
+from tieout.server import embedded
+from tieout.server.account import NAME, NOBODY
 
 STARTER = """
 import sys, time
 from tieout import database
-from tieout.settings import load_settings
+from tieout.core.settings import load_settings
 print(database.ensure_server(load_settings({"TIEOUT_HOME": sys.argv[1]})), flush=True)
 time.sleep(float(sys.argv[2]))
 """
 
 
 def postmaster(settings: Settings) -> int:
-    pid = database._postmaster_pid(settings.pg_dir / "data")
+    pid = embedded._postmaster_pid(settings.pg_dir / "data")
     assert pid is not None
     return pid
 
@@ -274,7 +276,7 @@ def test_the_account_is_nobody_elses(own: pwd.struct_passwd, says: str | None) -
 def test_without_an_account_of_its_own_it_says_why(
     new_home: Settings, monkeypatch: pytest.MonkeyPatch, tools: tuple[str, ...], says: str
 ) -> None:
-    monkeypatch.setattr(database, "_is_root", lambda: True)
+    monkeypatch.setattr(embedded, "_is_root", lambda: True)
     monkeypatch.setattr(server_account, "NAME", "tieout-pg-no-such")
     monkeypatch.setattr("shutil.which", lambda tool, **_: "/bin/false" if tool in tools else None)
     with pytest.raises(database.DatabaseError, match="no account of its own") as caught:
@@ -393,7 +395,7 @@ def test_an_interrupted_first_start_is_made_good(new_home: Settings) -> None:
 def test_a_first_start_that_died_before_its_databases_is_made_good(new_home: Settings) -> None:
     """The server is up, the process that started it is gone: the next call completes its work."""
     new_home.ensure_dirs()
-    database._start(new_home.pg_dir)
+    embedded._start(new_home.pg_dir)
     assert database.is_running(new_home)
     write_row(new_home)
     assert read_row(new_home) == 42
@@ -411,7 +413,7 @@ def test_a_named_server_that_is_not_there_is_an_error_not_another_one(
 
 @pytest.fixture
 def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
 
 
 @pytest.mark.usefixtures("without_wheel")
@@ -419,10 +421,10 @@ def test_without_the_wheel_the_systems_server_is_taken(new_home: Settings) -> No
     """Where the system has one; else the error names every place that was looked at."""
     majors = [
         int(path.parent.parent.name)
-        for path in database.DEBIAN_ROOT.glob("*/bin/postgres")
+        for path in embedded.DEBIAN_ROOT.glob("*/bin/postgres")
         if path.parent.parent.name.isdigit()
     ]
-    if max(majors, default=0) >= database.MINIMUM_MAJOR:
+    if max(majors, default=0) >= embedded.MINIMUM_MAJOR:
         with database.connect(new_home) as connection:
             assert connection.info.server_version // 10_000 == max(majors)
         database.migrate(new_home)
@@ -437,7 +439,7 @@ def test_without_the_wheel_the_systems_server_is_taken(new_home: Settings) -> No
 def test_no_server_at_all_is_a_clear_error(
     new_home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DEBIAN_ROOT", tmp_path)
+    monkeypatch.setattr(embedded, "DEBIAN_ROOT", tmp_path)
     with pytest.raises(database.DatabaseError) as caught:
         database.ensure_server(new_home)
     assert caught.value.what == "no PostgreSQL to start"
@@ -457,9 +459,9 @@ def test_data_of_another_version_is_not_touched(new_home: Settings) -> None:
 def test_a_server_that_dies_at_once_says_why(
     new_home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = database._server_settings
+    good = embedded._server_settings
     monkeypatch.setattr(
-        database, "_server_settings", lambda *given: {**good(*given), "max_connections": "none"}
+        embedded, "_server_settings", lambda *given: {**good(*given), "max_connections": "none"}
     )
     with pytest.raises(database.DatabaseError) as caught:
         database.ensure_server(new_home)
@@ -534,12 +536,14 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
 
 KILL_AND_ASK = """
 import os, signal, sys
-from tieout import cli, database, overview
-from tieout.settings import load_settings
+from tieout import database
+from tieout.commands import cli, overview
+from tieout.server import embedded
+from tieout.core.settings import load_settings
 
 def kill_and_ask(console, settings, first=None, last=None):
     with database.connect(settings) as connection:
-        os.kill(database._postmaster_pid(settings.pg_dir / "data"), signal.SIGKILL)
+        os.kill(embedded._postmaster_pid(settings.pg_dir / "data"), signal.SIGKILL)
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         try:
             connection.execute("select 1")

@@ -13,8 +13,8 @@ import payment_world
 from day_states import set_state
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, Finding, World, decide
 from tieout import database, gate, payouts
-from tieout.errors import TieoutError
-from tieout.expectation_suites import REQUIRED_GATE_CHECKS
+from tieout.core.errors import TieoutError
+from tieout.gate.expectation_suites import GATE_SUITES, REQUIRED_GATE_CHECKS
 from tieout.payouts import submission
 
 SUM = sum(payment_world.PAYOUTS_MINOR)
@@ -181,6 +181,7 @@ def test_a_decision_keeps_what_it_was_made_from(read: World) -> None:
         "close": len(ACCOUNTING_DATES),
         "people": 3,
         "reference": read.value("select count(*) from pg_tables where schemaname = 'reference'"),
+        "expectation": sum(len(suite.rules) for suite in GATE_SUITES),
     }
     assert read.value("select control.changed_gate_inputs_text(%s)", (number,)) is None
 

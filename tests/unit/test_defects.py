@@ -19,9 +19,9 @@ import channel_files as make
 from defects import DEFECTS, FORMATS, MAX_FILE_BYTES, NEW_YEAR, Defect, Delivery, Format, deliveries
 from landing_world import own_database, query
 from tieout import landing
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
 from tieout.landing import archive, quarantine
 from tieout.landing.manifest import KnownFile, known_file
-from tieout.settings import PROJECT_DIR, Settings, load_settings
 
 __all__ = ["own_database"]
 

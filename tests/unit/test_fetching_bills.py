@@ -26,9 +26,9 @@ from file_servers import (
     serving,
 )
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, FetchReport
+from tieout.fetching.web import HttpClient, checked_url
 from tieout.fetching.wechat_bills import _Inflater
 
 WECHAT_NAME = "1900000001All2026-09-24.csv"

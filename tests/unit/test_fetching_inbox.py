@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fetch_homes import ACOMN, DAY
 from tieout.fetching.inbox import Inbox, Place, Receiver
 from tieout.fetching.report import FetchError
-from tieout.landing.stores import find_files
+from tieout.files.stores import find_files
 
 PLACE = Place("unionpay", DAY, ACOMN)
 OWN = f"unionpay/20260924/{ACOMN}"

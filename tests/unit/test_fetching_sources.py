@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fetch_homes import DAY
+from tieout.core.settings import load_settings
 from tieout.fetching.report import FetchError
 from tieout.fetching.sources import FileKind, file_kind_of, read_sources, sources_path
-from tieout.settings import load_settings
 
 STORE = """
 [[source]]

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from fetch_homes import ACOMN, DAY, FetchHome, fetch_home
-from tieout import closing, fetching
+from tieout import fetching
+from tieout.core.settings import PROJECT_DIR
 from tieout.fetching.report import FetchError, FetchOutcome, FetchReport, TransientFetchError
-from tieout.settings import PROJECT_DIR
-from tieout.steps import Step
+from tieout.runs import closing
+from tieout.runs.steps import Step
 
 NOW = datetime(2026, 9, 25, 2, 0, tzinfo=UTC)
 
@@ -109,7 +110,7 @@ def test_a_list_that_is_not_understood_stops_the_close(own_home: FetchHome) -> N
 def tieout(home: FetchHome, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return subprocess.run(
-        [sys.executable, "-m", "tieout.cli", *arguments],
+        [sys.executable, "-m", "tieout.commands.cli", *arguments],
         env={**os.environ, "TIEOUT_HOME": str(home.settings.home), **environ},
         cwd=PROJECT_DIR,
         capture_output=True,

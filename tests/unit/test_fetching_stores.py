@@ -18,7 +18,7 @@ from tieout.fetching.inbox import Receiver
 from tieout.fetching.remote_stores import RemoteFile, RemoteStore, open_store
 from tieout.fetching.report import FetchError
 from tieout.fetching.sources import read_sources, sources_path
-from tieout.landing.stores import find_files
+from tieout.files.stores import find_files
 
 OWN = f"unionpay/20260924/{ACOMN}"
 ALFEE = "IND26092499ALFEE"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import channel_files as make
 import fuzzing
 from tieout.channels import registry
-from tieout.channels.model import Frames, Parser
-from tieout.channels.unionpay_acomn import AcomnReading
-from tieout.settings import PROJECT_DIR
+from tieout.channels.common.model import Frames, Parser
+from tieout.channels.unionpay.acomn import AcomnReading
+from tieout.core.settings import PROJECT_DIR
 
 CORPUS = PROJECT_DIR / "tests" / "corpus"
 ACOMN = "IND26092401ACOMN"

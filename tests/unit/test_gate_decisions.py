@@ -11,8 +11,10 @@ import pytest
 
 import payment_world
 from payment_world import PAYMENT_DATE, Finding, World
-from tieout import data_docs, gate, payouts
-from tieout.errors import TieoutError
+from tieout import gate, payouts
+from tieout.core.errors import TieoutError
+from tieout.gate import data_docs
+from tieout.gate.expectation_suites import EXPECTATIONS_DIR
 
 SHORT = "update gate.balance_equation set residual_minor = -1, bank_arrival_amount_minor = 35810"
 
@@ -174,11 +176,7 @@ REMOTE = re.compile(r"""(?:src|href|action|data|url\(|@import)\s*=?\s*["'(]?\s*(
 
 
 def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
-    repository = {
-        path: path.read_bytes()
-        for path in (world.settings.project_dir / "expectations").rglob("*")
-        if path.is_file()
-    }
+    repository = {path: path.read_bytes() for path in EXPECTATIONS_DIR.rglob("*") if path.is_file()}
     assert gate.decide(world.settings, PAYMENT_DATE).passed
     world.execute(SHORT + " where channel = 'unionpay'")
     assert not gate.decide(world.settings, PAYMENT_DATE).passed
@@ -200,11 +198,7 @@ def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
     shown = [data_docs.folder(world.settings) / link for link in linked]
     assert any("每个到账组的平衡差额为零" in page.read_text(encoding="utf-8") for page in shown)
     assert any("-1" in page.read_text(encoding="utf-8") for page in shown)
-    unchanged = {
-        path: path.read_bytes()
-        for path in (world.settings.project_dir / "expectations").rglob("*")
-        if path.is_file()
-    }
+    unchanged = {path: path.read_bytes() for path in EXPECTATIONS_DIR.rglob("*") if path.is_file()}
     assert unchanged == repository
 
 

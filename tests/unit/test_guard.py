@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from tieout import database, landing
-from tieout.channels.card_numbers import find_card_numbers, find_track_data
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.guard import FREE_TEXTS, OWN_NUMBERS, guarded, masked_text
-from tieout.channels.model import MaskedValues, ParsedFile
+from tieout.channels.common.card_numbers import find_card_numbers, find_track_data
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.guard import FREE_TEXTS, OWN_NUMBERS, guarded, masked_text
+from tieout.channels.common.model import MaskedValues, ParsedFile
 from tieout.channels.registry import parse_file, recognise
+from tieout.core.settings import Settings
 from tieout.payouts import pain002
-from tieout.settings import Settings
 from tieout.simulator.identifiers import card_number, not_card_like
 
 CARD = card_number("622202", 19, 815)

@@ -10,7 +10,7 @@ import channel_files as make
 import institution_files as institution
 import unionpay_files as union
 import wallet_files as wallet
-from tieout.channels.model import ParsedFile
+from tieout.channels.common.model import ParsedFile
 from tieout.channels.registry import parse_file, recognise
 
 DAY = make.DAY

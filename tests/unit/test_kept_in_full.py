@@ -25,10 +25,10 @@ import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
 from tieout.channels import registry
-from tieout.channels import unionpay_institution_layouts as institution_layouts
-from tieout.channels import unionpay_layouts as layouts
-from tieout.channels.fixed_width import Layout
 from tieout.channels.registry import parse_file, recognise
+from tieout.channels.unionpay import institution_layouts, layouts
+from tieout.channels.unionpay.fixed_width import Layout
+from tieout.channels.unread import qr_gateway_bill
 
 DAY = make.DAY
 CHANNELS = frozenset({"platform", "unionpay", "wechat", "alipay"})
@@ -235,7 +235,7 @@ def is_kept_nowhere(
     mark = ",`" if line.startswith("`") else ","
     number, width = line[: place.start - begin].count(mark), len(line.split(mark))
     if kind == ("unionpay", "qr_gateway_bill"):
-        names: list[str] = [name for name, _, _ in registry.qr_gateway_bill.COLUMNS]
+        names: list[str] = [name for name, _, _ in qr_gateway_bill.COLUMNS]
         return width == len(names) and names[number] in QR_NOT_KEPT
     headers = [each.rstrip("\r").split(",") for each in text.split("\n")[:6]]
     header = next(cells for cells in headers if len(cells) > 5)

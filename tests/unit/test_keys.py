@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 import channel_files as make
 from landing_world import own_database
 from landing_world import place as place_with_tables
-from tieout import database, key_ring, keys, landing, secrets
-from tieout.cli import app
+from tieout import database, landing
+from tieout.commands.cli import app
+from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.landing import archive
-from tieout.settings import PROJECT_DIR, Settings
+from tieout.protection import key_ring, keys
+from tieout.protection import tokens as secrets
 
 __all__ = ["own_database", "place_with_tables"]
 
@@ -64,7 +66,7 @@ def states(place: Settings) -> list[tuple[str, str, int, int]]:
 
 
 def test_no_rule_of_reconciliation_compares_tokens() -> None:
-    """Else a rotation would part pairs; `tieout.keys` rests on this."""
+    """Else a rotation would part pairs; `tieout.protection.keys` rests on this."""
     path = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / "match_rules.csv"
     with path.open(encoding="utf-8", newline="") as stream:
         rules = list(csv.DictReader(stream))

@@ -19,13 +19,15 @@ import day_states
 import institution_files as institution
 import unionpay_files as union
 from landing_world import count, own_database, place, put, query, statuses, whole_day
-from tieout import database, landing, secrets
-from tieout.channels import camt053
+from tieout import database, landing
+from tieout.channels.bank import camt053
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.landing import archive, expected, institutions, stores
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
+from tieout.files import expected, stores
+from tieout.landing import archive, institutions
 from tieout.landing.archive import archive_path
 from tieout.landing.copying import copy_frames
-from tieout.settings import PROJECT_DIR, Settings, load_settings
+from tieout.protection import tokens
 
 __all__ = ["own_database", "place"]
 
@@ -54,11 +56,11 @@ def test_a_whole_day_lands_and_nothing_is_missing(place: Settings) -> None:
     assert count(place, "platform_payees") == 1
     assert count(place, "bank_statement_line_details") == 1
     rows = query(place, "select accounting_date, amount_minor, card_token from raw.unionpay_acomn")
-    token = secrets.pan_token([make.CARD], settings=place)[0]
+    token = tokens.pan_token([make.CARD], settings=place)[0]
     assert rows == [(DAY, 10000, token)] * 2
     (payee,) = query(place, "select account_number_ciphertext from raw.platform_payees")
     where = ("account_number", "P000001", "1")
-    assert secrets.decrypt_bound(payee[0], where, settings=place) == make.ACCOUNT_NUMBER
+    assert tokens.decrypt_bound(payee[0], where, settings=place) == make.ACCOUNT_NUMBER
     totals = query(
         place,
         "select totals_status, declared_row_count, declared_total_minor, counted_total_minor, "

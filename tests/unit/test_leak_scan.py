@@ -21,13 +21,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
-from tieout import database, leaks
-from tieout.channels import card_numbers
-from tieout.leaks import places, scanning
-from tieout.leaks.known_values import KnownValue, collect
-from tieout.leaks.needles import Needles
-from tieout.leaks.scanning import ScanReport
-from tieout.settings import Settings, load_settings
+from tieout import database
+from tieout.channels.common import card_numbers
+from tieout.core.settings import Settings, load_settings
+from tieout.protection import leaks
+from tieout.protection.leaks import places, scanning
+from tieout.protection.leaks.known_values import KnownValue, collect
+from tieout.protection.leaks.needles import Needles
+from tieout.protection.leaks.scanning import ScanReport
 from tieout.simulator.identifiers import card_number, not_card_like
 
 # Valid by their check digits and of nobody; none of them stands in the inbox.

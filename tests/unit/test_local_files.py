@@ -17,12 +17,13 @@ import pytest
 import channel_files as make
 from fetch_homes import ACOMN, DAY
 from landing_world import own_database, place, put, query
-from tieout import landing, local_files
+from tieout import landing
+from tieout.core.settings import Settings
 from tieout.fetching.inbox import Inbox, Place, Receiver
-from tieout.landing.stores import IrregularError, find_entries, find_files
-from tieout.local_files import IrregularFileError
+from tieout.files import local_files
+from tieout.files.local_files import IrregularFileError
+from tieout.files.stores import IrregularError, find_entries, find_files
 from tieout.payouts.store import Store
-from tieout.settings import Settings
 
 __all__ = ["own_database", "place"]
 
@@ -267,7 +268,7 @@ def test_what_is_written_is_its_owner_s_only(tmp_path: Path, umask: int) -> None
 
 
 def test_a_payment_file_is_not_written_through_a_link(tmp_path: Path) -> None:
-    from tieout.errors import TieoutError
+    from tieout.core.errors import TieoutError
 
     folder = tmp_path / "payouts"
     folder.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from alembic.script import ScriptDirectory
 
 from day_states import seal, set_state
 from tieout import database, migrations
-from tieout.settings import Settings, load_settings
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
 
 Connection = psycopg.Connection[Any]
 
+CHART_OF_ACCOUNTS = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / "chart_of_accounts.csv"
 PAYMENT_DATE = date(2026, 9, 28)
 STATEMENT = "20260928-A000001-T1-CNY"
 STATUSES = ("created", "submitted", "accepted", "paid", "failed", "unknown", "returned")
@@ -260,7 +262,7 @@ def test_the_head_that_a_quick_call_compares_with_is_alembics() -> None:
 
 
 def test_a_migration_knows_nothing_that_changes_later() -> None:
-    """It was decided when it was written; only what files are named does one ask the program."""
+    """It was decided when it was written; what one has to know of names is frozen beside it."""
     versions = sorted(Path(migrations.__file__).parent.glob("versions/*.py"))
     assert len(versions) > 20
     known = {
@@ -269,7 +271,7 @@ def test_a_migration_knows_nothing_that_changes_later() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tieout")
     }
-    assert known == {("0012_slots.py", "tieout.channels.registry")}
+    assert known == {("0012_slots.py", "tieout.migrations.file_slots")}
 
 
 def test_processes_that_race_migrate_once(
@@ -346,6 +348,7 @@ def test_every_money_column_is_a_whole_number(guarded: Connection) -> None:
 HISTORIES = (
     "control.gate_decisions",
     "control.gate_decision_inputs",
+    "control.gate_expectations",
     "control.accounting_day_seals",
     "payout.instructions",
     "payout.attempts",
@@ -373,6 +376,7 @@ def test_history_only_grows(table: str, change: str, guarded: Connection) -> Non
         " ('B1', %s, 'x', repeat('0', 64), 1, 1, 1000, 'CNY')",
         [PAYMENT_DATE],
     )
+    guarded.execute('select control.keep_gate_expectations(\'{"x": "y"}\')')
     column = {"payout.attempt_transitions": "to_status"}.get(table) or (
         guarded.execute(f"select * from {table} limit 0").description or ()
     )[1].name
@@ -584,6 +588,202 @@ def test_what_one_person_released_before_is_decided_again(settings: Settings) ->
                     " released_by_second, release_reason) values"
                     " ('2026-09-09', 'released', 'f', 1, 1, 'x', 'Alice Wu', 'alice  wu', 'r')"
                 )
+
+
+# As dbt made it up to version 0024, and what it held of a date: sale and fee, a refund, an
+# adjustment, a payout, an advance, bank lines and the two sides of the opening balances.
+JOURNAL_OF_BEFORE = """
+create schema if not exists reference;
+create table reference.chart_of_accounts (
+    ledger_account text, ledger_account_zh text, account_class text, normal_balance text,
+    subledger text
+);
+create schema if not exists ledger;
+create table ledger.journal_entries (
+    accounting_date date not null, entry_id text not null, voucher_id text not null,
+    event_type text not null, source_id text not null, channel text, settlement_mode text,
+    currency_code text not null, ledger_account text not null, subledger_id text not null,
+    account_id text, arrival_group_id text, direction text not null,
+    amount_minor bigint not null, is_catch_up boolean not null, file_id text, line_number integer,
+    primary key (accounting_date, entry_id),
+    constraint journal_amount check (amount_minor > 0),
+    constraint journal_direction check (direction in ('debit', 'credit')),
+    foreign key (accounting_date) references control.accounting_days (accounting_date)
+) partition by list (accounting_date);
+create table ledger.journal_entries_20260924 partition of ledger.journal_entries
+for values in ('2026-09-24');
+create table ledger.journal_entries_20260925 partition of ledger.journal_entries
+for values in ('2026-09-25');
+"""
+LEGS_OF_BEFORE = (
+    ("TX:T:V1", "transaction", "unionpay", "net", 900, True, None,
+     ("channel_receivable", "G1", None, "G1"), ("merchant_payable", "A1", "A1", None)),
+    ("TX:T:R:D", "transaction", "unionpay", "net", 40, False, None,
+     ("merchant_payable", "A1", "A1", None), ("channel_receivable", "G1", None, "G1")),
+    ("FEE:T:V1", "merchant_fee", "unionpay", "net", 6, True, None,
+     ("merchant_payable", "A1", "A1", None), ("fee_income", "unionpay", None, None)),
+    ("ADJ:E1:taken", "adjustment_taken", "unionpay", None, 9, False, 7,
+     ("adjustments_receivable", "unionpay", None, None), ("channel_receivable", "G1", None, "G1")),
+    ("PAY:T1:2", "payout_submitted", None, None, 800, False, None,
+     ("merchant_payable", "A1", "A1", None), ("payouts_in_transit", "A1", "A1", None)),
+    ("ADV:S1:fee", "advance_fee", None, None, 2, False, None,
+     ("merchant_payable", "A1", "A1", None), ("fee_income", "advances", None, None)),
+    ("BANK:b:1:line", "bank_unclassified", None, None, 5, False, 1,
+     ("client_reserve_bank", "B9", None, None), ("bank_suspense", "B9", None, None)),
+)  # fmt: skip
+OPENINGS_OF_BEFORE = (
+    ("OPEN:client_reserve_bank:B:D:CNY", "client_reserve_bank", "B:D", "debit"),
+    ("OPEN:own_funds:opening:CNY", "own_funds", "opening", "credit"),
+)
+
+
+def journal_of_before(connection: Connection) -> None:
+    """Make the journal of version 0024, with one date sealed and one open, and who may read it."""
+    connection.execute(JOURNAL_OF_BEFORE)
+    for day in ("2026-09-24", "2026-09-25"):
+        set_state(connection, day, "closed")
+        for posting, event, channel, mode, amount, late, line, *sides in LEGS_OF_BEFORE:
+            for (account, subledger, account_id, group), leg in zip(sides, "DC", strict=True):
+                connection.execute(
+                    "insert into ledger.journal_entries values (%s, %s, 'B1', %s, 'V1', %s, %s,"
+                    " 'CNY', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    [day, f"{posting}:{leg}", event, channel, mode, account, subledger, account_id,
+                     group, {"D": "debit", "C": "credit"}[leg], amount, late,
+                     line and "f", line],
+                )  # fmt: skip
+    for entry, account, subledger, direction in OPENINGS_OF_BEFORE:
+        connection.execute(
+            "insert into ledger.journal_entries values ('2026-09-24', %s, 'OPENING',"
+            " 'opening_balance', %s, null, null, 'CNY', %s, %s, null, null, %s, 77, false)",
+            [entry, account, account, subledger, direction],
+        )
+    connection.execute(
+        "select control.guard_partition('ledger.journal_entries_20260924', 'accounting_date',"
+        " '2026-09-24'), control.guard_parent('ledger.journal_entries', 'accounting_date')"
+    )
+    set_state(connection, "2026-09-24", "sealed")
+    seal(connection, "2026-09-24", "unionpay", "2026-09-28")
+    connection.execute("create role journal_reader; create role journal_lender")
+    connection.execute(
+        "grant select on ledger.journal_entries to journal_reader;"
+        "grant select on ledger.journal_entries to journal_lender with grant option"
+    )
+
+
+ALL_ENTRIES = """
+select
+    accounting_date, entry_id, voucher_id, event_type, source_id, channel, settlement_mode,
+    currency_code, ledger_account, subledger_id, account_id, arrival_group_id, direction,
+    amount_minor, is_catch_up, file_id, line_number
+from ledger.journal_entries
+order by accounting_date, entry_id collate "C"
+"""
+
+
+@contextmanager
+def database_with_journal(settings: Settings, name: str) -> Iterator[str]:
+    """Make a database of version 0024 with its journal; its roles go with it."""
+    with made_database(settings, name) as url:
+        migrations.upgrade(url, "0024")
+        with psycopg.connect(url) as connection:
+            journal_of_before(connection)
+        try:
+            yield url
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("drop owned by journal_reader, journal_lender")
+                connection.execute("drop role journal_reader, journal_lender")
+
+
+def test_journal_of_before_becomes_postings(settings: Settings) -> None:
+    """Leg for leg and date for date, sealed or not; guarded and granted as the table was."""
+    with database_with_journal(settings, "tieout_journal") as url:
+        with psycopg.connect(url) as connection:
+            before = connection.execute(ALL_ENTRIES).fetchall()
+        assert len(before) == 2 * 2 * len(LEGS_OF_BEFORE) + len(OPENINGS_OF_BEFORE)
+        migrations.upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            after = connection.execute(ALL_ENTRIES).fetchall()
+            legs = {"debit": ":D", "credit": ":C"}
+            assert [row for row in after if row[8] != "opening_balances"] == [
+                (row[0], row[1] + legs[row[12]], *row[2:]) if row[3] == "opening_balance" else row
+                for row in before
+            ]
+            assert [row[8:10] + row[12:14] for row in after if row[8] == "opening_balances"] == [
+                ("opening_balances", "CNY", "credit", 77),
+                ("opening_balances", "CNY", "debit", 77),
+            ]
+            assert connection.execute(
+                "select posting_id, rule, source_kind, debit_subledger, credit_subledger,"
+                " account_id, arrival_group_id, bank_account_id from ledger.postings"
+                " where accounting_date = '2026-09-24' order by posting_id collate \"C\""
+            ).fetchall() == [
+                ("ADJ:E1:taken", *SOURCE, "channel", "arrival_group", None, "G1", None),
+                ("ADV:S1:fee", *SOURCE, "account", "channel", "A1", None, None),
+                ("BANK:b:1:line", *SOURCE, "bank_account", "bank_account", None, None, "B9"),
+                ("FEE:T:V1", *SOURCE, "account", "channel", "A1", None, None),
+                ("OPEN:client_reserve_bank:B:D:CNY", *SOURCE, "bank_account", "currency", None,
+                 None, "B:D"),
+                ("OPEN:own_funds:opening:CNY", *SOURCE, "currency", "opening", None, None, None),
+                ("PAY:T1:2", *SOURCE, "account", "account", "A1", None, None),
+                ("TX:T:R:D", *SOURCE, "account", "arrival_group", "A1", "G1", None),
+                ("TX:T:V1", *SOURCE, "arrival_group", "account", "A1", "G1", None),
+            ]  # fmt: skip
+            for name in ("ledger.postings", "ledger.postings_20260924"):
+                with refuses(f"its rows in {name} stay"):
+                    connection.execute(f"delete from {name} where accounting_date = '2026-09-24'")
+            connection.execute("delete from ledger.postings where accounting_date = '2026-09-25'")
+            assert connection.execute(
+                "select string_agg(distinct grantee || ' ' || is_grantable, ', ')"
+                " from information_schema.role_table_grants where table_name = 'journal_entries'"
+                " and privilege_type = 'SELECT' and grantee like 'journal%'"
+            ).fetchone() == ("journal_lender YES, journal_reader NO",)
+            chart = connection.execute("select * from reference.chart_of_accounts").description
+            with CHART_OF_ACCOUNTS.open(encoding="utf-8", newline="") as file:
+                assert [column.name for column in chart or ()] == next(csv.reader(file))
+            gone = "select to_regclass('ledger.journal_entries_before') is null"
+            assert connection.execute(gone).fetchone() == (True,)
+
+
+SOURCE = ("before_rules", "not_recorded")
+UNEQUAL = {
+    # What one leg says and the other does not, a posting cannot say.
+    "file_id": "set file_id = 'g'",
+    "amount": "set amount_minor = 899",
+    "channel": "set channel = 'wechat'",
+    "arrival_group": "set arrival_group_id = 'G2'",
+    "catch_up": "set is_catch_up = false",
+}
+
+
+@pytest.mark.parametrize("change", UNEQUAL.values(), ids=UNEQUAL)
+def test_journal_that_postings_cannot_say_stays_as_it_is(settings: Settings, change: str) -> None:
+    with database_with_journal(settings, "tieout_odd_journal") as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                f"update ledger.journal_entries {change}"
+                " where accounting_date = '2026-09-25' and entry_id = 'TX:T:V1:C'"
+            )
+            before = connection.execute(ALL_ENTRIES).fetchall()
+        with pytest.raises(
+            Exception, match="entries of 2026-09-25 differ from what their postings"
+        ):
+            migrations.upgrade(url)
+        with psycopg.connect(url) as connection:
+            assert connection.execute(ALL_ENTRIES).fetchall() == before
+            version = connection.execute("select version_num from control.alembic_version")
+            assert version.fetchone() == ("0024",)
+
+
+def test_leg_without_its_other_stops_the_migration(settings: Settings) -> None:
+    with database_with_journal(settings, "tieout_one_leg") as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "delete from ledger.journal_entries"
+                " where accounting_date = '2026-09-25' and entry_id = 'TX:T:V1:C'"
+            )
+        with pytest.raises(Exception, match='null value in column "credit_account"'):
+            migrations.upgrade(url)
 
 
 def test_every_raw_table_has_the_guard_of_sealed_rows(guarded: Connection) -> None:

@@ -174,7 +174,7 @@ class Week:
         return "gone"
 
 
-# --- domain.md §9 -------------------------------------------------------------------------------
+# --- docs/domain.md#worked-example --------------------------------------------------------------
 
 
 def test_worked_example_of_the_balance_equation() -> None:

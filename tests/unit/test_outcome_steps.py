@@ -9,11 +9,12 @@ import pytest
 
 import payment_world
 from payment_world import PAYMENT_DATE, World
-from tieout import days, outcomes, transform
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import days
 from tieout.payouts import AnswersDue
-from tieout.settings import Settings
-from tieout.steps import Step
+from tieout.runs import answers, transform
+from tieout.runs.steps import Step
 
 MONDAY = PAYMENT_DATE
 FRIDAY_BEFORE = date(2026, 9, 24)  # the Thursday: 25 to 27 September are holidays
@@ -51,7 +52,7 @@ def step_of(world: World, day: date, now: datetime) -> Step:
 def test_answers_are_due_by_the_run_and_its_clock(
     timed: World, day: date, now: datetime, answered: date, ended: date
 ) -> None:
-    due = outcomes.answers_due(step_of(timed, day, now))
+    due = answers.answers_due(step_of(timed, day, now))
     assert due == {"CNY": AnswersDue(answered, ended)}
 
 
@@ -74,37 +75,37 @@ def silent(timed: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_a_silent_bank_ends_the_run_with_an_error_and_the_rest_done(silent: World) -> None:
     step = step_of(silent, PAYMENT_DATE, EVENING)
-    counts = outcomes.apply(step)
+    counts = answers.apply(step)
     assert counts["problems"] == 3
-    with pytest.raises(outcomes.OutcomeError) as caught:
-        outcomes.publish(step)
+    with pytest.raises(answers.OutcomeError) as caught:
+        answers.publish(step)
     assert "3 answers of the bank are missing" in caught.value.what
     assert "unknown" in caught.value.why
     assert "docs/runbooks/payout-unresolved.md" in caught.value.next_step
     # The next evening says so again; a run that finds the answers has nothing to say.
     later = step_of(silent, date(2026, 9, 29), EVENING + timedelta(days=1))
-    assert outcomes.apply(later)["problems"] == 3
+    assert answers.apply(later)["problems"] == 3
     silent.execute(
         "insert into payout.attempt_events (attempt_id, event_no, status, business_date)"
         " select attempt_id, 4, 'paid', %s from payout.attempts",
         (PAYMENT_DATE,),
     )
-    assert outcomes.apply(step)["problems"] == 0
-    assert outcomes.publish(step) == {}
-    with pytest.raises(outcomes.OutcomeError):
-        outcomes.publish(later)
+    assert answers.apply(step)["problems"] == 0
+    assert answers.publish(step) == {}
+    with pytest.raises(answers.OutcomeError):
+        answers.publish(later)
 
 
 def test_the_run_names_each_payment_however_many(
     silent: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error shows the first, the run's log all the others."""
-    monkeypatch.setattr(outcomes, "PROBLEMS_SHOWN", 1)
+    monkeypatch.setattr(answers, "PROBLEMS_SHOWN", 1)
     step = step_of(silent, date(2026, 9, 30), EVENING + timedelta(days=2))
-    assert outcomes.apply(step)["problems"] == 3
+    assert answers.apply(step)["problems"] == 3
     capsys.readouterr()
-    with pytest.raises(outcomes.OutcomeError) as caught:
-        outcomes.publish(step)
+    with pytest.raises(answers.OutcomeError) as caught:
+        answers.publish(step)
     told = f"{caught.value.why}\n{capsys.readouterr().err}"
     for number in (1, 2, 3):
         assert told.count(f"payment {payment_world.statement_id(number)}-1 ") == 1
@@ -113,8 +114,8 @@ def test_the_run_names_each_payment_however_many(
 
 def test_before_it_is_due_silence_is_nothing(silent: World) -> None:
     step = step_of(silent, PAYMENT_DATE, EVENING - timedelta(hours=1))
-    assert outcomes.apply(step)["problems"] == 0
-    assert outcomes.publish(step) == {}
+    assert answers.apply(step)["problems"] == 0
+    assert answers.publish(step) == {}
 
 
 def test_a_date_that_cannot_be_computed_keeps_no_other_from_it(
@@ -130,11 +131,11 @@ def test_a_date_that_cannot_be_computed_keeps_no_other_from_it(
         built.append(payment_date)
         return transform.BuildReport("tag:outcomes", 1, 2, 0.0, ())
 
-    monkeypatch.setattr(outcomes, "changed_dates", lambda _: dates[:2])
-    monkeypatch.setattr(outcomes, "dates_to_match", lambda _: dates[2:])
+    monkeypatch.setattr(answers, "changed_dates", lambda _: dates[:2])
+    monkeypatch.setattr(answers, "dates_to_match", lambda _: dates[2:])
     monkeypatch.setattr(transform, "build_outcomes", build)
-    assert outcomes.apply(step)["problems"] == 0
-    assert outcomes.build(step) == {"models": 2, "tests": 4, "problems": 1}
+    assert answers.apply(step)["problems"] == 0
+    assert answers.build(step) == {"models": 2, "tests": 4, "problems": 1}
     assert built == [dates[0], dates[2]]
-    with pytest.raises(outcomes.OutcomeError, match="2026-09-25 could not be computed: one bank"):
-        outcomes.publish(step)
+    with pytest.raises(answers.OutcomeError, match="2026-09-25 could not be computed: one bank"):
+        answers.publish(step)

@@ -31,3 +31,15 @@ def test_long_files_begin_first_and_what_fills_the_end_is_last() -> None:
     places = [parts.place_of(node_id) for node_id in in_order]
     assert len(places) > 8
     assert places == sorted(set(places))
+
+
+def test_the_stack_runs_only_where_it_is_asked_for() -> None:
+    text = (PROJECT / "tests/stack/test_stack.py").read_text()
+    names = [line[4:].split("(")[0] for line in text.splitlines() if line.startswith("def test_")]
+    assert len(names) > 5
+    stack = {f"{parts.STACK_FOLDER}test_stack.py::{name}" for name in names}
+    others = {"tests/unit/test_parts.py::test_no_process_is_root"}
+    assert parts.stack_left_out(stack | others, "none") == stack
+    assert parts.stack_left_out(stack | others, "full") == set()
+    short = stack - parts.stack_left_out(stack | others, "short")
+    assert len(short) == len(parts.STACK_SHORT)

@@ -10,10 +10,11 @@ import pytest
 
 import channel_files as make
 from landing_world import own_database, place, put, query, statuses
-from tieout import database, keys, landing, secrets
+from tieout import database, landing
+from tieout.core.settings import Settings
+from tieout.files.report import LandingError
 from tieout.landing import corrections, quarantine
-from tieout.landing.report import LandingError
-from tieout.settings import Settings
+from tieout.protection import keys, tokens
 
 __all__ = ["own_database", "place"]
 
@@ -65,7 +66,7 @@ def test_a_version_is_on_record_from_its_first_row(place: Settings) -> None:
         "select account_number_token, account_name_token from control.payee_versions"
         " where payee_version = 1",
     )
-    assert [number, name] == secrets.account_token(
+    assert [number, name] == tokens.account_token(
         [make.ACCOUNT_NUMBER, make.ACCOUNT_NAME], settings=place
     )
 
@@ -126,7 +127,7 @@ def test_a_lost_token_key_stops_the_comparison(
 ) -> None:
     land(place, FIRST, {})
     monkeypatch.setenv("TIEOUT_PAN_KEY", "ab" * 32)
-    with pytest.raises(secrets.SecretsError, match="a token cannot be compared"):
+    with pytest.raises(tokens.SecretsError, match="a token cannot be compared"):
         land(place, SECOND, {})
 
 
@@ -224,8 +225,8 @@ def test_payees_of_before_the_register_are_adopted(place: Settings) -> None:
                 " account_number_ciphertext = %s, account_name_ciphertext = %s"
                 " where line_number = %s and accounting_date = %s",
                 [
-                    secrets.encrypt(number, settings=place),
-                    secrets.encrypt(make.ACCOUNT_NAME, settings=place),
+                    tokens.encrypt(number, settings=place),
+                    tokens.encrypt(make.ACCOUNT_NAME, settings=place),
                     line,
                     day,
                 ],
@@ -235,9 +236,7 @@ def test_payees_of_before_the_register_are_adopted(place: Settings) -> None:
     for payee_id, ciphertext in query(
         place, "select payee_id, account_number_ciphertext from raw.platform_payees"
     ):
-        opened = secrets.decrypt_bound(
-            ciphertext, ("account_number", payee_id, "1"), settings=place
-        )
+        opened = tokens.decrypt_bound(ciphertext, ("account_number", payee_id, "1"), settings=place)
         assert opened == (OTHER_NUMBER if payee_id == "P2" else make.ACCOUNT_NUMBER)
     third = SECOND + timedelta(days=1)
     assert land(place, third, {"account_name": OTHER_NAME}) == "quarantined"

@@ -12,8 +12,14 @@ from rich.console import Console
 
 import day_states
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, rename
-from tieout import airflow_home, database, days, overview, paying, payouts, steps, transform
+from tieout import database, payouts
+from tieout.commands import overview
+from tieout.core.errors import TieoutError
+from tieout.dates import days
+from tieout.gate import deciding
+from tieout.gate.expectation_suites import GATE_EQUATION
 from tieout.payouts import submission
+from tieout.runs import airflow_home, paying, steps, transform
 
 OWNER = f"{days.COMMAND_PREFIX}of-this-test"
 DECIDING: tuple[Callable[[steps.Step], object], ...] = (
@@ -256,3 +262,16 @@ def test_a_run_airflow_never_ended_is_not_at_work(
     for is_alive, word in ((True, "at work"), (False, "broken off")):
         monkeypatch.setattr(airflow_home, "scheduler_is_alive", lambda _, here=is_alive: here)
         assert f"{word}: settlement_payout of {PAYMENT_DATE}" in shown(world)
+
+
+def test_a_program_with_other_checks_pays_nothing_that_was_decided_by_these(
+    step: steps.Step, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade between the decision and the payment: the gate has to run again."""
+    first = GATE_EQUATION.rules[0]
+    rules = (replace(first, text="-- another"), *GATE_EQUATION.rules[1:])
+    changed = replace(GATE_EQUATION, rules=rules)
+    monkeypatch.setattr(deciding, "GATE_SUITES", (changed, *deciding.GATE_SUITES[1:]))
+    paying.instruct(step)
+    with pytest.raises(TieoutError, match=f"expectation gate_equation/{first.name} has changed"):
+        payouts.submit(world.settings, PAYMENT_DATE, seal=lambda *_: None)

@@ -15,9 +15,9 @@ import channel_files as make
 import payment_world
 from payment_world import ACCOUNTING_DATES, BANK_CODE, PAYMENT_DATE, World, decide, rename
 from tieout import payouts
-from tieout.channels import platform_csv
-from tieout.errors import TieoutError
-from tieout.payment_texts import LENGTH_MAX, why_unwritable
+from tieout.channels.platform import csv_files
+from tieout.core.errors import TieoutError
+from tieout.core.payment_texts import LENGTH_MAX, why_unwritable
 from tieout.payouts import pain001
 
 DEBTOR = pain001.Debtor("示例支付有限公司", "6600100200300400", "999100000018", "示例银行")
@@ -93,7 +93,7 @@ def test_a_sum_with_too_many_digits_is_not_written() -> None:
 
 
 def test_each_column_of_the_payment_file_is_looked_at() -> None:
-    schema = json.loads(platform_csv.SCHEMA_PATH.read_text(encoding="utf-8"))
+    schema = json.loads(csv_files.SCHEMA_PATH.read_text(encoding="utf-8"))
     marked = {
         column["name"]
         for column in schema["file_kinds"]["payees"]["columns"]

@@ -9,9 +9,9 @@ import pytest
 from lxml import etree
 
 from samples_folder import SAMPLES, needs_samples
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
+from tieout.core.money import decimal_text, minor_units
 from tieout.payouts import pain001, pain002
-from tieout.payouts.amounts import decimal_text, minor_units
 from tieout.simulator import bank_answers
 
 SCHEMA = SAMPLES / "schemas" / "pain.001.001.09.xsd"

@@ -21,7 +21,7 @@ from payment_world import (
     decide,
 )
 from tieout import payouts
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.landing import corrections, problem_files
 from tieout.payouts import AnswersDue, pain001, pain002, states, submission
 from tieout.simulator import bank, bank_answers

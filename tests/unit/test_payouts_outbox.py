@@ -12,10 +12,11 @@ import pytest
 
 import payment_world
 from payment_world import ACCOUNT_NUMBERS, ACCOUNTING_DATES, PAYMENT_DATE, World, decide
-from tieout import keys, payouts, secrets
-from tieout.errors import TieoutError
+from tieout import payouts
+from tieout.core.errors import TieoutError
 from tieout.payouts import pain001, submission
 from tieout.payouts.store import Store
+from tieout.protection import keys, tokens
 
 NAME = "pain001_PO20260928-001-A1.xml"
 OTHER_NUMBER = "6230000000000009999"
@@ -88,7 +89,7 @@ def test_a_file_that_pays_another_account_is_not_put_out(
     instructed: World, field: str, text: str, words: str
 ) -> None:
     """Even by who holds the key: the file is compared with the tokens the gate decided on."""
-    ciphertext = secrets.encrypt_bound(text, (field, "P000001", "1"), settings=instructed.settings)
+    ciphertext = tokens.encrypt_bound(text, (field, "P000001", "1"), settings=instructed.settings)
     instructed.execute(
         f"update raw.platform_payees set {field}_ciphertext = %s where payee_id = 'P000001'",
         (ciphertext,),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from samples_folder import SAMPLES, needs_samples
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.payouts import pain001, pain002
 from tieout.payouts.outcomes import _REPORT_NAME
 

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from payment_world import PAYMENT_DATE, PAYOUTS_MINOR, Finding, World
-from tieout import database, gate, people, suspense
-from tieout.errors import TieoutError
+from tieout import database, gate
+from tieout.core import people
+from tieout.core.errors import TieoutError
+from tieout.decisions import suspense
 
 OPEN_DATE = date(2026, 10, 9)
 # One person, as keyboards, forms and copied cells write the name.

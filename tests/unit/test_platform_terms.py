@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from landing_world import own_database, place, put, statuses, whole_day
-from tieout import closing, days, landing, steps
-from tieout.channels.model import BadRow
-from tieout.settings import Settings
+from tieout import landing
+from tieout.channels.common.model import BadRow
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.runs import closing, steps
 
 __all__ = ["own_database", "place"]
 

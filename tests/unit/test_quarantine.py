@@ -20,10 +20,14 @@ from typer.testing import CliRunner
 import channel_files as make
 import day_states
 from landing_world import count, own_database, place, put, query
-from tieout import closing, database, days, landing, overview, steps
-from tieout.cli import app
-from tieout.landing import archive, corrections, expected, quarantine
-from tieout.settings import Settings, load_settings
+from tieout import database, landing
+from tieout.commands import overview
+from tieout.commands.cli import app
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
+from tieout.files import expected
+from tieout.landing import archive, corrections, quarantine
+from tieout.runs import closing, paying, steps
 
 __all__ = ["own_database", "place"]
 
@@ -35,6 +39,7 @@ WECHAT = "1900000109All2026-09-24.csv"
 CAMT = f"camt053_{make.BANK_ACCOUNT}_20260924_1.xml"
 T = TypeVar("T")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 9, 24, 11, tzinfo=SHANGHAI)
 
 
 def vouchers(*amounts: int, extra: str = "", trailer: str | None = None) -> bytes:
@@ -292,6 +297,19 @@ def test_a_file_waits_while_a_run_works_on_what_it_would_change(place: Settings)
     assert amounts(place) == [100, 201]
 
 
+def test_a_payment_does_not_go_on_without_a_statement_that_waits(place: Settings) -> None:
+    """The gate would say that nothing arrived; what is true is that a close is at work."""
+    put(place, CAMT, make.camt053())
+    pay = steps.Step(place, days.SETTLEMENT_PAYOUT, DAY, "nobody", "land_bank", now=NOW)
+    with (
+        running(place, days.ACCOUNTING_CLOSE, DAY),
+        pytest.raises(days.DateBusyError, match="1 bank files wait to be landed") as caught,
+    ):
+        paying.land_bank(pay)
+    assert f"accounting_close of {DAY} is running" in caught.value.where
+    assert paying.land_bank(pay)["landed"] == 1
+
+
 def test_the_run_that_holds_the_date_lands_its_correction(place: Settings) -> None:
     path = put(place, VOUCHERS, vouchers(100, 200))
     landing.land(place)
@@ -541,7 +559,7 @@ def test_a_format_without_totals_is_never_proved_in_part(place: Settings) -> Non
 def test_rows_are_never_left_out_of_a_text_file_without_totals() -> None:
     from dataclasses import replace
 
-    from tieout.channels.model import BadRow, FileContext, Frames, ParsedFile
+    from tieout.channels.common.model import BadRow, FileContext, Frames, ParsedFile
     from tieout.channels.registry import recognise
 
     rest = ParsedFile({}, 1, DAY)
@@ -569,7 +587,7 @@ def test_a_quarantined_file_is_released_once_our_rule_is_mended(
 ) -> None:
     path = put(place, ACOMN, make.acomn())
     from tieout.channels import registry
-    from tieout.channels.model import ParsedFile, file_problem
+    from tieout.channels.common.model import ParsedFile, file_problem
 
     with monkeypatch.context() as patch:
         bad = ParsedFile({}, 1, DAY, bad_rows=(file_problem("unknown_code", "x"),))
@@ -716,7 +734,7 @@ def test_a_file_that_is_too_large_is_never_in_memory(
 def test_a_store_that_does_not_say_sizes_is_bounded_too(place: Settings) -> None:
     from dataclasses import replace
 
-    from tieout.landing.stores import find_files
+    from tieout.files.stores import find_files
 
     store = fsspec.filesystem("memory")
     store.pipe("/inbox/x.bin", b"1234567890")

@@ -18,21 +18,16 @@ import pytest
 
 import channel_files as make
 from samples_folder import SAMPLES, needs_samples
-from tieout.channels import (
-    alipay_account_bill,
-    alipay_trade_bill,
-    camt053,
-    camt054,
-    mt940,
-    qr_gateway_bill,
-    wechat_fund_bill,
-    wechat_trade_bill,
-)
-from tieout.channels.model import FileContext, ParsedFile, UnreadableFileError
+from tieout.channels.alipay import account_bill, trade_bill
+from tieout.channels.bank import camt053, camt054, mt940
+from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.errors import TieoutError
+from tieout.channels.unread import qr_gateway_bill
+from tieout.channels.wechat import fund_bill
+from tieout.channels.wechat import trade_bill as wechat_trade_bill
+from tieout.core.errors import TieoutError
+from tieout.core.settings import PROJECT_DIR
 from tieout.payouts import pain002
-from tieout.settings import PROJECT_DIR
 
 PAGE = PROJECT_DIR / "docs" / "formats" / "samples.md"
 NOT_OURS = "not a format of ours"
@@ -472,11 +467,11 @@ PARSERS: dict[str, Parse] = {
         partial(wechat_trade_bill.WechatTradeReading, bill_form="success"), content, context
     ),
     "fund_bill_basic": lambda content, context: make.read(
-        partial(wechat_fund_bill.WechatFundReading, account_type="basic"), content, context
+        partial(fund_bill.WechatFundReading, account_type="basic"), content, context
     ),
     "wechat trade_bill": make.reader(wechat_trade_bill.WechatTradeReading),
-    "alipay trade_bill": make.reader(alipay_trade_bill.TradeBillReading),
-    "account_bill": make.reader(alipay_account_bill.AccountBillReading),
+    "alipay trade_bill": make.reader(trade_bill.TradeBillReading),
+    "account_bill": make.reader(account_bill.AccountBillReading),
     "qr_gateway_bill": make.reader(qr_gateway_bill.GatewayBillReading),
     "camt053": make.reader(camt053.Camt053Reading),
     "camt054": make.reader(camt054.Camt054Reading),

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from tieout import secrets
-from tieout.settings import Settings, load_settings
+from tieout.core import masks
+from tieout.core.settings import Settings, load_settings
+from tieout.protection import tokens as secrets
 
 # Numbers of the networks' public test ranges, no one's cards.
 PAN = "6222021234567890123"
@@ -146,19 +147,19 @@ def test_keys_do_not_come_from_the_project(own_keys: Settings) -> None:
     ],
 )
 def test_a_card_mask_shows_six_and_four_at_most(pan: str, mask: str) -> None:
-    assert secrets.mask_pan(pan) == mask
+    assert masks.mask_pan(pan) == mask
 
 
 @pytest.mark.parametrize(
     ("number", "mask"), [("6217000010001234567", "*" * 15 + "4567"), ("1234", "****"), ("", "")]
 )
 def test_an_account_mask_shows_the_last_four_at_most(number: str, mask: str) -> None:
-    assert secrets.mask_account(number) == mask
+    assert masks.mask_account(number) == mask
 
 
 @pytest.mark.parametrize(("name", "mask"), [("张三", "张*"), ("李", "李*"), ("", "")])
 def test_a_name_mask_shows_the_first_character(name: str, mask: str) -> None:
-    assert secrets.mask_name(name) == mask
+    assert masks.mask_name(name) == mask
 
 
 # --- ciphertexts that are bound to their row ------------------------------------------------------

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tieout.errors import TieoutError
-from tieout.settings import load_settings
+from tieout.core.errors import TieoutError
+from tieout.core.settings import load_settings
 
 SECRET = "a-password"
 

@@ -21,7 +21,7 @@ import xmlschema
 from lxml import etree
 
 from samples_folder import SAMPLES, needs_samples
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.simulator import INJECTIONS, Funds, bank, simulate
 from tieout.simulator.bank import BankLine, BankLineDetail
 from tieout.simulator.identifiers import (
@@ -33,7 +33,9 @@ from tieout.simulator.identifiers import (
 
 FIRST_DATE = date(2026, 9, 24)
 SCHEMA = SAMPLES / "schemas" / "camt.053.001.08.xsd"
-PLATFORM_SCHEMA = Path(__file__).parents[2] / "plugins/tieout/channels/platform_schema.json"
+PLATFORM_SCHEMA = (
+    Path(__file__).parents[2] / "plugins/tieout/channels/platform/platform_schema.json"
+)
 OUTCOMES = {
     "matched",
     "system_in_doubt",
@@ -399,7 +401,14 @@ def test_the_reference_data_says_what_the_simulated_channels_do() -> None:
     assert apart == [row["channel"] for row in bills] == ["alipay"]
     assert bills[0]["bill_period"] == "week"
     kinds = {row["bank_account_id"]: row["account_kind"] for row in rows("bank_accounts")}
-    assert kinds == {bank.BANK_ACCOUNT_ID: "client_reserve", bank.FEE_ACCOUNT_ID: "fee"}
+    # Advances leave the account of own funds; the simulated bank sends no statement of it.
+    own_funds = [account for account, kind in kinds.items() if kind == "own_funds"]
+    assert len(own_funds) == 1
+    assert kinds == {
+        bank.BANK_ACCOUNT_ID: "client_reserve",
+        bank.FEE_ACCOUNT_ID: "fee",
+        own_funds[0]: "own_funds",
+    }
     assert bills[0]["bank_account_id"] == bank.FEE_ACCOUNT_ID
 
 

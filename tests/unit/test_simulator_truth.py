@@ -1,8 +1,8 @@
 """The simulator's truth against the rules themselves, in plain Python, from the files alone.
 
 The simulator states each outcome by construction. Here the files are read back and reconciled by
-domain.md §5 and rulings 1 to 3, and the balance equation is added up per arrival group: two ways
-to the same answer. Neither uses Tieout's SQL or its parsers.
+docs/reconciliation.md and docs/domain.md#doubt, and the balance equation is added up per arrival
+group: two ways to the same answer. Neither uses Tieout's SQL or its parsers.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ import pytest
 import payment_world
 from day_states import set_state
 from payment_world import PAYMENT_DATE, World
-from tieout import database, payouts, people, terms
-from tieout.terms import TermChange, TermsError, TwoPeople
+from tieout import database, payouts
+from tieout.core import people
+from tieout.decisions import terms
+from tieout.decisions.terms import TermChange, TermsError, TwoPeople
 
 CHANGE = f"payee:P000001/2:20260927:{'0' * 32}"
 PEOPLE = TwoPeople("Zhou Min", "Wu Fang", "signed")

@@ -10,11 +10,14 @@ from typer.testing import CliRunner
 
 import day_states
 from payment_world import ACCOUNTING_DATES, PAYMENT_DATE, PAYOUTS_MINOR, World, decide, rename
-from tieout import cli, database, days, payouts, undo
-from tieout.errors import TieoutError
+from tieout import database, payouts
+from tieout.commands import cli
+from tieout.core.errors import TieoutError
+from tieout.dates import days
+from tieout.decisions import undo
+from tieout.decisions.undo import UndoError
 from tieout.payouts import submission
 from tieout.payouts.store import Store
-from tieout.undo import UndoError
 
 COUNT = len(PAYOUTS_MINOR)
 REASON = "the payee's name is too long for every payment file"
@@ -221,9 +224,9 @@ def test_nothing_goes_without_an_undo_of_its_own_transaction(stuck: World) -> No
 
 
 def test_the_commands_say_what_comes_next(stuck: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tieout.command_line.home", lambda: stuck.settings)
+    monkeypatch.setattr("tieout.commands.shared.home", lambda: stuck.settings)
     said: list[str] = []
-    monkeypatch.setattr("tieout.undo_commands.say", said.append)
+    monkeypatch.setattr("tieout.commands.undo.say", said.append)
     runner = CliRunner()
     asked = ["undo-payment", "ask", str(PAYMENT_DATE), "--by", "Zhang San", "--reason", REASON]
     assert runner.invoke(cli.app, asked, catch_exceptions=False).exit_code == 0

@@ -11,7 +11,7 @@ import channel_files as make
 from day_states import set_state
 from landing_world import count, own_database, place, put, query, statuses
 from tieout import database, landing
-from tieout.settings import Settings
+from tieout.core.settings import Settings
 
 __all__ = ["own_database", "place"]
 

@@ -4,7 +4,7 @@
     What became of each adjustment record (差错) of T: charged to the account of the sale it names,
     absorbed by us, applied to an open item, or suspended until somebody decides. Taken amounts are
     + when the channel took money from us. Fees on a record are always absorbed. Fee records
-    (收付费) are another term and stand in channel_terms.
+    (收付费) are another term and stand in channel_terms. docs/domain.md#adjustments
 -#}
 with adjustments as (
     select
@@ -20,7 +20,7 @@ with adjustments as (
         fees_effect_minor,
         file_id,
         line_number
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 
@@ -76,8 +76,7 @@ contracts as (
     from {{ ref('int_terms__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
-        and effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        and {{ in_force(accounting_date()) }}
 ),
 
 judged as (

@@ -2,8 +2,9 @@
 
 {#-
     What the channel's own files of T say of its money, one row a channel and currency, zeros
-    included. All terms are + when taken from us. Read from the channel's files only: the balance
-    equation compares them with the ledger, so nothing of the platform may enter here.
+    included. All terms are + when taken from us (docs/domain.md#signs). Read from the channel's
+    files only: the balance equation compares them with the ledger, so nothing of the platform may
+    enter here.
 -#}
 with channel_currencies as (
     select
@@ -35,7 +36,7 @@ brand_fees as (
         channel,
         currency_code,
         brand_fee_minor
-    from {{ ref('stg_unionpay__brand_fees') }}
+    from {{ ref('int_channels__brand_fees') }}
     where accounting_date = {{ accounting_date() }}
 ),
 
@@ -46,7 +47,7 @@ adjustments as (
         adjustment_type,
         funds_effect_minor,
         fees_effect_minor
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 
@@ -120,7 +121,7 @@ final as (
             as adjustments_taken_amount_minor,
         coalesce(adjustment_totals.fee_collections_amount_minor, 0)
             as fee_collections_amount_minor,
-        -- No record of a known format carries it (rulings.md 9).
+        -- No record of a known format carries it (docs/domain.md#balance-equation).
         0 as recovery_fee_amount_minor,
         case
             when cost_billings.cost_billing = 'billed_apart'

@@ -6,8 +6,8 @@
 {#-
     Who is owed what for T, record by record: the vouchers of the transaction session, the
     adjustments charged to merchants, by their sale or by two people, and what late approvals of
-    terms make up. One-sided platform
-    transactions are in it too; the equation adds them back.
+    terms make up. One-sided platform transactions are in it too; the equation adds them back
+    (docs/domain.md#clearing-entries).
 -#}
 with priced_vouchers as (
     select

@@ -6,8 +6,8 @@
 {#-
     The sale that each adjustment record of T refers to: by the channel's keys of the original and
     by whatever else the record says of it, among all vouchers that ever landed. What names none, or
-    fits sales of two accounts, has no original here: nobody's account is chosen for it. One row a
-    record with an original.
+    fits sales of two accounts, has no original here: nobody's account is chosen for it
+    (docs/domain.md#original-of-an-adjustment). One row a record with an original.
 -#}
 with adjustments as (
     select
@@ -28,7 +28,7 @@ with adjustments as (
         merchant_id,
         file_id,
         line_number
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 ),
 

@@ -14,10 +14,8 @@
     (int_clearing__voucher_history), never what the voucher says of them. What has no contract in
     force on T any more is settled as its sale was.
 
-    A refund returns the part of the original's fee that its part of the original's amount is. The
-    parts are taken as differences of the rounded running total (before + this, minus before), so
-    that all refunds of a sale together return exactly its fee, whatever the number of refunds
-    (rulings.md 15).
+    A refund returns a difference of the rounded running total (before + this, minus before), so
+    that all refunds of a sale together return exactly its fee (docs/domain.md#fee-of-a-return).
 -#}
 with source_vouchers as (
     select
@@ -172,8 +170,7 @@ current_contracts as (
         settlement_mode
     from contracts
     where
-        effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        {{ in_force(accounting_date()) }}
 ),
 
 with_original_fee as (

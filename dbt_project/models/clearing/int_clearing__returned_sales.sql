@@ -8,7 +8,7 @@
     earlier date the fee of the sale's own entry, less what late approvals made up of it, and how it
     was settled. A rule may have changed in place since, or have ended, or the merchant may have
     moved: a return gives back what was taken, not what today's terms would take
-    (docs/decisions/0003-refund-fee-by-running-totals.md). One row a return.
+    (docs/domain.md#fee-of-a-return). One row a return.
 -#}
 with returns as (
     select

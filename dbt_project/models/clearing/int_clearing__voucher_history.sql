@@ -89,7 +89,7 @@ operating_windows as (
     from {{ ref('stg_platform__operating_window') }}
     where
         snapshot_date <= {{ accounting_date() }}
-        and snapshot_date > {{ accounting_date() }} - 31
+        and snapshot_date > {{ days_back(accounting_date()) }}
 ),
 
 channels as (

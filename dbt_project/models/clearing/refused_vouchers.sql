@@ -1,8 +1,8 @@
 {{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
 
 {#-
-    The vouchers of T that contradict our history: refused before the pool, so neither paired nor
-    cleared nor posted, with both rows for the person who asks the platform.
+    The vouchers of T that contradict our history (docs/domain.md#history-is-ours), with both rows
+    for the person who asks the platform.
 -#}
 with voucher_history as (
     select

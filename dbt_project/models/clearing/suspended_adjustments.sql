@@ -3,7 +3,8 @@
 {#-
     The adjustment records that closed no open item and that nobody has decided: those left by the
     close of T−1 and those T suspended, with what became of them on T. One that is applied, charged
-    or absorbed leaves the table with T; where two people decided it, the row says who.
+    or absorbed leaves the table with T; where two people decided it, the row says who
+    (docs/domain.md#suspended-adjustments).
 -#}
 with channel_adjustments as (
     select

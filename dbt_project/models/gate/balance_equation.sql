@@ -43,7 +43,7 @@ results as (
         system_amount_minor,
         channel_amount_minor
     from {{ ref('reconciliation_results') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and outcome is distinct from 'matched'
 ),
@@ -59,7 +59,8 @@ channel_terms as (
         fee_collections_amount_minor,
         recovery_fee_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 fee_entries as (
@@ -67,14 +68,15 @@ fee_entries as (
         accounting_date,
         channel,
         currency_code,
-        case direction when 'credit' then amount_minor when 'debit' then -amount_minor end
-            as fee_amount_minor
-    from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+        case 'fee_income'
+            when credit_account then amount_minor
+            when debit_account then -amount_minor
+        end as fee_amount_minor
+    from {{ ref('postings') }}
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'merchant_fee'
         and settlement_mode = 'net'
-        and ledger_account = 'fee_income'
 ),
 
 clearing_entries as (
@@ -84,9 +86,16 @@ clearing_entries as (
         currency_code,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
+),
+
+equation_terms as (
+    select
+        term,
+        sign
+    from {{ ref('equation_terms') }}
 ),
 
 expected_dates as (
@@ -243,43 +252,58 @@ terms as (
     left join clearing_totals on all_groups.arrival_group_id = clearing_totals.arrival_group_id
 ),
 
+-- Which terms there are, and their signs, is the seed's to say; Great Expectations adds them again.
+residuals as (
+    select
+        terms.arrival_group_id,
+        cast(sum(equation_terms.sign * amounts.amount_minor) as bigint) as residual_minor
+    from terms
+    cross join lateral (
+        values
+            ('bank_arrival', terms.bank_arrival_amount_minor),
+            ('channel_suspense_opened', terms.channel_suspense_opened_amount_minor),
+            ('channel_suspense_resolved', terms.channel_suspense_resolved_amount_minor),
+            ('system_suspense_opened', terms.system_suspense_opened_amount_minor),
+            ('system_suspense_resolved', terms.system_suspense_resolved_amount_minor),
+            ('channel_cost', terms.channel_cost_amount_minor),
+            ('brand_fee', terms.brand_fee_amount_minor),
+            ('adjustments_taken', terms.adjustments_taken_amount_minor),
+            ('fee_collections', terms.fee_collections_amount_minor),
+            ('recovery_fee', terms.recovery_fee_amount_minor),
+            ('merchant_fee', terms.merchant_fee_amount_minor),
+            ('clearing', terms.clearing_amount_minor)
+    ) as amounts (term, amount_minor)
+    inner join equation_terms on amounts.term = equation_terms.term
+    group by terms.arrival_group_id
+),
+
 final as (
     select
         {{ payment_date() }} as payment_date,
-        arrival_date,
-        channel,
-        currency_code,
-        arrival_group_id,
-        arrival_date as expected_arrival_date,
-        actual_arrival_date,
-        accounting_dates,
-        bank_arrival_amount_minor,
-        channel_suspense_opened_amount_minor,
-        channel_suspense_resolved_amount_minor,
-        system_suspense_opened_amount_minor,
-        system_suspense_resolved_amount_minor,
-        channel_cost_amount_minor,
-        brand_fee_amount_minor,
-        adjustments_taken_amount_minor,
-        fee_collections_amount_minor,
-        recovery_fee_amount_minor,
-        merchant_fee_amount_minor,
-        clearing_amount_minor,
-        bank_arrival_amount_minor
-        - channel_suspense_opened_amount_minor
-        + channel_suspense_resolved_amount_minor
-        + system_suspense_opened_amount_minor
-        - system_suspense_resolved_amount_minor
-        + channel_cost_amount_minor
-        + brand_fee_amount_minor
-        + adjustments_taken_amount_minor
-        + fee_collections_amount_minor
-        + recovery_fee_amount_minor
-        - merchant_fee_amount_minor
-        - clearing_amount_minor as residual_minor,
-        line_count,
-        is_expected
+        terms.arrival_date,
+        terms.channel,
+        terms.currency_code,
+        terms.arrival_group_id,
+        terms.arrival_date as expected_arrival_date,
+        terms.actual_arrival_date,
+        terms.accounting_dates,
+        terms.bank_arrival_amount_minor,
+        terms.channel_suspense_opened_amount_minor,
+        terms.channel_suspense_resolved_amount_minor,
+        terms.system_suspense_opened_amount_minor,
+        terms.system_suspense_resolved_amount_minor,
+        terms.channel_cost_amount_minor,
+        terms.brand_fee_amount_minor,
+        terms.adjustments_taken_amount_minor,
+        terms.fee_collections_amount_minor,
+        terms.recovery_fee_amount_minor,
+        terms.merchant_fee_amount_minor,
+        terms.clearing_amount_minor,
+        residuals.residual_minor,
+        terms.line_count,
+        terms.is_expected
     from terms
+    left join residuals on terms.arrival_group_id = residuals.arrival_group_id
 )
 
 select * from final

@@ -1,84 +1,53 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    Everything the gate looks at, one row a check and subject. A check that finds nothing to
-    look at still writes a row, so that a missing row is a failure and never a success.
+    Everything the gate looks at, one row a check and subject; a check is a file in checks/. One
+    that finds nothing to look at still writes a row: a missing row fails, and never passes.
 -#}
-with input_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__input_checks') }}
-),
+{%- set checks = [
+    'accounting_dates_closed',
+    'adjustments_tie',
+    'balance_equation_zero',
+    'bank_lines_explained',
+    'bank_statement_continuity',
+    'channel_receivable_zero',
+    'clearing_records_sum_to_entries',
+    'equation_covers_clearing',
+    'fees_recomputed',
+    'files_complete_and_totals_agree',
+    'holds_rollforward_exact',
+    'late_arrivals_explained',
+    'merchant_payable_ties',
+    'no_account_paid_twice',
+    'no_unclassified_bank_line',
+    'no_unposted_source_voucher',
+    'paid_early_within_limit',
+    'payable_statement_has_payee',
+    'payout_backed_by_arrival',
+    'reserve_covers_payouts',
+    'statement_rollforward_exact',
+    'statements_sum_to_clearing_records',
+    'suspense_rollforward_exact',
+    'terms_approved',
+    'trial_balance_zero'
+] %}
 
-ledger_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__ledger_checks') }}
-),
+with
+{%- for check in checks %}
 
-settlement_checks as (
+{{ check }} as (
     select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__settlement_checks') }}
+    from {{ ref('int_gate__' ~ check) }}
 ),
-
-equation_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__equation_checks') }}
-),
-
-bank_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__bank_checks') }}
-),
-
-backing_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__backing_checks') }}
-),
-
-fee_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__fee_checks') }}
-),
-
-bank_line_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__bank_line_checks') }}
-),
-
-terms_checks as (
-    select check_name, subject, holds, detail, measured, expected
-    from {{ ref('int_gate__terms_checks') }}
-),
-
-all_checks as (
-    select * from input_checks
-    union all
-    select * from ledger_checks
-    union all
-    select * from settlement_checks
-    union all
-    select * from equation_checks
-    union all
-    select * from bank_checks
-    union all
-    select * from backing_checks
-    union all
-    select * from fee_checks
-    union all
-    select * from bank_line_checks
-    union all
-    select * from terms_checks
-),
+{%- endfor %}
 
 final as (
-    select
-        {{ payment_date() }} as payment_date,
-        check_name,
-        subject,
-        holds,
-        detail,
-        measured,
-        expected
-    from all_checks
+    {%- for check in checks %}
+    select {{ payment_date() }} as payment_date, {{ check }}.* from {{ check }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 )
 
 select * from final

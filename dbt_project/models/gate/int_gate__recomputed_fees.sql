@@ -26,7 +26,7 @@ with entries as (
         deducted_fee_amount_minor,
         settlement_mode
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and clearing_session_type = 'transaction'
@@ -49,7 +49,7 @@ vouchers as (
         original_amount_minor,
         original_refunded_before_minor
     from {{ ref('stg_platform__source_vouchers') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 
@@ -113,7 +113,7 @@ contracts_now as (
         contract_id,
         refund_fee_policy
     from {{ ref('int_terms__contracts') }}
-    where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
+    where snapshot_date >= {{ days_back(payment_date()) }} and snapshot_date < {{ payment_date() }}
 ),
 
 rates as (
@@ -143,13 +143,13 @@ fee_postings as (
         accounting_date,
         source_id,
         sum(
-            case direction when 'credit' then amount_minor else -amount_minor end
+            case 'fee_income' when credit_account then amount_minor else -amount_minor end
         ) as ledger_fee_minor
-    from {{ ref('journal_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    from {{ ref('postings') }}
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and event_type = 'merchant_fee'
-        and ledger_account = 'fee_income'
+        and 'fee_income' in (debit_account, credit_account)
     group by accounting_date, source_id
 ),
 

@@ -16,7 +16,7 @@ with paid_dates as (
         accounting_date as closed_on
     from {{ ref('int_calendar__arrival_groups') }}
     where payment_date = {{ payment_date() }}
-        and accounting_date >= {{ payment_date() }} - 31
+        and accounting_date >= {{ days_back(payment_date()) }}
 ),
 
 told as (
@@ -32,7 +32,7 @@ told as (
         content_before,
         content_delivered
     from {{ ref('term_changes') }}
-    where accounting_date >= {{ payment_date() }} - 32
+    where accounting_date >= {{ days_back(payment_date()) }} - 1
         and accounting_date < {{ payment_date() }}
         and term_kind in ('contract', 'fee_rate')
 ),
@@ -43,7 +43,7 @@ decided as (
         effective_on,
         (array_agg(decision order by approval_id desc))[1] as decision
     from {{ source('control', 'term_approval_items') }}
-    where effective_on >= {{ payment_date() }} - 31 and effective_on < {{ payment_date() }}
+    where effective_on >= {{ days_back(payment_date()) }} and effective_on < {{ payment_date() }}
     group by change_id, effective_on
 ),
 
@@ -55,7 +55,7 @@ listed as (
         is_in_force,
         content_sha256
     from {{ ref('contract_terms') }}
-    where accounting_date >= {{ payment_date() }} - 32
+    where accounting_date >= {{ days_back(payment_date()) }} - 1
         and accounting_date < {{ payment_date() }}
     union all
     select
@@ -65,7 +65,7 @@ listed as (
         is_in_force,
         content_sha256
     from {{ ref('fee_rate_terms') }}
-    where accounting_date >= {{ payment_date() }} - 32
+    where accounting_date >= {{ days_back(payment_date()) }} - 1
         and accounting_date < {{ payment_date() }}
 ),
 
@@ -99,7 +99,7 @@ rates as (
         coalesce(effective_to, date 'infinity') as effective_to,
         priority
     from {{ ref('int_terms__fee_rates') }}
-    where snapshot_date >= {{ payment_date() }} - 31
+    where snapshot_date >= {{ days_back(payment_date()) }}
         and snapshot_date < {{ payment_date() }}
         and coalesce(tier_from_minor, 0) = 0
 ),

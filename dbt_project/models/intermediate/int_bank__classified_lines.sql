@@ -1,8 +1,8 @@
 {#-
-    Bank lines with the channel and arrival group they belong to: by account, counterparty and
-    reference rules, never by amount. A line no rule names is `unclassified` and waits in bank
-    suspense; so does one whose reference names a date that is in no calendar (one bad text must
-    not stop every close).
+    Bank lines with the channel and arrival group they belong to, by account, counterparty and
+    reference rules (docs/domain.md#funds-level). A line no rule names is `unclassified` and waits
+    in bank suspense; so does one whose reference names a date that is in no calendar (one bad text
+    must not stop every close).
 -#}
 with statement_lines as (
     select

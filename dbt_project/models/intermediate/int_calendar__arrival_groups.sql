@@ -1,7 +1,7 @@
 {#-
-    Which accounting dates of a channel arrive together, and when they are paid. The operating
-    window bounds the dates; an acquirer without a last date gets 30 days past its latest
-    delivered date.
+    Which accounting dates of a channel arrive together (docs/domain.md#arrival-group), and when
+    they are paid (docs/domain.md#payment-date). The operating window bounds the dates; an acquirer
+    without a last date gets 30 days past its latest delivered date.
 -#}
 with channels as (
     select

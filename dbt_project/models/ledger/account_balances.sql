@@ -16,17 +16,41 @@ with balances_before as (
     where accounting_date = {{ accounting_date() }} - 1 and closing_amount_minor <> 0
 ),
 
+postings as (
+    select
+        currency_code,
+        amount_minor,
+        debit_account,
+        debit_subledger,
+        debit_subledger_id,
+        credit_account,
+        credit_subledger,
+        credit_subledger_id
+    from {{ ref('postings') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
 movements as (
     select
-        ledger_account,
-        subledger_id,
-        account_id,
-        currency_code,
-        coalesce(sum(amount_minor) filter (where direction = 'debit'), 0) as debit_amount_minor,
-        coalesce(sum(amount_minor) filter (where direction = 'credit'), 0) as credit_amount_minor
-    from {{ ref('journal_entries') }}
-    where accounting_date = {{ accounting_date() }}
-    group by ledger_account, subledger_id, account_id, currency_code
+        legs.ledger_account,
+        legs.subledger_id,
+        case legs.subledger when 'account' then legs.subledger_id end as account_id,
+        postings.currency_code,
+        sum(legs.debit_minor) as debit_amount_minor,
+        sum(legs.credit_minor) as credit_amount_minor
+    from postings
+    cross join lateral (
+        values
+        (
+            postings.debit_account, postings.debit_subledger, postings.debit_subledger_id,
+            postings.amount_minor, 0
+        ),
+        (
+            postings.credit_account, postings.credit_subledger, postings.credit_subledger_id,
+            0, postings.amount_minor
+        )
+    ) as legs (ledger_account, subledger, subledger_id, debit_minor, credit_minor)
+    group by legs.ledger_account, legs.subledger, legs.subledger_id, postings.currency_code
 ),
 
 final as (

@@ -3,7 +3,7 @@
 {#-
     The accounting voucher (记账凭证) of every source voucher of T that enters clearing: the
     platform's own, or a catch-up posting (补记账) where it sent none. Nothing is cleared without
-    one.
+    one (docs/domain.md#catch-up-posting).
 -#}
 with priced_vouchers as (
     select

@@ -4,7 +4,8 @@
 
 {#-
     Our own book of each bank account (银行日记账): what we expect the bank to show. Posted from the
-    channels' files and from payout attempts, never from the statement it is compared with. One
+    channels' files and from payout attempts, never from the statement it is compared with
+    (docs/domain.md#bank-journal). One
     entry an arrival group, one an accounting date of a channel that bills its cost apart, and one
     each time a payout goes under way, fails or comes back; a group whose files net to nothing has
     none, nor has the bank. An entry stands in the payment date that first knew of it.
@@ -31,7 +32,8 @@ channel_terms as (
         - adjustments_taken_amount_minor - fee_collections_amount_minor
         - recovery_fee_amount_minor as arrival_amount_minor
     from {{ ref('channel_terms') }}
-    where accounting_date >= {{ payment_date() }} - 31 and accounting_date < {{ payment_date() }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
 ),
 
 channel_cost_bills as (
@@ -49,34 +51,6 @@ calendar_days as (
     from {{ ref('calendar_days') }}
 ),
 
-instructions as (
-    select
-        instruction_id,
-        statement_id,
-        currency_code,
-        amount_minor
-    from {{ source('payout', 'instructions') }}
-),
-
-attempts as (
-    select
-        attempt_id,
-        instruction_id,
-        end_to_end_id,
-        batch_message_id
-    from {{ source('payout', 'attempts') }}
-),
-
-attempt_events as (
-    select
-        attempt_id,
-        event_no,
-        status,
-        business_date
-    from {{ source('payout', 'attempt_events') }}
-    where business_date <= {{ payment_date() }}
-),
-
 -- Another payment date has these already, however long ago: a payout that comes back after months
 -- tells of its submission again.
 known_entries as (
@@ -88,26 +62,26 @@ known_entries as (
 -- Only what was heard of lately; a statement that lands late tells of days before.
 attempts_of_date as (
     select distinct attempt_id
-    from attempt_events
-    where business_date > {{ previous_payment_date() }} - 31
+    from {{ source('payout', 'attempt_events') }}
+    where business_date > {{ days_back(previous_payment_date()) }}
+        and business_date <= {{ payment_date() }}
 ),
 
--- The money is under way, or it is not: what changes is an entry.
 attempt_states as (
     select
-        attempt_events.attempt_id,
-        attempt_events.event_no,
-        attempt_events.status,
-        attempt_events.business_date,
-        attempt_events.status in ('submitted', 'accepted', 'paid', 'unknown') as is_under_way,
-        lag(
-            attempt_events.status in ('submitted', 'accepted', 'paid', 'unknown'), 1, false
-        ) over (
-            partition by attempt_events.attempt_id
-            order by attempt_events.event_no
-        ) as was_under_way
-    from attempt_events
-    inner join attempts_of_date on attempt_events.attempt_id = attempts_of_date.attempt_id
+        attempt_id,
+        event_no,
+        status,
+        business_date,
+        holds_money,
+        held_money_before,
+        end_to_end_id,
+        batch_message_id,
+        statement_id,
+        currency_code,
+        amount_minor
+    from {{ ref('int_payout__attempt_states') }}
+    where business_date <= {{ payment_date() }}
 ),
 
 -- Channels pay into, and payouts leave from, the client reserve of the currency.
@@ -193,26 +167,26 @@ period_fee_entries as (
     left join calendar_days on bill_periods.bill_period_ends_on = calendar_days.calendar_date
 ),
 
+-- The money is under way, or it is not: what changes is an entry.
 payout_entries as (
     select
         case
-            when attempt_states.is_under_way then 'payout'
+            when attempt_states.holds_money then 'payout'
             when attempt_states.status = 'returned' then 'payout_return'
             else 'payout_failed'
         end as entry_kind,
         attempt_states.attempt_id,
         attempt_states.event_no,
         attempt_states.business_date,
-        attempts.end_to_end_id,
-        attempts.batch_message_id,
-        instructions.statement_id,
-        instructions.currency_code,
-        case when attempt_states.is_under_way then -1 else 1 end * instructions.amount_minor
+        attempt_states.end_to_end_id,
+        attempt_states.batch_message_id,
+        attempt_states.statement_id,
+        attempt_states.currency_code,
+        case when attempt_states.holds_money then -1 else 1 end * attempt_states.amount_minor
             as amount_minor
     from attempt_states
-    inner join attempts on attempt_states.attempt_id = attempts.attempt_id
-    inner join instructions on attempts.instruction_id = instructions.instruction_id
-    where attempt_states.is_under_way is distinct from attempt_states.was_under_way
+    inner join attempts_of_date on attempt_states.attempt_id = attempts_of_date.attempt_id
+    where attempt_states.holds_money is distinct from attempt_states.held_money_before
 ),
 
 entries as (

@@ -6,7 +6,7 @@
 {#-
     Where the payout of each payable statement of the payment date stands (代付状态). The last
     attempt's latest event is the status, unless any attempt is paid: a bank that first refused
-    and then paid has paid.
+    and then paid has paid (docs/domain.md#transitions).
 -#}
 with settlement_statements as (
     select
@@ -27,60 +27,27 @@ instructions as (
     where payment_date = {{ payment_date() }}
 ),
 
-attempts as (
-    select
-        attempt_id,
-        instruction_id,
-        attempt_no,
-        end_to_end_id
-    from {{ source('payout', 'attempts') }}
-),
-
-attempt_events as (
-    select
-        attempt_id,
-        event_no,
-        status
-    from {{ source('payout', 'attempt_events') }}
-),
-
-attempts_of_date as (
-    select
-        attempts.attempt_id,
-        attempts.instruction_id,
-        attempts.attempt_no,
-        attempts.end_to_end_id,
-        row_number() over (
-            partition by attempts.instruction_id
-            order by attempts.attempt_no desc
-        ) as attempt_order
-    from instructions
-    inner join attempts on instructions.instruction_id = attempts.instruction_id
-),
-
-events_of_date as (
-    select
-        attempts_of_date.attempt_id,
-        attempt_events.status,
-        row_number() over (
-            partition by attempts_of_date.attempt_id
-            order by attempt_events.event_no desc
-        ) as event_order
-    from attempts_of_date
-    inner join attempt_events on attempts_of_date.attempt_id = attempt_events.attempt_id
-),
-
 attempt_states as (
     select
-        attempts_of_date.instruction_id,
-        attempts_of_date.attempt_no,
-        attempts_of_date.end_to_end_id,
-        attempts_of_date.attempt_order,
-        coalesce(events_of_date.status, 'created') as status
-    from attempts_of_date
-    left join events_of_date
-        on attempts_of_date.attempt_id = events_of_date.attempt_id
-        and events_of_date.event_order = 1
+        instruction_id,
+        attempt_id,
+        attempt_no,
+        event_no,
+        end_to_end_id,
+        status
+    from {{ ref('int_payout__attempt_states') }}
+    where payment_date = {{ payment_date() }}
+),
+
+latest_states as (
+    select
+        instruction_id,
+        attempt_no,
+        end_to_end_id,
+        status,
+        row_number() over (partition by attempt_id order by event_no desc) as event_order,
+        attempt_no = max(attempt_no) over (partition by instruction_id) as is_last_attempt
+    from attempt_states
 ),
 
 instruction_states as (
@@ -88,10 +55,11 @@ instruction_states as (
         instruction_id,
         count(*) as attempt_count,
         count(*) filter (where status = 'paid') as paid_count,
-        max(status) filter (where attempt_order = 1) as last_status,
-        max(attempt_no) filter (where attempt_order = 1) as last_attempt_no,
-        max(end_to_end_id) filter (where attempt_order = 1) as end_to_end_id
-    from attempt_states
+        max(status) filter (where is_last_attempt) as last_status,
+        max(attempt_no) as last_attempt_no,
+        max(end_to_end_id) filter (where is_last_attempt) as end_to_end_id
+    from latest_states
+    where event_order = 1
     group by instruction_id
 ),
 

@@ -64,14 +64,17 @@ bank_lines as (
         and statement_date <= {{ payment_date() }}
 ),
 
-line_details as (
+payout_parts as (
     select
         file_id,
         line_number,
-        detail_number,
+        part_number,
+        part,
+        is_detail,
         amount_minor,
-        end_to_end_id
-    from {{ ref('stg_bank__line_details') }}
+        end_to_end_id,
+        detail_count
+    from {{ ref('int_bank__payout_parts') }}
     where booked_on > {{ previous_payment_date() }} - 62
 ),
 
@@ -132,10 +135,10 @@ first_details as (
         end_to_end_id,
         row_number() over (
             partition by file_id, line_number
-            order by detail_number
+            order by part_number
         ) as detail_order
-    from line_details
-    where end_to_end_id is not null
+    from payout_parts
+    where is_detail and end_to_end_id is not null
 ),
 
 -- A debit is named by its batch; a bank that does not name it names a payout of it.
@@ -165,34 +168,19 @@ returned_payouts as (
     select
         bank_lines.file_id,
         bank_lines.line_number,
-        line_details.detail_number,
-        coalesce(seen_parts.amount_minor, line_details.amount_minor) as amount_minor,
-        coalesce(line_details.end_to_end_id, bank_lines.end_to_end_id) as end_to_end_id
+        case when payout_parts.is_detail then payout_parts.part_number end as detail_number,
+        coalesce(seen_parts.amount_minor, payout_parts.amount_minor) as amount_minor,
+        coalesce(payout_parts.end_to_end_id, bank_lines.end_to_end_id) as end_to_end_id
     from bank_lines
-    inner join line_details
-        on bank_lines.file_id = line_details.file_id
-        and bank_lines.line_number = line_details.line_number
+    inner join payout_parts
+        on bank_lines.file_id = payout_parts.file_id
+        and bank_lines.line_number = payout_parts.line_number
+        and (payout_parts.is_detail or payout_parts.detail_count = 0)
     left join seen_parts
-        on line_details.file_id = seen_parts.file_id
-        and line_details.line_number = seen_parts.line_number
-        and 'detail ' || line_details.detail_number = seen_parts.part
+        on payout_parts.file_id = seen_parts.file_id
+        and payout_parts.line_number = seen_parts.line_number
+        and payout_parts.part = seen_parts.part
     where bank_lines.line_kind = 'payout_return'
-    union all
-    select
-        bank_lines.file_id,
-        bank_lines.line_number,
-        cast(null as integer) as detail_number,
-        coalesce(seen_parts.amount_minor, bank_lines.amount_minor) as amount_minor,
-        bank_lines.end_to_end_id
-    from bank_lines
-    left join line_details
-        on bank_lines.file_id = line_details.file_id
-        and bank_lines.line_number = line_details.line_number
-    left join seen_parts
-        on bank_lines.file_id = seen_parts.file_id
-        and bank_lines.line_number = seen_parts.line_number
-        and seen_parts.part = 'payout'
-    where bank_lines.line_kind = 'payout_return' and line_details.file_id is null
 ),
 
 returned_totals as (

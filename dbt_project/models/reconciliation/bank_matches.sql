@@ -5,7 +5,8 @@
 {#-
     The bank's statement against the bank journal (账实核对), one row a match. The variance is what
     the bank shows minus what we had booked, receipts positive: more is an overage, less a
-    shortage. A match with a variance stays open and ages, from the day its oldest item was due.
+    shortage (docs/domain.md#overage-and-shortage). A match with a variance stays open and ages,
+    from the day its oldest item was due (docs/domain.md#funds-level).
 -#}
 with match_lines as (
     select

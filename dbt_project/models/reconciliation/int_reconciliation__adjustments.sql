@@ -27,7 +27,7 @@ with adjustments as (
         refund_order_id,
         file_id,
         line_number
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }} and funds_effect_minor <> 0
 ),
 

@@ -4,11 +4,12 @@
 ) }}
 
 {#-
-    Who is paired with whom in the close of T (docs/reconciliation.md 2): same date exact by the
-    primary key, then the oldest open item exact, then both by the fallback keys, then what is left
-    of one key on both sides as a mismatch, at last a mismatch with an item open from before. What
-    pairs with nothing is `single`. The sign of an amount is its direction. A pair whose record
-    names another merchant or terminal than the voucher is a mismatch, whatever else agrees.
+    Who is paired with whom in the close of T (docs/domain.md#order-of-matching): same date exact by
+    the primary key, then the oldest open item exact, then both by the fallback keys, then what is
+    left of one key on both sides as a mismatch, at last a mismatch with an item open from before.
+    What pairs with nothing is `single`. The sign of an amount is its direction. A pair whose record
+    names another merchant or terminal than the voucher is a mismatch, whatever else agrees
+    (docs/domain.md#same-merchant).
 -#}
 {%- set steps = pairing_steps() %}
 with same_day as (

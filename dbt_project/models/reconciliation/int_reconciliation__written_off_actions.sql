@@ -36,7 +36,7 @@ holds as (
         paid_early_amount_minor,
         closing_amount_minor
     from {{ holds_relation() }}
-    where payment_date between {{ accounting_date() }} - 31 and {{ accounting_date() }}
+    where payment_date between {{ days_back(accounting_date()) }} and {{ accounting_date() }}
 ),
 
 charged_before as (

@@ -72,7 +72,7 @@ channels as (
     from {{ ref('channels') }}
 ),
 
--- Full instants, never clock hours (rulings.md 1).
+-- Full instants, never clock hours (docs/domain.md#doubt).
 boundaries as (
     select
         channel,
@@ -84,7 +84,8 @@ boundaries as (
     from channels
 ),
 
--- A pair made by people ends an open item of each side: two rows, linked (rulings.md 2).
+-- A pair made by people ends an open item of each side: two rows, linked
+-- (docs/domain.md#how-an-item-ends).
 decided_pairs as (
     select
         pair_kind,

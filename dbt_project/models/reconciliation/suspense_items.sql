@@ -126,8 +126,7 @@ contracts as (
     from {{ ref('int_terms__contracts') }}
     where
         snapshot_date = {{ accounting_date() }}
-        and effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        and {{ in_force(accounting_date()) }}
 ),
 
 suggestion_rules as (

@@ -3,7 +3,8 @@
 {#-
     Opening + opened − resolved − adjusted − written off = closing, by count and amount. The
     opening is the closing of T−1, the movements come from the results and the adjustments of T,
-    the closing from the items open at the end of T: three sources, and a CHECK that they agree.
+    the closing from the items open at the end of T: three sources, and a CHECK that they agree
+    (docs/domain.md#roll-forward).
 -#}
 with channel_currencies as (
     select

@@ -6,7 +6,8 @@
     Bank lines that nothing of ours explains (未解释银行流水), from payment date to payment date: a debit
     nobody ordered, a payout debited or returned twice, another amount, a charge or interest beyond
     its sign and limit. A line stays open, and fails every gate, until two people take it, or until
-    what explains it has come. Each line that was open on the payment date before has its row.
+    what explains it has come (docs/domain.md#unexplained-bank-lines). Each line that was open on
+    the payment date before has its row.
 -#}
 with seen_parts as (
     select

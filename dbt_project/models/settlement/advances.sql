@@ -1,7 +1,7 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    The advances (垫款) that this payment date nets, each once in its life: an advance is netted
+    The advances (垫款) that this payment date nets, each once in its life (docs/domain.md#advances),
     on the first payment date after its own accounting date that knows of it. So neither a late one
     is lost nor one that is told of ahead, and whether the file lists all advances or only the
     day's makes no difference. What earlier payment dates netted says what is left.
@@ -17,7 +17,7 @@ with delivered_advances as (
         amount_minor,
         advance_fee_minor
     from {{ ref('stg_platform__advances') }}
-    where snapshot_date >= {{ payment_date() }} - 31 and snapshot_date < {{ payment_date() }}
+    where snapshot_date >= {{ days_back(payment_date()) }} and snapshot_date < {{ payment_date() }}
 ),
 
 accounting_days as (

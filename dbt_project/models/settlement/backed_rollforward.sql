@@ -3,7 +3,8 @@
 {#-
     What of each account's balance is backed by money that arrived (有到账支持的余额), from one
     payment date to the next. The receipts come from reconciliation, not from the statement: the
-    gate compares the closing with what the statement carries and does not hold.
+    gate compares the closing with what the statement carries and does not hold
+    (docs/domain.md#backed-by-arrival).
 -#}
 with statements as (
     select

@@ -3,7 +3,7 @@
 {#-
     Fees billed apart (收支两条线) to gross merchants: the bill of each fee period as it stands on
     the payment date. Yesterday's bill plus the fees of the entries settled today; the bill is
-    closed by the first payment date after its month has ended. It is never taken from a payout.
+    closed by the first payment date after its month has ended (docs/domain.md#fee-bills).
 -#}
 with clearing_entries as (
     select
@@ -13,7 +13,7 @@ with clearing_entries as (
         fee_amount_minor,
         deducted_fee_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and settlement_mode = 'gross'

@@ -2,11 +2,8 @@
 
 {#-
     The register of freezes (冻结登记簿) as of the payment date: every freeze of the latest snapshot,
-    in force or not. A freeze changes what is available, never what is booked, and may exceed
-    the balance.
-
-    A freeze ends by its delivered end and in no other way: one that was in force and is missing,
-    smaller, or another account's in the snapshot stays as it was, with the contradiction named.
+    in force or not (docs/domain.md#freezes). One that was in force and is missing, smaller, or
+    another account's in the snapshot stays as it was, with the contradiction named.
 -#}
 with delivered_freezes as (
     select
@@ -74,8 +71,7 @@ final as (
         reason_code,
         effective_from,
         effective_to,
-        effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }}) as is_in_force,
+        {{ in_force(payment_date()) }} as is_in_force,
         -- What has ended by its own date needs no row any more.
         case
             when was_in_force and (effective_to is null or effective_to > {{ payment_date() }})

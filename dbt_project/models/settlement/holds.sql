@@ -3,12 +3,12 @@
 {#-
     What is stated to merchants and not paid yet, because its money has not arrived (待到账款): one
     row for each transaction entry whose platform item is or was open, from the payment date that
-    states it until the item has ended (docs/holds.md).
+    states it until the item has ended (docs/domain.md#held, docs/holds.md).
 
     Held is max(0, cleared − payable): nothing of an entry that only the platform has is payable,
     of an amount mismatch the smaller signed amount is. Net accounts: less the fee of the held part.
     An item counts as of the last close that this payment date pays for its channel, so that a hold
-    ends when the money of the channel's record has arrived, not when the pair is found.
+    ends with the money, not with the pair (docs/domain.md#end-of-a-hold).
 
     What is read of the closes is a month, and what a hold waits for may be older: a hold carries it
     from one payment date to the next, and ends by what has happened, never by its age.
@@ -22,7 +22,7 @@ with arrival_groups as (
         payment_date
     from {{ ref('int_calendar__arrival_groups') }}
     where payment_date <= {{ payment_date() }}
-        and accounting_date >= {{ payment_date() }} - 31
+        and accounting_date >= {{ days_back(payment_date()) }}
 ),
 
 clearing_entries as (
@@ -40,7 +40,7 @@ clearing_entries as (
         clearing_amount_minor,
         clearing_session_type
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and clearing_session_type = 'transaction'
@@ -63,7 +63,7 @@ suspense_items as (
         resolution_method,
         resolved_by_id
     from {{ ref('suspense_items') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 
@@ -73,7 +73,7 @@ made_up as (
         entry_id,
         sum(adjustment_amount_minor) as adjustment_amount_minor
     from {{ ref('term_adjustments') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
         and settlement_mode = 'net'
@@ -164,7 +164,7 @@ results_of_old_records as (
         on results.channel = unconfirmed_dates.channel
         and results.currency_code = unconfirmed_dates.currency_code
         and results.opened_on = unconfirmed_dates.accounting_date
-    where results.accounting_date >= {{ payment_date() }} - 31
+    where results.accounting_date >= {{ days_back(payment_date()) }}
         and results.accounting_date < {{ payment_date() }}
         and results.outcome = 'channel_resolved'
 ),
@@ -177,7 +177,7 @@ charged_write_offs as (
         channel,
         currency_code
     from {{ ref('charged_write_offs') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 

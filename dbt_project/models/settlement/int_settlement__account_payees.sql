@@ -4,8 +4,8 @@
 ) }}
 
 {#-
-    Whom each account is paid to on the payment date, in each currency, or why it is not: one row an
-    account and currency that has a payee in force.
+    Whom each account is paid to on the payment date, in each currency, or why it is withheld
+    (docs/domain.md#withheld): one row an account and currency that has a payee in force.
 
     An account is paid by terms that two people have confirmed. What they decided since the last
     close counts here already; the close of its own date takes it over.
@@ -43,8 +43,7 @@ all_payees as (
         change_id
     from {{ ref('int_terms__payees') }}
     where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__payees')) }}
-        and effective_from <= {{ payment_date() }}
-        and (effective_to is null or effective_to > {{ payment_date() }})
+        and {{ in_force(payment_date()) }}
 ),
 
 contracts as (

@@ -30,7 +30,7 @@ results as (
         system_transaction_id,
         channel_amount_minor
     from {{ ref('reconciliation_results') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and outcome in ('matched', 'system_resolved', 'channel_resolved')
         -- Two rows tell of a pair made by people: that of the platform's item counts.
@@ -50,7 +50,7 @@ suspense_items as (
         break_reason,
         linked_item_id
     from {{ ref('suspense_items') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
 ),
 
@@ -60,7 +60,7 @@ clearing_entries as (
         account_id,
         {{ settlement_session_type('entries') }} as settlement_session_type
     from {{ ref('clearing_entries') }} as entries
-    where entries.accounting_date >= {{ payment_date() }} - 31
+    where entries.accounting_date >= {{ days_back(payment_date()) }}
         and entries.accounting_date < {{ payment_date() }}
         and entries.payment_date = {{ payment_date() }}
         and entries.clearing_session_type = 'transaction'

@@ -1,15 +1,13 @@
 {{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
 
 {#-
-    What each account is paid on the payment date, and why (结算单). A row exists for every
-    account, settlement session and currency with any component that is not zero: a date without
-    activity still carries its balance. Everything the arithmetic needs stands in the row, and
-    CHECKs repeat it.
+    What each account is paid on the payment date, and why (结算单): docs/domain.md#statement. A row
+    exists for every account, settlement session and currency with any component that is not zero.
+    Everything the arithmetic needs stands in the row, and CHECKs repeat it.
 
-    Held (settlement.holds) is what is stated and has not arrived: it stays in the carry and is not
-    available. A freeze is of the account: it takes from the backed balance of all its sessions of
-    the currency, the transaction session first; what finds no balance stands on that session. A
-    negative session is covered first, by a transfer from the account's other session.
+    In this order: a negative session is covered from the account's other session
+    (docs/domain.md#sessions-of-settlement), then freezes take from what is backed, over all
+    sessions of the currency (docs/domain.md#freezes).
 -#}
 with clearing_entries as (
     select
@@ -25,7 +23,7 @@ with clearing_entries as (
         deducted_fee_amount_minor,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
 ),
@@ -115,7 +113,7 @@ account_contracts as (
     select
         account_id,
         settlement_mode,
-        -- The end of a contract pays what is below the minimum (rulings.md 13).
+        -- The end of a contract pays what is below the minimum (docs/domain.md#payout-minimum).
         case when is_in_force then payout_minimum_minor else 0 end as payout_minimum_amount_minor,
         row_number() over (
             partition by account_id

@@ -4,8 +4,9 @@
 ) }}
 
 {#-
-    Every clearing entry in exactly one statement (结算单明细): the proof that nothing is paid twice or
-    lost. It is read from the entries, not from the statements, so that the two can be compared.
+    Every clearing entry in exactly one statement (结算单明细), the proof that nothing is paid twice or
+    lost (docs/domain.md#an-entry-in-one-statement). It is read from the entries, not from the
+    statements, so that the two can be compared.
 -#}
 with clearing_entries as (
     select
@@ -18,7 +19,7 @@ with clearing_entries as (
         is_foreign_card,
         clearing_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
 ),

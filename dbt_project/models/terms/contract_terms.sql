@@ -6,7 +6,7 @@
 {#-
     Every contract as it is in force on T, and what the platform says of it instead where that
     waits for two people. Read from T-1 and T's snapshot alone.
-    docs/decisions/0040-terms-change-by-approval.md
+    docs/domain.md#terms-change-by-approval
 -#}
 {%- set columns = [
     'merchant_id', 'account_id', 'settlement_mode', 'payout_minimum_minor', 'settlement_cycle',
@@ -73,8 +73,7 @@ covered_accounts as (
     from decided
     where
         is_in_force
-        and effective_from <= {{ accounting_date() }}
-        and (effective_to is null or effective_to > {{ accounting_date() }})
+        and {{ in_force(accounting_date()) }}
     group by account_id
 ),
 

@@ -84,8 +84,7 @@ scopes as (
         coalesce(
             bool_or(
                 is_in_force
-                and effective_from <= {{ accounting_date() }}
-                and (effective_to is null or effective_to > {{ accounting_date() }})
+                and {{ in_force(accounting_date()) }}
             ),
             false
         ) as is_covered,

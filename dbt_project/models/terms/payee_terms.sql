@@ -7,7 +7,7 @@
     Every payee version as T's snapshot says it, and whether two people have confirmed it. A blocked
     payee and an earlier end are taken at once; whatever else is new or other waits: no statement
     is paid to it meanwhile. Accounts and names stand here as token and mask only.
-    docs/decisions/0040-terms-change-by-approval.md
+    docs/domain.md#payee-confirmed
 -#}
 {%- set identity = [
     'account_id', 'bank_name', 'bank_code', 'account_number_mask', 'account_number_token',

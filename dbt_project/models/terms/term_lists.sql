@@ -5,8 +5,9 @@
 
 {#-
     The first date's list of terms in one number: contracts, fee rules, payees, freezes and opening
-    balances of the first accounting date, which two people approve before anybody is paid. One row
-    a date; later dates carry the number. Beside it, how many changes wait.
+    balances of the first accounting date, which two people approve before anybody is paid
+    (docs/domain.md#first-list). One row a date; later dates carry the number. Beside it, how many
+    changes wait.
 -#}
 with before as (
     select

@@ -1,7 +1,7 @@
 -- The platform's accounting voucher (记账凭证) books what its source voucher (原始凭证) says: same
 -- account, currency and amount, and every accounting voucher has a source voucher of the date. A
 -- manual refund (手工退货) does not clear with the transactions: it is booked from the channel's
--- adjustment record.
+-- adjustment record (docs/domain.md#what-is-in-the-pool).
 {{ config(tags=['close']) }}
 
 with accounting_vouchers as (

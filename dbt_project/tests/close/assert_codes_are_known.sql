@@ -1,6 +1,6 @@
 -- Channels, transaction types and adjustment types are joined to reference data. A token that is
--- not there would drop its record out of the close instead of stopping it: unknown codes are
--- never mapped or lost.
+-- not there would drop its record out of the close instead of stopping it
+-- (docs/domain.md#no-default-for-an-unknown-code).
 {{ config(tags=['close']) }}
 
 with source_vouchers as (

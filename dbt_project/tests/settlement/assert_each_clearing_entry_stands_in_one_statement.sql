@@ -7,7 +7,7 @@ with clearing_entries as (
         accounting_date,
         entry_id
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ payment_date() }} - 31
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
 ),
@@ -18,7 +18,8 @@ statement_lines as (
         accounting_date,
         entry_id
     from {{ ref('statement_lines') }}
-    where payment_date >= {{ payment_date() }} - 31 and payment_date <= {{ payment_date() }} + 31
+    where payment_date >= {{ days_back(payment_date()) }}
+        and payment_date <= {{ payment_date() }} + 31
 ),
 
 settlement_statements as (

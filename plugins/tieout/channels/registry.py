@@ -9,32 +9,10 @@ from datetime import date, datetime
 from functools import partial
 from typing import IO
 
-from tieout.channels import (
-    alipay_account_bill,
-    alipay_trade_bill,
-    bank_csv,
-    camt053,
-    camt054,
-    mt940,
-    platform_csv,
-    qr_gateway_bill,
-    unionpay_acoma,
-    unionpay_acomn,
-    unionpay_aerra,
-    unionpay_aerrn,
-    unionpay_alfee,
-    unionpay_fcp,
-    unionpay_inf,
-    unionpay_issuer,
-    unionpay_merchant_files,
-    unionpay_ncp,
-    unionpay_summaries,
-    unionpay_upi_icomn,
-    wechat_fund_bill,
-    wechat_trade_bill,
-)
-from tieout.channels.guard import guarded, masked_text
-from tieout.channels.model import (
+from tieout.channels.alipay import account_bill, trade_bill
+from tieout.channels.bank import bank_csv, camt053, camt054, mt940
+from tieout.channels.common.guard import guarded, masked_text
+from tieout.channels.common.model import (
     BLOCK_ROWS,
     FileContext,
     Frames,
@@ -46,8 +24,22 @@ from tieout.channels.model import (
     Vault,
     file_problem,
 )
-from tieout.channels.packed_files import is_compressed, uncompressed
-from tieout.channels.whole import read_whole
+from tieout.channels.common.packed_files import is_compressed, uncompressed
+from tieout.channels.common.whole import read_whole
+from tieout.channels.platform import csv_files
+from tieout.channels.unionpay import acomn, aerrn, alfee, fcp, upi_icomn
+from tieout.channels.unread import (
+    acoma,
+    aerra,
+    inf,
+    issuer,
+    merchant_files,
+    ncp,
+    qr_gateway_bill,
+    summaries,
+)
+from tieout.channels.wechat import fund_bill
+from tieout.channels.wechat import trade_bill as wechat_trade_bill
 
 __all__ = ["FileReading", "RecognisedFile", "expected_name", "parse_file", "recognise"]
 
@@ -137,17 +129,17 @@ _PATTERNS = (
             "%Y%m%d",
             "platform",
             kind,
-            parser=partial(platform_csv.PlatformReading, file_kind=kind),
+            parser=partial(csv_files.PlatformReading, file_kind=kind),
             template=f"platform/{{date:%Y%m%d}}/{kind}_{{date:%Y%m%d}}.csv",
         )
-        for kind in platform_csv.file_kinds()
+        for kind in csv_files.file_kinds()
     ),
     _pattern(
         r"IND(?P<date>\d{6})01ACOMN?(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "acomn",
-        parser=_maybe_compressed(unionpay_acomn.AcomnReading),
+        parser=_maybe_compressed(acomn.AcomnReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
@@ -155,7 +147,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerrn",
-        parser=_maybe_compressed(unionpay_aerrn.AerrnReading),
+        parser=_maybe_compressed(aerrn.AerrnReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
@@ -163,7 +155,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "alfee",
-        parser=_maybe_compressed(unionpay_alfee.AlfeeReading),
+        parser=_maybe_compressed(alfee.AlfeeReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99ALFEE",
     ),
     # The day's ZIP and a bare ZM are one place: the ZIP has the ZM inside. The two digits behind
@@ -173,7 +165,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=unionpay_merchant_files.ZmReading,
+        parser=merchant_files.ZmReading,
         template="unionpay/{date:%Y%m%d}/…_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -181,7 +173,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zm",
-        parser=unionpay_merchant_files.ZmReading,
+        parser=merchant_files.ZmReading,
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZM_…",
     ),
     _pattern(
@@ -189,7 +181,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "merchant_zme",
-        parser=unionpay_merchant_files.ZmeReading,
+        parser=merchant_files.ZmeReading,
         template="unionpay/{date:%Y%m%d}/INN{date:%y%m%d}…ZME_…",
     ),
     _pattern(
@@ -197,7 +189,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zsum",
-        parser=_maybe_compressed(unionpay_summaries.MerchantTotalsReading),
+        parser=_maybe_compressed(summaries.MerchantTotalsReading),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}32ZSUM",
     ),
     _pattern(
@@ -205,7 +197,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "zpsum",
-        parser=_maybe_compressed(unionpay_summaries.FundTransfersReading),
+        parser=_maybe_compressed(summaries.FundTransfersReading),
         template="unionpay/{date:%Y%m%d}/INO{date:%y%m%d}99ZPSUM",
     ),
     _pattern(
@@ -213,7 +205,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "acoma",
-        parser=_maybe_compressed(unionpay_acoma.AcomaReading),
+        parser=_maybe_compressed(acoma.AcomaReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32ACOMA",
     ),
     _pattern(
@@ -221,7 +213,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "aerra",
-        parser=_maybe_compressed(unionpay_aerra.AerraReading),
+        parser=_maybe_compressed(aerra.AerraReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}32AERRA",
     ),
     # The two digits behind the date are not known for these: files that differ in them are two.
@@ -235,9 +227,9 @@ _PATTERNS = (
             template=f"unionpay/{{date:%Y%m%d}}/IND{{date:%y%m%d}}…{spelled}",
         )
         for spelled, parser in (
-            ("ICOMN", unionpay_issuer.TransactionsReading),
-            ("IERRN", unionpay_issuer.AdjustmentsReading),
-            ("ILFEE", unionpay_issuer.BrandFeesReading),
+            ("ICOMN", issuer.TransactionsReading),
+            ("IERRN", issuer.AdjustmentsReading),
+            ("ILFEE", issuer.BrandFeesReading),
         )
     ),
     _pattern(
@@ -245,7 +237,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "upi_icomn",
-        parser=_maybe_compressed(unionpay_upi_icomn.UpiIcomnReading),
+        parser=_maybe_compressed(upi_icomn.UpiIcomnReading),
         template="unionpay/{date:%Y%m%d}/IFD{date:%y%m%d}01ICOMN",
     ),
     _pattern(
@@ -253,7 +245,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "fcp",
-        parser=_maybe_compressed(unionpay_fcp.FcpReading),
+        parser=_maybe_compressed(fcp.FcpReading),
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}…FCP",
     ),
     _pattern(
@@ -261,7 +253,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_accepted",
-        parser=unionpay_inf.AcceptedReading,
+        parser=inf.AcceptedReading,
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01B",
     ),
     _pattern(
@@ -269,7 +261,7 @@ _PATTERNS = (
         "%y%m%d",
         "unionpay",
         "inf_rejected",
-        parser=unionpay_inf.RejectedReading,
+        parser=inf.RejectedReading,
         template="unionpay/{date:%Y%m%d}/INF{date:%y%m%d}01R",
     ),
     _pattern(
@@ -277,7 +269,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_comtrx",
-        parser=unionpay_ncp.TransactionsReading,
+        parser=ncp.TransactionsReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_COMTRX",
     ),
     _pattern(
@@ -285,7 +277,7 @@ _PATTERNS = (
         "%Y%m%d",
         "unionpay",
         "ncp_errtrx",
-        parser=unionpay_ncp.ErrorsReading,
+        parser=ncp.ErrorsReading,
         template="unionpay/{date:%Y%m%d}/{date:%Y%m%d}_01_IS_ERRTRX",
     ),
     _pattern(
@@ -319,17 +311,17 @@ _PATTERNS = (
             "%Y-%m-%d",
             "wechat",
             f"fund_bill_{account_type}",
-            parser=partial(wechat_fund_bill.WechatFundReading, account_type=account_type),
+            parser=partial(fund_bill.WechatFundReading, account_type=account_type),
             template=f"wechat/{{date:%Y%m%d}}/…FundFlow{spelled}{{date:%Y-%m-%d}}.csv",
         )
-        for account_type, spelled in wechat_fund_bill.ACCOUNT_TYPES.items()
+        for account_type, spelled in fund_bill.ACCOUNT_TYPES.items()
     ),
     _pattern(
         r"(?P<account_id>\d{16})0156_(?P<date>\d{8})(?:(?:_业务明细)?\.zip|_(?:业务明细|DETAILS)\.csv)",
         "%Y%m%d",
         "alipay",
         "trade_bill",
-        parser=alipay_trade_bill.TradeBillReading,
+        parser=trade_bill.TradeBillReading,
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}.zip",
     ),
     _pattern(
@@ -337,7 +329,7 @@ _PATTERNS = (
         "%Y%m%d",
         "alipay",
         "account_bill",
-        parser=alipay_account_bill.AccountBillReading,
+        parser=account_bill.AccountBillReading,
         template="alipay/{date:%Y%m%d}/…0156_{date:%Y%m%d}_账务明细.zip",
     ),
     # Both dates of the name have to be one; the parser says so.
@@ -427,8 +419,8 @@ class FileReading:
     """A file read by what its name says. Never raises for what is in the bytes.
 
     A file whose content is of another date than its name has a finding, whatever its format; and
-    whatever its format, no text of it keeps a card number or a track (`tieout.channels.guard`), nor
-    does a finding, which may quote a heading or a code.
+    whatever its format, no text of it keeps a card number or a track
+    (`tieout.channels.common.guard`), nor does a finding, which may quote a heading or a code.
     """
 
     def __init__(self, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS) -> None:

@@ -1,6 +1,6 @@
 """Alipay's bills: ask the open gateway for a URL, then get the zip from it.
 
-Source: formats.md 5 and the public documentation of
+Source: docs/formats/alipay-trade-bill.md and the public documentation of
 `alipay.data.dataservice.bill.downloadurl.query`. A request is signed with RSA2 (SHA-256) over its
 sorted parameters; the answer is signed over its node as it was sent. The URL lives for 30 seconds;
 nothing states a hash of the zip, so what proves it whole is its central directory at the end, and
@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from tieout.channels.model import BUSINESS_TIME_ZONE
+from tieout.channels.common.model import BUSINESS_TIME_ZONE
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Bill
+from tieout.fetching.web import HttpClient, checked_url
 from tieout.fetching.wechat_bills import NoBillError
 
 __all__ = ["AlipayApplication", "AlipayBills", "application_of"]

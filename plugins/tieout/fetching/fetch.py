@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from tieout.core.progress import say
+from tieout.core.settings import Settings
 from tieout.fetching.alipay_bills import AlipayBills, application_of
 from tieout.fetching.connections import Connections, airflow_connection
-from tieout.fetching.http import HttpClient, UrlExpiredError
 from tieout.fetching.inbox import Inbox, Place, Receiver
 from tieout.fetching.remote_stores import RemoteFile, RemoteStore, open_store
 from tieout.fetching.report import (
@@ -33,11 +34,10 @@ from tieout.fetching.sources import (
     sources_path,
 )
 from tieout.fetching.tickets import TicketSource
+from tieout.fetching.web import HttpClient, UrlExpiredError
 from tieout.fetching.wechat_bills import NoBillError, WechatBills, merchant_of
-from tieout.landing.expected import expected_files
-from tieout.landing.stores import find_files
-from tieout.progress import say
-from tieout.settings import Settings
+from tieout.files.expected import expected_files
+from tieout.files.stores import find_files
 
 __all__ = ["Tools", "fetch", "lacking"]
 

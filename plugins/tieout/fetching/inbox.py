@@ -20,11 +20,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
-
-from tieout import local_files
 from tieout.fetching.report import FetchError
-from tieout.landing.stores import shown_url
+from tieout.files import local_files, store_urls
+from tieout.files.stores import shown_url
 
 __all__ = ["Inbox", "Place", "Receiver"]
 
@@ -94,7 +92,7 @@ class Inbox:
     """The inbox of an installation, as a place to put files."""
 
     def __init__(self, url: str) -> None:
-        self._filesystem, self._root = fsspec.core.url_to_fs(url)
+        self._filesystem, self._root = store_urls.open_url(url)
         self._url = url
         self._is_local = url.startswith("file://")
 

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from tieout import local_files
 from tieout.fetching.connections import Connection
 from tieout.fetching.inbox import CHUNK_BYTES, Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Source
-from tieout.landing.stores import PARTIAL_SUFFIXES
+from tieout.files import local_files
+from tieout.files.stores import PARTIAL_SUFFIXES
 
 __all__ = ["RemoteFile", "RemoteStore", "open_store"]
 

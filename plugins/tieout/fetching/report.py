@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 
 __all__ = ["FetchError", "FetchOutcome", "FetchReport", "FetchStatus", "TransientFetchError"]
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from tieout.channels.registry import recognise
+from tieout.core.settings import Settings
 from tieout.fetching.report import FetchError
-from tieout.landing.decryption import plain_name
-from tieout.settings import Settings
+from tieout.files.decryption import plain_name
 
 __all__ = [
     "Bill",

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import HASH_TYPES, Bill, Source
+from tieout.fetching.web import HttpClient, checked_url
 
 __all__ = ["Ticket", "TicketSource"]
 

@@ -1,6 +1,6 @@
 """WeChat Pay's bills, API v3: ask for a URL, then get the bill from it.
 
-Source: formats.md 4.1 and 4.2, and the public documentation (GET /v3/bill/tradebill and
+Source: docs/formats/wechat-trade-bill.md, and the public documentation (GET /v3/bill/tradebill and
 /v3/bill/fundflowbill; signatures WECHATPAY2-SHA256-RSA2048). A request is signed with the
 merchant's key; an answer is signed by the platform and not believed unless the signature holds.
 The download is signed like a request and its answer carries no signature: what proves the bill is
@@ -27,10 +27,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tieout.fetching.connections import Connection
-from tieout.fetching.http import Answer, HttpClient, checked_url
 from tieout.fetching.inbox import Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Bill
+from tieout.fetching.web import Answer, HttpClient, checked_url
 
 __all__ = ["NoBillError", "WechatBills", "WechatMerchant", "WechatTicket", "merchant_of"]
 

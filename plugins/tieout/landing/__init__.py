@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tieout.files.expected import MissingFile, missing_files, problem_files
+from tieout.files.report import FileOutcome, LandingError, LandingReport
 from tieout.landing.corrections import reject, release
-from tieout.landing.expected import MissingFile, missing_files, problem_files
 from tieout.landing.land import land
-from tieout.landing.report import FileOutcome, LandingError, LandingReport
 from tieout.landing.unpriced import UnpricedContract, unpriced_contracts
 
 __all__ = [

@@ -14,9 +14,9 @@ import secrets as random_secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from tieout import secrets
-from tieout.landing.report import LandingError
-from tieout.settings import Settings
+from tieout.core.settings import Settings
+from tieout.files.report import LandingError
+from tieout.protection import tokens
 
 __all__ = ["archive_path", "is_kept", "keep", "kept_key_ids", "kept_parts", "re_encrypt", "read"]
 
@@ -87,7 +87,7 @@ def kept_key_ids(settings: Settings) -> dict[str, int]:
 
 def re_encrypt(settings: Settings) -> int:
     """Write every kept file that is in the clear or under an old key anew; return how many."""
-    current = secrets.data_key_ids(settings)[0]
+    current = tokens.data_key_ids(settings)[0]
     count = 0
     for path in _kept_files(settings):
         if _key_id_of(path) != current:
@@ -116,7 +116,7 @@ def _parts(settings: Settings, path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         if stream.read(len(FORMAT)) == FORMAT:
             for line in stream:
-                yield secrets.decrypt_bytes(line.removesuffix(b"\n"), settings=settings)
+                yield tokens.decrypt_bytes(line.removesuffix(b"\n"), settings=settings)
             return
         stream.seek(0)
         while part := stream.read(PART_BYTES):
@@ -131,7 +131,7 @@ def _write(settings: Settings, path: Path, parts: Iterator[bytes]) -> None:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(FORMAT)
             for part in parts:
-                stream.write(secrets.encrypt_bytes(part, settings=settings) + b"\n")
+                stream.write(tokens.encrypt_bytes(part, settings=settings) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from tieout import database
-from tieout.channels.model import Frames
+from tieout.channels.common.model import Frames
 from tieout.landing.row_spool import row_blocks
 
 __all__ = ["copy_frames", "lock_for_transaction"]

@@ -14,18 +14,20 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tieout import database, days
-from tieout.channels.model import BadRow, ParsedFile, Vault
+from tieout import database
+from tieout.channels.common.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
-from tieout.landing import archive, decryption, manifest, payee_register
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.files import decryption
+from tieout.files.report import FileOutcome, LandingError
+from tieout.files.stores import FileBytes, find_files
+from tieout.landing import archive, manifest, payee_register
 from tieout.landing.institutions import ANOTHER_INSTITUTION
 from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
 from tieout.landing.register import RepeatedVouchersError, register_vouchers
-from tieout.landing.report import FileOutcome, LandingError
 from tieout.landing.row_spool import RowSpool
-from tieout.landing.stores import FileBytes, find_files
 from tieout.landing.vault import SettingsVault
-from tieout.settings import Settings
 
 __all__ = ["Release", "good_rows", "reject", "release"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import BadRow, ParsedFile
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import BadRow, ParsedFile
 from tieout.channels.registry import RecognisedFile
-from tieout.landing.report import LandingError
+from tieout.core.settings import Settings
+from tieout.files.report import LandingError
 from tieout.landing.row_spool import row_blocks
-from tieout.settings import Settings
 
 __all__ = ["ANOTHER_INSTITUTION", "OWN_INSTITUTIONS", "unless_of_another_institution"]
 

@@ -18,23 +18,18 @@ from typing import Any
 
 import psycopg
 
-from tieout import database, days
-from tieout.channels.excerpts import masked_excerpt
-from tieout.channels.model import ParsedFile, file_problem
-from tieout.channels.mt940_delivery import statements_of
+from tieout import database
+from tieout.channels.bank.mt940_delivery import statements_of
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.channels.common.model import ParsedFile, file_problem
 from tieout.channels.registry import FileReading, RecognisedFile, recognise
-from tieout.landing import archive, decryption, manifest, payee_register
-from tieout.landing.copying import copy_frames, lock_for_transaction
-from tieout.landing.expected import correctable_kinds
-from tieout.landing.institutions import unless_of_another_institution
-from tieout.landing.register import (
-    REGISTERED_TABLE,
-    RepeatedVouchersError,
-    register_vouchers,
-)
-from tieout.landing.report import FileOutcome, FileStatus, LandingReport
-from tieout.landing.row_spool import RowSpool
-from tieout.landing.stores import (
+from tieout.core.progress import say
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.files import decryption
+from tieout.files.expected import correctable_kinds
+from tieout.files.report import FileOutcome, FileStatus, LandingReport
+from tieout.files.stores import (
     FileBytes,
     FileGoneError,
     FoundFile,
@@ -42,9 +37,16 @@ from tieout.landing.stores import (
     IrregularError,
     find_entries,
 )
+from tieout.landing import archive, manifest, payee_register
+from tieout.landing.copying import copy_frames, lock_for_transaction
+from tieout.landing.institutions import unless_of_another_institution
+from tieout.landing.register import (
+    REGISTERED_TABLE,
+    RepeatedVouchersError,
+    register_vouchers,
+)
+from tieout.landing.row_spool import RowSpool
 from tieout.landing.vault import SettingsVault
-from tieout.progress import say
-from tieout.settings import Settings
 
 __all__ = ["hold_slot", "is_sealed", "land", "parsed_file", "store"]
 

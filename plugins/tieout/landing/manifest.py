@@ -14,11 +14,11 @@ import numpy.typing as npt
 import psycopg
 from psycopg.rows import class_row
 
-from tieout.channels.amounts import amount_shown
-from tieout.channels.model import BadRow, ControlTotal, ParsedFile
+from tieout.channels.common.amounts import amount_shown
+from tieout.channels.common.model import BadRow, ControlTotal, ParsedFile
 from tieout.channels.registry import RecognisedFile
+from tieout.files.stores import FileBytes, FoundFile
 from tieout.landing.row_spool import row_blocks
-from tieout.landing.stores import FileBytes, FoundFile
 
 __all__ = [
     "ArrivedFile",

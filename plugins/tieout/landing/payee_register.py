@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from tieout import secrets
-from tieout.channels.model import BadRow, ParsedFile
+from tieout.channels.common.model import BadRow, ParsedFile
+from tieout.core.settings import Settings
 from tieout.landing.copying import lock_for_transaction
-from tieout.settings import Settings
+from tieout.protection import tokens
 
 __all__ = [
     "TABLE",
@@ -291,9 +291,9 @@ def adopt(connection: psycopg.Connection[Any], settings: Settings) -> int:
                 [day, file_id],
             ).fetchall()
             for line_number, payee_id, version, number, name in rows:
-                clear = [secrets.decrypt(text, settings=settings) for text in (number, name)]
+                clear = [tokens.decrypt(text, settings=settings) for text in (number, name)]
                 bound = [
-                    secrets.encrypt_bound(text, (field, payee_id, str(version)), settings=settings)
+                    tokens.encrypt_bound(text, (field, payee_id, str(version)), settings=settings)
                     for field, text in zip(_TOKEN_FIELDS, clear, strict=True)
                 ]
                 connection.execute(
@@ -302,7 +302,7 @@ def adopt(connection: psycopg.Connection[Any], settings: Settings) -> int:
                     " where accounting_date = %s and file_id = %s and line_number = %s",
                     [
                         *bound,
-                        secrets.account_token(clear[1:], settings=settings)[0],
+                        tokens.account_token(clear[1:], settings=settings)[0],
                         day,
                         file_id,
                         line_number,
@@ -349,5 +349,5 @@ def _is_same(settings: Settings, payee: Payee, known: _Registered, name: str) ->
     if token.partition(".")[0] == recorded.partition(".")[0]:
         return False
     place = (name, payee.payee_id, str(payee.payee_version))
-    text = secrets.decrypt_bound(getattr(payee, f"{name}_ciphertext"), place, settings=settings)
-    return secrets.account_token_like(recorded, text, settings=settings) == recorded
+    text = tokens.decrypt_bound(getattr(payee, f"{name}_ciphertext"), place, settings=settings)
+    return tokens.account_token_like(recorded, text, settings=settings) == recorded

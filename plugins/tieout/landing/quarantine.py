@@ -12,10 +12,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from tieout import database
-from tieout.channels.model import BadRow
+from tieout.channels.common.model import BadRow
+from tieout.core.settings import Settings
+from tieout.files.report import LandingError
 from tieout.landing import archive
-from tieout.landing.report import LandingError
-from tieout.settings import Settings
 
 __all__ = ["HeldFile", "HeldFileDetail", "MadeDecision", "held_file", "held_files"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from tieout.channels.model import BadRow
+from tieout.channels.common.model import BadRow
 
 __all__ = ["REGISTERED_TABLE", "RepeatedVoucher", "RepeatedVouchersError", "register_vouchers"]
 

@@ -18,7 +18,7 @@ from typing import IO
 
 import polars as pl
 
-from tieout.channels.model import Frames
+from tieout.channels.common.model import Frames
 
 __all__ = ["RowSpool", "row_blocks"]
 

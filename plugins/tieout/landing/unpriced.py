@@ -12,8 +12,9 @@ from datetime import date, timedelta
 import psycopg
 from psycopg.rows import class_row
 
-from tieout import database, days
-from tieout.settings import Settings
+from tieout import database
+from tieout.core.settings import Settings
+from tieout.dates import days
 
 __all__ = ["UnpricedContract", "unpriced_contracts"]
 

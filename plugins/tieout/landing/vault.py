@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tieout import secrets
-from tieout.settings import Settings
+from tieout.core.settings import Settings
+from tieout.protection import tokens
 
 __all__ = ["SettingsVault"]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsVault:
-    """Tokens and ciphertext under the keys of one home. See `tieout.channels.model.Vault`."""
+    """Tokens and ciphertext under the keys of one home. The protocol: `channels.common.model`."""
 
     settings: Settings
 
     def card_tokens(self, card_numbers: Sequence[str]) -> list[str]:
         """Return one keyed token a card number, in order."""
-        return secrets.pan_token(card_numbers, settings=self.settings)
+        return tokens.pan_token(card_numbers, settings=self.settings)
 
     def account_tokens(self, values: Sequence[str]) -> list[str]:
         """Return one keyed token a bank account number, name or user id, in order."""
-        return secrets.account_token(values, settings=self.settings)
+        return tokens.account_token(values, settings=self.settings)
 
     def encrypt(self, text: str, place: Sequence[str]) -> str:
         """Return ciphertext under the home's data key, bound to its place."""
-        return secrets.encrypt_bound(text, place, settings=self.settings)
+        return tokens.encrypt_bound(text, place, settings=self.settings)

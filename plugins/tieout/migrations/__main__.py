@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 
 from tieout import database
-from tieout.errors import TieoutError
-from tieout.progress import say
-from tieout.settings import load_settings
+from tieout.core.errors import TieoutError
+from tieout.core.progress import say
+from tieout.core.settings import load_settings
 
 
 def main() -> int:

@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 
+from tieout.core.errors import TieoutError
+from tieout.core.money import amount_text, decimal_text
+from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.errors import TieoutError
-from tieout.payouts.amounts import amount_text, decimal_text
-from tieout.settings import Settings
 
 
 @dataclass(frozen=True)

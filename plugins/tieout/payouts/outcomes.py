@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import psycopg
 
-from tieout.channels.excerpts import masked_excerpt
+from tieout.channels.common.excerpts import masked_excerpt
+from tieout.core.errors import TieoutError
+from tieout.core.money import amount_text
+from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.errors import TieoutError
-from tieout.local_files import IrregularFileError, Reading
+from tieout.files.local_files import IrregularFileError, Reading
 from tieout.payouts import pain002
-from tieout.payouts.amounts import amount_text
 from tieout.payouts.states import State, combine, may_follow, step
 from tieout.payouts.store import Store
 from tieout.payouts.submission import append_event
-from tieout.settings import Settings
 
 LOOKBACK_DAYS: Final = 35
 """How far back a run without a payment date looks; returns of payouts come within days."""

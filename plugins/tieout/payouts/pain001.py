@@ -12,9 +12,9 @@ from typing import Final
 
 from lxml import etree
 
-from tieout.errors import TieoutError
-from tieout.payment_texts import why_unwritable
-from tieout.payouts.amounts import decimal_text, minor_units
+from tieout.core.errors import TieoutError
+from tieout.core.money import decimal_text, minor_units
+from tieout.core.payment_texts import why_unwritable
 
 MESSAGE_NAMES: Final = ("pain.001.001.09", "pain.001.001.03")
 """The versions written, the usual one first. They differ in the namespace and ReqdExctnDt only, of

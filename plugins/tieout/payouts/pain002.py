@@ -16,11 +16,11 @@ from typing import Final
 
 from lxml import etree
 
-from tieout.channels.bank_texts import remittance_shown
-from tieout.channels.iso20022 import safe_xml
-from tieout.channels.model import UnreadableFileError
-from tieout.errors import TieoutError
-from tieout.payouts.amounts import minor_units
+from tieout.channels.bank.iso20022 import safe_xml
+from tieout.channels.bank.texts import remittance_shown
+from tieout.channels.common.model import UnreadableFileError
+from tieout.core.errors import TieoutError
+from tieout.core.money import minor_units
 from tieout.payouts.states import State
 
 # National variants add to the name: http://…/pain.002.001.03.ch.02.xsd (Switzerland).

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from tieout import secrets
+from tieout.core.payment_texts import why_unwritable
+from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payment_texts import why_unwritable
-from tieout.secrets import SecretsError
-from tieout.settings import Settings
+from tieout.protection import tokens
+from tieout.protection.tokens import SecretsError
 
 # The snapshot that the statements of the payment date take their payees from.
 _PAYEES = """
@@ -81,10 +81,10 @@ def _why(  # noqa: PLR0917  one caller, a row of the query
     name_ciphertext: str,
 ) -> str | None:
     try:
-        number = secrets.decrypt_bound(
+        number = tokens.decrypt_bound(
             number_ciphertext, ("account_number", *payee), settings=settings
         )
-        name = secrets.decrypt_bound(name_ciphertext, ("account_name", *payee), settings=settings)
+        name = tokens.decrypt_bound(name_ciphertext, ("account_name", *payee), settings=settings)
     except SecretsError:
         return None
     texts = {

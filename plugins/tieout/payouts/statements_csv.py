@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from tieout.payouts.amounts import decimal_text
+from tieout.core.money import decimal_text
 from tieout.payouts.store import Store
 
 HEADINGS: Final = (

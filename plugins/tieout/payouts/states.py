@@ -1,8 +1,7 @@
 """The life of a payout attempt: its states, its transitions, and what a report may do to it.
 
 Pure functions, no database. The database's trigger on ``payout.attempt_events`` enforces the same
-transitions once more; a test compares the two tables. Source: ``docs/decisions`` (payouts, ruling
-18).
+transitions once more; a test compares the two tables. The rule: docs/domain.md#transitions.
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
-
-from tieout import local_files
-from tieout.errors import TieoutError
-from tieout.local_files import IrregularFileError, Reading
+from tieout.core.errors import TieoutError
+from tieout.files import local_files, store_urls
+from tieout.files.local_files import IrregularFileError, Reading
 
 # Far above any file of ours: 3,000 payments are 3 MB.
 BYTES_MAX = 64 * 1024**2
@@ -28,7 +26,7 @@ class Store:
     url: str
 
     def _open(self) -> tuple[Any, str]:
-        file_system, root = fsspec.core.url_to_fs(self.url)
+        file_system, root = store_urls.open_url(self.url)
         return file_system, str(root).rstrip("/")
 
     def names(self, folder: str) -> tuple[str, ...]:

@@ -22,15 +22,15 @@ from typing import Any, Final
 
 import psycopg
 
-from tieout import secrets
+from tieout.core.errors import TieoutError
+from tieout.core.money import amount_text, decimal_text
+from tieout.core.progress import say
+from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.errors import TieoutError
 from tieout.payouts import pain001, statements_csv
-from tieout.payouts.amounts import amount_text, decimal_text
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
-from tieout.progress import say
-from tieout.settings import Settings
+from tieout.protection import tokens
 
 END_TO_END_ID_LENGTH_MAX: Final = 35
 _PLAIN_ID = re.compile(r"[A-Za-z0-9/\-?:().,'+]+")
@@ -634,7 +634,7 @@ def _verify(settings: Settings, content: bytes, url: str, members: Sequence[_Att
 
 
 def _has_token(settings: Settings, token: str | None, text: str) -> bool:
-    return token is not None and secrets.account_token_like(token, text, settings=settings) == token
+    return token is not None and tokens.account_token_like(token, text, settings=settings) == token
 
 
 def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
@@ -658,10 +658,10 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
         currency_code=attempt.currency_code,
         bank_code=attempt.bank_code,
         bank_name=attempt.bank_name,
-        account_number=secrets.decrypt_bound(
+        account_number=tokens.decrypt_bound(
             attempt.account_number_ciphertext, ("account_number", *payee), settings=settings
         ),
-        account_name=secrets.decrypt_bound(
+        account_name=tokens.decrypt_bound(
             attempt.account_name_ciphertext, ("account_name", *payee), settings=settings
         ),
         remittance_text=f"商户结算款 settlement {attempt.statement_id}",

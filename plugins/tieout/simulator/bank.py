@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.simulator.store import open_store
 
 BANK_ACCOUNT_ID = "6600100200300400"

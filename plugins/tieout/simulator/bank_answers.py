@@ -30,12 +30,12 @@ from typing import Final
 
 from lxml import etree
 
+from tieout.core.money import decimal_text
+from tieout.core.settings import Settings
+from tieout.dates.workdays import next_working_day
 from tieout.payouts import pain001
-from tieout.payouts.amounts import decimal_text
-from tieout.settings import Settings
 from tieout.simulator import bank
 from tieout.simulator.store import open_store
-from tieout.workdays import next_working_day
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
 ANSWERED_TIME_OF_DAY: Final = "16:00:00+08:00"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tieout import workdays
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
+from tieout.dates import workdays
 from tieout.simulator import alipay_files, bank, platform_files, truth, unionpay_files, wechat_files
 from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
 from tieout.simulator.events import (

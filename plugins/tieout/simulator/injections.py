@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from tieout.errors import TieoutError
+from tieout.core.errors import TieoutError
 from tieout.simulator import alipay_files, unionpay_files, wechat_files
 from tieout.simulator.bank import BankLine
 from tieout.simulator.platform_files import file_path, trailer

@@ -34,7 +34,8 @@ _TIMESTAMP = "%Y-%m-%dT%H:%M:%S+08:00"
 @cache
 def schema() -> dict[str, Any]:
     """Return the platform's file schema."""
-    text = files("tieout.channels").joinpath("platform_schema.json").read_text(encoding="utf-8")
+    schema_file = files("tieout.channels.platform").joinpath("platform_schema.json")
+    text = schema_file.read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -17,11 +17,7 @@ with records as (
 ),
 
 landed_files as (
-    select
-        file_id,
-        channel
-    from {{ source('control', 'channel_files') }}
-    where status = 'landed'
+    {{ landed_files(['file_id', 'channel']) }}
 ),
 
 final as (

@@ -13,9 +13,7 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
-    from {{ source('control', 'channel_files') }}
-    where status = 'landed'
+    {{ landed_files() }}
 ),
 
 final as (

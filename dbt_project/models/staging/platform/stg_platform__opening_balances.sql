@@ -11,9 +11,7 @@ with records as (
 ),
 
 landed_files as (
-    select file_id
-    from {{ source('control', 'channel_files') }}
-    where status = 'landed'
+    {{ landed_files() }}
 ),
 
 -- What was owed at go-live is of the first accounting date: a file of a later one counts nothing.

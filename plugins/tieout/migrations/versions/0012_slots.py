@@ -10,6 +10,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import text
 
+from tieout.migrations.file_slots import slot_of
+
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
@@ -36,12 +38,10 @@ def upgrade() -> None:
     ).all()
     if not files:
         return
-    from tieout.channels.registry import recognise  # noqa: PLC0415  parsers are heavy
-
     for file_id, file_name in files:
-        recognised = recognise(file_name)
-        if recognised is not None:
+        slot = slot_of(file_name)
+        if slot is not None:
             connection.execute(
                 text("update control.channel_files set slot = :slot where file_id = :file_id"),
-                {"slot": recognised.slot, "file_id": file_id},
+                {"slot": slot, "file_id": file_id},
             )

@@ -1,0 +1,1 @@
+"""What banks send: camt.053 and camt.054, MT940, CSV in the layouts of each bank."""

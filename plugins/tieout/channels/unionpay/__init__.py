@@ -1,0 +1,1 @@
+"""The files of UnionPay: institution files, merchant files, fixed-width records."""

@@ -1,0 +1,52 @@
+"""What the commands of every group share: the home they work on, its console, tables and options.
+
+What they say on the way goes through `tieout.core.progress.say`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tieout import database
+from tieout.core.settings import Settings, load_settings
+
+__all__ = ["WIDE", "On", "Reason", "console", "home", "table"]
+
+# Characters of a line in a log, for lists with many columns.
+WIDE = 200
+
+Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
+On = Annotated[
+    str | None,
+    typer.Option("--on", help="Close in which it takes effect; default: the next one."),
+]
+
+
+def home() -> Settings:
+    """Return the home's settings, with its database up and its tables current."""
+    settings = load_settings()
+    settings.ensure_dirs()
+    database.migrate(settings)
+    return settings
+
+
+def console(log_width: int = 160) -> Console:
+    """Return the console of a command's results.
+
+    A log has no width of its own; a narrow table would cut the amounts.
+    """
+    return Console(width=None if sys.stdout.isatty() else log_width, highlight=False)
+
+
+def table(title: str, headings: Iterable[str]) -> Table:
+    """Return an empty table whose cells go on in the next line where they are too long."""
+    made = Table(title=title, title_justify="left")
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made

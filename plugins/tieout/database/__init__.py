@@ -1,0 +1,32 @@
+"""The database of an installation: embedded or elsewhere, opened and migrated."""
+
+from __future__ import annotations
+
+from tieout.core.errors import DatabaseError
+from tieout.database.connections import (
+    airflow_url,
+    connect,
+    ensure_server,
+    has_table,
+    insert,
+    lost,
+    migrate,
+    refusal,
+    went_away,
+)
+from tieout.server.embedded import is_running, stop_server
+
+__all__ = [
+    "DatabaseError",
+    "airflow_url",
+    "connect",
+    "ensure_server",
+    "has_table",
+    "insert",
+    "is_running",
+    "lost",
+    "migrate",
+    "refusal",
+    "stop_server",
+    "went_away",
+]

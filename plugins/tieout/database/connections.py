@@ -1,0 +1,182 @@
+"""The way to the database: the embedded server of this home, or the one TIEOUT_DATABASE_URL names.
+
+Connections, migrations, and what to tell a person of the database's refusals and of its silence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from tieout.core.errors import DatabaseError, TieoutError
+from tieout.core.settings import Settings
+from tieout.server.databases import create_databases, open_url
+from tieout.server.embedded import AIRFLOW_DATABASE, DATABASE, MINIMUM_MAJOR, ensure_embedded
+
+__all__ = [
+    "airflow_url",
+    "connect",
+    "ensure_server",
+    "has_table",
+    "insert",
+    "lost",
+    "migrate",
+    "refusal",
+    "went_away",
+]
+
+Refusal = TypeVar("Refusal", bound=TieoutError)
+
+
+def ensure_server(settings: Settings) -> str:
+    """Return the URL of the database `tieout`; start the embedded server when it is down.
+
+    With an external database nothing is started. Raises DatabaseError with the server's own words
+    when it does not come up.
+    """
+    return settings.external_database_url or ensure_embedded(settings)
+
+
+def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
+    """Open a psycopg connection to the database `tieout`; its session is in UTC.
+
+    `kwargs` go to `psycopg.connect` (autocommit, row_factory…). The embedded server is started when
+    it is down. Raises DatabaseError when an external database cannot be reached.
+    """
+    try:
+        connection = open_url(ensure_server(settings), **kwargs)
+    except DatabaseError:
+        if settings.external_database_url is not None:
+            raise
+        # It was going down while we asked: killed or stopped a moment ago.
+        time.sleep(0.5)
+        connection = open_url(ensure_server(settings), **kwargs)
+    with connection.cursor() as cursor:
+        cursor.execute("set time zone 'UTC'")
+    if not connection.autocommit:
+        connection.commit()
+    return connection
+
+
+def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Say whether there is a table or view of that name, `schema.table`."""
+    row = connection.execute("select to_regclass(%s)", [name]).fetchone()
+    return row is not None and row[0] is not None
+
+
+def insert(
+    connection: psycopg.Connection[Any],
+    table: str,
+    values: Mapping[str, object],
+    *,
+    returning: str,
+) -> int:
+    """Insert a row of named values into `schema.table`; return the number it was given."""
+    query = sql.SQL("insert into {} ({}) values ({}) returning {}").format(
+        sql.Identifier(*table.split(".")),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Placeholder, values)),
+        sql.Identifier(returning),
+    )
+    row = connection.execute(query, dict(values)).fetchone()
+    assert row is not None, "insert … returning returns its row"
+    return int(row[0])
+
+
+def refusal(
+    kind: type[Refusal], what: str, error: psycopg.Error, *, where: str = "", next_step: str
+) -> Refusal:
+    """Return the database's refusal in its own words; ``next_step`` where it gives no hint."""
+    said = error.diag
+    return kind(
+        what=what,
+        where=where,
+        why=said.message_primary or type(error).__name__,
+        next_step=said.message_hint or next_step,
+    )
+
+
+def lost(error: BaseException) -> DatabaseError | None:
+    """Return what to tell a person of an error behind which the server went away, else None.
+
+    Airflow, dbt and our own statements each wrap that in errors of their own, hundreds of lines of
+    traceback; none of them says what to do.
+    """
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, psycopg.OperationalError | psycopg.InterfaceError) or (
+            type(found).__name__ in {"OperationalError", "InterfaceError"}
+            and type(found).__module__.partition(".")[0] in {"psycopg2", "sqlalchemy"}
+        ):
+            return went_away(str(getattr(found, "orig", None) or found) or type(found).__name__)
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def went_away(words: str) -> DatabaseError:
+    """Return what to tell a person where only the words of a lost connection are known."""
+    lines = words.strip().splitlines()
+    return DatabaseError(
+        what="the database went away while the command worked",
+        where="the PostgreSQL server: pg/server.log of the home, or TIEOUT_DATABASE_URL's",
+        why=lines[0][:200] if lines else "no text",
+        next_step="run the same command again: what was committed stays, and it goes on where it "
+        "was",
+    )
+
+
+def airflow_url(settings: Settings) -> str:
+    """Return the SQLAlchemy URL (psycopg2) of Airflow's own database; make it when missing.
+
+    Embedded: the database `airflow`. External: TIEOUT_AIRFLOW_DATABASE_URL, else `<name>_airflow`
+    beside the database of TIEOUT_DATABASE_URL.
+    """
+    if settings.airflow_database_url is not None:
+        url = settings.airflow_database_url
+    elif settings.external_database_url is not None:
+        parts = urlsplit(settings.external_database_url)
+        name = f"{parts.path.lstrip('/') or DATABASE}_airflow"
+        url = urlunsplit(parts._replace(path=f"/{name}"))
+        create_databases(settings.external_database_url, [name])
+    else:
+        parts = urlsplit(ensure_server(settings))
+        url = urlunsplit(parts._replace(path=f"/{AIRFLOW_DATABASE}"))
+    return "postgresql+psycopg2://" + url.partition("://")[2]
+
+
+def migrate(settings: Settings) -> bool:
+    """Bring the tables that the program writes to the newest revision; False when they are.
+
+    One query when there is nothing to do. Two racers are put in order by an advisory lock.
+    """
+    # Alembic takes half a second to import, and most calls find nothing to do.
+    from tieout.migrations import HEAD, upgrade  # noqa: PLC0415
+
+    url = ensure_server(settings)
+    with open_url(url, autocommit=True) as connection:
+        if _current_revision(connection) == HEAD:
+            return False
+        major = connection.info.server_version // 10_000
+        if major < MINIMUM_MAJOR:
+            raise DatabaseError(
+                what=f"the server is PostgreSQL {major}",
+                where="TIEOUT_DATABASE_URL",
+                why=f"the tables need PostgreSQL {MINIMUM_MAJOR} or newer",
+                next_step="use a newer server, or unset TIEOUT_DATABASE_URL for the embedded one",
+            )
+    upgrade(url)
+    return True
+
+
+def _current_revision(connection: psycopg.Connection[Any]) -> str | None:
+    if not has_table(connection, "control.alembic_version"):
+        return None
+    row = connection.execute("select version_num from control.alembic_version").fetchone()
+    return None if row is None else str(row[0])

@@ -1,0 +1,1 @@
+"""Business dates: which dates there are, in what state they are, who works on one now."""

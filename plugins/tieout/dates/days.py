@@ -1,0 +1,851 @@
+"""Business dates: which date a run is for, what state it is in, and who works on it now.
+
+An accounting date goes ``open`` -> ``closed`` -> ``sealed`` (``control.accounting_days``).
+Closing T again opens T and every later closed date that is not sealed: each of them was computed
+from the one before. A sealed date was paid and is never computed again.
+
+Who may work on a date is decided by a lease (``control.date_leases``), whichever way the work was
+started. A lease dies with its owner: a command holds an advisory lock as long as its process lives,
+and an Airflow run is asked for in Airflow's own table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, LiteralString
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from tieout import database
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
+from tieout.dates import workdays
+
+__all__ = [
+    "DateBusyError",
+    "DateNotReadyError",
+    "DayState",
+    "Lease",
+    "NotYet",
+    "NothingToDo",
+    "OperatingWindow",
+    "admit_file",
+    "business_date",
+    "claim",
+    "command_owner",
+    "covered_dates",
+    "day_state",
+    "first_unsealed_payment",
+    "has_attempts",
+    "holder",
+    "inputs_fingerprint",
+    "is_unfinished",
+    "leases",
+    "lock_claims",
+    "mark_closed",
+    "missing_close",
+    "missing_payment",
+    "operating_window",
+    "payment_date_of",
+    "release",
+    "reopen",
+    "reopened_dates",
+    "require_lease",
+    "run_owner",
+    "seal",
+    "seal_within",
+    "unfinished_payment",
+    "unpublished_payment",
+    "waiting_dates",
+]
+
+BUSINESS_TIME_ZONE = ZoneInfo("Asia/Shanghai")
+ACCOUNTING_CLOSE = "accounting_close"
+ACCOUNTING_RECLOSE = "accounting_reclose"
+SETTLEMENT_PAYOUT = "settlement_payout"
+PAYOUT_OUTCOMES = "payout_outcomes"
+OWNER_VARIABLE = "TIEOUT_RUN_OWNER"
+COMMAND_PREFIX = "command:"
+# First halves of the two-integer advisory locks, so that no other lock of the database meets them.
+OWNER_LOCK = 0x71E0
+CLAIM_LOCK = 0x71E1
+COMMAND_LOCK = 0x71E2
+# Leases of payments that read the bank's files of a date.
+_PAYMENT_SINCE: LiteralString = "kind = 'settlement_payout' and business_date >= %(day)s"
+
+
+class DateBusyError(TieoutError):
+    """Another run works on the date now."""
+
+
+class DateNotReadyError(TieoutError):
+    """A date the run builds on is not closed (or not paid) yet."""
+
+
+class NothingToDo(Exception):  # noqa: N818  not an error
+    """The run has nothing to do for its date; not an error. The text says why."""
+
+
+class NotYet(Exception):  # noqa: N818  not an error
+    """The run has to look again later; not an error. The text says what it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingWindow:
+    """First and last accounting date of the business; ``last`` is None while it goes on."""
+
+    first: date
+    last: date | None
+
+    def holds(self, day: date) -> bool:
+        """Say whether ``day`` is an accounting date of the business."""
+        return self.first <= day and (self.last is None or day <= self.last)
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last or 'open end'}"
+
+
+@dataclass(frozen=True, slots=True)
+class DayState:
+    """A row of ``control.accounting_days``; a date without a row is open and never closed."""
+
+    accounting_date: date
+    state: str = "open"
+    closed_run_id: str | None = None
+    close_count: int = 0
+    inputs_fingerprint: str | None = None
+
+
+def business_date(param: object, logical_date: datetime | None) -> date:
+    """Return the date a run is for: its parameter, else its logical date in Asia/Shanghai.
+
+    Never the data interval and never ``ds``: a scheduled, a backfilled, a triggered and a tested
+    run of one date agree on nothing but the logical date. Dates in UTC would be a day off before
+    08:00.
+
+    Args:
+        param: ``YYYY-MM-DD``, a date, or None/"" where the run has no such parameter.
+        logical_date: aware, or None (a run triggered without one).
+
+    Raises:
+        TieoutError: neither is given, or the parameter is not a date.
+    """
+    if isinstance(param, datetime):
+        return param.astimezone(BUSINESS_TIME_ZONE).date()
+    if isinstance(param, date):
+        return param
+    if param:
+        try:
+            return date.fromisoformat(str(param))
+        except ValueError as error:
+            raise TieoutError(
+                what=f"{param!r} is not a date",
+                where="the run's date parameter",
+                why="a business date is written YYYY-MM-DD",
+                next_step="start the run again with a date like 2026-09-24",
+            ) from error
+    if logical_date is None:
+        raise TieoutError(
+            what="this run has no date",
+            where="the run's parameters",
+            why="it was triggered without a logical date and without the date parameter",
+            next_step="trigger it with a logical date, or set the date parameter",
+        )
+    if logical_date.tzinfo is None:
+        raise TieoutError(
+            what="this run's logical date has no time zone",
+            where="the run's logical date",
+            why="a business date needs one: it is taken in Asia/Shanghai",
+            next_step="give an aware logical date, like 2026-09-24T10:00:00+08:00",
+        )
+    return logical_date.astimezone(BUSINESS_TIME_ZONE).date()
+
+
+# --- the calendar of the business ---------------------------------------------------------------
+
+
+def payment_date_of(accounting_date: date) -> date:
+    """Return the payment date of an accounting date: the first working day after it."""
+    return workdays.next_working_day(accounting_date)
+
+
+def covered_dates(payment_date: date, window: OperatingWindow | None) -> list[date]:
+    """Return the accounting dates a payment date pays, in order; none on a non-working day.
+
+    They are the dates since the working day before, that one included, as far as they lie in the
+    business's operating window.
+    """
+    if not workdays.is_working_day(payment_date):
+        return []
+    first = workdays.previous_working_day(payment_date)
+    dates = [first + timedelta(days=step) for step in range((payment_date - first).days)]
+    return [day for day in dates if window is None or window.holds(day)]
+
+
+def operating_window(settings: Settings) -> OperatingWindow | None:
+    """Return the newest landed operating window, else the simulated one's, else None."""
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            """
+            select
+                operating_windows.first_accounting_date,
+                operating_windows.last_accounting_date
+            from raw.platform_operating_window as operating_windows
+            inner join control.channel_files as files
+                on operating_windows.file_id = files.file_id and files.status = 'landed'
+            order by operating_windows.accounting_date desc, files.file_id asc
+            limit 1
+            """
+        ).fetchone()
+    if row is not None:
+        return OperatingWindow(first=row[0], last=row[1])
+    return sample_window(settings)
+
+
+def sample_window(settings: Settings) -> OperatingWindow | None:
+    """Return the window `tieout simulate` noted in this home, or None."""
+    marker = settings.home / "sample.json"
+    if not marker.is_file():
+        return None
+    noted = json.loads(marker.read_text(encoding="utf-8"))
+    return OperatingWindow(
+        first=date.fromisoformat(noted["first_accounting_date"]),
+        last=date.fromisoformat(noted["last_accounting_date"]),
+    )
+
+
+# --- the state of a date ------------------------------------------------------------------------
+
+
+def day_state(settings: Settings, accounting_date: date) -> DayState:
+    """Return the state of an accounting date."""
+    with database.connect(settings) as connection:
+        return _day_state(connection, accounting_date)
+
+
+def _day_state(connection: psycopg.Connection[Any], accounting_date: date) -> DayState:
+    row = connection.execute(
+        """
+        select accounting_date, state, closed_run_id, close_count, inputs_fingerprint
+        from control.accounting_days
+        where accounting_date = %s
+        """,
+        [accounting_date],
+    ).fetchone()
+    return DayState(accounting_date) if row is None else DayState(*row)
+
+
+def missing_close(settings: Settings, accounting_date: date) -> str | None:
+    """Say why T cannot be closed yet: T-1 is not closed, and T is not the business's first date.
+
+    Returns None when it can. Asks the database, because Airflow lets the first run of a backfill go
+    whatever happened before it.
+    """
+    window = operating_window(settings)
+    if window is None:
+        # Nothing of the business has landed: `complete` says which files are missing.
+        return None
+    if accounting_date == window.first:
+        return None
+    before = accounting_date - timedelta(days=1)
+    state = day_state(settings, before).state
+    return None if state in {"closed", "sealed"} else f"{before} is {state}, not closed"
+
+
+def missing_payment(settings: Settings, payment_date: date) -> str | None:
+    """Say why P cannot be paid yet, or None: its dates are closed, all before them sealed."""
+    covered = covered_dates(payment_date, operating_window(settings))
+    if not covered:
+        return None
+    with database.connect(settings) as connection:
+        states = {day: _day_state(connection, day).state for day in covered}
+        unpaid = connection.execute(
+            """
+            select min(accounting_date)
+            from control.accounting_days
+            where accounting_date < %s and state <> 'sealed'
+            """,
+            [covered[0]],
+        ).fetchone()
+    still_open = [str(day) for day, state in states.items() if state == "open"]
+    if still_open:
+        return f"not closed: {', '.join(still_open)}"
+    if unpaid is not None and unpaid[0] is not None:
+        earlier = payment_date_of(unpaid[0])
+        return f"payment date {earlier} (accounting date {unpaid[0]}) is not paid yet"
+    return None
+
+
+def is_paid(settings: Settings, payment_date: date) -> bool:
+    """Say whether P was submitted: every accounting date it pays is sealed."""
+    covered = covered_dates(payment_date, operating_window(settings))
+    if not covered:
+        return False
+    with database.connect(settings) as connection:
+        return all(_day_state(connection, day).state == "sealed" for day in covered)
+
+
+def has_attempts(settings: Settings, payment_date: date) -> bool:
+    """Say whether P's payouts are decided: an attempt exists, or a date was sealed by P.
+
+    From then on its statements stay, and a run of P only does what an earlier one left undone.
+    """
+    with database.connect(settings) as connection:
+        row = connection.execute("select control.is_paid(%s)", [payment_date]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def is_unfinished(settings: Settings, payment_date: date) -> bool:
+    """Say whether a run of P ended after its first attempt and before its last step.
+
+    An attempt waits for its file, or its status is not the one that is published.
+    """
+    with database.connect(settings) as connection:
+        if not database.has_table(connection, "payout.payout_status"):
+            return False
+        row = connection.execute(
+            """
+            select exists (
+                select 1
+                from payout.instructions as instructions
+                inner join payout.attempts as attempts
+                    on instructions.instruction_id = attempts.instruction_id
+                left join lateral (
+                    select events.status
+                    from payout.attempt_events as events
+                    where events.attempt_id = attempts.attempt_id
+                    order by events.event_no desc
+                    limit 1
+                ) as latest_events on true
+                left join payout.payout_status as statuses
+                    on instructions.payment_date = statuses.payment_date
+                    and attempts.end_to_end_id = statuses.end_to_end_id
+                where instructions.payment_date = %s
+                    and (
+                        coalesce(latest_events.status, 'created') = 'created'
+                        or statuses.current_status is distinct from latest_events.status
+                    )
+            )
+            """,
+            [payment_date],
+        ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def unfinished_payment(settings: Settings) -> date | None:
+    """Return the latest payment date with attempts if its run ended before its last step."""
+    with database.connect(settings) as connection:
+        row = connection.execute("select max(payment_date) from payout.instructions").fetchone()
+    latest: date | None = None if row is None else row[0]
+    is_open = latest is not None and has_attempts(settings, latest)
+    return latest if latest is not None and is_open and is_unfinished(settings, latest) else None
+
+
+def unpublished_payment(settings: Settings, before: date) -> date | None:
+    """Return the payment date before ``before`` that was cut off after its files were put out.
+
+    Its next run is over as far as money goes, and its statuses are not published: whichever run
+    comes next makes that up.
+    """
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            "select max(payment_date) from payout.instructions where payment_date < %s", [before]
+        ).fetchone()
+        latest: date | None = None if row is None else row[0]
+        waiting = connection.execute(
+            """
+            select exists (
+                select 1
+                from payout.instructions as instructions
+                left join payout.attempts as attempts
+                    on instructions.instruction_id = attempts.instruction_id
+                where instructions.payment_date = %s
+                    and coalesce(payout.latest_status(attempts.attempt_id), 'created') = 'created'
+            )
+            """,
+            [latest],
+        ).fetchone()
+    if latest is None or waiting is None or waiting[0] or not is_unfinished(settings, latest):
+        return None
+    return latest
+
+
+def first_unsealed_payment(settings: Settings) -> date | None:
+    """Return the payment date of the earliest closed date that is not sealed, or None."""
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            "select min(accounting_date) from control.accounting_days where state = 'closed'"
+        ).fetchone()
+    return None if row is None or row[0] is None else payment_date_of(row[0])
+
+
+def inputs_fingerprint(settings: Settings, accounting_date: date) -> str:
+    """Return the sha256 (hex) of what a close of T reads: the ids of the files landed for <= T."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select file_id
+            from control.channel_files
+            where status = 'landed' and coalesce(booked_on, accounting_date) <= %s
+            order by file_id
+            """,
+            [accounting_date],
+        ).fetchall()
+    return hashlib.sha256("\n".join(row[0] for row in rows).encode()).hexdigest()
+
+
+def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[date]:
+    """Close a date its run has built; return the later dates that wait to be closed again.
+
+    Raises:
+        DateBusyError: the run lost its lease.
+    """
+    fingerprint = inputs_fingerprint(settings, accounting_date)
+    with database.connect(settings) as connection, connection.transaction():
+        _require_lease(connection, ACCOUNTING_CLOSE, accounting_date, owner)
+        connection.execute(
+            """
+            update control.accounting_days
+            set
+                state = 'closed',
+                closed_run_id = %s,
+                close_count = close_count + 1,
+                inputs_fingerprint = %s,
+                closed_at = now()
+            where accounting_date = %s and state = 'open'
+            """,
+            [owner, fingerprint, accounting_date],
+        )
+    return waiting_dates(settings, accounting_date)
+
+
+def waiting_dates(settings: Settings, accounting_date: date) -> list[date]:
+    """Return the later dates that were closed once and wait to be closed again, in order."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select accounting_date
+            from control.accounting_days
+            where accounting_date > %s and state = 'open' and close_count > 0
+            order by accounting_date
+            """,
+            [accounting_date],
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def reopened_dates(settings: Settings, before: date | None = None) -> list[date]:
+    """Return the dates (before a date) that were closed once and are open again, in order."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select accounting_date
+            from control.accounting_days
+            where state = 'open'
+                and close_count > 0
+                and (%(before)s::date is null or accounting_date < %(before)s)
+            order by accounting_date
+            """,
+            {"before": before},
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def seal(settings: Settings, payment_date: date, owner: str) -> list[date]:
+    """Seal the dates a submitted payment date paid, and every earlier one; return those sealed now.
+
+    Raises:
+        DateBusyError: the run lost its lease.
+    """
+    with database.connect(settings) as connection, connection.transaction():
+        return seal_within(connection, settings, payment_date, owner)
+
+
+def seal_within(
+    connection: psycopg.Connection[Any], settings: Settings, payment_date: date, owner: str
+) -> list[date]:
+    """Do the same in the caller's transaction: the one that makes the first attempt."""
+    covered = covered_dates(payment_date, operating_window(settings))
+    if not covered:
+        return []
+    _require_lease(connection, SETTLEMENT_PAYOUT, payment_date, owner)
+    rows = connection.execute(
+        """
+        update control.accounting_days
+        set state = 'sealed'
+        where accounting_date <= %s and state = 'closed'
+        returning accounting_date
+        """,
+        [covered[-1]],
+    ).fetchall()
+    sealed = sorted(row[0] for row in rows)
+    connection.execute(
+        """
+        insert into control.accounting_day_seals
+            (accounting_date, channel, payment_date, sealed_at)
+        select days.accounting_date, channels.channel, %(payment_date)s, now()
+        from control.accounting_days as days
+        cross join reference.channels as channels
+        where days.accounting_date = any(%(sealed)s)
+        on conflict (accounting_date, channel) do nothing
+        """,
+        {"payment_date": payment_date, "sealed": sealed},
+    )
+    return sealed
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+def run_owner(run_id: str | None) -> str:
+    """Return who works: the command this process belongs to, else the Airflow run."""
+    owner = os.environ.get(OWNER_VARIABLE) or run_id
+    if not owner:
+        raise TieoutError(
+            what="a step was started outside a run",
+            where="tieout.dates.days.run_owner",
+            why="every step belongs to an Airflow run or to a command",
+            next_step="run `tieout close DATE`, `tieout pay DATE`, or the DAG",
+        )
+    return owner
+
+
+@contextmanager
+def command_owner(settings: Settings) -> Iterator[str]:
+    """Make this process one owner of leases, alive exactly as long as its database session.
+
+    Commands of one home go one after the other: the second waits here for the first.
+    """
+    owner = f"{COMMAND_PREFIX}{uuid.uuid4().hex}"
+    with database.connect(settings, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s, 0)", [COMMAND_LOCK])
+        connection.execute("select pg_advisory_lock(%s, hashtext(%s))", [OWNER_LOCK, owner])
+        os.environ[OWNER_VARIABLE] = owner
+        try:
+            yield owner
+        finally:
+            os.environ.pop(OWNER_VARIABLE, None)
+            # A server that went away has taken the lock with it: the leases are a dead owner's.
+            with suppress(psycopg.OperationalError):
+                connection.execute("delete from control.date_leases where owner_id = %s", [owner])
+
+
+def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
+    """Take the lease of a date; for a close, also open the date and the later dates built on it.
+
+    The same owner may claim again (a cleared Airflow run goes on). A dead owner's lease is taken
+    over.
+
+    Returns:
+        The later dates that were closed and are open again (a close), else an empty list.
+
+    Raises:
+        NothingToDo: the date is sealed.
+        DateBusyError: another run works on the date, or on one that depends on it.
+        DateNotReadyError: the date before it was opened meanwhile, or payments of it exist.
+    """
+    with database.connect(settings) as connection, connection.transaction():
+        lock_claims(connection)
+        _refuse_busy(settings, connection, kind, day, owner)
+        _refuse_early(settings, kind, day)
+        reopened = _open_for_close(connection, day) if kind == ACCOUNTING_CLOSE else []
+        connection.execute(
+            """
+            insert into control.date_leases (kind, business_date, owner_id, leased_at)
+            values (%s, %s, %s, now())
+            on conflict (kind, business_date)
+            do update set owner_id = excluded.owner_id, leased_at = excluded.leased_at
+            """,
+            [kind, day, owner],
+        )
+    return reopened
+
+
+def holder(settings: Settings, kind: str, day: date, owner: str) -> str | None:
+    """Return which other living run or command works on the date, or None."""
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            """
+            select owner_id
+            from control.date_leases
+            where kind = %s and business_date = %s and owner_id <> %s
+            """,
+            [kind, day, owner],
+        ).fetchone()
+        if row is None or not _is_alive(settings, connection, kind, row[0]):
+            return None
+    return str(row[0])
+
+
+def release(settings: Settings, kind: str, day: date, owner: str) -> None:
+    """Give the lease of a date back; a lease of somebody else stays."""
+    with database.connect(settings) as connection:
+        connection.execute(
+            """
+            delete from control.date_leases
+            where kind = %s and business_date = %s and owner_id = %s
+            """,
+            [kind, day, owner],
+        )
+
+
+def require_lease(settings: Settings, kind: str, day: date, owner: str) -> None:
+    """Raise DateBusyError unless ``owner`` holds the lease of the date."""
+    with database.connect(settings) as connection:
+        _require_lease(connection, kind, day, owner)
+
+
+def _require_lease(connection: psycopg.Connection[Any], kind: str, day: date, owner: str) -> None:
+    row = connection.execute(
+        "select owner_id from control.date_leases where kind = %s and business_date = %s",
+        [kind, day],
+    ).fetchone()
+    if row is None or row[0] != owner:
+        raise DateBusyError(
+            what=f"{kind} of {day}: this run does not hold the date",
+            where="control.date_leases",
+            why=f"the lease belongs to {row[0]}" if row else "the lease was given back",
+            next_step="clear the whole run, so that it starts from its first task",
+        )
+
+
+def _open_for_close(connection: psycopg.Connection[Any], day: date) -> list[date]:
+    """Set T open (and later closed dates with it) inside the caller's transaction."""
+    state = _day_state(connection, day).state
+    if state == "sealed":
+        raise NothingToDo(f"{day} is sealed, unchanged")
+    _refuse_instructed(connection, day)
+    connection.execute(
+        """
+        insert into control.accounting_days (accounting_date, state, close_count)
+        values (%s, 'open', 0)
+        on conflict (accounting_date) do update set state = 'open'
+        """,
+        [day],
+    )
+    return _open_closed(connection, day + timedelta(days=1))
+
+
+def lock_claims(connection: psycopg.Connection[Any]) -> None:
+    """Let no claim begin until the transaction ends: what it asks and changes is one decision."""
+    connection.execute("select pg_advisory_xact_lock(%s, 0)", [CLAIM_LOCK])
+
+
+def admit_file(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    day: date,
+    owner: str | None,
+    *,
+    is_banks: bool,
+) -> list[date]:
+    """Make way for another file of a date, in the caller's transaction: open it where it is closed.
+
+    A close that runs would read the file in some of its tables and not in others, and so would a
+    payment that runs, of the bank's.
+
+    Returns and raises as `reopen` does.
+    """
+    lock_claims(connection)
+    if _day_state(connection, day).state == "closed":
+        return reopen(settings, connection, day, owner)
+    conflicts = _PAYMENT_SINCE if is_banks else "false"
+    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
+    return []
+
+
+def reopen(
+    settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
+) -> list[date]:
+    """Open a closed date whose files change, and every later closed one, in the caller's work.
+
+    The caller's transaction changes the files: either both happen or neither. `owner` is the run
+    that lands the files, which may hold the date itself. A date that is open stays so.
+
+    Returns:
+        The dates that were closed and are open now.
+
+    Raises:
+        DateBusyError: another run works on the date, or on one that depends on it.
+        DateNotReadyError: payments were instructed from it and are not submitted yet.
+    """
+    lock_claims(connection)
+    # The date's own payment, too: its gate has looked at the bank's files of the date.
+    conflicts = f"(kind = 'accounting_close' and business_date > %(day)s) or ({_PAYMENT_SINCE})"
+    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
+    _refuse_instructed(connection, day)
+    return _open_closed(connection, day)
+
+
+def _refuse_instructed(connection: psycopg.Connection[Any], day: date) -> None:
+    instructed = connection.execute(
+        """
+        select min(instructions.payment_date)
+        from payout.instructions as instructions
+        where instructions.payment_date > %s
+        """,
+        [day],
+    ).fetchone()
+    if instructed is not None and instructed[0] is not None:
+        raise DateNotReadyError(
+            what=f"{day} cannot be closed again",
+            where=f"payout.instructions of payment date {instructed[0]}",
+            why="payments were instructed from it and are not submitted yet",
+            next_step=(
+                f"run `tieout pay {instructed[0]}`, which submits them and seals the date; where "
+                f"it cannot, two people undo it: tieout undo-payment ask {instructed[0]} --by NAME "
+                "--reason TEXT"
+            ),
+        )
+
+
+def _open_closed(connection: psycopg.Connection[Any], first: date) -> list[date]:
+    rows = connection.execute(
+        """
+        update control.accounting_days
+        set state = 'open'
+        where accounting_date >= %s and state = 'closed'
+        returning accounting_date
+        """,
+        [first],
+    ).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def _refuse_early(settings: Settings, kind: str, day: date) -> None:
+    """Raise where the dates this one is built on are not done; no other claim runs meanwhile."""
+    reasons = {ACCOUNTING_CLOSE: missing_close, SETTLEMENT_PAYOUT: missing_payment}
+    reason = reasons[kind](settings, day) if kind in reasons else None
+    if reason is not None:
+        raise DateNotReadyError(
+            what=f"{kind} of {day} cannot start: {reason}",
+            where="control.accounting_days",
+            why="a date is computed from the dates before it, one after the other",
+            next_step="finish the earlier date first; `tieout status` shows them all",
+        )
+
+
+def _refuse_busy(
+    settings: Settings, connection: psycopg.Connection[Any], kind: str, day: date, owner: str
+) -> None:
+    """Raise where a living owner holds this date, or one whose result this work would change."""
+    # A close changes what later closes and later payments read; a payment reads earlier closes.
+    conflicts = {
+        ACCOUNTING_CLOSE: "business_date > %(day)s and kind in "
+        "('accounting_close', 'settlement_payout')",
+        SETTLEMENT_PAYOUT: "business_date < %(day)s and kind = 'accounting_close'",
+        PAYOUT_OUTCOMES: "false",
+    }[kind]
+    _refuse_held(settings, connection, kind, day, owner, conflicts=conflicts)
+
+
+def _refuse_held(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    kind: str,
+    day: date,
+    owner: str,
+    *,
+    conflicts: LiteralString,
+) -> None:
+    """Raise where a living owner holds this date or one of `conflicts`; drop leases of the dead."""
+    rows = connection.execute(
+        f"""
+        select kind, business_date, owner_id
+        from control.date_leases
+        where owner_id <> %(owner)s
+            and ((kind = %(kind)s and business_date = %(day)s) or ({conflicts}))
+        order by kind, business_date
+        """,
+        {"owner": owner, "kind": kind, "day": day},
+    ).fetchall()
+    for held_kind, held_day, held_by in rows:
+        if _is_alive(settings, connection, held_kind, held_by):
+            raise DateBusyError(
+                what=f"{kind} of {day} cannot start: {held_kind} of {held_day} is running",
+                where="control.date_leases",
+                why=f"the lease of {held_day} belongs to {held_by}",
+                next_step="wait until it has ended, then start again",
+            )
+        connection.execute(
+            """
+            delete from control.date_leases
+            where kind = %s and business_date = %s and owner_id = %s
+            """,
+            [held_kind, held_day, held_by],
+        )
+
+
+def _is_alive(
+    settings: Settings, connection: psycopg.Connection[Any], kind: str, owner: str
+) -> bool:
+    """Say whether an owner still works.
+
+    A command's session holds its own advisory lock; the lock falls with the process, however it
+    ended. An Airflow run is alive while Airflow has it queued or running.
+    """
+    if owner.startswith(COMMAND_PREFIX):
+        row = connection.execute(
+            "select pg_try_advisory_xact_lock(%s, hashtext(%s))", [OWNER_LOCK, owner]
+        ).fetchone()
+        return row is None or not row[0]
+    url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
+    with psycopg.connect(url) as airflow:
+        if not database.has_table(airflow, "public.dag_run"):
+            return False
+        # A date is closed by its own run, or by the one that closes what has been waiting.
+        dags = [kind, ACCOUNTING_RECLOSE] if kind == ACCOUNTING_CLOSE else [kind]
+        rows = airflow.execute(
+            "select state from dag_run where dag_id = any(%s) and run_id = %s", [dags, owner]
+        ).fetchall()
+    return any(row[0] in {"queued", "running"} for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a date, since when (aware), and whether that run or command still works."""
+
+    kind: str
+    business_date: date
+    owner: str
+    leased_at: datetime
+    is_alive: bool
+
+
+def leases(settings: Settings) -> list[Lease]:
+    """Return the leases there are, in order of kind and date."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select kind, business_date, owner_id, leased_at
+            from control.date_leases
+            order by kind, business_date
+            """
+        ).fetchall()
+        return [
+            Lease(kind, day, owner, since, _is_alive(settings, connection, kind, owner))
+            for kind, day, owner, since in rows
+        ]
+
+
+def release_dead(settings: Settings) -> int:
+    """Drop the leases of Airflow runs; only for a home whose scheduler is known to be down."""
+    with database.connect(settings) as connection:
+        cursor = connection.execute(
+            "delete from control.date_leases where not starts_with(owner_id, %s)",
+            [COMMAND_PREFIX],
+        )
+        return cursor.rowcount
+
+
+def param_of(params: Mapping[str, Any] | None, name: str) -> object:
+    """Return a run's parameter, or None where it has none of that name."""
+    return None if params is None else params.get(name)

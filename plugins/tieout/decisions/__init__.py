@@ -1,0 +1,1 @@
+"""What two people decide: terms, open items, bank lines, a payment undone."""

@@ -1,0 +1,1 @@
+"""The steps of each run in their order, and who runs them: Airflow or a command."""

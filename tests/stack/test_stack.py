@@ -1,0 +1,240 @@
+"""The production-like stack lands, closes and pays in containers, whoever is killed meanwhile.
+
+Not part of `make test`: it needs a container engine. `make stack-test` runs it; CI runs what
+`--stack short` asks for. The tests go in order, each on where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from lxml import etree
+
+import containers
+from containers import LOCALHOST, Composed, Stack
+from tieout.core.settings import Settings
+from tieout.simulator import sample
+
+from .conftest import FIRST, FOURTH, SECOND, THIRD
+
+CLOSE, PAY = "accounting_close", "settlement_payout"
+
+
+def start_close(stack: Stack, day: date) -> str:
+    """Start the close of a date as its schedule would."""
+    return stack.trigger(CLOSE, "accounting_date", day, hour=10)
+
+
+def start_payment(stack: Stack, day: date) -> str:
+    """Start a payment date as its schedule would."""
+    return stack.trigger(PAY, "payment_date", day, hour=11)
+
+
+def day_state(stack: Stack, day: date) -> str:
+    """The state of an accounting date."""
+    return stack.rows(f"select state from control.accounting_days where accounting_date = '{day}'")[
+        0
+    ][0]
+
+
+def decisions(stack: Stack, day: date) -> list[list[str]]:
+    """Outcome and amount of each decision of the gate about a payment date, in order."""
+    return stack.rows(
+        "select outcome, coalesce(payout_amount_minor, 0) from control.gate_decisions "
+        f"where payment_date = '{day}' order by decision_id"
+    )
+
+
+def paid_minor(files: dict[str, bytes], day: date) -> int:
+    """The money in the payment files of a date, in fen."""
+    amounts = [
+        amount
+        for name, content in files.items()
+        if name.startswith(f"payouts/{day:%Y%m%d}/") and "/pain001_" in name
+        for amount in etree.fromstring(content).iterfind(".//{*}CdtTrfTxInf/{*}Amt/{*}InstdAmt")
+    ]
+    assert all(amount.get("Ccy") == "CNY" for amount in amounts)
+    return sum(int(str(amount.text).replace(".", "")) for amount in amounts)
+
+
+def test_no_process_is_root(stack: Stack) -> None:
+    users = stack.users()
+    assert len(users) >= 5, users
+    for name, ids in users.items():
+        assert ids, name
+        assert 0 not in ids, (name, ids)
+
+
+def test_no_image_says_where_its_packages_came_from(stack: Stack) -> None:
+    """Package settings are mounts of the build: their addresses may hold passwords."""
+    folder = stack.folder / "settings"
+    folder.mkdir()
+    containers.run([str(containers.PROJECT / "bin/stack-build"), "settings", str(folder)], {})
+    hosts = containers.hosts_in(folder)
+    if not hosts:
+        pytest.skip("apt and pip of this machine name no host: there is nothing to find")
+    patterns = [word for host in sorted(hosts) for word in ("-e", host)]
+    places = "/etc /var /opt/tieout/.venv/pyvenv.cfg /opt/postgres/*.cfg /root"
+    for image in ("tieout:0.1.0", "tieout-postgres:0.1.0"):
+        script = f'grep -rIlF "$@" {places} 2>/dev/null; true'
+        found = stack.engine.run(
+            "run", "--rm", "--entrypoint", "sh", image, "-c", script, "sh", *patterns
+        ).stdout
+        assert found == "", (image, found)
+        history = stack.engine.run("history", "--no-trunc", image).stdout
+        assert [host for host in hosts if host in history] == []
+
+
+def test_the_drop_takes_files_with_a_key_and_nothing_else(stack: Stack, senders: Settings) -> None:
+    sample.bank_morning(senders, SECOND)
+    inbox = Path(senders.inbox_url.removeprefix("file://"))
+    assert stack.upload(inbox) > 20
+
+    async def names(client: asyncssh.SFTPClient) -> list[str]:
+        return sorted(str(name) for name in await client.listdir("/"))
+
+    assert set(stack.with_sftp(names)) - {".", ".."} == {"inbox", "outbox"}
+    stranger = asyncssh.generate_private_key("ssh-ed25519")
+    for user, key in (("drop", stranger), ("root", None), ("tieout", None)):
+        with pytest.raises(asyncssh.PermissionDenied):
+            stack.with_sftp(names, user=user, key=key)
+
+    async def leave(client: asyncssh.SFTPClient) -> None:
+        await client.symlink("../../sftp-keys", "/inbox/way_out")
+
+    async def read_host_key(client: asyncssh.SFTPClient) -> None:
+        await client.stat("/../sftp-keys/ssh_host_ed25519_key")
+
+    for work in (leave, read_host_key):
+        with pytest.raises(asyncssh.SFTPError):
+            stack.with_sftp(work)
+
+
+def kill_in_the_build(stack: Stack, run_id: str) -> None:
+    """Kill the scheduler, with the task that runs in it, while dbt builds; start it again."""
+
+    def builds() -> bool | None:
+        if stack.run_state(CLOSE, run_id) == "failed":
+            pytest.fail(f"the close failed: {stack.why(CLOSE, run_id)}")
+        return True if stack.tasks(CLOSE, run_id)["build"]["state"] == "running" else None
+
+    containers.wait_for("the build begins", builds, 300, every=0.5)
+    scheduler = stack.container("scheduler")
+    stack.engine.run("kill", "--signal", "KILL", scheduler)
+    assert day_state(stack, FIRST) == "open"
+    stack.engine.run("start", scheduler)
+
+
+def test_a_date_closes_through_the_scheduler(stack: Stack, request: pytest.FixtureRequest) -> None:
+    """In the full form though the scheduler is killed meanwhile: its task is taken up again."""
+    is_killed = request.config.getoption("stack") == "full"
+    stack.unpause(CLOSE)
+    run_id = start_close(stack, FIRST)
+    if is_killed:
+        kill_in_the_build(stack, run_id)
+    assert stack.wait_run(CLOSE, run_id) == "success", stack.why(CLOSE, run_id)
+    assert (stack.tasks(CLOSE, run_id)["build"]["try_number"] > 1) == is_killed
+    assert day_state(stack, FIRST) == "closed"
+
+
+def test_the_bank_fetches_what_the_gate_decided(stack: Stack) -> None:
+    stack.unpause(PAY)
+    people = ["--by", "Zhou Min", "--second", "Wu Fang", "--reason", "the first list"]
+    stack.execute("scheduler", "tieout", "terms", "approve", "--first-date", *people)
+    run_id = start_payment(stack, SECOND)
+    assert stack.wait_run(PAY, run_id) == "success", stack.why(PAY, run_id)
+    ((outcome, amount),) = decisions(stack, SECOND)
+    assert outcome == "passed"
+    assert int(amount) > 0
+    assert paid_minor(stack.outbox(), SECOND) == int(amount)
+    assert day_state(stack, FIRST) == "sealed"
+
+
+def test_the_documentation_is_served(stack: Stack) -> None:
+    """Data Docs of the close, by the service that sees nothing but them."""
+    url = f"http://{LOCALHOST}:{stack.docs_port}/data-docs/index.html"
+
+    def page() -> bytes | None:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bytes(answer.read())
+
+    assert b"<html" in containers.wait_for("the site answers", page, 30).lower()
+
+
+@pytest.fixture(scope="module")
+def workers(stack: Stack) -> Iterator[list[Composed]]:
+    """Two workers as on two other hosts, in place of the stack's own scheduler."""
+    stack.compose("stop", "--timeout", "60", "scheduler")
+    with containers.worker(stack, 1) as one, containers.worker(stack, 2) as two:
+        yield [one, two]
+
+
+def at_once(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]]) -> bool:
+    """Whether a step of the one and a step of the other ran at one time on two hosts."""
+    spans = [
+        [
+            (containers.moment(task["start_date"]), containers.moment(task["end_date"]), host)
+            for task in tasks.values()
+            if (host := task["hostname"]) and task["start_date"] and task["end_date"]
+        ]
+        for tasks in (first, second)
+    ]
+    return any(
+        begin < other_end and other_begin < end and host != other_host
+        for begin, end, host in spans[0]
+        for other_begin, other_end, other_host in spans[1]
+    )
+
+
+def test_two_workers_share_nothing_but_stores_and_work_on_two_dates_at_once(
+    stack: Stack, senders: Settings, workers: list[Composed]
+) -> None:
+    sample.bank_morning(senders, THIRD)
+    assert stack.upload(Path(senders.inbox_url.removeprefix("file://"))) > 0
+    closing = start_close(stack, SECOND)
+    assert stack.wait_run(CLOSE, closing) == "success", workers[0].logs("worker")
+    # A close is built on the close before it: two at once are a close and the payment before it,
+    # once that has its bank statement, which no close may meet in its middle.
+    paying = start_payment(stack, THIRD)
+
+    def landed() -> bool | None:
+        state = stack.tasks(PAY, paying)["land_bank"]["state"]
+        return True if state in {"success", "failed", "upstream_failed"} else None
+
+    containers.wait_for("the bank's morning lands", landed, 300, every=0.5)
+    closing = start_close(stack, THIRD)
+    assert stack.wait_run(PAY, paying) == "success", workers[0].logs("worker")
+    assert stack.wait_run(CLOSE, closing) == "success", workers[1].logs("worker")
+    steps = stack.tasks(PAY, paying), stack.tasks(CLOSE, closing)
+    hosts = {task["hostname"] for tasks in steps for task in tasks.values()} - {"", None}
+    assert len(hosts) == 2, hosts
+    assert at_once(*steps), steps
+    assert (day_state(stack, SECOND), day_state(stack, THIRD)) == ("sealed", "closed")
+    ((outcome, amount),) = decisions(stack, THIRD)
+    assert outcome == "passed"
+    assert paid_minor(stack.outbox(), THIRD) == int(amount) > 0
+
+
+def test_nobody_is_paid_while_the_bank_does_not_tie_out(
+    stack: Stack, workers: list[Composed]
+) -> None:
+    """The bank's morning of the last payment date is not sent."""
+    before = stack.outbox()
+    run_id = start_payment(stack, FOURTH)
+    assert stack.wait_run(PAY, run_id) == "failed", workers[0].logs("worker")
+    assert [outcome for outcome, _ in decisions(stack, FOURTH)] == ["failed"]
+    assert stack.outbox() == before
+    assert day_state(stack, THIRD) == "closed"
+
+
+def test_no_worker_is_root(stack: Stack, workers: list[Composed]) -> None:
+    for worker in workers:
+        users = worker.users()
+        assert len(users) == 1
+        assert all(ids and 0 not in ids for ids in users.values()), users
