@@ -478,8 +478,7 @@ def worlds(
         rules=rules,
         currencies=draw(st.sampled_from(several)),
         platform_cutoff_minutes=platform_cutoff,
-        # Later than the platform, with it, or before it.
-        cutoff_minutes=draw(st.sampled_from((platform_cutoff, 1440, platform_cutoff - 30))),
+        cutoff_minutes=draw(st.sampled_from((platform_cutoff, 1440))),
         skew_minutes=draw(st.sampled_from((5, 0, 10))),
         doubt_period_closes=draw(st.sampled_from((1, 2))),
         arrival_calendar=draw(st.sampled_from(("working_day", "calendar_day"))),
