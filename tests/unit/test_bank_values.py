@@ -213,6 +213,9 @@ def _rows(parsed: ParsedFile) -> dict[str, object]:
 
 
 def _is_the_same(form: Form, kind: str, written: str, changed: str) -> bool:
+    if form.file_name.endswith(".csv"):
+        # What some banks write before a number, so that a spreadsheet does not count with it.
+        changed = changed.removeprefix("`")
     if changed.strip(form.separators) == written:
         return True
     if kind == "amount":
