@@ -2,7 +2,9 @@
     Every channel's transaction records with one set of columns: the models after this one
     read it and name no channel.
 -#}
-with unionpay as (
+with
+{%- for channel in ['unionpay', 'wechat', 'alipay'] %}
+{{ channel }} as (
     select
         channel_record_id,
         channel,
@@ -26,63 +28,9 @@ with unionpay as (
         channel_merchant_id,
         card_token,
         card_mask
-    from {{ ref('stg_unionpay__transactions') }}
+    from {{ ref('stg_' ~ channel ~ '__transactions') }}
 ),
-
-wechat as (
-    select
-        channel_record_id,
-        channel,
-        file_id,
-        line_number,
-        accounting_date,
-        transaction_at,
-        transaction_type,
-        currency_code,
-        amount_minor,
-        channel_cost_minor,
-        acquiring_institution_id,
-        forwarding_institution_id,
-        trace_number,
-        transmission_time,
-        retrieval_reference_number,
-        channel_order_id,
-        merchant_order_id,
-        refund_order_id,
-        terminal_id,
-        channel_merchant_id,
-        card_token,
-        card_mask
-    from {{ ref('stg_wechat__transactions') }}
-),
-
-alipay as (
-    select
-        channel_record_id,
-        channel,
-        file_id,
-        line_number,
-        accounting_date,
-        transaction_at,
-        transaction_type,
-        currency_code,
-        amount_minor,
-        channel_cost_minor,
-        acquiring_institution_id,
-        forwarding_institution_id,
-        trace_number,
-        transmission_time,
-        retrieval_reference_number,
-        channel_order_id,
-        merchant_order_id,
-        refund_order_id,
-        terminal_id,
-        channel_merchant_id,
-        card_token,
-        card_mask
-    from {{ ref('stg_alipay__transactions') }}
-),
-
+{% endfor %}
 final as (
     select * from unionpay
     union all

@@ -7,6 +7,8 @@ Each takes a `Step` and returns counts. None computes money: landing moves bytes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
@@ -144,17 +146,21 @@ def complete(step: Step) -> Counts:
         )
     unpriced = landing.unpriced_contracts(step.settings, step.day)
     if unpriced:
-        more = len(unpriced) - FAILURES_SHOWN
-        shown = [str(contract) for contract in unpriced[:FAILURES_SHOWN]]
         raise CloseError(
             what=f"{step.day} does not close: no fee rule prices {len(unpriced)} contracts",
-            where="; ".join([*shown, *([f"and {more} more"] if more > 0 else [])]),
+            where="; ".join(shown(unpriced)),
             why="a sale under a contract in force needs a rule with tier_from_minor 0 that is in "
             "force on its day; the fee_rates file has rules for others",
             next_step="ask the platform for a fee_rates file with a rule for each day, or for a "
             "contracts file that ends the contract; put it in the inbox, close again",
         )
     return {"files": _file_count(step)}
+
+
+def shown(found: Sequence[object]) -> list[str]:
+    """Return the first few of what was found, for a message, and how many more there are."""
+    more = len(found) - FAILURES_SHOWN
+    return [*map(str, found[:FAILURES_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
 
 
 def build(step: Step) -> Counts:
@@ -191,12 +197,10 @@ def check(step: Step) -> Counts:
 
     result = gate.close_checkpoint(step.settings, step.day)
     if not result.passed:
-        shown = [str(failure) for failure in result.failures[:FAILURES_SHOWN]]
-        more = len(result.failures) - len(shown)
         raise CloseError(
             what=f"{step.day} does not close: {len(result.failures)} checks do not hold",
             where="ledger, reconciliation and control tables of the date",
-            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            why="\n       ".join(shown(result.failures)),
             next_step="correct the cause, then close the date again",
         )
     return {"failures": len(result.failures)}

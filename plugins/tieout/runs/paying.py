@@ -29,8 +29,6 @@ __all__ = [
     "submit",
 ]
 
-FAILURES_SHOWN = 8
-
 
 class GateFailedError(TieoutError):
     """The gate did not pass: nothing is paid on this date."""
@@ -147,13 +145,11 @@ def gate(step: Step) -> Counts:
         return {}
     decision = gate_module.decide(step.settings, step.day)
     if decision.outcome not in {"passed", "released"}:
-        shown = [str(failure) for failure in decision.failures[:FAILURES_SHOWN]]
-        more = len(decision.failures) - len(shown)
         raise GateFailedError(
             what=f"the gate of {step.day} does not hold: {len(decision.failures)} checks failed; "
             "nothing is paid",
             where="gate.gate_checks, gate.balance_equation",
-            why="\n       ".join([*shown, *([f"and {more} more"] if more else [])]),
+            why="\n       ".join(closing.shown(decision.failures)),
             next_step="correct the cause and pay again, or have two people release the date",
         )
     return {"failures": len(decision.failures)}

@@ -13,20 +13,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.runs import closing, steps
+from tieout.runs import closing, runner, steps
 from tieout.runs.steps import Counts, Step
 
 __all__ = ["close", "in_order", "land", "ready", "waiting_dates"]
 
-# From when on a date that was never closed is looked after here: its own run had its chance.
-CLOSE_AT = time(10)
 _STEPS: tuple[tuple[str, Callable[[Step], Counts]], ...] = (
     ("claim", closing.claim),
     ("fetch", closing.fetch),
@@ -97,18 +95,14 @@ def waiting_dates(settings: Settings, before: date, now: datetime) -> list[date]
     it. The open ones behind it wait for it, if their own close was due before `now` (aware). What
     no run ever began, such as the past of a new installation, is a backfill's.
     """
-    window = days.operating_window(settings)
-    if window is None:
-        return []
-    last = min(window.last or date.max, before - timedelta(days=1))
-    is_open = [one for one in _dates(settings, window.first, last) if one.state == "open"]
+    is_open = [one for one in _dates(settings, before) if one.state == "open"]
     behind = itertools.dropwhile(lambda one: not one.is_begun, is_open)
     return [one.day for one in behind if one.close_count > 0 or _close_at(one.day) <= now]
 
 
 def _close_at(day: date) -> datetime:
-    """Return when the run that closes a date is scheduled."""
-    return datetime.combine(day + timedelta(days=1), CLOSE_AT, tzinfo=days.BUSINESS_TIME_ZONE)
+    """Return when the run that closes a date is scheduled: it has its chance first."""
+    return runner.logical_date_of(days.ACCOUNTING_CLOSE, day) + timedelta(days=1)
 
 
 def ready(step: Step) -> Counts:
@@ -190,24 +184,22 @@ def _refuse_incomplete(settings: Settings, day: date) -> None:
     refused = landing.problem_files(settings, day)
     missing = landing.missing_files(settings, day)
     if refused or missing:
-        names = [str(file) for file in (*refused, *missing)]
-        more = len(names) - closing.FAILURES_SHOWN
-        shown = [*names[: closing.FAILURES_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        raise _HeldUpError(f"{day} is not complete: {'; '.join(shown)}")
+        raise _HeldUpError(
+            f"{day} is not complete: {'; '.join(closing.shown([*refused, *missing]))}"
+        )
 
 
 def _unpaid_dates(step: Step) -> list[date]:
     """Return the dates of the business before the run's day that are not sealed, in order."""
-    window = days.operating_window(step.settings)
+    return [one.day for one in _dates(step.settings, step.day) if one.state != "sealed"]
+
+
+def _dates(settings: Settings, before: date) -> list[_Date]:
+    """Return each date of the business before a day, in order; none where no window is known."""
+    window = days.operating_window(settings)
     if window is None:
         return []
-    last = min(window.last or date.max, step.day - timedelta(days=1))
-    found = _dates(step.settings, window.first, last)
-    return [one.day for one in found if one.state != "sealed"]
-
-
-def _dates(settings: Settings, first: date, last: date) -> list[_Date]:
-    """Return each date of a span, in order."""
+    last = min(window.last or date.max, before - timedelta(days=1))
     with database.connect(settings) as connection:
         rows = connection.execute(
             """
@@ -222,6 +214,6 @@ def _dates(settings: Settings, first: date, last: date) -> list[_Date]:
                 on dates.accounting_date = accounting_days.accounting_date
             order by dates.accounting_date
             """,
-            {"first": first, "last": last},
+            {"first": window.first, "last": last},
         ).fetchall()
     return [_Date(*row) for row in rows]
