@@ -417,7 +417,7 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
         files += [
             _ReportFile(
                 path=f"bank/{folder}/{name}",
-                url=inbox.path_url(f"bank/{folder}/{name}"),
+                url=inbox.url_of(f"bank/{folder}/{name}"),
                 name=name,
                 folder_date=day,
             )

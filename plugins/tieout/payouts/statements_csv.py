@@ -111,7 +111,7 @@ def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store
         return None
     path = f"statements/{payment_date:%Y%m%d}/settlement_statements_{payment_date:%Y%m%d}.csv"
     outbox.replace(path, render(rows))
-    return outbox.path_url(path)
+    return outbox.url_of(path)
 
 
 def render(rows: list[tuple[Any, ...]]) -> bytes:

@@ -438,7 +438,7 @@ def _rehearse(
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
             content = _content(settings, connection, payment_date, members)
-            url = outbox.path_url(file_path(payment_date, batch_message_id))
+            url = outbox.url_of(file_path(payment_date, batch_message_id))
             _verify(settings, content, url, members)
 
 
@@ -489,7 +489,7 @@ def _put_out_files(
         files.append(
             SubmittedFile(
                 message_id=batch_message_id,
-                url=outbox.path_url(path),
+                url=outbox.url_of(path),
                 payment_count=len(members),
                 amount_minor=sum(attempt.amount_minor for attempt in members),
                 currency_code=members[0].currency_code,
@@ -515,7 +515,7 @@ def _put_out(
         handed = _hand_over(outbox, path, str(row[0]), is_first=False)
         if handed is _Handed.GONE:
             say(
-                f"{outbox.path_url(path)} is on record and not in the outbox: the bank may have "
+                f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
                 "fetched it, so it is not written again; without an answer its payments become "
                 "unknown"
             )
@@ -538,14 +538,14 @@ def _prepare(
         lock_payment_date(connection, payment_date)
         content = _content(settings, connection, payment_date, members)
         sha256 = hashlib.sha256(content).hexdigest()
-        present = outbox.read(path)
+        present = outbox.whole(path)
         if present is not None and present != content:
             raise outbox.other_content(path, present, sha256)
         outbox.prepare(path, content)
         written = outbox.prepared(path)
         if written is None or hashlib.sha256(written).hexdigest() != sha256:
-            raise _wrong_file(outbox.path_url(path), "it does not read back as it was written")
-        _verify(settings, written, outbox.path_url(path), members)
+            raise _wrong_file(outbox.url_of(path), "it does not read back as it was written")
+        _verify(settings, written, outbox.url_of(path), members)
         connection.execute(
             _RECORD,
             (
@@ -571,7 +571,7 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     Raises:
         TieoutError: another file lies under the hidden name, or under its own.
     """
-    present = outbox.read(path)
+    present = outbox.whole(path)
     if present is not None:
         if hashlib.sha256(present).hexdigest() != sha256:
             raise outbox.other_content(path, present, sha256)
@@ -581,7 +581,7 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     if prepared is None or not (is_first or outbox.moves_in_one_step):
         return _Handed.GONE
     if hashlib.sha256(prepared).hexdigest() != sha256:
-        raise _wrong_file(outbox.path_url(path), "what was prepared is not what is on record")
+        raise _wrong_file(outbox.url_of(path), "what was prepared is not what is on record")
     outbox.put_out(path)
     return _Handed.NOW
 

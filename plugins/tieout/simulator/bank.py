@@ -22,7 +22,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from tieout.core.errors import TieoutError
-from tieout.simulator.store import open_store
+from tieout.files.store import Store
 
 BANK_ACCOUNT_ID = "6600100200300400"
 FEE_ACCOUNT_ID = "6600100200300418"
@@ -338,7 +338,7 @@ def _send(
         sequence_number = len(of_day) + 1
         path = statement_path(day, sequence_number)
         content = statement_xml(day, sequence_number, opening, lines)
-    open_store(inbox).write(path, content)
+    Store(str(inbox)).write(path, content)
     state["sent"].append(
         {
             "statement_date": day.isoformat(),
