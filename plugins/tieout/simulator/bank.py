@@ -225,11 +225,6 @@ def chosen_returns(truth_dir: Path, end_to_end_ids: Sequence[str]) -> list[str]:
     return ranked[: int(state["returns_per_batch"])]
 
 
-def has_answered(truth_dir: Path, reference: str) -> bool:
-    """Say whether a statement with this reference was sent."""
-    return any(sent["reference"] == reference for sent in _load(truth_dir)["sent"])
-
-
 def closing_balance(truth_dir: Path) -> int:
     """Return the account's balance after the last statement sent, fen."""
     return _balance(_load(truth_dir))
