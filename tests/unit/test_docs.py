@@ -361,8 +361,6 @@ def _limit(limit: timedelta) -> str:
 # --- terms --------------------------------------------------------------------------------------
 
 
-
-
 def glossary_rows() -> list[dict[str, str]]:
     """Return the glossary's rows, from every table of six columns."""
     rows = []
