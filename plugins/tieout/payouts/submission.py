@@ -27,7 +27,7 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import pain001, statements_csv
+from tieout.payouts import pain001, queries, statements_csv
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
@@ -168,29 +168,10 @@ INSERT_EVENT = """
     where events.attempt_id = %(attempt_id)s
 """
 
-# The payee's version is immutable, so any landed snapshot that has it will do; the newest one
-# before the payment date is taken, to stay the same on a re-run. A statement's payee is of the
-# latest snapshot before it: those of a month are enough. Account, name and bank are the
-# instruction's: what is opened here has to be the same.
-_ATTEMPTS = """
+# Account, name and bank are the instruction's: what is opened here has to be the same.
+_ATTEMPTS = f"""
     with snapshots as (
-        select
-            payees.payee_id,
-            payees.payee_version,
-            payees.bank_name,
-            payees.account_number_ciphertext,
-            payees.account_name_ciphertext,
-            row_number() over (
-                partition by payees.payee_id, payees.payee_version
-                order by payees.accounting_date desc, payees.file_id, payees.line_number
-            ) as snapshot_rank
-        from raw.platform_payees as payees
-        inner join control.channel_files as files
-            on payees.file_id = files.file_id
-        where
-            files.status = 'landed'
-            and payees.accounting_date < %(payment_date)s
-            and payees.accounting_date >= %(payment_date)s::date - 31
+{queries.PAYEE_SNAPSHOTS}
     )
 
     select
@@ -209,17 +190,7 @@ _ATTEMPTS = """
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
         snapshots.account_name_ciphertext
-    from payout.attempts as attempts
-    inner join payout.instructions as instructions
-        on attempts.instruction_id = instructions.instruction_id
-    left join lateral (
-        select events.status
-        from payout.attempt_events as events
-        where events.attempt_id = attempts.attempt_id
-        order by events.event_no desc
-        limit 1
-    ) as latest_events
-        on true
+    {queries.ATTEMPTS_WITH_STATE}
     left join snapshots
         on
             instructions.payee_id = snapshots.payee_id
