@@ -13,6 +13,7 @@ from tieout.core.settings import Settings, load_settings
 from tieout.files import store, store_urls, stores
 from tieout.files.report import LandingError
 from tieout.landing import corrections
+from tieout.landing.land import _sealed
 from tieout.landing.manifest import KnownFile
 from tieout.payouts.store import Store
 from tieout.protection.leaks import places
@@ -108,6 +109,15 @@ def test_places_of_versions_before_are_known() -> None:
     assert store_urls.is_same_place("sftp:///in/d.sta#s.sta", place)
     assert not store_urls.is_same_place("sftp://g:22/in/d.sta#s.sta", place)
     assert not store_urls.is_same_place("file:///in/other", "file:///in/d")
+
+
+def test_a_file_of_a_sealed_date_is_known_by_the_url_of_versions_before() -> None:
+    file = stores.FoundFile("sftp://h:22/in/a.csv", "a.csv", 1, "v", None, None, "a.csv")
+    known = KnownFile("f", "a.csv", "x", "s", "landed", 1, None, None, None, None)
+    for url in ("sftp://h:22/in/a.csv", "sftp:///in/a.csv"):
+        assert _sealed({(url, 1, "v"): known}, file) is known
+        assert _sealed({(url, 1, "w"): known}, file) is None
+    assert _sealed({("sftp://g:22/in/a.csv", 1, "v"): known}, file) is None
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ class Store:
         if self.is_local:
             return None if Path(self.root).is_dir() else self.parent.look(_name_of(self.root))
         self.file_system.invalidate_cache()
-        if list(self.file_system.find(self.root)) != [self.root]:
+        if not self.file_system.isfile(self.root):
             return None
         return self.parent.look(_name_of(self.root))
 

@@ -34,6 +34,7 @@ EXPECTATIONS_DIR: Final = Path(str(files("tieout").joinpath("expectations")))
 """The Great Expectations context and the checks; inside the package, so that both ship with it."""
 
 KINDS: Final = frozenset({"presence", "arithmetic", "agreement", "finding"})
+ANY_TERM: Final = "*"
 _FIELDS: Final = ("id", "kind", "severity", "subject", "terms", "english", "chinese")
 _FIELD: Final = re.compile(r"-- ([a-z]+): (\S.*)")
 # Texts, quoted names and comments are left alone; what else begins with one colon is a parameter.
