@@ -12,7 +12,6 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any
 from attack_world import World
 
 Row = dict[str, str]
-PLATFORM = ("source_vouchers", "accounting_vouchers")
 _SUMMED = {"opening_balances": "balance_minor"}
 _UNIONPAY_AMOUNT = slice(62, 74)
 _UNIONPAY_TRACE = slice(24, 30)
@@ -122,14 +120,6 @@ def invented(like: Row, number: int, **changes: str) -> Row:
 
 
 # --- the channels -------------------------------------------------------------------------------
-
-
-@dataclass
-class WechatBill:
-    """A WeChat trade bill: rows by column title, in the order of the file."""
-
-    header: list[str]
-    rows: list[Row]
 
 
 @contextmanager

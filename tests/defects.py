@@ -336,10 +336,6 @@ def _account_text(day: date, *changes: str, row: Mapping[str, str] | None = None
     return _moved(wallet.account_detail(rows, footer=totals), day, "gb18030")
 
 
-def _account_packed(text: bytes, _day: date) -> bytes:
-    return wallet.alipay_zip(text, wallet.account_summary(), kind="账务明细")
-
-
 def _account(
     day: date, *changes: str, row: Mapping[str, str] | None = None, text: bytes = b""
 ) -> bytes:

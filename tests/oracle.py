@@ -605,7 +605,6 @@ class Close:
     applied_action_ids: tuple[int, ...] = ()
     refused_action_ids: tuple[int, ...] = ()
     refused_voucher_ids: tuple[str, ...] = ()
-    applied_adjustment_ids: tuple[str, ...] = ()
     late_adjustment_ids: tuple[str, ...] = ()  # applied, and suspended since an earlier date
 
 
@@ -1113,7 +1112,6 @@ def _close(
         refused_voucher_ids=tuple(
             voucher_id for voucher_id, on in history.refused.items() if on == day
         ),
-        applied_adjustment_ids=tuple(used),
         late_adjustment_ids=tuple(
             old.adjustment_id for old in suspended if old.adjustment_id in used
         ),

@@ -17,3 +17,28 @@
     {%- endif %}
     {%- endfor %}
 {%- endmacro %}
+
+
+{#
+    The parts of a check that compares two amounts of each account, one row a currency: it holds
+    where no account differs; else the first account is named, and `says` says of what.
+    `differences` is a CTE with account_id, currency_code and both amounts, `currencies` one with a
+    row a currency. `subject` follows the currency where a check has several such parts.
+#}
+{% macro account_checks(currencies, differences, measured, expected, says, subject='') -%}
+    {%- set differs = differences ~ '.' ~ measured ~ ' <> ' ~ differences ~ '.' ~ expected -%}
+    select
+        {{ currencies }}.currency_code || '{{ subject }}' as subject,
+        count(*) filter (where {{ differs }}) = 0 as holds,
+        coalesce(
+            'first account: ' || min({{ differences }}.account_id) filter (where {{ differs }})
+            || ' {{ says }}',
+            ''
+        ) as detail,
+        coalesce(sum({{ differences }}.{{ measured }}), 0) as measured,
+        coalesce(sum({{ differences }}.{{ expected }}), 0) as expected
+    from {{ currencies }}
+    left join {{ differences }}
+        on {{ currencies }}.currency_code = {{ differences }}.currency_code
+    group by {{ currencies }}.currency_code
+{%- endmacro %}

@@ -104,10 +104,6 @@ def _result(result_id: str, voucher_id: str, **values: object) -> dict[str, obje
     }
 
 
-def _trial_balance(account: str, currency: str, **values: int) -> dict[str, object]:
-    return {"ledger_account": account, "currency_code": currency, **values}
-
-
 def _posting(posting_id: str, **values: object) -> dict[str, object]:
     known = {"debit_account": "losses", "credit_account": "gains", "rule": "transaction.sale"}
     return {

@@ -48,11 +48,10 @@ from tieout.channels.bank import (
     bank_csv_layouts,
     camt053,
     camt054,
-    iso20022,
     mt940,
 )
 from tieout.channels.bank.texts import remittance_shown
-from tieout.channels.common import packed_files
+from tieout.channels.common import packed_files, safe_xml
 from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import parse_file, recognise
 
@@ -492,18 +491,42 @@ BILLION = (
         (b"<Document><a>" + b"x" * 11_000_000 + b"</a></Document>", "not_xml"),
     ],
 )
-def test_attacks_on_the_xml_reader(content: bytes, reason_code: str | None) -> None:
+@pytest.mark.parametrize("way", ["root", "packed_root", "zipped", "elements"])
+def test_attacks_on_the_xml_reader(content: bytes, reason_code: str | None, way: str) -> None:
+    """A whole message and one read as it comes are refused alike."""
     with pytest.raises(UnreadableFileError) as caught:
-        iso20022.safe_xml(content)
+        read_xml(content, way)
     assert caught.value.reason_code in ({reason_code} if reason_code else {"unsafe_xml", "not_xml"})
     assert "root:" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+
+
+def read_xml(content: bytes, way: str) -> list[str]:
+    """Read XML one of the ways, to the names of its elements."""
+    if way == "elements":
+        found = safe_xml.elements(BytesIO(content))
+        return [element.tag for event, element in found if event == "start"]
+    if way == "zipped":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("a.xml", content)
+        return [element.tag for element in safe_xml.packed_root(buffer.getvalue()).iter()]
+    return [element.tag for element in getattr(safe_xml, way)(content).iter()]
+
+
+@pytest.mark.parametrize("way", ["root", "packed_root", "zipped", "elements"])
+def test_the_xml_reader_takes_what_is_well_formed(way: str) -> None:
+    content = b"<?xml version='1.0'?><!-- c --><?p i?><a><!-- c --><b>t</b><?p i?><c/></a>"
+    assert read_xml(content, way) == ["a", "b", "c"]
+    assert len(read_xml(b"<a>" * 200 + b"</a>" * 200, way)) == 200
 
 
 def test_a_file_larger_than_any_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iso20022, "XML_BYTES_MAX", 10)
-    with pytest.raises(UnreadableFileError) as caught:
-        iso20022.safe_xml(b"<Document/>")
-    assert caught.value.reason_code == "too_large"
+    monkeypatch.setattr(safe_xml, "BYTES_MAX", 10)
+    for read in (safe_xml.root, safe_xml.packed_root):
+        with pytest.raises(UnreadableFileError) as caught:
+            read(b"<Document/>")
+        assert caught.value.reason_code == "too_large"
 
 
 ENTRIES = st.lists(

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from tieout.channels.common import packed_files
 from tieout.channels.common.card_numbers import find_card_numbers
 from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
+from tieout.channels.unionpay import institution_layouts, layouts
+from tieout.channels.unionpay.fixed_width import Layout
 from tieout.channels.unionpay.layouts import ZM, ZME, ZPSUM, ZSUM
 from tieout.channels.unread import merchant_files, summaries
 from tieout.channels.unread.merchant_report import read_report
@@ -734,3 +737,36 @@ def test_the_parsers_by_themselves_need_a_date() -> None:
         with pytest.raises(UnreadableFileError) as caught:
             parser(b"", make.context(None))
         assert caught.value.reason_code == "no_date"
+
+
+# --- layouts --------------------------------------------------------------------------------------
+
+# Written from the layouts as they were before they shared runs of fields, and changed with them
+# only: layout, first byte, bytes and name of each field, and what is said of the layout and it.
+LAYOUTS_FILE = Path(__file__).parents[1] / "unionpay_layouts.txt"
+
+
+def layout_lines() -> list[str]:
+    """Return a line a layout and a line a field."""
+    lines = []
+    for module in (layouts, institution_layouts):
+        for constant in module.__all__:
+            layout = getattr(module, constant)
+            if not isinstance(layout, Layout):
+                continue
+            is_open = ", open-ended" if layout.is_open_ended else ""
+            lines.append(f"{constant} = {layout.name}: {layout.length_bytes} bytes{is_open}")
+            marks = {
+                "gbk": layout.gbk_fields, "card": layout.card_fields, "hidden": layout.hidden_fields
+            }  # fmt: skip
+            for name, width in layout.widths.items():
+                marked = " ".join(mark for mark, names in marks.items() if name in names)
+                line = f"{constant} {layout.offsets[name]} {width} {name} {marked}"
+                lines.append(line.strip())
+    return lines
+
+
+def test_each_layout_has_the_fields_it_had() -> None:
+    recorded = LAYOUTS_FILE.read_text(encoding="utf-8").splitlines()
+    assert len(recorded) > 400
+    assert layout_lines() == recorded

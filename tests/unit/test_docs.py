@@ -26,7 +26,6 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 DOCS_DIR = PROJECT_DIR / "docs"
 MODELS_DIR = PROJECT_DIR / "dbt_project" / "models"
 SEEDS_DIR = PROJECT_DIR / "dbt_project" / "seeds" / "reference"
-DATED = "dated_partition"
 
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 CODE_SPAN = re.compile(r"`([^`\n]+)`")
@@ -360,9 +359,6 @@ def _limit(limit: timedelta) -> str:
 
 
 # --- terms --------------------------------------------------------------------------------------
-
-
-GLOSSARY_COLUMNS = ("zh", "token", "definition", "not", "network", "where")
 
 
 def glossary_rows() -> list[dict[str, str]]:

@@ -106,7 +106,7 @@ def test_a_name_taken_meanwhile_is_not_written_over(
             Path(target).write_bytes(b"another fetch")
         real(source, target)
 
-    monkeypatch.setattr("tieout.fetching.inbox.os.link", late)
+    monkeypatch.setattr("tieout.files.store.os.link", late)
     assert inbox.receive(PLACE, bytes_of(b"mine"), bytes_max=10) == "other_version"
     assert found(tmp_path) == {OWN: b"another fetch", beside(b"mine"): b"mine"}
 
@@ -117,7 +117,7 @@ def test_a_folder_without_hard_links(
     def refuse(_source: str, _target: str) -> None:
         raise PermissionError(1, "no links here")
 
-    monkeypatch.setattr("tieout.fetching.inbox.os.link", refuse)
+    monkeypatch.setattr("tieout.files.store.os.link", refuse)
     assert inbox.receive(PLACE, bytes_of(b"a"), bytes_max=10) == "fetched"
     assert inbox.receive(PLACE, bytes_of(b"b"), bytes_max=10) == "other_version"
     assert found(tmp_path) == {OWN: b"a", beside(b"b"): b"b"}
@@ -131,7 +131,7 @@ def test_a_name_taken_meanwhile_in_a_folder_without_hard_links(
             Path(target).write_bytes(b"another fetch")
         raise PermissionError(1, "no links here")
 
-    monkeypatch.setattr("tieout.fetching.inbox.os.link", refuse)
+    monkeypatch.setattr("tieout.files.store.os.link", refuse)
     assert inbox.receive(PLACE, bytes_of(b"mine"), bytes_max=10) == "other_version"
     assert found(tmp_path) == {OWN: b"another fetch", beside(b"mine"): b"mine"}
 
@@ -160,7 +160,9 @@ def test_an_inbox_elsewhere_keeps_the_rules() -> None:
     assert [file.read(100).content for file in files] == [b"first", b"second"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(versions=st.lists(st.binary(max_size=6), min_size=1, max_size=6))
 def test_every_version_is_kept_once(
     tmp_path_factory: pytest.TempPathFactory, versions: list[bytes]

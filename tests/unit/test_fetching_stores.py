@@ -18,6 +18,7 @@ from tieout.fetching.inbox import Receiver
 from tieout.fetching.remote_stores import RemoteFile, RemoteStore, open_store
 from tieout.fetching.report import FetchError
 from tieout.fetching.sources import read_sources, sources_path
+from tieout.files.store import Store
 from tieout.files.stores import find_files
 
 OWN = f"unionpay/20260924/{ACOMN}"
@@ -150,7 +151,7 @@ def test_a_short_read_is_tried_again_and_then_failed(
             reads.append("read")
             return super().read(size)
 
-    monkeypatch.setattr(RemoteStore, "_opened", lambda *_: Short(b"trans"))
+    monkeypatch.setattr(Store, "opened", lambda *_: Short(b"trans"))
     report = home.fetch()
     assert statuses(report) == ["failed", "not_there"]
     assert "another size than its store lists" in report.failed[0].reason

@@ -13,6 +13,7 @@ import payment_world
 from payment_world import PAYMENT_DATE, Finding, World
 from tieout import gate, payouts
 from tieout.core.errors import TieoutError
+from tieout.core.settings import load_settings
 from tieout.gate import data_docs
 from tieout.gate.expectation_suites import EXPECTATIONS_DIR
 
@@ -202,6 +203,57 @@ def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
     assert unchanged == repository
 
 
+@pytest.fixture(scope="module")
+def gx_page() -> str:
+    """Return a page as the installed Great Expectations makes it, of one result that fails."""
+    from great_expectations.core import (
+        ExpectationSuiteValidationResult,
+        ExpectationValidationResult,
+        RunIdentifier,
+    )
+    from great_expectations.expectations.expectation_configuration import (
+        ExpectationConfiguration,
+    )
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    result = ExpectationSuiteValidationResult(
+        success=False,
+        suite_name="gate_equation",
+        results=[
+            ExpectationValidationResult(
+                success=False,
+                expectation_config=ExpectationConfiguration(
+                    type="expect_column_values_to_be_in_set",
+                    kwargs={"column": "residual_minor", "value_set": [0]},
+                    description="每个到账组的平衡差额为零",
+                ),
+                result={"element_count": 1, "unexpected_count": 1},
+            )
+        ],
+        statistics={
+            "evaluated_expectations": 1, "successful_expectations": 0,
+            "unsuccessful_expectations": 1, "success_percent": 0.0,
+        },
+        meta={"run_id": RunIdentifier("gate_2026-09-28", "2026-09-28T11:00:00+08:00")},
+    )  # fmt: skip
+    return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
+
+
+def test_a_page_as_it_is_made_shows_the_same_and_loads_nothing(gx_page: str) -> None:
+    assert REMOTE.search(gx_page)
+    page = data_docs.offline_page(gx_page, "gate_equation.html")
+    assert not REMOTE.search(page)
+    assert not re.search(r"<script|<link|<footer|<img|\son[a-z]+=", page)
+    assert "每个到账组的平衡差额为零" in page
+    assert page.count("fa-times") > gx_page.count("fa-times") > 0  # our style draws it
+    assert ">gate_equation</a>" in page
+    assert "/expectations/" not in page
+    assert page.startswith("<!DOCTYPE html>\n<html>")
+    assert page.index("✗ 不成立") < page.index("</head>")
+    assert "tieout: no remote content" in page
+
+
 @pytest.mark.parametrize(
     "remote",
     [
@@ -210,18 +262,72 @@ def test_data_docs_load_nothing_and_list_every_validation(world: World) -> None:
         '<link rel="stylesheet" href="https://cdn.example/x.css">',
         "<link href=//cdn.example/x.css rel=stylesheet>",
         '<img alt="logo" src="https://x.example/logo.png?t=1">',
+        "<IMG alt='a > b' SRC = 'HTTPS://x.example/logo.png'>",
+        '<img srcset="https://x.example/logo.png 2x">',
         '<style>@import url("https://x.example/a.css"); p { background: url(//x/y.png) }</style>',
+        '<p style="background: url(https://x.example/y.png)">p</p>',
         '<iframe src="https://x.example"></iframe>',
+        '<object data="https://x.example/x.svg"></object>',
         '<a class="b" href="https://x.example/?utm_source=datadocs">news</a>',
+        '<form action="https://x.example"><button formaction="//x.example">b</button></form>',
+        "<body onload=\"fetch('https://x.example')\">",
+        "<p onclick=\"fetch('https://x.example')\">p</p>",
     ],
 )
-def test_remote_content_is_stripped(remote: str) -> None:
-    page = f"<html><head></head><body><p>kept</p>{remote}</body></html>"
-    assert REMOTE.search(page) or "fetch" in page
-    stripped = data_docs.strip_remote(page)
+def test_remote_content_is_stripped(gx_page: str, remote: str) -> None:
+    page = gx_page.replace("</body>", f"<p>kept</p>{remote}</body>")
+    stripped = data_docs.offline_page(page, "page.html")
     assert not REMOTE.search(stripped)
     assert "x.example" not in stripped
+    assert "cdn.example" not in stripped
     assert "<p>kept</p>" in stripped
+
+
+def test_links_inside_the_site_stay(gx_page: str) -> None:
+    local = '<a href="#part">a</a><a href="../index.html">b</a><img src="data:image/png;base64,A">'
+    page = data_docs.offline_page(gx_page.replace("</body>", f"{local}</body>"), "page.html")
+    assert local in page
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "missing"),
+    [
+        ("<style", "<stylo", "a head with a style"),
+        ("/expectations/", "/suites/", "the link to its suite"),
+        ("fa-times", "fa-xmark", "the icon of a result"),
+        ("<table", "<div", "a table"),
+        ("<footer", "<div", "a footer"),
+    ],
+)
+def test_a_page_of_another_form_is_an_error(
+    gx_page: str, part: str, other: str, missing: str
+) -> None:
+    assert part in gx_page
+    with pytest.raises(TieoutError, match=rf"gate_x.html[^$]*lacks {missing}"):
+        data_docs.offline_page(gx_page.replace(part, other), "gate_x.html")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "not a page"])
+def test_what_is_no_page_is_an_error(text: str) -> None:
+    with pytest.raises(TieoutError, match="not as Great Expectations makes it"):
+        data_docs.offline_page(text, "gate_x.html")
+
+
+def test_only_the_pages_of_the_own_run_are_taken(tmp_path: Path, gx_page: str) -> None:
+    settings = load_settings({"TIEOUT_HOME": str(tmp_path)})
+    site = data_docs.folder(settings)
+    own, others = (
+        site / "validations" / "gate_equation" / run / "t" / "x.html"
+        for run in ("gate_2026-09-28", "close_2026-09-27")
+    )
+    for page, text in ((own, gx_page), (others, gx_page[:2000])):  # half of it is written
+        page.parent.mkdir(parents=True)
+        page.write_text(text, encoding="utf-8")
+    data_docs.finish(settings, "gate_2026-09-28")
+    assert not REMOTE.search(own.read_text(encoding="utf-8"))
+    assert others.read_text(encoding="utf-8") == gx_page[:2000]
+    with pytest.raises(TieoutError, match="validations/gate_equation/close_2026-09-27"):
+        data_docs.finish(settings)
 
 
 def test_secrets_are_not_in_the_results(world: World) -> None:

@@ -275,7 +275,7 @@ def test_a_payment_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"a")
     (folder / "a.xml").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TieoutError, match="is not a file of ours"):
-        Store(f"file://{tmp_path}").read("payouts/a.xml")
+        Store(f"file://{tmp_path}").whole("payouts/a.xml")
     (folder / ".b.xml.part").symlink_to(tmp_path / "elsewhere")
     put_out(Store(f"file://{tmp_path}"), "payouts/b.xml", b"b")
     assert (folder / "b.xml").read_bytes() == b"b"

@@ -142,10 +142,20 @@ def test_amounts_go_both_ways(amount_minor: int, currency_code: str, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "currency_code"), [("1.005", "CNY"), ("1e3", "CNY"), ("", "CNY"), ("1", "XXX")]
+    ("text", "currency_code", "why"),
+    [
+        ("1.005", "CNY", "finer than one minor unit"),
+        ("1.5", "JPY", "finer than one minor unit"),
+        ("1e3", "CNY", "not a plain decimal"),
+        ("1 0", "CNY", "not a plain decimal"),
+        ("５", "CNY", "not a plain decimal"),
+        ("1234567890123456", "CNY", "at most 15 digits"),
+        ("", "CNY", "not a plain decimal"),
+        ("1", "XXX", "powers of ten"),
+    ],
 )
-def test_an_unreadable_amount_raises(text: str, currency_code: str) -> None:
-    with pytest.raises(TieoutError):
+def test_an_unreadable_amount_raises(text: str, currency_code: str, why: str) -> None:
+    with pytest.raises(TieoutError, match=why):
         minor_units(text, currency_code)
 
 

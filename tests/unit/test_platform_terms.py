@@ -23,7 +23,7 @@ __all__ = ["own_database", "place"]
 
 DAY = make.DAY
 NOW = datetime(2026, 9, 25, 12, 0, tzinfo=ZoneInfo("Asia/Shanghai"))
-CONTRACTS, FEE_RATES = "contracts_20260924.csv", "fee_rates_20260924.csv"
+CONTRACTS = "contracts_20260924.csv"
 Row = Mapping[str, str]
 
 CONTRACT = {

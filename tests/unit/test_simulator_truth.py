@@ -50,7 +50,6 @@ class Side:
     kind: str
     cost: int = 0
     opened_on: date = date.min
-    is_doubtful: bool = False
 
 
 def fen(yuan: str) -> int:

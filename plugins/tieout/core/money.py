@@ -29,7 +29,9 @@ NUMERIC_CURRENCIES: Final[Mapping[str, str]] = {
     f"{currency.number:03d}": currency.code for currency in _WITH_MINOR_UNITS
 }
 
-_DECIMAL_TEXT = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
+# That many digits before the point keep an amount inside 64 bits.
+WHOLE_DIGITS_MAX: Final = 15
+_DECIMAL_TEXT = re.compile(rf"([+-]?)([0-9]{{1,{WHOLE_DIGITS_MAX}}})(?:\.([0-9]+))?")
 
 
 def decimals_of(currency_code: str) -> int:
@@ -66,21 +68,38 @@ def amount_text(amount_minor: int, currency_code: str) -> str:
     return f"{decimal_text(amount_minor, currency_code)} {currency_code}"
 
 
+def minor_units_of(amount: str, *, exponent: int = 2) -> int | None:
+    """Return one amount (text, major units) in minor units, or None where it is not exact.
+
+    `12`, `12.3`, `-12.30`, `0.04000` are amounts; `1,000.00`, `1e3`, `.5`, `5.`, ` 5`, blanks, and
+    a fraction of a minor unit other than zeros are not.
+    """
+    match = _DECIMAL_TEXT.fullmatch(amount)
+    if match is None:
+        return None
+    sign, whole, fraction = match[1], match[2], match[3] or ""
+    if fraction[exponent:].strip("0"):
+        return None
+    value = int(whole + fraction[:exponent].ljust(exponent, "0"))
+    return -value if sign == "-" else value
+
+
 def minor_units(text: str, currency_code: str) -> int:
     """Read decimal text as minor units; more decimals than the currency has must be zeros.
 
     Raises:
         TieoutError: the text is not a plain decimal number, or is finer than one minor unit.
     """
-    decimals = decimals_of(currency_code)
-    match = _DECIMAL_TEXT.fullmatch(text.strip())
-    if match is None:
-        raise _unreadable(text, currency_code, "it is not a plain decimal number")
-    sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
-    if fraction[decimals:].strip("0"):
-        raise _unreadable(text, currency_code, "it is finer than one minor unit")
-    value = int(whole + fraction[:decimals].ljust(decimals, "0"))
-    return -value if sign == "-" else value
+    stripped = text.strip()
+    value = minor_units_of(stripped, exponent=decimals_of(currency_code))
+    if value is not None:
+        return value
+    if _DECIMAL_TEXT.fullmatch(stripped) is None:
+        why = (
+            f"it is not a plain decimal number of at most {WHOLE_DIGITS_MAX} digits before a point"
+        )
+        raise _unreadable(text, currency_code, why)
+    raise _unreadable(text, currency_code, "it is finer than one minor unit")
 
 
 def _unreadable(text: str, currency_code: str, why: str) -> TieoutError:

@@ -174,10 +174,10 @@ def _refuse_left(settings: Settings, payment_date: date) -> list[str]:
     outbox = Store(settings.outbox_url)
     paths = [file_path(payment_date, str(row[0])) for row in rows]
     for path in paths:
-        if outbox.read(path) is not None:
+        if outbox.whole(path) is not None:
             raise UndoError(
                 what=f"payment date {payment_date} is not undone",
-                where=outbox.path_url(path),
+                where=outbox.url_of(path),
                 why="its payment file lies in the outbox, and the bank may have fetched it",
                 next_step=f"tieout pay {payment_date} goes on with it",
             )

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal
 
 from tieout.fetching.report import FetchError
-from tieout.files import local_files, store_urls
-from tieout.files.stores import shown_url
+from tieout.files.store import Entry, IrregularFileError, Store
+from tieout.files.store_urls import shown_url
 
 __all__ = ["Inbox", "Place", "Receiver"]
 
@@ -92,34 +90,30 @@ class Inbox:
     """The inbox of an installation, as a place to put files."""
 
     def __init__(self, url: str) -> None:
-        self._filesystem, self._root = store_urls.open_url(url)
+        self._store = Store(url)
         self._url = url
-        self._is_local = url.startswith("file://")
 
     def names(self, channel: str, day: date) -> list[str]:
         """Return the names of the files that lie in a channel's folder of a date."""
-        paths = self._files_below(f"{self._root}/{channel}/{day:%Y%m%d}")
-        names = {path.rpartition("/")[2] for path in paths}
-        return sorted(name for name in names if not name.startswith("."))
+        return sorted({entry.name for entry in self._files_below(f"{channel}/{day:%Y%m%d}")})
 
     def holds_look_alike(self, place: Place, size_bytes: int, modified: float | None) -> bool:
         """Say whether a file of this name, size and time of change is here: no need to copy it.
 
         Only a local inbox keeps the time; elsewhere the answer is no.
         """
-        if not self._is_local or modified is None:
+        if not self._store.is_local or modified is None:
             return False
-        looks = (path.lstat() for path in map(Path, self._versions(place)))
         return any(
-            local_files.kind_of(look.st_mode) is None
-            and look.st_size == size_bytes
-            and abs(look.st_mtime - modified) < 1
-            for look in looks
+            entry.kind is None
+            and entry.size_bytes == size_bytes
+            and abs(entry.info["mtime"] - modified) < 1
+            for entry in self._versions(place)
         )
 
     def holds_hash(self, place: Place, name: str, hexdigest: str) -> bool:
         """Say whether a file of this name and hash is here, in any version."""
-        return any(self._hash(path, name) == hexdigest for path in self._versions(place))
+        return any(self._hash(one.path, name) == hexdigest for one in self._versions(place))
 
     def receive(
         self,
@@ -137,23 +131,22 @@ class Inbox:
         Raises:
             FetchError: what `transfer` raises, or the inbox cannot be written.
         """
-        folder = f"{self._root}/{place.folder}"
-        part = f"{folder}/.{place.file_name}.{secrets.token_hex(4)}.part"
+        part = f"{place.folder}/.{place.file_name}.{secrets.token_hex(4)}.part"
         with self._own_errors():
-            self._filesystem.makedirs(folder, exist_ok=True)
-            stream = self._filesystem.open(part, "wb")
+            self._store.make_folder_of(part)
+            stream = self._store.open_new(part)
         try:
             receiver = Receiver(self._writer(stream), bytes_max, place.file_name)
             try:
                 transfer(receiver)
             finally:
                 with self._own_errors():
-                    self._close(stream)
+                    self._store.finish(stream)
             with self._own_errors():
                 return self._settle(place, part, receiver.hexdigest(), modified)
         finally:
             with suppress(OSError):
-                self._filesystem.rm_file(part)
+                self._store.remove(part)
 
     def _writer(self, stream: Any) -> Callable[[bytes], None]:
         def write(chunk: bytes) -> None:
@@ -161,12 +154,6 @@ class Inbox:
                 stream.write(chunk)
 
         return write
-
-    def _close(self, stream: Any) -> None:
-        if self._is_local:
-            stream.flush()
-            os.fsync(stream.fileno())
-        stream.close()
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
@@ -183,71 +170,40 @@ class Inbox:
 
     def _settle(self, place: Place, part: str, sha256: str, modified: float | None) -> Delivery:
         """Give the complete file its name, unless its bytes are here or another has it."""
-        own = f"{self._root}/{place.folder}/{place.file_name}"
-        beside = self._version_path(place, sha256)
-        if self._is_local and modified is not None:
-            os.utime(part, (modified, modified))
+        own = f"{place.folder}/{place.file_name}"
+        beside = f"{place.folder}/versions/{sha256[:VERSION_DIGITS]}/{place.file_name}"
+        if modified is not None:
+            self._store.set_changed_at(part, modified)
         # Twice: another fetch may take the name between the look and the move.
         for _ in range(2):
             for path, delivery in ((own, "fetched"), (beside, "other_version")):
-                if self._filesystem.exists(path):
+                if self._store.exists(path):
                     if self._hash(path, "sha256") == sha256:
-                        if self._is_local and modified is not None:
-                            os.utime(path, (modified, modified))
+                        if modified is not None:
+                            self._store.set_changed_at(path, modified)
                         return "unchanged"
                     continue
-                if self._move(part, path):
+                if self._store.move_new(part, path):
                     return "fetched" if delivery == "fetched" else "other_version"
         raise FileExistsError(errno.EEXIST, "its name was taken twice", place.file_name)
 
-    def _move(self, part: str, path: str) -> bool:
-        """Give `part` the name `path`; False when a local file has that name by now."""
-        self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        if not self._is_local:
-            self._filesystem.mv(part, path)
-            return True
+    def _versions(self, place: Place) -> list[Entry]:
+        """Return what has this name: in its own place, and the files beside it."""
+        own = self._store.look(f"{place.folder}/{place.file_name}")
+        beside = self._files_below(f"{place.folder}/versions")
+        named = [entry for entry in beside if entry.name == place.file_name]
+        return named if own is None else [own, *named]
+
+    def _files_below(self, folder: str) -> list[Entry]:
+        """Return the regular files below a folder; none where it is missing."""
         try:
-            os.link(part, path)  # fails, unlike a rename, when the name is taken
-        except FileExistsError:
-            return False
-        except OSError:  # a mounted folder without hard links
-            if Path(path).exists():
-                return False
-            Path(part).rename(path)
-        return True
-
-    def _version_path(self, place: Place, sha256: str) -> str:
-        version = sha256[:VERSION_DIGITS]
-        return f"{self._root}/{place.folder}/versions/{version}/{place.file_name}"
-
-    def _versions(self, place: Place) -> Iterator[str]:
-        """Yield the paths of the files of this name: its own, and those beside it."""
-        self._filesystem.invalidate_cache()
-        own = f"{self._root}/{place.folder}/{place.file_name}"
-        if self._filesystem.exists(own):
-            yield own
-        paths = self._files_below(f"{self._root}/{place.folder}/versions")
-        yield from sorted(path for path in paths if path.endswith(f"/{place.file_name}"))
-
-    def _files_below(self, folder: str) -> list[str]:
-        """Return the paths of the files below a folder; in a local inbox, of regular files only."""
-        self._filesystem.invalidate_cache()
-        if not self._filesystem.exists(folder):
+            return [entry for entry in self._store.entries(folder) if entry.kind is None]
+        except FileNotFoundError:
             return []
-        if not local_files.is_local(self._filesystem):
-            return [str(path) for path in self._filesystem.find(folder)]
-        return [entry.path for entry in local_files.entries(folder) if entry.kind is None]
 
     def _hash(self, path: str, name: str) -> str:
         """Return the hash of a file; "" of what is no regular file, which no file's hash is."""
-        if local_files.is_local(self._filesystem):
-            folder, _, file_name = path.rpartition("/")
-            try:
-                return local_files.hexdigest(folder, [file_name], name)
-            except local_files.IrregularFileError:
-                return ""
-        counted = hashlib.new(name, usedforsecurity=False)
-        with self._filesystem.open(path, "rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                counted.update(chunk)
-        return counted.hexdigest()
+        try:
+            return self._store.hexdigest(path, name)
+        except IrregularFileError:
+            return ""

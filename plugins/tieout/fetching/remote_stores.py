@@ -7,21 +7,19 @@ An SFTP server has to prove who it is: its key stands in the connection (`host_k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
-
 from tieout.fetching.connections import Connection
 from tieout.fetching.inbox import CHUNK_BYTES, Receiver
 from tieout.fetching.report import FetchError, TransientFetchError
 from tieout.fetching.sources import Source
-from tieout.files import local_files
-from tieout.files.stores import PARTIAL_SUFFIXES
+from tieout.files import store_urls
+from tieout.files.store import Entry, Store
 
 __all__ = ["RemoteFile", "RemoteStore", "open_store"]
 
@@ -51,7 +49,8 @@ class RemoteFile:
     path: str
     size_bytes: int
     modified: float | None
-    tag: str = ""
+    tag: str
+    _store: Store = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -62,7 +61,8 @@ class RemoteFile:
 class RemoteStore:
     """One store, open."""
 
-    def __init__(self, filesystem: Any, root: str, shown: str) -> None:
+    def __init__(self, url: str, filesystem: Any, root: str, shown: str) -> None:
+        self._url = url
         self._filesystem = filesystem
         self._root = root
         self.shown = shown
@@ -76,39 +76,27 @@ class RemoteStore:
         Raises:
             TransientFetchError, FetchError: the store does not answer, or refuses us.
         """
-        root = self._root.format(date=day)
+        store = self._store(day)
         with self._errors():
-            self._filesystem.invalidate_cache()
             try:
-                found = self._found(root)
+                found = store.entries()
             except FileNotFoundError:
                 return []
-        files = [_remote_file(path, info) for path, info in found.items()]
-        below = len(PurePosixPath(root).parts)
-        return sorted(
-            (file for file in files if _is_finished(PurePosixPath(file.path), below)),
-            key=lambda file: file.path,
-        )
+        return [
+            _remote_file(store, entry)
+            for entry in sorted(found, key=lambda entry: entry.path)
+            if entry.kind is None and entry.is_finished
+        ]
 
-    def _found(self, root: str) -> dict[str, dict[str, Any]]:
-        """Return what is below a folder by path; of this machine's folders, regular files only."""
-        if local_files.is_local(self._filesystem):
-            return {
-                entry.path: {"size": entry.size_bytes, "mtime": entry.changed_at_seconds}
-                for entry in local_files.entries(root)
-                if entry.kind is None
-            }
-        found: dict[str, dict[str, Any]] = self._filesystem.find(root, detail=True)
-        return found
+    def _store(self, day: date) -> Store:
+        root = self._root.format(date=day)
+        return Store(self._url, file_system=self._filesystem, root=root)
 
     def again(self, file: RemoteFile) -> RemoteFile | None:
-        """Look at a file once more; None when it is gone."""
+        """Look at a file once more; None when it is gone, or no regular file any more."""
         with self._errors():
-            self._filesystem.invalidate_cache()
-            try:
-                return _remote_file(file.path, self._filesystem.info(file.path))
-            except FileNotFoundError:
-                return None
+            entry = file._store.look(file.path)
+        return None if entry is None or entry.kind else _remote_file(file._store, entry)
 
     def copy(self, file: RemoteFile, receiver: Receiver) -> None:
         """Write the file's bytes.
@@ -116,7 +104,7 @@ class RemoteStore:
         Raises:
             TransientFetchError: it broke off, or has another size than was listed.
         """
-        with self._errors(), self._opened(file.path) as stream:
+        with self._errors(), file._store.opened(file.path) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 receiver.write(chunk)
         if receiver.size_bytes != file.size_bytes:
@@ -127,18 +115,9 @@ class RemoteStore:
                 next_step="fetch again; nothing of it was kept",
             )
 
-    def _opened(self, path: str) -> AbstractContextManager[Any]:
-        if local_files.is_local(self._filesystem):
-            folder, _, name = path.rpartition("/")
-            return local_files.opened(folder or "/", [name])
-        opened: AbstractContextManager[Any] = self._filesystem.open(path, "rb")
-        return opened
-
     def close(self) -> None:
         """Close the connection of a store that has one; others close theirs themselves."""
-        client = getattr(self._filesystem, "client", None)
-        if client is not None:
-            self._filesystem.loop.call_soon_threadsafe(client.close)
+        Store(self._url, file_system=self._filesystem, root=self._root).close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -157,11 +136,13 @@ def open_store(source: Source, connection: Connection | None) -> RemoteStore:
     shown = f"source {source.name} ({parts.scheme}://{connection.host if connection else ''})"
     with store_errors(shown):
         if parts.scheme == "sftp" and connection is not None:
-            return RemoteStore(_sftp(source, connection), parts.path or "/", shown)
+            return RemoteStore(source.url, _sftp(source, connection), parts.path or "/", shown)
         if parts.scheme == "s3" and connection is not None:
-            return RemoteStore(_s3(source, connection), f"{parts.netloc}{parts.path}", shown)
-        filesystem, root = fsspec.core.url_to_fs(source.url)
-        return RemoteStore(filesystem, root, f"source {source.name} ({source.url})")
+            root = f"{parts.netloc}{parts.path}"
+            return RemoteStore(source.url, _s3(source, connection), root, shown)
+        filesystem, root = store_urls.open_url(source.url)
+        shown = f"source {source.name} ({store_urls.shown_url(source.url)})"
+        return RemoteStore(source.url, filesystem, root, shown)
 
 
 @contextmanager
@@ -262,19 +243,15 @@ def _s3(source: Source, connection: Connection) -> Any:
     )
 
 
-def _remote_file(path: str, info: dict[str, Any]) -> RemoteFile:
+def _remote_file(store: Store, entry: Entry) -> RemoteFile:
+    info = entry.info
     changed = info.get("mtime", info.get("LastModified", info.get("created")))
     if isinstance(changed, datetime):
         changed = changed.timestamp()
     return RemoteFile(
-        str(path),
-        int(info.get("size") or 0),
+        entry.path,
+        int(entry.size_bytes or 0),
         float(changed) if isinstance(changed, int | float) else None,
         str(info.get("ETag") or ""),
+        store,
     )
-
-
-def _is_finished(path: PurePosixPath, below: int) -> bool:
-    parts = path.parts[below:] or path.parts[-1:]
-    is_hidden = any(part.startswith(".") for part in parts)
-    return not is_hidden and not path.name.lower().endswith(PARTIAL_SUFFIXES)

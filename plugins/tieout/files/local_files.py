@@ -26,6 +26,7 @@ __all__ = [
     "IrregularFileError",
     "Reading",
     "entries",
+    "entry",
     "hexdigest",
     "is_local",
     "kind_of",
@@ -109,7 +110,17 @@ def entries(root: str) -> Iterator[Entry]:
     if place.is_dir():
         yield from _below(root, ())
     else:
-        yield _entry(root, (place.name,), place.lstat())
+        yield entry(root)
+
+
+def entry(path: str) -> Entry:
+    """Return what lies at a path; a link is told, not followed.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+    """
+    place = Path(path)
+    return _entry(path, (place.name,), place.lstat())
 
 
 def _below(folder: str, parts: tuple[str, ...]) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""How the stores of TIEOUT_INBOX and TIEOUT_OUTBOX are opened, wherever they are.
+"""How the stores of TIEOUT_INBOX and TIEOUT_OUTBOX are opened, wherever they are, and shown.
 
 The library behind ``sftp://`` asks for no proof of who a server is unless it is told to. Here it
 is told: the server's key has to be in the file TIEOUT_SSH_KNOWN_HOSTS names, else in
@@ -9,12 +9,22 @@ is told: the server's key has to be in the file TIEOUT_SSH_KNOWN_HOSTS names, el
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 
-__all__ = ["open_url"]
+__all__ = [
+    "is_same_place",
+    "open_url",
+    "root_of",
+    "shown_url",
+    "url_of",
+    "with_login",
+    "without_host",
+]
 
 KNOWN_HOSTS_VARIABLE = "TIEOUT_SSH_KNOWN_HOSTS"
 KEY_VARIABLE = "TIEOUT_SSH_KEY"
@@ -26,6 +36,62 @@ def open_url(url: str) -> tuple[Any, str]:
     options = _ssh_options() if url.startswith(SCHEMES) else {}
     file_system, root = fsspec.core.url_to_fs(url, **options)
     return file_system, str(root)
+
+
+def root_of(url: str) -> str:
+    """Return the path of a URL in its file system, which is not reached."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    kind = fsspec.get_filesystem_class(protocol or "file")
+    root = str(kind._strip_protocol(url))  # fsspec's own name for it
+    return root.rstrip("/") or "/"
+
+
+def url_of(store_url: str, path: str) -> str:
+    """Return the URL of a path in the file system of a store's URL: with its host, no login."""
+    protocol, _ = fsspec.core.split_protocol(store_url)
+    host = _host_of(store_url)
+    slash = "/" if host and not path.startswith("/") else ""
+    return f"{protocol or 'file'}://{host}{slash}{path}"
+
+
+def _host_of(url: str) -> str:
+    """Return host and port of a server's URL. What stands there in others is part of the path."""
+    return urlsplit(url).netloc.rpartition("@")[2] if url.startswith(SCHEMES) else ""
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as people may see it: it may carry a password before its host."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        return url
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def is_same_place(recorded: str, url: str) -> bool:
+    """Say whether a URL on record is the place of a file; versions before kept no SFTP host."""
+    return recorded in {url, without_host(url)}
+
+
+def without_host(url: str) -> str:
+    """Return the URL as versions before kept it: of SFTP without the host."""
+    host = _host_of(url)
+    return url.replace(f"://{host}", "://", 1) if host else url
+
+
+def with_login(url: str, stores: Iterable[str]) -> str:
+    """Return a URL on record as it can be opened, with the login (and host) of a store of ours.
+
+    The login goes to the host of its own store only. A URL without a host is of a version before:
+    it is looked for at the store whose folder it is in.
+    """
+    if not url.startswith(SCHEMES):
+        return url
+    path = urlsplit(url).path
+    for store in stores:
+        is_ours = store.startswith(SCHEMES) and _host_of(url) in {"", _host_of(store)}
+        if is_ours and path.startswith(f"{urlsplit(store).path.rstrip('/')}/"):
+            return f"{store.partition('://')[0]}://{urlsplit(store).netloc}{path}"
+    return url
 
 
 def _ssh_options() -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tieout.channels.common.excerpts import masked_excerpt
-from tieout.files import local_files, store_urls
 from tieout.files.report import LandingError
+from tieout.files.store import PARTIAL_SUFFIXES, IrregularFileError, Reading, Store
+from tieout.files.store_urls import shown_url
 
 __all__ = [
-    "PARTIAL_SUFFIXES",
     "FileBytes",
     "FileGoneError",
     "FoundFile",
@@ -21,15 +21,11 @@ __all__ = [
     "IrregularError",
     "find_entries",
     "find_files",
-    "shown_url",
 ]
 
 # What stores call the time of the last change, and a mark that changes with the bytes.
 _CHANGED_AT = ("mtime", "LastModified", "last_modified", "updated")
 _MARKS = ("ETag", "etag", "md5Hash", *_CHANGED_AT)
-
-# Names of files still being written, by the habits of rsync, sftp servers and browsers.
-PARTIAL_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload")
 
 
 class FileGoneError(LandingError):
@@ -40,7 +36,7 @@ class IrregularError(LandingError):
     """What was found as a file is something else by now; it was not read."""
 
 
-FileBytes = local_files.Reading
+FileBytes = Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +60,8 @@ class FoundFile:
     size_bytes: int | None
     version: str | None
     changed_at: datetime | None
-    _filesystem: Any = field(repr=False, compare=False)
+    _store: Store = field(repr=False, compare=False)
     _path: str = field(repr=False, compare=False)
-
-    _below: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
 
     def read(self, bytes_max: int) -> FileBytes:
         """Return the file's bytes, or None for them where there are more than that.
@@ -83,16 +77,17 @@ class FoundFile:
             return self._read(bytes_max)
         except FileNotFoundError as error:
             raise _unreadable(self.url, error, FileGoneError) from error
-        except local_files.IrregularFileError as error:
+        except IrregularFileError as error:
             raise _unreadable(self.url, error, IrregularError) from error
         except Exception as error:
             raise _unreadable(self.url, error) from error
 
     def _read(self, bytes_max: int) -> FileBytes:
-        if self._below is not None:
-            return local_files.read(*self._below, bytes_max)
-        with self._filesystem.open(self._path, "rb", cache_type="none") as stream:
-            return local_files.read_bounded(stream, bytes_max, self.size_bytes)
+        return self._store.read(self._path, bytes_max, size_told=self.size_bytes)
+
+    def opened(self) -> AbstractContextManager[Any]:
+        """Open the file for reading; raises what its store does."""
+        return self._store.opened(self._path)
 
 
 def find_files(urls: Sequence[str]) -> list[FoundFile]:
@@ -121,60 +116,28 @@ def find_entries(urls: Sequence[str]) -> tuple[list[FoundFile], list[IrregularEn
 
 def _find(url: str) -> Iterator[FoundFile | IrregularEntry]:
     try:
-        filesystem, root = store_urls.open_url(url)
-        if local_files.is_local(filesystem):
-            yield from _find_here(filesystem, root)
-            return
-        filesystem.invalidate_cache()
-        paths = filesystem.find(root, detail=True)
-        is_there = bool(paths) or filesystem.exists(root)
+        store = Store(url)
+        own = store.own_file
+        if own is not None:
+            store = store.parent
+        entries = store.entries() if own is None else [own]
     except Exception as error:
         raise _unreadable(url, error) from error
-    if not is_there:
-        raise _unreadable(url, FileNotFoundError("there is no such folder or file"))
-    for path, info in paths.items():
-        parts = PurePosixPath(path).parts
-        below = parts[len(PurePosixPath(root).parts) :] or parts[-1:]
-        if any(part.startswith(".") for part in below) or path.endswith(PARTIAL_SUFFIXES):
+    for entry in entries:
+        if entry.path.endswith(PARTIAL_SUFFIXES):
             continue
-        url_of_file = filesystem.unstrip_protocol(path)
-        kind = info.get("type", "file")
-        if kind != "file":
-            shown = "a link" if kind == "link" else "no regular file"
-            yield IrregularEntry(url_of_file, parts[-1], shown)
+        url_of_file = store.url_of(entry.path)
+        if entry.kind is not None:
+            yield IrregularEntry(url_of_file, entry.name, entry.kind)
             continue
         yield FoundFile(
             url_of_file,
-            parts[-1],
-            info.get("size"),
-            _version(info),
-            _changed_at(info),
-            filesystem,
-            path,
-        )
-
-
-def _find_here(filesystem: Any, root: str) -> Iterator[FoundFile | IrregularEntry]:
-    """Look into folders of this machine, whose writers are not trusted."""
-    is_folder = Path(root).is_dir()
-    for entry in local_files.entries(root):
-        if entry.path.endswith(PARTIAL_SUFFIXES):
-            continue
-        url = filesystem.unstrip_protocol(entry.path)
-        if entry.kind is not None:
-            yield IrregularEntry(url, entry.parts[-1], entry.kind)
-            continue
-        info = {"mtime": entry.changed_at_seconds}
-        trusted = root if is_folder else str(PurePosixPath(root).parent)
-        yield FoundFile(
-            url,
-            entry.parts[-1],
+            entry.name,
             entry.size_bytes,
-            _version(info),
-            _changed_at(info),
-            filesystem,
+            _version(entry.info),
+            _changed_at(entry.info),
+            store,
             entry.path,
-            (trusted, entry.parts),
         )
 
 
@@ -187,12 +150,6 @@ def _changed_at(info: Mapping[str, Any]) -> datetime | None:
     if isinstance(found, int | float):
         return datetime.fromtimestamp(found, UTC)
     return found if isinstance(found, datetime) and found.tzinfo is not None else None
-
-
-def shown_url(url: str) -> str:
-    """Return a URL as people may see it: it may carry a password before its host."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
 
 
 def _unreadable(

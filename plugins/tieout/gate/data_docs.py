@@ -2,7 +2,8 @@
 
 Great Expectations' pages load styles, scripts and a logo from public addresses, with the time and
 the context's id in one of them. A finance department's page must not, and must show its content
-offline.
+offline. A page is read as HTML, not as text; one that does not have the parts our style and rules
+stand on is an error, because what it then shows or loads is not known.
 """
 
 from __future__ import annotations
@@ -14,32 +15,36 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from lxml import etree
+from lxml import html as lxml_html
+from lxml.html import defs
+
+from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 
 INDEX_NAME: Final = "index.html"
 BUSINESS_TIME_ZONE: Final = ZoneInfo("Asia/Shanghai")
-_DONE: Final = "<!-- tieout: no remote content -->"
-_REMOTE: Final = r"""(?:https?:)?//"""
+_MARK: Final = " tieout: no remote content "
+_DONE: Final = f"<!--{_MARK}-->"
 
-_SCRIPTS = re.compile(r"<script\b.*?</script\s*>", re.IGNORECASE | re.DOTALL)
-_REMOTE_TAGS = re.compile(
-    rf"""<(?:img|iframe|source|embed|object|video|audio)\b[^>]*?(?:href|src|data)\s*=\s*["']?\s*"""
-    rf"""{_REMOTE}[^>]*>""",
-    re.IGNORECASE,
-)
+# Scripts; links, which are remote styles and an icon at a path that does not exist (styles are in
+# the page itself); and the footer, which is an advertisement.
+_GONE: Final = ("script", "link", "footer", "base")
+# What shows nothing without what it loads.
+_EMBEDDED: Final = ("img", "iframe", "source", "embed", "object", "video", "audio")
+_URLS: Final = frozenset({*defs.link_attrs, "srcset", "poster", "formaction", "ping", "data"})
+# What our style draws the result of each expectation with.
+_RESULT_ICONS: Final = ("fa-check-circle", "fa-times", "fa-exclamation-triangle")
+# The suites live in Python, so no page of a suite exists: its name stays, the link goes.
+_SUITE_LINK: Final = re.compile(r"[./]*/expectations/.*")
+_REMOTE: Final = r"""(?:https?:)?//"""
 _STYLE_IMPORTS = re.compile(rf"""@import\s+(?:url\()?["']?{_REMOTE}[^;]*;""", re.IGNORECASE)
 _STYLE_URLS = re.compile(rf"""url\(\s*["']?{_REMOTE}[^)]*\)""", re.IGNORECASE)
-_LINKS = re.compile(rf"""(<a\b[^>]*?)\shref\s*=\s*["']{_REMOTE}[^"']*["']""", re.IGNORECASE)
-# Styles are in the page itself; the links that are left are icons, at a path that does not exist.
-_LINK_TAGS = re.compile(r"<link\b[^>]*>", re.IGNORECASE)
-# What only works with the scripts that are gone, and an advertisement.
-_FOOTERS = re.compile(r"<footer\b.*?</footer\s*>", re.IGNORECASE | re.DOTALL)
-# The suites live in Python, so no page of a suite exists: its name stays, the link goes.
-_SUITE_LINKS = re.compile(r"""(<a\b[^>]*?)\shref\s*=\s*["'][./]*/expectations/[^"']*["']""")
-_STYLE: Final = """<style>
+_CSS: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1f24; background: #fff; }
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { border: 1px solid #c8ccd1; padding: .3rem .6rem; text-align: left; vertical-align: top; }
@@ -53,7 +58,8 @@ i.fa-exclamation-triangle::before { content: "! 未执行"; color: #a40000; whit
   body { color: #e6e6e6; background: #16181c; } th, td { border-color: #444; }
   a { color: #8ab4f8; } .failed { color: #ff8a80; } .passed { color: #8fd694; }
 }
-</style>"""
+"""
+_STYLE: Final = f"<style>{_CSS}</style>"
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,25 @@ def folder(settings: Settings) -> Path:
     return settings.docs_dir / "data-docs"
 
 
-def finish(settings: Settings) -> None:
-    """Strip the pages that are new, and write the index of all validations."""
+def finish(settings: Settings, run_name: str | None = None) -> None:
+    """Strip the pages that are new, and write the index of all validations.
+
+    Args:
+        settings: the installation.
+        run_name: the run whose pages are whole; pages of others may be being written. None: all.
+
+    Raises:
+        TieoutError: a page of Great Expectations is not of the form that is known.
+    """
     site = folder(settings)
     for page in sorted(site.rglob("*.html")):
         if page.name == INDEX_NAME and page.parent == site:
             continue
+        if run_name is not None and run_name not in page.relative_to(site).parts:
+            continue
         text = page.read_text(encoding="utf-8")
         if _DONE not in text:
-            _write(page, strip_remote(text))
+            _write(page, offline_page(text, page.relative_to(site).as_posix()))
     site.mkdir(parents=True, exist_ok=True)
     _write(site / INDEX_NAME, index_page(validations(settings)))
 
@@ -95,15 +111,85 @@ def _write(page: Path, text: str) -> None:
     partial.replace(page)
 
 
-def strip_remote(text: str) -> str:
-    """Return a page that loads nothing: no scripts, and no style, font or image from elsewhere."""
-    for pattern in (_SCRIPTS, _LINK_TAGS, _REMOTE_TAGS, _STYLE_IMPORTS, _FOOTERS):
-        text = pattern.sub("", text)
-    text = _STYLE_URLS.sub("none", text)
-    text = _LINKS.sub(r"\1", text)
-    text = _SUITE_LINKS.sub(r"\1", text)
-    head = f"{_DONE}\n{_STYLE}\n</head>"
-    return text.replace("</head>", head, 1) if "</head>" in text else f"{_DONE}\n{_STYLE}\n{text}"
+def offline_page(text: str, where: str) -> str:
+    """Return a page of a validation that loads nothing and shows its results offline.
+
+    Raises:
+        TieoutError: it lacks a part that every page of Great Expectations has.
+    """
+    document = _parsed(text, where)
+    _check_parts(document, where)
+    _strip(document)
+    head = document.find("head")
+    head.append(etree.Comment(_MARK))
+    style = etree.SubElement(head, "style")
+    style.text = _CSS
+    return str(lxml_html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>")) + "\n"
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return lxml_html.document_fromstring(text, lxml_html.HTMLParser(huge_tree=True))
+    except (etree.ParserError, ValueError) as error:
+        raise _other_form(where, f"it is no HTML ({error})") from None
+
+
+def _check_parts(document: Any, where: str) -> None:
+    has_icon = " or ".join(
+        f"contains(concat(' ', normalize-space(@class), ' '), ' {name} ')" for name in _RESULT_ICONS
+    )
+    parts = {
+        "a head with a style": "/html/head/style",
+        "the link to its suite": "/html/body//a[contains(@href, '/expectations/')]",
+        "the icon of a result": f"/html/body//i[{has_icon}]",
+        "a table": "/html/body//table",
+        "a footer": "/html/body//footer",
+    }
+    missing = [part for part, path in parts.items() if not document.xpath(path)]
+    if missing:
+        raise _other_form(where, f"it lacks {', '.join(missing)}")
+
+
+def _other_form(where: str, why: str) -> TieoutError:
+    return TieoutError(
+        what="a page of Data Docs is not as Great Expectations makes it",
+        where=f"{where} (tieout.gate.data_docs)",
+        why=f"{why}; what it shows or loads is not known, so it was not published",
+        next_step="run the same again; where it stays, compare the installed great-expectations"
+        " with requirements.txt, and teach tieout.gate.data_docs the new form",
+    )
+
+
+def _strip(document: Any) -> None:
+    """Take away what runs, what is loaded from elsewhere, and links that lead nowhere."""
+    for element in list(document.iter(*_GONE)):
+        element.drop_tree()
+    for element in list(document.iter(*_EMBEDDED)):
+        if any(_is_remote(value) for name, value in element.items() if name in _URLS):
+            element.drop_tree()
+    for element in document.iter(etree.Element):
+        for name, value in element.items():
+            is_link = name in _URLS and (_is_remote(value) or _SUITE_LINK.fullmatch(value))
+            if is_link or name.startswith("on"):
+                del element.attrib[name]
+        if element.get("style"):
+            element.set("style", _local_style(element.get("style")))
+        if element.tag == "style" and element.text:
+            element.text = _local_style(element.text)
+
+
+def _is_remote(url: str) -> bool:
+    """Say whether something else than a place in this site, or the page itself, is meant."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return True
+    return bool(parts.netloc) or parts.scheme not in {"", "data"}
+
+
+def _local_style(text: str) -> str:
+    # Styles stay text: no library for them is in the project.
+    return _STYLE_URLS.sub("none", _STYLE_IMPORTS.sub("", text))
 
 
 def validations(settings: Settings) -> tuple[Validation, ...]:

@@ -411,7 +411,7 @@ def _run_checkpoint(
             context.build_data_docs(resource_identifiers=list(outcome.run_results))
         finally:
             context.data_sources.get("tieout").get_engine().dispose()
-        data_docs.finish(settings)
+        data_docs.finish(settings, run_name)
     failures: list[Failure] = []
     expectation_count = 0
     for suite, validation in zip(suites, _by_suite(outcome, suites), strict=True):

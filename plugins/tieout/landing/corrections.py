@@ -19,7 +19,7 @@ from tieout.channels.common.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.files import decryption
+from tieout.files import decryption, store_urls
 from tieout.files.report import FileOutcome, LandingError
 from tieout.files.stores import FileBytes, find_files
 from tieout.landing import archive, manifest, payee_register
@@ -310,7 +310,8 @@ def _content(settings: Settings, entry: manifest.KnownFile) -> bytes:
     """Return the kept bytes; of a file that was too large to be copied, those in the inbox."""
     if archive.is_kept(settings, entry.sha256):
         return archive.read(settings, entry.sha256)
-    for found in find_files([entry.file_url]):
+    url = store_urls.with_login(entry.file_url, [settings.inbox_url])
+    for found in find_files([url]):
         read, _ = decryption.opened(settings, found.name, found.read(settings.max_file_bytes))
         if read.content is not None and read.sha256 == entry.sha256:
             return read.content

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -26,7 +26,7 @@ from tieout.channels.registry import FileReading, RecognisedFile, recognise
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.files import decryption
+from tieout.files import decryption, store_urls
 from tieout.files.expected import correctable_kinds
 from tieout.files.report import FileOutcome, FileStatus, LandingReport
 from tieout.files.stores import (
@@ -114,7 +114,7 @@ def land(
         for day, files in itertools.groupby(wanted, key=lambda pair: pair[0].accounting_date):
             of_day: list[FileOutcome] = []
             for recognised, file in files:
-                known = sealed.get((file.url, file.size_bytes, file.version))
+                known = _sealed(sealed, file)
                 with _left_where_gone(file, irregular):
                     if known is not None:
                         of_day.append(_known_outcome(recognised, known))
@@ -138,6 +138,15 @@ def land(
             connection.execute("analyze control.channel_files")
             connection.execute("analyze control.voucher_register")
     return LandingReport((*strangers, *outcomes))
+
+
+def _sealed(
+    sealed: Mapping[tuple[str, int | None, str | None], manifest.KnownFile], file: FoundFile
+) -> manifest.KnownFile | None:
+    """Return the landed file of a sealed date that a found file is, by what its store says."""
+    urls = (file.url, store_urls.without_host(file.url))
+    found = (sealed.get((url, file.size_bytes, file.version)) for url in urls)
+    return next((known for known in found if known is not None), None)
 
 
 @contextmanager
@@ -273,7 +282,7 @@ def _set_unopened_aside(connection: psycopg.Connection[Any], arrived: manifest.A
             other.file_id
             for other in manifest.files_of_slot(connection, arrived.file)
             if other.status == "quarantined"
-            and other.file_url == arrived.url
+            and store_urls.is_same_place(other.file_url, arrived.url)
             and decryption.says_unopened(other.reason)
         ]
         manifest.supersede(connection, unopened, f"opened since: {arrived.file_id}")
@@ -294,7 +303,7 @@ def _sent_back(
         is_back = (
             known.status == "superseded"
             and landed is not None
-            and landed.file_url == arrived.url
+            and store_urls.is_same_place(landed.file_url, arrived.url)
             and manifest.was_corrected(connection, arrived.file_id)
         )
         if landed is None or not is_back:
@@ -397,7 +406,7 @@ def _why_not_by_itself(
     reason = manifest.reason_of(parsed)
     is_same = landed.rows_digest is not None and landed.rows_digest == manifest.rows_digest(parsed)
     # In the place of the first the sender has put the second; elsewhere the store has to say so.
-    is_newer = arrived.url == landed.file_url or (
+    is_newer = store_urls.is_same_place(landed.file_url, arrived.url) or (
         arrived.changed_at is not None and arrived.changed_at > landed.landed_at
     )
     doubts = {

@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 from tieout.channels.common.amounts import amount_shown
 from tieout.channels.common.model import BadRow, ControlTotal, ParsedFile
 from tieout.channels.registry import RecognisedFile
+from tieout.files import store_urls
 from tieout.files.stores import FileBytes, FoundFile
 from tieout.landing.row_spool import row_blocks
 
@@ -153,10 +154,14 @@ def found_again(connection: psycopg.Connection[Any], arrived: ArrivedFile) -> No
         update control.channel_files
         set store_version = %(version)s
         where file_id = %(file_id)s
-            and file_url = %(url)s
+            and file_url = any(%(urls)s)
             and store_version is distinct from %(version)s
         """,
-        {"version": arrived.store_version, "file_id": arrived.file_id, "url": arrived.url},
+        {
+            "version": arrived.store_version,
+            "file_id": arrived.file_id,
+            "urls": [arrived.url, store_urls.without_host(arrived.url)],
+        },
     )
 
 

@@ -21,7 +21,7 @@ from tieout.core.money import amount_text
 from tieout.core.settings import Settings
 from tieout.database import connect
 from tieout.files.local_files import IrregularFileError, Reading
-from tieout.payouts import pain002
+from tieout.payouts import pain002, queries
 from tieout.payouts.states import State, combine, may_follow, step
 from tieout.payouts.store import Store
 from tieout.payouts.submission import append_event
@@ -124,17 +124,7 @@ _ATTEMPTS = """
         instructions.amount_minor,
         instructions.currency_code,
         latest_events.status
-    from payout.attempts as attempts
-    inner join payout.instructions as instructions
-        on attempts.instruction_id = instructions.instruction_id
-    left join lateral (
-        select events.status
-        from payout.attempt_events as events
-        where events.attempt_id = attempts.attempt_id
-        order by events.event_no desc
-        limit 1
-    ) as latest_events
-        on true
+    {joined}
     where {condition}
     order by attempts.attempt_id
 """
@@ -417,7 +407,7 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
         files += [
             _ReportFile(
                 path=f"bank/{folder}/{name}",
-                url=inbox.path_url(f"bank/{folder}/{name}"),
+                url=inbox.url_of(f"bank/{folder}/{name}"),
                 name=name,
                 folder_date=day,
             )
@@ -795,7 +785,8 @@ def _date_condition(window: _Window) -> tuple[str, object]:
 def _attempts(
     connection: psycopg.Connection[Any], condition: str, value: object
 ) -> tuple[_Attempt, ...]:
-    rows = connection.execute(_ATTEMPTS.format(condition=condition), {"value": value}).fetchall()
+    query = _ATTEMPTS.format(joined=queries.ATTEMPTS_WITH_STATE, condition=condition)
+    rows = connection.execute(query, {"value": value}).fetchall()
     return tuple(_Attempt(*row) for row in rows)
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from lxml import etree
 
+from tieout.channels.common import safe_xml
+from tieout.channels.common.model import UnreadableFileError
 from tieout.core.errors import TieoutError
 from tieout.core.money import decimal_text, minor_units
 from tieout.core.payment_texts import why_unwritable
@@ -161,7 +163,7 @@ def read(content: bytes, source: str) -> ReadBatch:
         TieoutError: not this format, more than one payment information, or totals that do not
             agree.
     """
-    root = parse_xml(content, source)
+    root = _root(content, source)
     name = etree.QName(root)
     message_name = str(name.namespace or "").removeprefix(_NAMESPACE_PREFIX)
     if name.localname != "Document" or message_name not in MESSAGE_NAMES:
@@ -204,13 +206,11 @@ def read(content: bytes, source: str) -> ReadBatch:
     )
 
 
-def parse_xml(content: bytes, source: str) -> etree._Element:
-    """Parse XML of a bank without touching the network, external entities or huge trees."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+def _root(content: bytes, source: str) -> etree._Element:
     try:
-        return etree.fromstring(content, parser)
-    except etree.XMLSyntaxError as error:
-        raise _unreadable(source, f"it is not well-formed XML: {error}") from error
+        return safe_xml.root(content)
+    except UnreadableFileError as error:
+        raise _unreadable(source, f"{error.why} ({error.reason_code})") from None
 
 
 def _check(batch: Batch) -> None:

@@ -16,8 +16,8 @@ from typing import Final
 
 from lxml import etree
 
-from tieout.channels.bank.iso20022 import safe_xml
 from tieout.channels.bank.texts import remittance_shown
+from tieout.channels.common import safe_xml
 from tieout.channels.common.model import UnreadableFileError
 from tieout.core.errors import TieoutError
 from tieout.core.money import minor_units
@@ -204,7 +204,7 @@ def _transaction(reader: _Reader, line: etree._Element, source: str) -> Transact
 
 def _root(content: bytes, source: str) -> etree._Element:
     try:
-        return safe_xml(content)
+        return safe_xml.packed_root(content)
     except UnreadableFileError as error:
         raise _unreadable(source, f"{error.why} ({error.reason_code})") from None
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from tieout.core.money import decimal_text
+from tieout.payouts import queries
 from tieout.payouts.store import Store
 
 HEADINGS: Final = (
@@ -44,23 +45,9 @@ HEADINGS: Final = (
     ("payee_account_masked", "收款账号（掩码）"),
 )
 
-_STATEMENTS = """
+_STATEMENTS = f"""
     with payees as (
-        select
-            payees.payee_id,
-            payees.payee_version,
-            payees.bank_name,
-            payees.account_number_mask,
-            row_number() over (
-                partition by payees.payee_id, payees.payee_version
-                order by payees.accounting_date desc, payees.file_id, payees.line_number
-            ) as snapshot_rank
-        from raw.platform_payees as payees
-        inner join control.channel_files as files
-            on payees.file_id = files.file_id
-        where
-            files.status = 'landed'
-            and payees.accounting_date < %(payment_date)s
+{queries.PAYEE_SNAPSHOTS}
     )
 
     select
@@ -111,7 +98,7 @@ def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store
         return None
     path = f"statements/{payment_date:%Y%m%d}/settlement_statements_{payment_date:%Y%m%d}.csv"
     outbox.replace(path, render(rows))
-    return outbox.path_url(path)
+    return outbox.url_of(path)
 
 
 def render(rows: list[tuple[Any, ...]]) -> bytes:

@@ -27,7 +27,7 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import pain001, statements_csv
+from tieout.payouts import pain001, queries, statements_csv
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
@@ -168,29 +168,10 @@ INSERT_EVENT = """
     where events.attempt_id = %(attempt_id)s
 """
 
-# The payee's version is immutable, so any landed snapshot that has it will do; the newest one
-# before the payment date is taken, to stay the same on a re-run. A statement's payee is of the
-# latest snapshot before it: those of a month are enough. Account, name and bank are the
-# instruction's: what is opened here has to be the same.
-_ATTEMPTS = """
+# Account, name and bank are the instruction's: what is opened here has to be the same.
+_ATTEMPTS = f"""
     with snapshots as (
-        select
-            payees.payee_id,
-            payees.payee_version,
-            payees.bank_name,
-            payees.account_number_ciphertext,
-            payees.account_name_ciphertext,
-            row_number() over (
-                partition by payees.payee_id, payees.payee_version
-                order by payees.accounting_date desc, payees.file_id, payees.line_number
-            ) as snapshot_rank
-        from raw.platform_payees as payees
-        inner join control.channel_files as files
-            on payees.file_id = files.file_id
-        where
-            files.status = 'landed'
-            and payees.accounting_date < %(payment_date)s
-            and payees.accounting_date >= %(payment_date)s::date - 31
+{queries.PAYEE_SNAPSHOTS}
     )
 
     select
@@ -209,17 +190,7 @@ _ATTEMPTS = """
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
         snapshots.account_name_ciphertext
-    from payout.attempts as attempts
-    inner join payout.instructions as instructions
-        on attempts.instruction_id = instructions.instruction_id
-    left join lateral (
-        select events.status
-        from payout.attempt_events as events
-        where events.attempt_id = attempts.attempt_id
-        order by events.event_no desc
-        limit 1
-    ) as latest_events
-        on true
+    {queries.ATTEMPTS_WITH_STATE}
     left join snapshots
         on
             instructions.payee_id = snapshots.payee_id
@@ -438,7 +409,7 @@ def _rehearse(
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
             content = _content(settings, connection, payment_date, members)
-            url = outbox.path_url(file_path(payment_date, batch_message_id))
+            url = outbox.url_of(file_path(payment_date, batch_message_id))
             _verify(settings, content, url, members)
 
 
@@ -489,7 +460,7 @@ def _put_out_files(
         files.append(
             SubmittedFile(
                 message_id=batch_message_id,
-                url=outbox.path_url(path),
+                url=outbox.url_of(path),
                 payment_count=len(members),
                 amount_minor=sum(attempt.amount_minor for attempt in members),
                 currency_code=members[0].currency_code,
@@ -515,7 +486,7 @@ def _put_out(
         handed = _hand_over(outbox, path, str(row[0]), is_first=False)
         if handed is _Handed.GONE:
             say(
-                f"{outbox.path_url(path)} is on record and not in the outbox: the bank may have "
+                f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
                 "fetched it, so it is not written again; without an answer its payments become "
                 "unknown"
             )
@@ -538,14 +509,14 @@ def _prepare(
         lock_payment_date(connection, payment_date)
         content = _content(settings, connection, payment_date, members)
         sha256 = hashlib.sha256(content).hexdigest()
-        present = outbox.read(path)
+        present = outbox.whole(path)
         if present is not None and present != content:
             raise outbox.other_content(path, present, sha256)
         outbox.prepare(path, content)
         written = outbox.prepared(path)
         if written is None or hashlib.sha256(written).hexdigest() != sha256:
-            raise _wrong_file(outbox.path_url(path), "it does not read back as it was written")
-        _verify(settings, written, outbox.path_url(path), members)
+            raise _wrong_file(outbox.url_of(path), "it does not read back as it was written")
+        _verify(settings, written, outbox.url_of(path), members)
         connection.execute(
             _RECORD,
             (
@@ -571,7 +542,7 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     Raises:
         TieoutError: another file lies under the hidden name, or under its own.
     """
-    present = outbox.read(path)
+    present = outbox.whole(path)
     if present is not None:
         if hashlib.sha256(present).hexdigest() != sha256:
             raise outbox.other_content(path, present, sha256)
@@ -581,7 +552,7 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     if prepared is None or not (is_first or outbox.moves_in_one_step):
         return _Handed.GONE
     if hashlib.sha256(prepared).hexdigest() != sha256:
-        raise _wrong_file(outbox.path_url(path), "what was prepared is not what is on record")
+        raise _wrong_file(outbox.url_of(path), "what was prepared is not what is on record")
     outbox.put_out(path)
     return _Handed.NOW
 

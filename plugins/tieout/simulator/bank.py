@@ -22,7 +22,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from tieout.core.errors import TieoutError
-from tieout.simulator.store import open_store
+from tieout.files.store import Store
 
 BANK_ACCOUNT_ID = "6600100200300400"
 FEE_ACCOUNT_ID = "6600100200300418"
@@ -225,11 +225,6 @@ def chosen_returns(truth_dir: Path, end_to_end_ids: Sequence[str]) -> list[str]:
     return ranked[: int(state["returns_per_batch"])]
 
 
-def has_answered(truth_dir: Path, reference: str) -> bool:
-    """Say whether a statement with this reference was sent."""
-    return any(sent["reference"] == reference for sent in _load(truth_dir)["sent"])
-
-
 def closing_balance(truth_dir: Path) -> int:
     """Return the account's balance after the last statement sent, fen."""
     return _balance(_load(truth_dir))
@@ -338,7 +333,7 @@ def _send(
         sequence_number = len(of_day) + 1
         path = statement_path(day, sequence_number)
         content = statement_xml(day, sequence_number, opening, lines)
-    open_store(inbox).write(path, content)
+    Store(str(inbox)).write(path, content)
     state["sent"].append(
         {
             "statement_date": day.isoformat(),

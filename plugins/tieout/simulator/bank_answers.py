@@ -33,9 +33,9 @@ from lxml import etree
 from tieout.core.money import decimal_text
 from tieout.core.settings import Settings
 from tieout.dates.workdays import next_working_day
+from tieout.files.store import Store
 from tieout.payouts import pain001
 from tieout.simulator import bank
-from tieout.simulator.store import open_store
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
 ANSWERED_TIME_OF_DAY: Final = "16:00:00+08:00"
@@ -94,10 +94,11 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
     treatment = _treatment(settings)
     answered = known = settled = settled_minor = rejected = 0
     for path in _payment_files(settings, payment_date):
-        content = open_store(settings.outbox_url).read(path)
+        with Store(settings.outbox_url).opened(path) as stream:
+            content = stream.read()
         batch = pain001.read(content, path)
         report_path = f"bank/{payment_date:%Y%m%d}/pain002_{batch.message_id}.xml"
-        if open_store(settings.inbox_url).exists(report_path):
+        if Store(settings.inbox_url).exists(report_path):
             known += 1
             continue
         paid = [
@@ -109,7 +110,7 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
         _book(settings, payment_date, batch, paid, treatment)
         # The report is written last: it marks the file as answered.
         report = status_report(batch, payment_date, treatment.rejects, treatment.silent)
-        open_store(settings.inbox_url).write(report_path, report)
+        Store(settings.inbox_url).write(report_path, report)
         answered += 1
         settled += len(paid)
         settled_minor += sum(payment.amount_minor for payment in paid)
@@ -278,13 +279,8 @@ def _treatment(settings: Settings) -> _Treatment:
 
 
 def _payment_files(settings: Settings, payment_date: date) -> list[str]:
-    store = open_store(settings.outbox_url)
     folder = f"payouts/{payment_date:%Y%m%d}"
-    try:
-        found = store.filesystem.ls(f"{store.root}/{folder}", detail=False)
-    except FileNotFoundError:
-        return []
-    names = sorted(str(path).rsplit("/", 1)[-1] for path in found)
+    names = Store(settings.outbox_url).names(folder)
     return [f"{folder}/{name}" for name in names if _PAYMENT_FILE.fullmatch(name)]
 
 

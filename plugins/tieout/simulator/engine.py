@@ -15,6 +15,7 @@ import polars as pl
 
 from tieout.core.errors import TieoutError
 from tieout.dates import workdays
+from tieout.files.store import Store
 from tieout.simulator import alipay_files, bank, platform_files, truth, unionpay_files, wechat_files
 from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
 from tieout.simulator.events import (
@@ -38,7 +39,6 @@ from tieout.simulator.injections import (
     inject_into_files,
 )
 from tieout.simulator.scenes import AdjustmentDesk, scene_events
-from tieout.simulator.store import open_store
 from tieout.simulator.unionpay_files import UnionpayDay
 from tieout.simulator.wechat_files import WalletDay
 from tieout.simulator.world import Row, World, build_world
@@ -304,7 +304,7 @@ def _play_day(
         files.update(channel.files)
     _write_truth(world, day, events, booked, channels, truth_dir=truth_dir)
     _inject(files, kinds, fault_date, day, progress)
-    store = open_store(out)
+    store = Store(str(out))
     for path, content in files.items():
         store.write(path, content)
 

@@ -179,26 +179,10 @@ payable_differences as (
 -- the payment date before: the ledger against clearing, statements and payouts
 -- (docs/domain.md#control-accounts).
 payable_checks as (
-    select
-        arrival_groups.currency_code as subject,
-        count(*) filter (
-            where payable_differences.booked_amount_minor
-            <> payable_differences.expected_amount_minor
-        ) = 0 as holds,
-        coalesce(
-            'first account: ' || min(payable_differences.account_id) filter (
-                where payable_differences.booked_amount_minor
-                <> payable_differences.expected_amount_minor
-            )
-            || ' (应付商户款与清算、结算、代付不符)',
-            ''
-        ) as detail,
-        coalesce(sum(payable_differences.booked_amount_minor), 0) as measured,
-        coalesce(sum(payable_differences.expected_amount_minor), 0) as expected
-    from arrival_groups
-    left join payable_differences
-        on arrival_groups.currency_code = payable_differences.currency_code
-    group by arrival_groups.currency_code
+    {{ account_checks(
+        'arrival_groups', 'payable_differences', 'booked_amount_minor', 'expected_amount_minor',
+        says='(应付商户款与清算、结算、代付不符)'
+    ) }}
 ),
 
 final as (

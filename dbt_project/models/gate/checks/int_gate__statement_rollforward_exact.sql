@@ -113,26 +113,10 @@ carry_differences as (
 ),
 
 carry_checks as (
-    select
-        arrival_groups.currency_code as subject,
-        count(*) filter (
-            where carry_differences.stated_amount_minor
-            <> carry_differences.expected_amount_minor
-        ) = 0 as holds,
-        coalesce(
-            'first account: ' || min(carry_differences.account_id) filter (
-                where carry_differences.stated_amount_minor
-                <> carry_differences.expected_amount_minor
-            )
-            || ' (上期未结与前一结算单结转不符)',
-            ''
-        ) as detail,
-        coalesce(sum(carry_differences.stated_amount_minor), 0) as measured,
-        coalesce(sum(carry_differences.expected_amount_minor), 0) as expected
-    from arrival_groups
-    left join carry_differences
-        on arrival_groups.currency_code = carry_differences.currency_code
-    group by arrival_groups.currency_code
+    {{ account_checks(
+        'arrival_groups', 'carry_differences', 'stated_amount_minor', 'expected_amount_minor',
+        says='(上期未结与前一结算单结转不符)'
+    ) }}
 ),
 
 -- Without the statements of the payment date before, nothing would be carried and nothing would

@@ -108,26 +108,10 @@ line_counts as (
 ),
 
 record_sum_checks as (
-    select
-        arrival_groups.currency_code || ' amount' as subject,
-        count(*) filter (
-            where account_differences.stated_amount_minor
-            <> account_differences.clearing_amount_minor
-        ) = 0 as holds,
-        coalesce(
-            'first account: ' || min(account_differences.account_id) filter (
-                where account_differences.stated_amount_minor
-                <> account_differences.clearing_amount_minor
-            )
-            || ' (结算单与清算清单不符)',
-            ''
-        ) as detail,
-        coalesce(sum(account_differences.stated_amount_minor), 0) as measured,
-        coalesce(sum(account_differences.clearing_amount_minor), 0) as expected
-    from arrival_groups
-    left join account_differences
-        on arrival_groups.currency_code = account_differences.currency_code
-    group by arrival_groups.currency_code
+    {{ account_checks(
+        'arrival_groups', 'account_differences', 'stated_amount_minor', 'clearing_amount_minor',
+        says='(结算单与清算清单不符)', subject=' amount'
+    ) }}
 ),
 
 record_count_checks as (

@@ -16,15 +16,10 @@ from typing import IO
 
 from lxml import etree
 
-from tieout.channels.bank.iso20022 import (
-    Element,
-    child,
-    local_name,
-    not_xml,
-    refuse_document_type,
-)
-from tieout.channels.common import packed_files, text_files
+from tieout.channels.bank.iso20022 import child, local_name
+from tieout.channels.common import packed_files, safe_xml
 from tieout.channels.common.model import UnreadableFileError
+from tieout.channels.common.safe_xml import Element
 
 __all__ = ["ENTRY", "MessageStream", "maybe_zipped"]
 
@@ -59,8 +54,7 @@ def maybe_zipped(stream: IO[bytes]) -> Iterator[IO[bytes]]:
 class MessageStream:
     """A message of groups of entries, such as the statements (Stmt) of a camt.053.
 
-    The XML may come from anybody: no entity is ever expanded, no network or file is opened, and a
-    document type is refused whole. The library's own bounds stand: 256 levels, 10 MB in one text.
+    The XML may come from anybody: `safe_xml` reads it.
     """
 
     def __init__(self, stream: IO[bytes], *, element_name: str, group_name: str) -> None:
@@ -113,7 +107,7 @@ class MessageStream:
 
     def _read(self, place: _Place) -> Iterator[tuple[int, Element]]:
         held, held_before_entry = 0, 0
-        for event, element in _events(self._stream):
+        for event, element in safe_xml.elements(self._stream):
             if event == "start":
                 place.begin(element)
                 if place.is_entry(element):
@@ -179,36 +173,3 @@ class _Place:
         if self._group is not None and self._emptied is not None:
             self._group.remove(self._emptied)
         self._emptied = entry
-
-
-class _Pieces:
-    """Reads as many bytes at a time as every other format does."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes."""
-        return self._stream.read(min(size, text_files.PIECE_BYTES))
-
-
-def _events(stream: IO[bytes]) -> Iterator[tuple[str, Element]]:
-    """Yield the begin and the end of each element; the first one refuses a document type.
-
-    What stands before an error is yielded first, wherever a piece ends.
-    """
-    stream.seek(0)
-    events = etree.iterparse(
-        _Pieces(stream), events=("start", "end"), resolve_entities=False, no_network=True,
-        load_dtd=False, dtd_validation=False, huge_tree=False, remove_comments=True,
-        remove_pis=True,
-    )  # fmt: skip
-    is_first = True
-    try:
-        for event, element in events:
-            if is_first:
-                refuse_document_type(element)
-                is_first = False
-            yield event, element
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise not_xml(error) from None

@@ -9,26 +9,21 @@ A message of entries is read one by one (`tieout.channels.bank.camt_stream`), a 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from lxml import etree
-
-from tieout.channels.common import packed_files
 from tieout.channels.common.amounts import minor_units_of
 from tieout.channels.common.excerpts import masked_excerpt
-from tieout.channels.common.model import BUSINESS_TIME_ZONE, UnreadableFileError
+from tieout.channels.common.model import BUSINESS_TIME_ZONE
+from tieout.channels.common.safe_xml import Element
 from tieout.core.money import CURRENCY_EXPONENTS
 
 __all__ = [
     "XML_BLANKS",
-    "XML_BYTES_MAX",
     "Element",
     "Money",
     "child",
@@ -39,10 +34,7 @@ __all__ = [
     "is_true",
     "local_name",
     "money_of",
-    "not_xml",
     "own_text",
-    "refuse_document_type",
-    "safe_xml",
     "signed_money_of",
     "text_of",
     "truth",
@@ -50,13 +42,8 @@ __all__ = [
     "unread_money",
 ]
 
-# lxml's stubs are not installed: an element is Any to the type checker.
-Element = Any
-
 # What XML calls white space. Any other blank is a character of the value.
 XML_BLANKS = " \t\r\n"
-# A tree takes about ten times its text in memory.
-XML_BYTES_MAX = 256 * 1024 * 1024
 
 # xs:date may carry an offset, which does not change the day: 2026-09-24+08:00.
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
@@ -73,54 +60,6 @@ class Money:
 
     amount_minor: int
     currency_code: str
-
-
-def safe_xml(content: bytes) -> Element:
-    """Return the root of an XML that may come from anybody, or of the one XML in a ZIP.
-
-    No entity is ever expanded, no network or file is opened, and a document type is refused whole.
-    The library's own bounds stand: 256 levels, 10 MB in one text.
-
-    Raises:
-        UnreadableFileError: not well-formed, too large or deep, or with a document type.
-    """
-    packed = io.BytesIO(content)
-    if packed_files.is_zip(packed):
-        with packed_files.only_member(packed, bytes_max=XML_BYTES_MAX) as member:
-            content = member.read()
-    if len(content) > XML_BYTES_MAX:
-        raise UnreadableFileError("too_large", f"it is larger than {XML_BYTES_MAX} bytes")
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False,
-        huge_tree=False, remove_comments=True, remove_pis=True,
-    )  # fmt: skip
-    try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise not_xml(error) from None
-    refuse_document_type(root)
-    return root
-
-
-def not_xml(error: Exception) -> UnreadableFileError:
-    """Return a refusal for the XML library's error, whose own text may quote the file."""
-    line_number = getattr(error, "lineno", None) or 0
-    return UnreadableFileError(
-        "not_xml", "it is no well-formed XML; the file seems cut off or damaged",
-        line_number=line_number,
-    )  # fmt: skip
-
-
-def refuse_document_type(root: Element) -> None:
-    """Refuse an XML by its root where it declares a document type.
-
-    Raises:
-        UnreadableFileError: it does.
-    """
-    if root.getroottree().docinfo.doctype:
-        raise UnreadableFileError(
-            "unsafe_xml", "it declares a document type, which a bank's message never does"
-        )
 
 
 # --- elements by local name -----------------------------------------------------------------------

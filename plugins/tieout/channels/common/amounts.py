@@ -5,11 +5,9 @@ A float never appears: 0.29 * 100 is 28.999999999999996.
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
 
-from tieout.core.money import CURRENCY_EXPONENTS
+from tieout.core.money import CURRENCY_EXPONENTS, WHOLE_DIGITS_MAX, minor_units_of
 
 __all__ = [
     "amount_shown",
@@ -17,35 +15,18 @@ __all__ = [
     "minor_units_of",
 ]
 
-# 15 digits before the point keep the result inside 64 bits.
-_AMOUNT = r"^([+-]?)(\d{1,15})(?:\.(\d+))?$"
-_AMOUNT_PATTERN = re.compile(_AMOUNT, re.ASCII)
-
 
 def minor_units(amount: pl.Expr, *, exponent: int = 2) -> pl.Expr:
     """Return the amount (text, major units) in minor units as Int64; NULL where it is not exact.
 
-    `12`, `12.3`, `-12.30`, `0.04000` are amounts; `1,000.00`, `1e3`, `.5`, `5.`, ` 5`, blanks, and
-    a fraction of a minor unit other than zeros are not.
+    What is exact is as `minor_units_of` says of one amount.
     """
     # [0-9] and not \d: full-width digits are no digits here. A pattern without groups, and Polars'
     # own decimals, are six times as fast as taking the digits apart.
     fraction = rf"\.[0-9]{{1,{exponent}}}0*" if exponent else r"\.0+"
-    is_exact = amount.str.contains(rf"^[+-]?[0-9]{{1,15}}(?:{fraction})?$")
+    is_exact = amount.str.contains(rf"^[+-]?[0-9]{{1,{WHOLE_DIGITS_MAX}}}(?:{fraction})?$")
     decimals = pl.when(is_exact).then(amount.str.strip_prefix("+"))
     return decimals.cast(pl.Decimal(38, exponent), strict=False).to_physical().cast(pl.Int64)
-
-
-def minor_units_of(amount: str, *, exponent: int = 2) -> int | None:
-    """Return one amount in minor units, or None where it is not exact. Same rules as the column."""
-    match = _AMOUNT_PATTERN.match(amount)
-    if match is None or amount.endswith("\n"):
-        return None
-    sign, whole, fraction = match[1], match[2], match[3] or ""
-    if fraction[exponent:].strip("0"):
-        return None
-    value = int(whole + fraction[:exponent].ljust(exponent, "0"))
-    return -value if sign == "-" else value
 
 
 def amount_shown(amount_minor: int, currency_code: str) -> str:

@@ -23,6 +23,7 @@ from tieout.channels.unionpay.common import (
     transaction_types,
     transmitted_at,
 )
+from tieout.channels.unionpay.field_runs import KEYS_OF_MERCHANT, MESSAGE_TEXTS
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.layouts import ACOMN, ACOMN_34
@@ -36,32 +37,11 @@ RESPONSE_CODES = ("00",)
 REGION_FLAGS = ("0", "1")
 
 _TEXTS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "message_type",
-    "processing_code",
-    "pos_condition_code",
-    "merchant_category_code",
-    "terminal_id",
-    "merchant_id",
-    "retrieval_reference_number",
-    "authorisation_code",
-    "response_code",
-    "pos_entry_mode",
-    "receiving_institution_id",
+    *MESSAGE_TEXTS,
     "issuer_institution_id",
     "region_flag",
     "original_trace_number",
     "original_transmission_time",
-)
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "merchant_id",
 )
 
 
@@ -86,7 +66,7 @@ def transaction_frame(
     What speaks against the records is added to the file's findings.
     """
     texts = block.texts(_TEXTS)
-    require_keys(block, texts, _KEYS)
+    require_keys(block, texts, KEYS_OF_MERCHANT)
     kinds = transaction_types(texts)
     check_kinds(block, texts, kinds)
     _check_codes(block, texts)

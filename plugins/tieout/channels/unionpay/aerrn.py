@@ -22,6 +22,7 @@ from tieout.channels.unionpay.common import (
     require_keys,
     transmitted_at,
 )
+from tieout.channels.unionpay.field_runs import KEYS
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.layouts import AERRN
@@ -70,12 +71,6 @@ _TEXTS = (
     "original_settlement_date",
     "reason_code",
 )
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-)
 
 
 class AerrnReading(FixedWidthReading):
@@ -98,7 +93,7 @@ def adjustment_frame(
     What speaks against the records is added to the file's findings.
     """
     texts = block.texts(_TEXTS)
-    require_keys(block, texts, _KEYS)
+    require_keys(block, texts, KEYS)
     times = transmitted_at(texts["transmission_time"], settlement_date)
     check_transmission_times(block, times, settlement_date)
     return texts.with_columns(

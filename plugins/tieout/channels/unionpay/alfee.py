@@ -18,6 +18,7 @@ from tieout.channels.unionpay.common import (
     transaction_types,
     transmitted_at,
 )
+from tieout.channels.unionpay.field_runs import KEYS
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.layouts import ALFEE
@@ -37,12 +38,6 @@ _TEXTS = (
     "terminal_id",
     "merchant_id",
     "retrieval_reference_number",
-)
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
 )
 
 
@@ -67,7 +62,7 @@ def brand_fee_frame(
     What speaks against the records is added to the file's findings.
     """
     texts = block.texts(_TEXTS)
-    require_keys(block, texts, _KEYS)
+    require_keys(block, texts, KEYS)
     check_kinds(block, texts, transaction_types(texts))
     times = transmitted_at(texts["transmission_time"], settlement_date)
     check_transmission_times(block, times, settlement_date)

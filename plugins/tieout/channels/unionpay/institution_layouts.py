@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tieout.channels.unionpay import field_runs
 from tieout.channels.unionpay.fixed_width import Layout
 from tieout.channels.unionpay.layouts import ACOMN, ACOMN_34, AERRN, ALFEE
 
@@ -56,9 +57,7 @@ ACOMA = Layout(
         "merchant_name": 40,
         "currency": 3,
         "automatic_discount_fee": 9,
-        "merchant_fee": 9,
-        "merchant_settlement_bank_id": 11,
-        "settlement_bank_fee": 9,
+        **field_runs.MERCHANT_SETTLEMENT,
         **_ROLE_FIELDS,
         "custom_fee_1": 9,
         "custom_fee_2": 9,
@@ -75,9 +74,7 @@ AERRA_2017 = Layout(
     {
         **AERRN.widths,
         "original_transaction_type": 3,
-        "merchant_fee": 9,
-        "merchant_settlement_bank_id": 11,
-        "settlement_bank_fee": 9,
+        **field_runs.MERCHANT_SETTLEMENT,
     },
     gbk_fields=AERRN.gbk_fields,
     card_fields=AERRN.card_fields,
@@ -118,24 +115,13 @@ ILFEE = _for_issuer(ALFEE, "ILFEE")
 UPI_ICOMN = Layout(
     "UPI ICOMN",
     {
-        "acquiring_institution_id": 11,
-        "forwarding_institution_id": 11,
-        "trace_number": 6,
-        "transmission_time": 10,
-        "card_number": 19,
+        **field_runs.TRANSACTION_AND_CARD,
         "transaction_amount": 12,
-        "message_type": 4,
-        "processing_code": 6,
-        "merchant_category_code": 4,
-        "terminal_id": 8,
+        **field_runs.MESSAGE,
         "merchant_id": 15,
         "merchant_name": 40,
-        "retrieval_reference_number": 12,
-        "pos_condition_code": 2,
-        "authorisation_code": 6,
-        "receiving_institution_id": 11,
-        "original_trace_number": 6,
-        "response_code": 2,
+        **field_runs.AUTHORISATION,
+        **field_runs.RESPONSE,
         "transaction_currency": 3,
         "pos_entry_mode": 3,
         "settlement_currency": 3,
@@ -240,9 +226,7 @@ INF_DETAIL = Layout(
         "reserved_2": 10,
         "application_cryptogram": 16,
         "pos_entry_mode": 3,
-        "card_sequence_number": 3,
-        "terminal_capability": 1,
-        "ic_condition_code": 1,
+        **field_runs.CHIP,
         "terminal_capabilities": 6,
         "terminal_verification_results": 10,
         "unpredictable_number": 8,
@@ -310,13 +294,8 @@ _NCP_HIDDEN = frozenset(
 NCP_COMTRX = Layout(
     "NCP COMTRX",
     {
-        "transaction_code": 4,
-        "transaction_id": 16,
-        "amount": 15,
-        "business_kind": 6,
-        "settlement_date": 8,
-        "original_transaction_id": 16,
-        "original_amount": 15,
+        **field_runs.NCP_TRANSACTION,
+        **field_runs.NCP_ORIGINAL,
         "order_number": 40,
         **_NCP_PARTIES,
         "participation_fee_payable": 15,
@@ -330,15 +309,10 @@ NCP_COMTRX = Layout(
 NCP_ERRTRX = Layout(
     "NCP ERRTRX",
     {
-        "transaction_code": 4,
-        "transaction_id": 16,
-        "amount": 15,
-        "business_kind": 6,
-        "settlement_date": 8,
+        **field_runs.NCP_TRANSACTION,
         "adjustment_code": 3,
         "reason_code": 4,
-        "original_transaction_id": 16,
-        "original_amount": 15,
+        **field_runs.NCP_ORIGINAL,
         **_NCP_PARTIES,
         "dispute_fee": 12,
         # The other way round than in COMTRX.

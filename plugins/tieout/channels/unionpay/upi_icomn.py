@@ -24,6 +24,7 @@ from tieout.channels.unionpay.common import (
     transaction_types,
     transmitted_at,
 )
+from tieout.channels.unionpay.field_runs import KEYS_OF_MERCHANT, MESSAGE_TEXTS
 from tieout.channels.unionpay.fields import (
     check_codes,
     check_same_day,
@@ -47,29 +48,8 @@ RATE_DECIMALS_MAX = 9
 RATE_TYPE = pl.Decimal(17, RATE_DECIMALS_MAX)
 
 _TEXTS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "message_type",
-    "processing_code",
-    "pos_condition_code",
-    "merchant_category_code",
-    "terminal_id",
-    "merchant_id",
-    "retrieval_reference_number",
-    "authorisation_code",
-    "response_code",
-    "pos_entry_mode",
-    "receiving_institution_id",
+    *MESSAGE_TEXTS,
     "original_trace_number",
-)
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "merchant_id",
 )
 
 
@@ -88,7 +68,7 @@ class UpiIcomnReading(FixedWidthReading):
         """Return the table's columns of some records."""
         settlement_date = self.settlement_date
         texts = block.texts(_TEXTS)
-        require_keys(block, texts, _KEYS)
+        require_keys(block, texts, KEYS_OF_MERCHANT)
         kinds = transaction_types(texts)
         check_kinds(block, texts, kinds)
         check_codes(block, texts["response_code"], RESPONSE_CODES)

@@ -34,6 +34,7 @@ from tieout.channels.unionpay.common import (
     require_keys,
     required_date,
 )
+from tieout.channels.unionpay.field_runs import KEYS_OF_MERCHANT
 from tieout.channels.unionpay.fields import (
     check_codes,
     currency_codes,
@@ -86,13 +87,6 @@ _TEXTS = (
     "card_sequence_number",
     "chip_response_code",
     "chip_transaction_type",
-)
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "merchant_id",
 )
 
 
@@ -172,7 +166,7 @@ class _InfReading:
 
     def _frame(self, block: FixedWidthBlock) -> pl.DataFrame:
         texts = block.texts(_TEXTS)
-        require_keys(block, texts, _KEYS)
+        require_keys(block, texts, KEYS_OF_MERCHANT)
         check_codes(block, texts["region_flag"], REGION_FLAGS)
         frame = texts.with_columns(
             blank_zeros("reason_code"),

@@ -40,6 +40,7 @@ from tieout.channels.unionpay.common import (
     require_keys,
     transmitted_at,
 )
+from tieout.channels.unionpay.field_runs import KEYS_OF_MERCHANT
 from tieout.channels.unionpay.fixed_width import FixedWidthBlock, IntArray
 from tieout.channels.unionpay.fixed_width_reading import FixedWidthReading
 from tieout.channels.unionpay.layouts import ZM, ZME
@@ -60,16 +61,9 @@ TRANSACTION_KINDS: Mapping[str, tuple[str, int]] = {
 # UnionPay's own demo ZIP has transactions of the day after its settlement date.
 DAYS_AFTER_MAX = 1
 
-_KEYS = (
-    "acquiring_institution_id",
-    "forwarding_institution_id",
-    "trace_number",
-    "transmission_time",
-    "merchant_id",
-)
 _TEXTS = (
     "transaction_code",
-    *_KEYS,
+    *KEYS_OF_MERCHANT,
     "merchant_category_code",
     "terminal_type",
     "query_id",
@@ -94,7 +88,7 @@ _TEXTS = (
 )
 _ERROR_TEXTS = (
     "adjustment_code",
-    *_KEYS,
+    *KEYS_OF_MERCHANT,
     "merchant_category_code",
     "terminal_type",
     "card_kind_code",
@@ -206,7 +200,7 @@ class ZmeReading(FixedWidthReading):
     def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
         """Return the table's columns of some records."""
         texts = block.texts(_ERROR_TEXTS)
-        require_keys(block, texts, _KEYS)
+        require_keys(block, texts, KEYS_OF_MERCHANT)
         _check_merchant(block, texts, self.context)
         times = _transmitted_at(block, texts, self.settlement_date)
         return texts.with_columns(
@@ -246,7 +240,7 @@ class _TransactionsReading(FixedWidthReading):
     def frame(self, block: FixedWidthBlock) -> pl.DataFrame:
         """Return the table's columns of some records."""
         texts = block.texts(_TEXTS)
-        require_keys(block, texts, _KEYS)
+        require_keys(block, texts, KEYS_OF_MERCHANT)
         _check_merchant(block, texts, self.context)
         times = _transmitted_at(block, texts, self.settlement_date)
         kinds = texts["transaction_kind"]

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import fsspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -164,11 +163,7 @@ def _remote_outbox(settings: Settings) -> Iterator[Source]:
         return
     for file in find_files([url]):
         place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
-        yield Source(place, file.url, _url_opener(file.url))
-
-
-def _url_opener(url: str) -> Callable[[], AbstractContextManager[BinaryIO]]:
-    return lambda: fsspec.open(url, "rb")
+        yield Source(place, file.url, file.opened)
 
 
 # --- databases ------------------------------------------------------------------------------------
