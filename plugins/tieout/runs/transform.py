@@ -212,7 +212,13 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
     ]
     if arguments[0] == "build":
         paths += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
-    with _ONE_BUILD_AT_A_TIME, _environment({**_connection_environment(url), **dates}):
+        # The manifest is that of the project, not of the date: `seed` has written it.
+        paths += ["--no-write-json"]
+    with (
+        _ONE_BUILD_AT_A_TIME,
+        _environment({**_connection_environment(url), **dates}),
+        _without_walking_the_stack(),
+    ):
         started = time.monotonic()
         key = (project, str(settings.dbt_dir))
         if key not in _manifests:
@@ -224,6 +230,23 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         outcome = dbtRunner(manifest=_manifests[key].deepcopy()).invoke([*arguments, *paths])
         seconds = time.monotonic() - started
     return _report(settings, " ".join(arguments), outcome, seconds)
+
+
+@contextmanager
+def _without_walking_the_stack() -> Iterator[None]:
+    """Keep dbt from asking, thirteen times a run, which module asks it for a flag's value.
+
+    It reads the source of every frame of the stack, and for each looks through all modules that
+    were imported: seconds under Airflow, for a word in an event that nobody reads.
+    """
+    from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
+
+    real = BehaviorFlagRendered._default_source
+    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
+    try:
+        yield
+    finally:
+        BehaviorFlagRendered._default_source = staticmethod(real)
 
 
 def _without_build_options(paths: list[str]) -> list[str]:
