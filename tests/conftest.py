@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+import database_copies
 import one_thread
 import parts
 import prepared_homes
@@ -145,6 +146,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         try:
             prepared_homes.start_carelessly(settings)
             database.migrate(settings)
+            database_copies.keep_migrated(settings)
             yield folder
         finally:
             database.stop_server(settings)
