@@ -55,6 +55,16 @@ _EPOCH = {
     "TIEOUT_PAYMENT_DATE": "1970-01-01",
     "TIEOUT_PREVIOUS_PAYMENT_DATE": "1970-01-01",
 }
+# What dbt parses under, whatever date is built on whatever server. It keeps what it parsed, and
+# parses anew all that has seen another value: everything for another port, half for another date.
+# Only the database's name stands in what it parses, so that is the home's.
+_PARSING = {
+    **_EPOCH,
+    "TIEOUT_DBT_HOST": "none",
+    "TIEOUT_DBT_PORT": "1",
+    "TIEOUT_DBT_USER": "none",
+    "DBT_ENV_SECRET_TIEOUT_PASSWORD": "none",
+}
 _ONE_BUILD_AT_A_TIME = threading.Lock()
 _manifests: dict[tuple[str, str], Any] = {}
 
@@ -222,7 +232,8 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         started = time.monotonic()
         key = (project, str(settings.dbt_dir))
         if key not in _manifests:
-            parsed = dbtRunner().invoke(["parse", *_without_build_options(paths)])
+            with _environment(_PARSING):
+                parsed = dbtRunner().invoke(["parse", *_without_build_options(paths)])
             if not parsed.success:
                 raise _dbt_error("parse", parsed.exception)
             _manifests[key] = parsed.result
