@@ -253,11 +253,11 @@ def _without_walking_the_stack() -> Iterator[None]:
     from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
 
     real = BehaviorFlagRendered._default_source
-    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
+    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
     try:
         yield
     finally:
-        BehaviorFlagRendered._default_source = staticmethod(real)
+        BehaviorFlagRendered._default_source = staticmethod(real)  # type: ignore[method-assign]
 
 
 def _without_build_options(paths: list[str]) -> list[str]:
