@@ -65,6 +65,8 @@ _PARSING = {
     "TIEOUT_DBT_USER": "none",
     "DBT_ENV_SECRET_TIEOUT_PASSWORD": "none",
 }
+# The manifest is that of the project, not of the date: `seed` writes it.
+_NO_MANIFEST = "--no-write-json"
 _ONE_BUILD_AT_A_TIME = threading.Lock()
 _manifests: dict[tuple[str, str], Any] = {}
 
@@ -222,8 +224,7 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
     ]
     if arguments[0] == "build":
         paths += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
-        # The manifest is that of the project, not of the date: `seed` has written it.
-        paths += ["--no-write-json"]
+        paths += [_NO_MANIFEST]
     with (
         _ONE_BUILD_AT_A_TIME,
         _environment({**_connection_environment(url), **dates}),
@@ -233,7 +234,8 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         key = (project, str(settings.dbt_dir))
         if key not in _manifests:
             with _environment(_PARSING):
-                parsed = dbtRunner().invoke(["parse", *_without_build_options(paths)])
+                parse = ["parse", _NO_MANIFEST, *_without_build_options(paths)]
+                parsed = dbtRunner().invoke(parse)
             if not parsed.success:
                 raise _dbt_error("parse", parsed.exception)
             _manifests[key] = parsed.result
