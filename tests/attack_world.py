@@ -3,10 +3,11 @@
 A template home is simulated once: its first date is closed, paid and answered, the files of the
 next two dates lie in the inbox. Each attack gets a copy of the home and of its database, changes
 files (or rows) there, and lets the steps of a close and of a payment run. All of it is the
-product's own code (`closing`, `paying`, `outcomes`, landing, Great Expectations, payouts), with one
-shortcut: what dbt sends to the database is recorded once on an honest copy, and sent again to the
-copies (docs/decisions/0045-attacks-on-a-fast-path.md). Nothing here knows a table the product does
-not show to people; amounts come from the payment files in the outbox.
+product's own code (`closing`, `paying`, `outcomes`, landing, Great Expectations, payouts), with two
+shortcuts: what dbt sends to the database is recorded once on an honest copy, and sent again to the
+copies; and no page of Data Docs is written there (docs/decisions/0045-attacks-on-a-fast-path.md).
+Nothing here knows a table the product does not show to people; amounts come from the payment files
+in the outbox.
 """
 
 from __future__ import annotations
@@ -143,9 +144,23 @@ def replaying(recorded: Recording) -> Iterator[None]:
 
     transform.run_dbt = run_dbt
     try:
-        yield
+        with _without_pages():
+            yield
     finally:
         transform.run_dbt = real_run
+
+
+@contextmanager
+def _without_pages() -> Iterator[None]:
+    """Let the gate look and decide, and write no page of what it saw: nobody reads an attack's."""
+    from great_expectations.data_context import AbstractDataContext
+
+    real = AbstractDataContext.build_data_docs
+    AbstractDataContext.build_data_docs = lambda *_, **__: {}  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        AbstractDataContext.build_data_docs = real  # type: ignore[method-assign]
 
 
 def _key(arguments: Sequence[str], dates: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+import database_copies
+import one_thread
 import parts
 import prepared_homes
 from samples_folder import SAMPLES
@@ -36,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--days", type=int, default=parts.DAYS, help="wrong days to draw (tests/attacks)"
     )
+    group.addoption(
+        "--examples",
+        type=int,
+        default=parts.EXAMPLES,
+        help="of a hundred examples that a property can be tried on, how many to draw",
+    )
     group.addoption("--seed", type=int, default=1, help="draw other days than CI's; any number")
     group.addoption(
         "--stack",
@@ -46,8 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--only", type=int, default=None, help="play one of the drawn days, by number")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Forget the caller's settings: tests never touch a developer's home or database."""
+    assert os.environ[one_thread.VARIABLE]
+    parts.draw(config.getoption("examples"))
     for name in [name for name in os.environ if name.startswith(("TIEOUT_", "AIRFLOW_"))]:
         del os.environ[name]
 
@@ -96,7 +106,8 @@ def pytest_terminal_summary(
     terminalreporter.section("parts and budgets (docs/testing.md)")
     for line in parts.table(((each.nodeid, each.duration) for each in reports), workers):
         terminalreporter.line(line)
-    for line in parts.left_out(config.getoption("days"), config.getoption("worlds")):
+    drawn = [config.getoption(name) for name in ("days", "worlds", "examples")]
+    for line in parts.left_out(*drawn):
         terminalreporter.line(line)
     if config.getoption("stack") == "none":
         terminalreporter.line(
@@ -133,7 +144,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("TIEOUT_HOME", str(folder))
         settings = load_settings()
         try:
+            prepared_homes.start_carelessly(settings)
             database.migrate(settings)
+            database_copies.keep_migrated(settings)
             yield folder
         finally:
             database.stop_server(settings)

@@ -14,7 +14,34 @@ from psycopg import sql
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 
-__all__ = ["copied"]
+__all__ = ["copied", "create_migrated", "keep_migrated"]
+
+MIGRATED = "migrated"
+
+
+def keep_migrated(settings: Settings) -> None:
+    """Keep a copy of a home's database while it is as its migrations made it."""
+    url = database.ensure_server(settings)
+    source = urlsplit(url).path.lstrip("/")
+    with psycopg.connect(url.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
+        _copy(connection, source, MIGRATED)
+
+
+def create_migrated(connection: psycopg.Connection[object], name: str) -> None:
+    """Make a database as the migrations make one, on a server that keeps one."""
+    _copy(connection, MIGRATED, name)
+
+
+def _copy(connection: psycopg.Connection[object], source: str, name: str) -> None:
+    # A library may still hold an idle connection; a database in use is no template.
+    connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [source]
+    )
+    connection.execute(
+        sql.SQL("create database {} template {}").format(
+            sql.Identifier(name), sql.Identifier(source)
+        )
+    )
 
 
 @contextmanager
@@ -24,15 +51,7 @@ def copied(template: Settings, home: Path, name: str) -> Iterator[Settings]:
     source = parts.path.lstrip("/")
     admin = urlunsplit(parts._replace(path="/postgres"))
     with psycopg.connect(admin, autocommit=True) as connection:
-        # A library may still hold an idle connection; a database in use is no template.
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [source]
-        )
-        connection.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(source)
-            )
-        )
+        _copy(connection, source, name)
     settings = replace(
         load_settings({"TIEOUT_HOME": str(home)}),
         external_database_url=urlunsplit(parts._replace(path=f"/{name}")),

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import channel_files as make
+from database_copies import create_migrated
 from tieout import database, landing
 from tieout.core.settings import Settings, load_settings
 
@@ -27,15 +28,12 @@ TABLES_EMPTIED = [
 
 
 @pytest.fixture(scope="module")
-def own_database(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def own_database(settings: Settings) -> Iterator[str]:
     """A database of this module's own on the session's server: landing commits."""
     admin = database.ensure_server(settings)
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create database landing")
-    url = admin.rpartition("/")[0] + "/landing"
-    home = str(tmp_path_factory.mktemp("migrated"))
-    database.migrate(load_settings({"TIEOUT_HOME": home, "TIEOUT_DATABASE_URL": url}))
-    yield url
+        create_migrated(connection, "landing")
+    yield admin.rpartition("/")[0] + "/landing"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("drop database landing with (force)")
 

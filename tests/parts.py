@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 __all__ = [
-    "APART", "DAYS", "DAYS_IN_FULL", "LONG", "PARTS", "WORLDS", "WORLDS_IN_FULL", "Part",
-    "left_out", "part_of", "place_of", "stack_left_out", "table",
+    "APART", "DAYS", "DAYS_IN_FULL", "EXAMPLES", "EXAMPLES_IN_FULL", "LONG", "PARTS", "WORLDS",
+    "WORLDS_IN_FULL", "Part", "draw", "examples", "left_out", "part_of", "place_of",
+    "stack_left_out", "table",
 ]  # fmt: skip
 
 # What is drawn where nobody asks for another number, and what the same options should draw when
 # there is time: before a release, and after a change of what they protect.
 DAYS, DAYS_IN_FULL = 60, 200
 WORLDS = WORLDS_IN_FULL = 200
+# Of a hundred examples of a property. Hypothesis draws others in each run, but where it says not.
+EXAMPLES, EXAMPLES_IN_FULL = 25, 100
 
 # Files that take minutes begin first, the longest before the others: one that begins last leaves a
 # worker idle. The second makes its home itself while the first makes the one that is copied.
@@ -86,7 +89,20 @@ def table(seconds: Iterable[tuple[str, float]], workers: int) -> Iterator[str]:
             )
 
 
-def left_out(days: int, worlds: int) -> Iterator[str]:
+_drawn = {"examples": EXAMPLES}
+
+
+def draw(examples_of_hundred: int) -> None:
+    """Say how many of a hundred examples this run draws, before its tests are imported."""
+    _drawn["examples"] = examples_of_hundred
+
+
+def examples(in_full: int) -> int:
+    """Return how many of a property's examples this run tries, at least one."""
+    return max(1, in_full * _drawn["examples"] // EXAMPLES_IN_FULL)
+
+
+def left_out(days: int, worlds: int, of_hundred: int) -> Iterator[str]:
     """Yield a line for each kind of case that an option draws more of, with the command."""
     if days < DAYS_IN_FULL:
         yield (
@@ -97,6 +113,11 @@ def left_out(days: int, worlds: int) -> Iterator[str]:
         yield (
             f"left to an option: {WORLDS_IN_FULL - worlds} of {WORLDS_IN_FULL} oracle worlds;"
             f' make test ARGS="tests/integration/test_oracle.py --worlds {WORLDS_IN_FULL}"'
+        )
+    if of_hundred < EXAMPLES_IN_FULL:
+        yield (
+            f"left to an option: {EXAMPLES_IN_FULL - of_hundred} of {EXAMPLES_IN_FULL} examples of"
+            f' each property; make test ARGS="tests/unit --examples {EXAMPLES_IN_FULL}"'
         )
 
 

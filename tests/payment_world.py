@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import prepared_homes
 from database_copies import copied
 from tieout import database, gate
 from tieout.core import masks
@@ -192,6 +193,7 @@ class World:
 def build_template(home: Path) -> Settings:
     """Start a server in ``home`` and build the template: all tables, and a date that holds."""
     settings = load_settings({"TIEOUT_HOME": str(home)})
+    prepared_homes.start_carelessly(settings)
     database.migrate(settings)
     with database.connect(settings) as connection:
         connection.execute(_BUILT_BY_DBT)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from database_copies import create_migrated
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 from tieout.runs import transform
@@ -25,13 +26,12 @@ def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     parts = urlsplit(database.ensure_server(settings))
     admin = urlunsplit(parts._replace(path="/postgres"))
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"create database {DATABASE}")
+        create_migrated(connection, DATABASE)
     own = replace(
         load_settings({"TIEOUT_HOME": str(tmp_path_factory.mktemp("dbt-home"))}),
         external_database_url=urlunsplit(parts._replace(path=f"/{DATABASE}")),
     )
     own.ensure_dirs()
-    database.migrate(own)
     transform.seed(own)
     transform.build_close(own, EMPTY_DATE)
     # Unit tests take the columns of the models they give rows of from the tables.

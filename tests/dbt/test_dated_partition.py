@@ -461,6 +461,22 @@ def test_setup_makes_the_table_without_a_partition(probe: Probe) -> None:
     assert probe.query("select obj_description('probe.probes'::regclass)") == [("Probes.",)]
 
 
+def test_the_table_is_described_when_it_is_made_and_by_the_setup(probe: Probe) -> None:
+    """A date that makes the table describes it; the next ones leave that to the setup."""
+    described = "select obj_description('probe.probes'::regclass)"
+    probe.put(FIRST, ("a", 1))
+    probe.put(SECOND, ("b", 2))
+    assert probe.build(FIRST).success
+    assert probe.query(described) == [("Probes.",)]
+    with database.connect(probe.settings) as connection:
+        connection.execute("comment on table probe.probes is 'Another text.'")
+    assert probe.build(SECOND).success
+    assert probe.query(described) == [("Another text.",)]
+    dates = {"TIEOUT_PARENTS_ONLY": "yes", "TIEOUT_ACCOUNTING_DATE": "1970-01-01"}
+    assert transform.run_dbt(probe.settings, ["run"], dates).success
+    assert probe.query(described) == [("Probes.",)]
+
+
 def test_builds_of_different_dates_at_once(probe: Probe, tmp_path: Path) -> None:
     """All start on a table that does not exist yet, and build side by side."""
     dates = (FIRST, SECOND, "2026-09-26")

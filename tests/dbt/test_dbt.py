@@ -10,15 +10,17 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from dbt_common import behavior_flags
 from psycopg import sql
 
 from tieout import database
@@ -634,6 +636,36 @@ def test_view_is_replaced_where_it_stands_so_its_grants_stay(built: Settings) ->
     finally:
         with database.connect(built) as connection:
             connection.execute("drop owned by entries_reader; drop role entries_reader")
+
+
+# --- what a process does before it builds --------------------------------------------------------
+
+
+def test_a_process_takes_over_what_was_parsed_for_another_date_and_server(
+    built: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command has a process of its own, and a copied home another port: neither parses anew."""
+
+    def refuse() -> None:
+        raise AssertionError("dbt reads the source of each frame of the stack: seconds")
+
+    # As in a new process, that finds another server than the one before it.
+    monkeypatch.setattr(transform, "_manifests", {})
+    monkeypatch.setattr(behavior_flags, "inspect", SimpleNamespace(stack=refuse))
+    assert "127.0.0.1" in str(built.external_database_url)
+    other = replace(
+        built,
+        external_database_url=str(built.external_database_url).replace("127.0.0.1", "localhost"),
+    )
+    manifest = built.dbt_dir / "target" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    day = dict.fromkeys(DATES, "2026-09-29")
+    report = transform.run_dbt(other, ["build", "--select", "journal_entries"], day)
+    assert (report.failures, report.models) == ((), 1)
+    parsed = json.loads((built.dbt_dir / "target" / "perf_info.json").read_text(encoding="utf-8"))
+    assert parsed["path_count"] > 400
+    assert parsed["parsed_path_count"] == 0
+    assert manifest.stat().st_mtime_ns == before
 
 
 # --- reference data -----------------------------------------------------------------------------

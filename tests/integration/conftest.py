@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import one_thread
 import prepared_homes
 import warm_commands
 from tieout import database
@@ -29,7 +30,7 @@ def environment_of(home: Path) -> dict[str, str]:
     others = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("TIEOUT_", "AIRFLOW_"))
+        if not name.startswith(("TIEOUT_", "AIRFLOW_")) and name != one_thread.VARIABLE
     }
     return {**others, "TIEOUT_HOME": str(home)}
 

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
+from parts import examples
 from tieout.core.settings import Settings, load_settings
 from tieout.files.report import LandingError
 from tieout.landing import archive
@@ -44,7 +45,9 @@ def test_kept_bytes_are_ciphertext_for_the_owner(place: Settings) -> None:
 
 
 @hypothesis_settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=st.binary(max_size=100))
 def test_any_bytes_come_back(place: Settings, content: bytes) -> None:

@@ -42,6 +42,7 @@ from bank_files import (
     stmt,
     zipped,
 )
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout.channels.bank import (
     bank_csv,
@@ -561,7 +562,7 @@ def test_balances_hold_exactly_when_the_booked_entries_fill_them(
 GOOD_054 = document("<Ntfctn><Id>N1</Id></Ntfctn>", message="BkToCstmrDbtCdtNtfctn")
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=examples(60))
 @given(data=st.data())
 def test_a_damaged_message_is_good_or_refused_and_nothing_else(data: st.DataObject) -> None:
     content = data.draw(
@@ -942,7 +943,7 @@ def test_running_balances_hold_or_the_line_is_named(
         assert [line["amount_minor"] for line in lines] == list(amounts)
 
 
-@hypothesis_settings(deadline=None, max_examples=80)
+@hypothesis_settings(deadline=None, max_examples=examples(80))
 @given(data=st.data())
 def test_a_damaged_bank_csv_is_good_or_refused_and_nothing_else(data: st.DataObject) -> None:
     content = bank_statement()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import channel_files as make
 import institution_files as institution
 from landing_world import count, own_database, place, put, query, statuses
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout import landing
 from tieout.channels.common.model import (
@@ -464,7 +465,7 @@ def test_a_rate_s_first_digit_counts_its_decimals(text: str, rate: str) -> None:
     assert rows(parsed)[1]["settlement_rate"] == Decimal(rate)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 @given(
     amount=st.integers(1, 10**9 - 1),
     digits=st.integers(1, 10**7 - 1),
@@ -948,7 +949,7 @@ def test_every_column_that_is_not_plain_has_a_comment(own_database: str) -> None
 # --- whatever comes -------------------------------------------------------------------------------
 
 fuzzed = hypothesis_settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 NAMED = dict(institution.whole_day())
 

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout.channels.alipay import trade_bill
 from tieout.channels.bank import camt053
@@ -85,7 +86,7 @@ def test_every_amount_of_fen_survives_being_printed_in_yuan(fen: int, zeros: int
     assert column.item() == fen
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(text=st.text(alphabet="0123456789.+-e ,٣", max_size=12))
 def test_column_and_single_amount_agree_on_any_text(text: str) -> None:
     column = pl.DataFrame({"amount": [text]}).select(amounts.minor_units(pl.col("amount")))
@@ -1043,7 +1044,7 @@ def test_the_good_files_are_good() -> None:
 
 
 fuzzed = hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

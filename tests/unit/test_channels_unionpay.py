@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import channel_files as make
 import unionpay_files as union
 from landing_world import count, own_database, place, put, query
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout import landing
 from tieout.channels.common import packed_files
@@ -571,7 +572,7 @@ def test_a_bomb_is_refused() -> None:
 
 
 @given(content=st.binary(max_size=3000))
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 def test_what_is_packed_comes_back(content: bytes) -> None:
     assert packed_files.uncompressed(BytesIO(union.compressed(content))).read() == content
 
@@ -595,7 +596,9 @@ GOOD_FILES: Mapping[str, bytes] = {
         st.tuples(st.integers(0, 5000), st.integers(0, 40), st.binary(max_size=40)), max_size=4
     ),
 )
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(
+    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 def test_whatever_the_bytes_are_the_parser_does_not_fail(
     name: str, changes: list[Mutation]
 ) -> None:
@@ -609,7 +612,7 @@ def test_whatever_the_bytes_are_the_parser_does_not_fail(
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=9)), max_size=3))
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=examples(200), deadline=None)
 def test_whatever_the_report_says_the_parser_does_not_fail(
     changes: list[tuple[int, bytes]],
 ) -> None:
@@ -624,7 +627,7 @@ AMOUNTS = st.integers(1, 10**9)
 
 
 @given(sales=st.lists(st.tuples(AMOUNTS, st.booleans()), min_size=1, max_size=20))
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=examples(50), deadline=None)
 def test_any_sales_and_refunds_sum_up_to_their_report(sales: list[tuple[int, bool]]) -> None:
     content, total = b"", [0, 0, 0, 0]
     for number, (amount, is_refund) in enumerate(sales):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import channel_files as make
 import wallet_files as wallet
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout import database, landing
 from tieout.channels.alipay import account_bill, trade_bill
@@ -1027,7 +1028,9 @@ def test_every_good_file_is_good(name: str) -> None:
     assert parsed.accounting_date == DAY
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_damaged_files_never_fail_a_parser_nor_name_a_person(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(GOOD_FILES)))
@@ -1053,7 +1056,7 @@ def test_damaged_files_never_fail_a_parser_nor_name_a_person(data: st.DataObject
 yuan = st.integers(1, 10**7).map(lambda fen: f"{Decimal(fen).scaleb(-2):.2f}")
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(
     payments=st.lists(st.tuples(yuan, st.integers(0, 9).map(lambda fen: f"0.0{fen}")), max_size=8),
     refunds=st.lists(yuan, max_size=8),
@@ -1091,7 +1094,7 @@ changes = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(given_changes=changes, order=st.randoms(use_true_random=False))
 def test_a_whole_day_of_changes_is_a_chain_in_any_order(
     given_changes: list[str], order: Any

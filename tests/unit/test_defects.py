@@ -8,17 +8,20 @@ The page is the expectation. After a change that is meant, write it anew and rea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 import channel_files as make
 from defects import DEFECTS, FORMATS, MAX_FILE_BYTES, NEW_YEAR, Defect, Delivery, Format, deliveries
 from landing_world import own_database, query
-from tieout import landing
+from tieout import database, landing
 from tieout.core.settings import PROJECT_DIR, Settings, load_settings
 from tieout.landing import archive, quarantine
 from tieout.landing.manifest import KnownFile, known_file
@@ -114,7 +117,7 @@ class Cell:
 
 
 @pytest.fixture(scope="module")
-def place(own_database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def place(own_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home whose inbox holds every cell of the matrix."""
     home = tmp_path_factory.mktemp("defects")
     given = {
@@ -124,7 +127,19 @@ def place(own_database: str, tmp_path_factory: pytest.TempPathFactory) -> Settin
     }
     settings = load_settings(given)
     settings.ensure_dirs()
-    return settings
+    yield settings
+    reader(settings).close()
+
+
+@cache
+def reader(place: Settings) -> psycopg.Connection[Any]:
+    """Return one connection for the thousands of small questions of this module."""
+    return database.connect(place, autocommit=True)
+
+
+def asked(place: Settings, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return a query's rows."""
+    return reader(place).execute(statement, values).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +178,7 @@ def _files(place: Settings, kind: Format, defect: Defect) -> tuple[tuple[KnownFi
 
 
 def _slot(place: Settings, kind: Format, defect: Defect) -> tuple[KnownFile, ...]:
-    from tieout import database
-
-    rows = query(
+    rows = asked(
         place,
         "select file_id from control.channel_files where channel = %s and file_kind = %s "
         "and accounting_date = %s order by landed_at, file_id",
@@ -173,8 +186,7 @@ def _slot(place: Settings, kind: Format, defect: Defect) -> tuple[KnownFile, ...
         kind.file_kind,
         defect.day,
     )
-    with database.connect(place) as connection:
-        found = [known_file(connection, file_id) for (file_id,) in rows]
+    found = [known_file(reader(place), file_id) for (file_id,) in rows]
     return tuple(file for file in found if file is not None)
 
 
@@ -200,7 +212,7 @@ def _words(place: Settings, file: KnownFile) -> str:
         return "accepted" if "correction" not in _decided(place, file.file_id) else "replaces it"
     if file.status == "superseded":
         return f"kept on record ({(file.reason or '').split(' by ')[0].split('; ')[-1]})"
-    rows = query(
+    rows = asked(
         place,
         "select line_number, field, reason_code from control.quarantined_rows where file_id = %s "
         "order by quarantined_row_id limit 1",
@@ -217,7 +229,7 @@ def _words(place: Settings, file: KnownFile) -> str:
 
 
 def _decided(place: Settings, file_id: str) -> str:
-    rows = query(place, "select reason from control.file_decisions where file_id = %s", file_id)
+    rows = asked(place, "select reason from control.file_decisions where file_id = %s", file_id)
     return " ".join(reason for (reason,) in rows)
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fetch_homes import ACOMN, DAY
+from parts import examples
 from tieout.fetching.inbox import Inbox, Place, Receiver
 from tieout.fetching.report import FetchError
 from tieout.files.stores import find_files
@@ -161,7 +162,9 @@ def test_an_inbox_elsewhere_keeps_the_rules() -> None:
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=examples(60),
+    deadline=None,
 )
 @given(versions=st.lists(st.binary(max_size=6), min_size=1, max_size=6))
 def test_every_version_is_kept_once(

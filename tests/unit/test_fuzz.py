@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import channel_files as make
 import fuzzing
+from parts import examples
 from tieout.channels import registry
 from tieout.channels.common.model import Frames, Parser
 from tieout.channels.unionpay.acomn import AcomnReading
@@ -69,7 +70,9 @@ def test_a_changed_file_is_accepted_or_refused(file_name: str) -> None:
     pool = [seed for seed in fuzzing.seeds() if seed.file_name == file_name]
     texts = [seed.text for seed in fuzzing.seeds()]
 
-    @hypothesis_settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck)
+    )
     @given(seed=st.sampled_from(pool), random=st.randoms(use_true_random=False))
     def check(seed: fuzzing.Seed, random: Random) -> None:
         fuzzing.examined(seed.file_name, fuzzing.mutated(random, seed, texts))
@@ -77,7 +80,7 @@ def test_a_changed_file_is_accepted_or_refused(file_name: str) -> None:
     check()
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(deadline=None, max_examples=examples(100))
 @given(content=st.binary(max_size=600), seed=st.sampled_from(fuzzing.seeds()))
 def test_any_bytes_are_accepted_or_refused(content: bytes, seed: fuzzing.Seed) -> None:
     fuzzing.examined(seed.file_name, content)

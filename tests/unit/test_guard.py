@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
+from parts import examples
 from tieout import database, landing
 from tieout.channels.common.card_numbers import find_card_numbers, find_track_data
 from tieout.channels.common.excerpts import masked_excerpt
@@ -224,7 +225,7 @@ def test_other_texts_stay(text: str) -> None:
     assert masked_text(text) == (text, frozenset())
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(deadline=None, max_examples=examples(100))
 @given(
     texts=st.lists(
         st.lists(

@@ -24,6 +24,7 @@ import channel_files as make
 import institution_files as institution
 import wallet_files as wallet
 from defects import FORMATS
+from parts import examples
 from tieout.channels import registry
 from tieout.channels.registry import parse_file, recognise
 from tieout.channels.unionpay import institution_layouts, layouts
@@ -306,7 +307,9 @@ def test_a_character_more_is_kept_or_refused(kind: tuple[str, str]) -> None:
     found = places(good)
     assert found
 
-    @hypothesis_settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        deadline=None, max_examples=examples(25), suppress_health_check=list(HealthCheck)
+    )
     @given(data=st.data())
     def holds(data: st.DataObject) -> None:
         place = data.draw(st.sampled_from(found))

@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import channel_files as make
+from parts import examples
 from tieout import database
 from tieout.channels.common import card_numbers
 from tieout.core.settings import Settings, load_settings
@@ -403,7 +404,7 @@ def test_no_context_excuses_a_known_number() -> None:
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=examples(60))
 @given(
     before=st.integers(0, 5_000),
     after=st.integers(0, 3_000),

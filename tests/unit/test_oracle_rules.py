@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 import closed_worlds
 import oracle
 import worlds
+from parts import examples
 from worlds import Action, Adjustment, BrandFee, Merchant, Record, Voucher, World
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -41,7 +42,7 @@ PLAIN = World(
     actions=(),
 )
 SMALL = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     derandomize=True,
     phases=[Phase.generate, Phase.shrink],

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 import parts
 
@@ -17,11 +23,46 @@ def test_each_path_of_a_part_is_there() -> None:
 
 
 def test_what_is_left_to_an_option_is_said_with_its_command() -> None:
-    (line,) = parts.left_out(parts.DAYS, parts.WORLDS)
-    assert "140 of 200 wrong days" in line
-    assert 'make attack ARGS="--days 200"' in line
-    assert list(parts.left_out(parts.DAYS_IN_FULL, parts.WORLDS_IN_FULL)) == []
-    assert len(list(parts.left_out(1, 1))) == 2
+    days, examples = parts.left_out(parts.DAYS, parts.WORLDS, parts.EXAMPLES)
+    assert "140 of 200 wrong days" in days
+    assert 'make attack ARGS="--days 200"' in days
+    assert "75 of 100 examples" in examples
+    assert 'make test ARGS="tests/unit --examples 100"' in examples
+    in_full = (parts.DAYS_IN_FULL, parts.WORLDS_IN_FULL, parts.EXAMPLES_IN_FULL)
+    assert list(parts.left_out(*in_full)) == []
+    assert len(list(parts.left_out(1, 1, 1))) == 3
+
+
+def test_a_run_draws_the_share_of_examples_that_it_is_asked_for(
+    pytestconfig: pytest.Config,
+) -> None:
+    asked = pytestconfig.getoption("examples")
+    assert parts.examples(100) == asked
+    seen.clear()
+    test_a_property()
+    assert len(seen) == parts.examples(40)
+    try:
+        parts.draw(100)
+        assert parts.examples(60) == 60
+        parts.draw(1)
+        assert parts.examples(60) == 1, "at least one"
+    finally:
+        parts.draw(asked)
+    changed = [
+        path for path in UNIT.glob("test_*.py") if re.search(WITHOUT_SHARE, path.read_text())
+    ]
+    assert changed == [], "a number of examples that no option changes"
+
+
+UNIT = Path(__file__).parent
+WITHOUT_SHARE = r"max_examples=[0-9]"
+seen: list[int] = []
+
+
+@hypothesis_settings(max_examples=parts.examples(40), deadline=None, database=None)
+@given(number=st.integers())
+def test_a_property(number: int) -> None:
+    seen.append(number)
 
 
 def test_long_files_begin_first_and_what_fills_the_end_is_last() -> None:

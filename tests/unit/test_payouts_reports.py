@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout.core.errors import TieoutError
 from tieout.payouts import pain001, pain002
@@ -174,7 +175,7 @@ def test_other_peoples_payment_files_are_not_taken_for_ours() -> None:
             pain001.read(path.read_bytes(), path.name)
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=examples(60))
 @given(data=st.data())
 def test_a_damaged_report_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     content = report(information("PART", LINE), group="PART")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from landing_world import own_database, place, put, statuses, whole_day
+from parts import examples
 from tieout import landing
 from tieout.channels.common.model import BadRow
 from tieout.core.settings import Settings
@@ -183,7 +184,7 @@ MONTHS = [f"2026-{month:02}-01" for month in range(1, 8)]
 SPANS = st.tuples(st.integers(0, 5), st.integers(1, 6)).filter(lambda span: span[0] < span[1])
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=examples(60))
 @given(spans=st.lists(SPANS, max_size=5))
 def test_overlaps_are_those_that_counting_days_finds(spans: list[tuple[int, int]]) -> None:
     """Two contracts share a month, counted month by month, where and only where one is flagged."""

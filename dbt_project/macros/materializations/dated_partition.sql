@@ -47,8 +47,11 @@
     {% call statement('queue') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ parent }}', 0))
     {%- endcall %}
-    {% do run_query(dated_partition_parent_sql(parent, key)) %}
-    {% do dated_partition_assert_same_columns(parent) %}
+    {% call statement('parent') -%}
+        {{ dated_partition_parent_sql(parent, key) }}
+    {%- endcall %}
+    {%- set there = dated_partition_columns(parent) %}
+    {% do dated_partition_assert_same_columns(parent, there) %}
     {% do dated_partition_guard('guard_parent', parent, [key]) %}
     {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' %}
     {# Setup: every table exists, empty, before the first date: models read each other's state. #}
@@ -75,11 +78,18 @@
         {%- endif %}
     {%- endcall %}
 
-    {% do run_query(dated_partition_dress_sql(parent, aside, key, value, order_by)) %}
-    {% do run_query(dated_partition_swap_sql(parent, child, aside, value)) %}
+    {% call statement('dress') -%}
+        {{ dated_partition_dress_sql(parent, aside, key, value, order_by, there) }}
+    {%- endcall %}
+    {% call statement('swap') -%}
+        {{ dated_partition_swap_sql(parent, child, aside, value) }}
+    {%- endcall %}
     {% do dated_partition_guard('guard_partition', child, [key, value]) %}
     {%- endif %}
+    {# The parent alone is described, once: a changed description makes the setup run again. #}
+    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' or not there[0]['is_described'] %}
     {% do persist_docs(parent, model) %}
+    {%- endif %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
@@ -134,10 +144,11 @@
 {# Put the database's own guard on a table, where the rows stay after the payment. #}
 {% macro dated_partition_guard(function, relation, arguments) %}
     {%- if not dated_partition_goes_on() -%}
-        {%- do run_query(
-            "select control." ~ function ~ "('" ~ relation ~ "'::regclass, '"
-            ~ (arguments | join("', '")) ~ "')"
-        ) -%}
+        {% call statement('guard') -%}
+            select control.{{ function }}(
+                '{{ relation }}'::regclass, '{{ arguments | join("', '") }}'
+            )
+        {%- endcall %}
     {%- endif -%}
 {% endmacro %}
 
@@ -210,14 +221,20 @@
 {% endmacro %}
 
 
-{# A contract that changed under existing partitions is a migration, never a silent difference. #}
-{% macro dated_partition_assert_same_columns(parent) %}
-    {%- set wanted = model['columns'].values() | map(attribute='name') | list -%}
-    {%- set rows = run_query(
-        "select attname from pg_attribute where attrelid = '" ~ parent ~ "'::regclass"
+{# The parent's columns in order, and whether it has its description. #}
+{% macro dated_partition_columns(parent) %}
+    {{ return(run_query(
+        "select attname, attnotnull, obj_description(attrelid) is not null as is_described"
+        ~ " from pg_attribute where attrelid = '" ~ parent ~ "'::regclass"
         ~ " and attnum > 0 and not attisdropped order by attnum"
-    ) -%}
-    {%- set there = rows.columns[0].values() | list -%}
+    ).rows) }}
+{% endmacro %}
+
+
+{# A contract that changed under existing partitions is a migration, never a silent difference. #}
+{% macro dated_partition_assert_same_columns(parent, columns) %}
+    {%- set wanted = model['columns'].values() | map(attribute='name') | list -%}
+    {%- set there = columns | map(attribute='attname') | list -%}
     {%- if there != wanted -%}
         {{ exceptions.raise_compiler_error(
             parent ~ ' has the columns ' ~ (there | join(', ')) ~ ' but its contract says '
@@ -232,20 +249,16 @@
     (attach then scans nothing), NOT NULLs, and each CHECK under the parent's own name (attach
     refuses others).
 #}
-{% macro dated_partition_dress_sql(parent, aside, key, value, primary_key) %}
+{% macro dated_partition_dress_sql(parent, aside, key, value, primary_key, columns) %}
     {%- set checks = run_query(
         "select conname, pg_get_constraintdef(oid) as definition from pg_constraint"
         ~ " where conrelid = '" ~ parent ~ "'::regclass and contype = 'c' order by conname"
     ) -%}
-    {%- set not_nulls = run_query(
-        "select attname from pg_attribute where attrelid = '" ~ parent ~ "'::regclass"
-        ~ " and attnum > 0 and attnotnull and not attisdropped order by attnum"
-    ) -%}
     alter table {{ aside }}
         add constraint {{ aside.identifier }}_bound
             check ({{ key }} is not null and {{ key }} = date '{{ value }}')
-        {%- for row in not_nulls.rows %},
-        alter column {{ row[0] }} set not null
+        {%- for column in columns if column['attnotnull'] %},
+        alter column {{ column['attname'] }} set not null
         {%- endfor %}
         {%- for row in checks.rows %},
         add constraint {{ row[0] }} {{ row[1] }}

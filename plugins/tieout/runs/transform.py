@@ -55,6 +55,18 @@ _EPOCH = {
     "TIEOUT_PAYMENT_DATE": "1970-01-01",
     "TIEOUT_PREVIOUS_PAYMENT_DATE": "1970-01-01",
 }
+# What dbt parses under, whatever date is built on whatever server. It keeps what it parsed, and
+# parses anew all that has seen another value: everything for another port, half for another date.
+# Only the database's name stands in what it parses, so that is the home's.
+_PARSING = {
+    **_EPOCH,
+    "TIEOUT_DBT_HOST": "none",
+    "TIEOUT_DBT_PORT": "1",
+    "TIEOUT_DBT_USER": "none",
+    "DBT_ENV_SECRET_TIEOUT_PASSWORD": "none",
+}
+# The manifest is that of the project, not of the date: `seed` writes it.
+_NO_MANIFEST = "--no-write-json"
 _ONE_BUILD_AT_A_TIME = threading.Lock()
 _manifests: dict[tuple[str, str], Any] = {}
 
@@ -212,11 +224,18 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
     ]
     if arguments[0] == "build":
         paths += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
-    with _ONE_BUILD_AT_A_TIME, _environment({**_connection_environment(url), **dates}):
+        paths += [_NO_MANIFEST]
+    with (
+        _ONE_BUILD_AT_A_TIME,
+        _environment({**_connection_environment(url), **dates}),
+        _without_walking_the_stack(),
+    ):
         started = time.monotonic()
         key = (project, str(settings.dbt_dir))
         if key not in _manifests:
-            parsed = dbtRunner().invoke(["parse", *_without_build_options(paths)])
+            with _environment(_PARSING):
+                parse = ["parse", _NO_MANIFEST, *_without_build_options(paths)]
+                parsed = dbtRunner().invoke(parse)
             if not parsed.success:
                 raise _dbt_error("parse", parsed.exception)
             _manifests[key] = parsed.result
@@ -224,6 +243,23 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         outcome = dbtRunner(manifest=_manifests[key].deepcopy()).invoke([*arguments, *paths])
         seconds = time.monotonic() - started
     return _report(settings, " ".join(arguments), outcome, seconds)
+
+
+@contextmanager
+def _without_walking_the_stack() -> Iterator[None]:
+    """Keep dbt from asking, thirteen times a run, which module asks it for a flag's value.
+
+    It reads the source of every frame of the stack, and for each looks through all modules that
+    were imported: seconds under Airflow, for a word in an event that nobody reads.
+    """
+    from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
+
+    real = BehaviorFlagRendered._default_source
+    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BehaviorFlagRendered._default_source = staticmethod(real)  # type: ignore[method-assign]
 
 
 def _without_build_options(paths: list[str]) -> list[str]:
