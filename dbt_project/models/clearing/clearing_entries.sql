@@ -23,7 +23,7 @@ with priced_vouchers as (
         fee_rule_id,
         settlement_mode,
         fee_amount_minor
-    from {{ ref('int_clearing__priced_vouchers') }}
+    from {{ ref('int_pricing__priced_vouchers') }}
 ),
 
 charged_by_sale as (
@@ -48,7 +48,7 @@ originals_by_sale as (
         original_accounting_date,
         sale_amount_minor,
         returned_after_minor
-    from {{ ref('int_clearing__adjustment_originals') }}
+    from {{ ref('int_adjustments__originals') }}
 ),
 
 charged_by_people as (
@@ -67,7 +67,7 @@ charged_by_people as (
         original_accounting_date,
         sale_amount_minor,
         returned_after_minor
-    from {{ ref('int_clearing__decided_charges') }}
+    from {{ ref('int_adjustments__decided_charges') }}
 ),
 
 channel_adjustments as (

@@ -33,7 +33,7 @@ source_vouchers as (
         voucher_id,
         file_id,
         line_number
-    from {{ ref('int_clearing__vouchers') }}
+    from {{ ref('int_vouchers__accepted') }}
 ),
 
 event_kinds as (
