@@ -19,6 +19,8 @@
 -#}
 with source_vouchers as (
     select
+        file_id,
+        line_number,
         voucher_id,
         accounting_date,
         transaction_at,
@@ -102,6 +104,8 @@ fee_rates as (
 
 cleared_vouchers as (
     select
+        source_vouchers.file_id,
+        source_vouchers.line_number,
         source_vouchers.voucher_id,
         source_vouchers.accounting_date,
         source_vouchers.transaction_at,
@@ -223,6 +227,8 @@ final as (
         currency_code,
         amount_minor,
         card_region,
+        file_id,
+        line_number,
         contract_id,
         fee_rule_id,
         settlement_mode,
