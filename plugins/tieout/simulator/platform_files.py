@@ -41,8 +41,9 @@ def schema() -> dict[str, Any]:
 
 
 def column_names(file_kind: str) -> list[str]:
-    """Return the ordered columns of a file kind."""
-    return [column["name"] for column in schema()["file_kinds"][file_kind]["columns"]]
+    """Return the ordered columns of a file kind, without those that may be left out."""
+    columns = schema()["file_kinds"][file_kind]["columns"]
+    return [column["name"] for column in columns if not column.get("optional")]
 
 
 def file_path(file_kind: str, accounting_date: date) -> str:
