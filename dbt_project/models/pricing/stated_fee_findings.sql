@@ -6,9 +6,9 @@
 {#-
     Where the fee that the platform states of a voucher of T is not the one that prices it, or
     where nothing prices it. The statement is a third source, beside contract and voucher: it is
-    compared, never used, so that a wrong price is seen before it is paid. What was refused is
-    priced by nobody and pays nobody: it is listed and stops no payment
-    (docs/domain.md#stated-fees).
+    compared, never used, so that a wrong price is seen before it is paid. What people have to
+    decide anyway (a refused voucher, a change of terms that waits or was rejected) is listed and
+    stops no payment (docs/domain.md#stated-fees).
 -#}
 with stated_fees as (
     select
@@ -43,6 +43,16 @@ source_vouchers as (
     where accounting_date = {{ accounting_date() }}
 ),
 
+-- Here the old terms stand; the platform may book by others.
+changing_accounts as (
+    select distinct account_id
+    from {{ ref('term_changes') }}
+    where
+        accounting_date = {{ accounting_date() }}
+        and term_kind in ('contract', 'fee_rate')
+        and change_state in ('waiting', 'rejected')
+),
+
 refused_vouchers as (
     select voucher_id
     from {{ ref('refused_vouchers') }}
@@ -57,17 +67,18 @@ compared as (
         priced_vouchers.fee_rule_id,
         priced_vouchers.fee_amount_minor,
         case
-            when priced_vouchers.voucher_id is not null
-                and priced_vouchers.fee_amount_minor is distinct from stated_fees.stated_fee_minor
-                then 'other_fee'
-            when priced_vouchers.voucher_id is not null or stated_fees.stated_fee_minor = 0
+            when coalesce(priced_vouchers.fee_amount_minor, 0) = stated_fees.stated_fee_minor
                 then null
+            when priced_vouchers.voucher_id is not null
+                and changing_accounts.account_id is not null then 'terms_differ'
+            when priced_vouchers.voucher_id is not null then 'other_fee'
             when refused_vouchers.voucher_id is not null then 'refused_voucher'
             else 'not_priced'
         end as finding
     from stated_fees
     left join priced_vouchers on stated_fees.source_voucher_id = priced_vouchers.voucher_id
     left join source_vouchers on stated_fees.source_voucher_id = source_vouchers.voucher_id
+    left join changing_accounts on priced_vouchers.account_id = changing_accounts.account_id
     left join refused_vouchers on stated_fees.source_voucher_id = refused_vouchers.voucher_id
 ),
 
@@ -77,7 +88,7 @@ final as (
         accounting_voucher_id,
         source_voucher_id,
         finding,
-        finding <> 'refused_voucher' as stops_payment,
+        finding in ('other_fee', 'not_priced') as stops_payment,
         channel,
         currency_code,
         account_id,
