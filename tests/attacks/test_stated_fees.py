@@ -7,10 +7,12 @@ which fee it booked (docs/decisions/0055-price-once.md).
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, PAYMENT, World
+from tieout.commands import overview
 
 pytestmark = pytest.mark.slow
 BOOKED = "accounting_vouchers"
@@ -136,6 +138,11 @@ def test_another_fee_than_the_platform_states_stops_the_payment_until_it_is_corr
     assert findings(world) == [(first["accounting_voucher_id"], "other_fee", 1)]
     stops(world, "stated_fees_agree")
     assert not_held(world) == {"stated_fees_agree"}
+    console = Console(width=200)
+    with console.capture() as captured:
+        overview.print_problems(console, world.settings, DAY)
+    said = f"other fees: {DAY} 1 that the platform states are not the contract's"
+    assert said in captured.get()
 
     state_fees(world)
     world.must(world.close_and_pay())

@@ -15,8 +15,8 @@ import polars as pl
 
 from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY
 from tieout.simulator.scenes import NO_CHANNEL_REFERENCE
-from tieout.simulator.texts import pick, timestamps, with_references
 from tieout.simulator.stated_fees import stated_fees
+from tieout.simulator.texts import pick, timestamps, with_references
 from tieout.simulator.world import (
     ACQUIRING_INSTITUTION_ID,
     FORWARDING_INSTITUTION_ID,
