@@ -80,7 +80,7 @@
         -entries.transaction_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries
-    inner join intermediate.int_clearing__voucher_history as history
+    inner join intermediate.int_vouchers__history as history
         on entries.source_id = history.voucher_id and history.is_return
     where entries.accounting_date = {{ accounting_date() }}
         and entries.clearing_session_type = 'transaction'
@@ -108,7 +108,7 @@
         -entries.transaction_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries
-    inner join {{ ref('int_clearing__decided_charges') }} as charges
+    inner join {{ ref('int_adjustments__decided_charges') }} as charges
         on entries.source_id = 'ACT:' || charges.action_id
     where entries.accounting_date = {{ accounting_date() }}
         and entries.clearing_session_type = 'adjustment'

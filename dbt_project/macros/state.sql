@@ -162,6 +162,7 @@
             cast(null as text) as transaction_type,
             cast(null as bigint) as transaction_amount_minor,
             cast(null as bigint) as fee_amount_minor,
+            cast(null as bigint) as deducted_fee_amount_minor,
             cast(null as text) as settlement_mode,
             cast(null as text) as fee_rule_id,
             cast(null as text) as contract_id

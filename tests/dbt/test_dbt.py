@@ -277,15 +277,15 @@ BREAKS: dict[str, list[Break]] = {
     "assert_each_cleared_voucher_is_priced": [
         Break(
             ["voucher_id=P1", "no contract with a fee rule"],
-            {"intermediate.int_clearing__priced_vouchers": [_priced("P1", contract_id=None)]},
+            {"intermediate.int_pricing__priced_vouchers": [_priced("P1", contract_id=None)]},
         ),
         Break(
             ["voucher_id=P2", "no contract of this account"],
-            {"intermediate.int_clearing__priced_vouchers": [_priced("P2", settlement_mode=None)]},
+            {"intermediate.int_pricing__priced_vouchers": [_priced("P2", settlement_mode=None)]},
         ),
         Break(
             ["voucher_id=P3", "no fee"],
-            {"intermediate.int_clearing__priced_vouchers": [_priced("P3", fee_amount_minor=None)]},
+            {"intermediate.int_pricing__priced_vouchers": [_priced("P3", fee_amount_minor=None)]},
         ),
     ],
     "assert_each_record_is_reconciled_once": [
@@ -376,7 +376,7 @@ BREAKS: dict[str, list[Break]] = {
     "assert_vouchers_are_cleared_once": [
         Break(
             ["voucher_id=P9", "row_count=2"],
-            {"intermediate.int_clearing__priced_vouchers": [_priced("P9"), _priced("P9")]},
+            {"intermediate.int_pricing__priced_vouchers": [_priced("P9"), _priced("P9")]},
         ),
     ],
 }
@@ -476,7 +476,7 @@ def found_rows(built: Settings) -> dict[date, dict[str, tuple[str, ...]]]:
         )
         found[day] = {failure.name: failure.rows for failure in report.failures}
     with database.connect(built) as connection:
-        connection.execute("truncate intermediate.int_clearing__priced_vouchers")
+        connection.execute("truncate intermediate.int_pricing__priced_vouchers")
         connection.execute("truncate intermediate.int_reconciliation__pool")
     return found
 

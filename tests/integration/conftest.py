@@ -18,7 +18,7 @@ from tieout import database
 from tieout.core.settings import Settings, load_settings
 from warm_commands import WarmCommands
 
-TRANSACTIONS = "300"
+WEEK = ("--transactions", "300", "--stated-fees")
 
 
 def environment_of(home: Path) -> dict[str, str]:
@@ -78,7 +78,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("week")
     settings = load_settings({"TIEOUT_HOME": str(home)})
     try:
-        done = tieout(home, "sample", "--transactions", TRANSACTIONS)
+        done = tieout(home, "sample", *WEEK)
         assert done.returncode == 0, done.stderr + done.stdout
         yield settings
     finally:

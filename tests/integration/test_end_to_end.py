@@ -22,7 +22,7 @@ from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.dates import workdays
 from tieout.runs import transform
 
-from .conftest import TRANSACTIONS, tieout
+from .conftest import WEEK, tieout
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -169,6 +169,27 @@ def test_the_equation_closes_with_suspense_in_both_directions(week: Settings) ->
     assert unknown == 0
     assert channels >= 3
     assert all(int(term) > 0 for term in terms), terms
+
+
+def test_the_fees_the_platform_states_are_those_of_the_contracts(week: Settings) -> None:
+    ((stated, returned),) = query(
+        week,
+        """
+        select count(*) filter (where stated_fee_minor > 0),
+            count(*) filter (where stated_fee_minor < 0)
+        from staging.stg_platform__accounting_vouchers
+        """,
+    )
+    assert stated > 1_000
+    assert returned > 50
+    assert query(week, "select * from clearing.stated_fee_findings") == []
+    checked = query(
+        week,
+        "select count(*), bool_and(holds) from gate.gate_checks"
+        " where check_name in ('stated_fees_agree', 'fees_posted_as_cleared')",
+    )
+    # Two checks, three channels, four payment dates.
+    assert checked == [(24, True)]
 
 
 def test_the_trial_balance_is_zero_each_date(week: Settings) -> None:
@@ -377,7 +398,7 @@ def test_running_the_week_again_changes_no_row(week: Settings, tmp_path: Path) -
     before = dump(week, tmp_path / "before.sql")
     files = inbox_files(week)
     outbox = sorted(Path(week.outbox_url.removeprefix("file://")).rglob("*.xml"))
-    done = tieout(week.home, "sample", "--transactions", TRANSACTIONS)
+    done = tieout(week.home, "sample", *WEEK)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stderr
     assert dump(week, tmp_path / "after.sql") == before

@@ -891,6 +891,46 @@ def test_malformed_lines(old: bytes, new: bytes, reason_code: str) -> None:
     assert codes(parsed) == {(2, "", reason_code)}
 
 
+BOOKED = {
+    "accounting_voucher_id": "B1",
+    "accounting_date": "2026-09-24",
+    "source_voucher_id": "V1",
+    "account_id": "A000001",
+    "currency_code": "CNY",
+    "amount_minor": "10000",
+    "booked_at": "2026-09-24T10:15:31+08:00",
+}
+
+
+def parse_booked(*fees: str, header: list[str] | None = None) -> ParsedFile:
+    """Parse accounting vouchers that state these fees."""
+    given = [
+        {**BOOKED, "accounting_voucher_id": f"B{number}", "fee_minor": fee}
+        for number, fee in enumerate(fees, start=1)
+    ]
+    content = make.platform_file("accounting_vouchers", given, header=header)
+    return make.platform_parsed(content, make.context(), file_kind="accounting_vouchers")
+
+
+@pytest.mark.parametrize("header", [None, ["fee_minor", *BOOKED]])
+def test_the_platform_may_state_the_fee_it_booked(header: list[str] | None) -> None:
+    parsed = parse_booked("55", "-7", "0", "", header=header)
+    stated = [row["fee_minor"] for row in rows(parsed, "platform_accounting_vouchers")]
+    assert stated == [55, -7, 0, None]
+    assert codes(parse_booked("0.55", header=header)) == {(2, "fee_minor", "not_a_bigint")}
+
+
+def test_a_file_may_leave_the_fee_out_and_nothing_else() -> None:
+    for fees in ((), ("", "")):
+        parsed = parse_booked(*fees, header=[*BOOKED])
+        landed = rows(parsed, "platform_accounting_vouchers")
+        assert [row["fee_minor"] for row in landed] == [None] * len(fees)
+        assert codes(parsed) == set()
+    for name in BOOKED:
+        with pytest.raises(UnreadableFileError, match=f"lacks column: {name}"):
+            parse_booked("55", header=[other for other in BOOKED if other != name])
+
+
 def test_payees_are_stored_protected_only() -> None:
     content = make.platform_file("payees", [make.PAYEE])
     parsed = make.platform_parsed(content, make.context(), file_kind="payees")

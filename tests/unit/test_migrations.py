@@ -530,6 +530,36 @@ def test_holds_of_before_get_the_group_they_wait_for(settings: Settings) -> None
             ]
 
 
+def test_vouchers_of_before_state_no_fee_and_renamed_models_leave_nothing(
+    settings: Settings,
+) -> None:
+    with made_database(settings, "tieout_unstated") as url:
+        migrations.upgrade(url, "0026")
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "create schema if not exists intermediate;"
+                "create table intermediate.int_clearing__priced_vouchers (voucher_id text);"
+                "create view intermediate.int_clearing__vouchers as"
+                " select voucher_id from intermediate.int_clearing__priced_vouchers;"
+                "create table raw.platform_accounting_vouchers_20260924"
+                " partition of raw.platform_accounting_vouchers for values in ('2026-09-24')"
+            )
+        migrations.upgrade(url)
+        with psycopg.connect(url) as connection:
+            assert (
+                connection.execute(
+                    "select table_name from information_schema.tables"
+                    " where table_schema = 'intermediate'"
+                ).fetchall()
+                == []
+            )
+            assert connection.execute(
+                "select data_type, is_nullable from information_schema.columns"
+                " where table_name = 'platform_accounting_vouchers_20260924'"
+                " and column_name = 'fee_minor'"
+            ).fetchall() == [("bigint", "YES")]
+
+
 def test_what_one_person_released_before_is_decided_again(settings: Settings) -> None:
     """Rows of before stay; where nothing was attempted, the gate has failed again."""
     with made_database(settings, "tieout_one_person") as url:

@@ -6,7 +6,7 @@
 {#-
     The fee of every transaction entry that this payment date pays, computed a second time: from the
     landed voucher, the register's original and the contract, by other steps than the close's own
-    (docs/decisions/0037-fees-twice.md). It shares no step with int_clearing__priced_vouchers, so
+    (docs/decisions/0037-fees-twice.md). It shares no step with int_pricing__priced_vouchers, so
     that a mistake in one of them shows as a difference: the close takes what a return gives back
     from the sale's entry, here the sale is priced again by the terms of its own date. One row an
     entry.

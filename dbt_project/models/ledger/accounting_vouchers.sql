@@ -11,7 +11,7 @@ with priced_vouchers as (
         account_id,
         currency_code,
         amount_minor
-    from {{ ref('int_clearing__priced_vouchers') }}
+    from {{ ref('int_pricing__priced_vouchers') }}
 ),
 
 platform_vouchers as (

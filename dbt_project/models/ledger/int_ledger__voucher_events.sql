@@ -4,19 +4,18 @@
     What a source voucher of T books: the sale or what undoes one, and its fee, with the voucher's
     own file and line. An amount below zero swaps the two sides of its rule.
 -#}
-with clearing_entries as (
+with priced_vouchers as (
     select
-        entry_id,
+        voucher_id,
         account_id,
         channel,
         currency_code,
-        source_id,
-        transaction_amount_minor,
+        amount_minor,
         fee_amount_minor,
         settlement_mode,
-        arrival_group_id
-    from {{ ref('clearing_entries') }}
-    where accounting_date = {{ accounting_date() }} and clearing_session_type = 'transaction'
+        file_id,
+        line_number
+    from {{ ref('int_pricing__priced_vouchers') }}
 ),
 
 accounting_vouchers as (
@@ -28,49 +27,53 @@ accounting_vouchers as (
     where accounting_date = {{ accounting_date() }}
 ),
 
-source_vouchers as (
+arrival_groups as (
     select
-        voucher_id,
-        file_id,
-        line_number
-    from {{ ref('int_clearing__vouchers') }}
+        channel,
+        currency_code,
+        arrival_group_id
+    from {{ ref('int_calendar__arrival_groups') }}
+    where accounting_date = {{ accounting_date() }}
 ),
 
 event_kinds as (
-    select 'transaction' as event_type, 'TX:' as posting_prefix
+    select 'transaction' as event_type, 'TX:T:' as posting_prefix
     union all
-    select 'merchant_fee' as event_type, 'FEE:' as posting_prefix
+    select 'merchant_fee' as event_type, 'FEE:T:' as posting_prefix
 ),
 
+-- Without an arrival group what the channel owes has no sub-ledger, which the contract refuses.
 final as (
     select
         event_kinds.event_type,
         case event_kinds.event_type
             when 'transaction' then 'sale'
-            else clearing_entries.settlement_mode
+            else priced_vouchers.settlement_mode
         end as posting_case,
-        event_kinds.posting_prefix || clearing_entries.entry_id as posting_id,
+        event_kinds.posting_prefix || priced_vouchers.voucher_id as posting_id,
         accounting_vouchers.accounting_voucher_id as voucher_id,
-        clearing_entries.source_id,
+        priced_vouchers.voucher_id as source_id,
         'file_line' as source_kind,
-        clearing_entries.channel,
-        clearing_entries.settlement_mode,
-        clearing_entries.currency_code,
+        priced_vouchers.channel,
+        priced_vouchers.settlement_mode,
+        priced_vouchers.currency_code,
         case event_kinds.event_type
-            when 'transaction' then clearing_entries.transaction_amount_minor
-            else clearing_entries.fee_amount_minor
+            when 'transaction' then priced_vouchers.amount_minor
+            else priced_vouchers.fee_amount_minor
         end as amount_minor,
-        clearing_entries.account_id,
-        clearing_entries.arrival_group_id,
+        priced_vouchers.account_id,
+        arrival_groups.arrival_group_id,
         cast(null as text) as bank_account_id,
         accounting_vouchers.is_catch_up,
-        source_vouchers.file_id,
-        source_vouchers.line_number,
+        priced_vouchers.file_id,
+        priced_vouchers.line_number,
         cast(null as text) as decision_id
-    from clearing_entries
+    from priced_vouchers
     inner join accounting_vouchers
-        on clearing_entries.source_id = accounting_vouchers.source_voucher_id
-    left join source_vouchers on clearing_entries.source_id = source_vouchers.voucher_id
+        on priced_vouchers.voucher_id = accounting_vouchers.source_voucher_id
+    left join arrival_groups
+        on priced_vouchers.channel = arrival_groups.channel
+        and priced_vouchers.currency_code = arrival_groups.currency_code
     cross join event_kinds
 )
 

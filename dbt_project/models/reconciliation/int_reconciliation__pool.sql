@@ -30,13 +30,13 @@ with source_vouchers as (
         merchant_order_id,
         refund_order_id,
         original_voucher_id
-    from {{ ref('int_clearing__vouchers') }}
+    from {{ ref('int_vouchers__accepted') }}
     where transaction_status = 'success'
 ),
 
 reversals_of_failed as (
     select voucher_id
-    from {{ ref('int_clearing__voucher_history') }}
+    from {{ ref('int_vouchers__history') }}
     where reverses_failed
 ),
 
@@ -194,7 +194,7 @@ keyed as (
     left join merchant_ids
         on source_vouchers.merchant_id = merchant_ids.merchant_id
         and source_vouchers.channel = merchant_ids.channel
-    -- A reversal of a failed original is not cleared (int_clearing__priced_vouchers): in the pool
+    -- A reversal of a failed original is not cleared (int_pricing__priced_vouchers): in the pool
     -- it would be suspense, or a pair, that clearing does not know, and the equation would not
     -- close.
     left join reversals_of_failed

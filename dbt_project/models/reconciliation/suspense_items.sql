@@ -71,7 +71,7 @@ priced_vouchers as (
         voucher_id,
         settlement_mode,
         fee_amount_minor
-    from {{ ref('int_clearing__priced_vouchers') }}
+    from {{ ref('int_pricing__priced_vouchers') }}
 ),
 
 adjusted_items as (

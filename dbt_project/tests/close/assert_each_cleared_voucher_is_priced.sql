@@ -13,7 +13,7 @@ select
         when settlement_mode is null then 'no contract of this account in force on the date'
         else 'no fee could be computed'
     end as reason
-from {{ ref('int_clearing__priced_vouchers') }}
+from {{ ref('int_pricing__priced_vouchers') }}
 where
     contract_id is null
     or fee_rule_id is null

@@ -5,6 +5,6 @@
 select
     voucher_id,
     count(*) as row_count
-from {{ ref('int_clearing__priced_vouchers') }}
+from {{ ref('int_pricing__priced_vouchers') }}
 group by voucher_id
 having count(*) <> 1

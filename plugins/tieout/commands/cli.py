@@ -82,6 +82,9 @@ Returns = Annotated[
 EveryMerchant = Annotated[
     bool, typer.Option("--every-merchant", help="Each merchant sells something each day.")
 ]
+StatedFees = Annotated[
+    bool, typer.Option("--stated-fees", help="The platform states the fee of each voucher.")
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -157,6 +160,7 @@ def simulate(  # noqa: PLR0917  options of a command
     three_arrivals: ThreeArrivals = False,
     returns: Returns = 0,
     every_merchant: EveryMerchant = False,
+    stated_fees: StatedFees = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -177,6 +181,7 @@ def simulate(  # noqa: PLR0917  options of a command
         three_arrivals=three_arrivals,
         returns=returns,
         every_merchant=every_merchant,
+        stated_fees=stated_fees,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -392,6 +397,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     three_arrivals: ThreeArrivals = False,
     returns: Returns = 0,
     every_merchant: EveryMerchant = False,
+    stated_fees: StatedFees = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -410,6 +416,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             three_arrivals=three_arrivals,
             returns=returns,
             every_merchant=every_merchant,
+            stated_fees=stated_fees,
         ),
         tuple(inject or ()),
     )

@@ -361,6 +361,26 @@ def _refused_vouchers(
     ).fetchall()
 
 
+def _stated_fees(connection: psycopg.Connection[Any], day: date | None) -> list[tuple[Any, ...]]:
+    """Return date, count and first voucher of each date whose stated fees stop its payment."""
+    if not database.has_table(connection, "clearing.stated_fee_findings"):
+        return []
+    return connection.execute(
+        """
+        select findings.accounting_date, count(*), min(findings.accounting_voucher_id)
+        from clearing.stated_fee_findings as findings
+        inner join control.accounting_days as days
+            on findings.accounting_date = days.accounting_date
+        where findings.stops_payment
+            and days.state <> 'sealed'
+            and (%(day)s::date is null or findings.accounting_date = %(day)s)
+        group by findings.accounting_date
+        order by findings.accounting_date
+        """,
+        {"day": day},
+    ).fetchall()
+
+
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print what holds dates up: runs at work, files not accepted, and the last failures."""
     with database.connect(settings) as connection:
@@ -399,6 +419,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             {"day": day},
         ).fetchall()
         refused = _refused_vouchers(connection, day)
+        stated = _stated_fees(connection, day)
     for lease in days.leases(settings):
         what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
         if lease.is_alive and _is_worked_on(settings, lease):
@@ -416,6 +437,11 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         console.print(
             f"refused: {row[0]} {row[1]} source vouchers contradict our history (拒收凭证), the "
             f"first {row[2]}: {row[3]} (clearing.refused_vouchers)"
+        )
+    for row in stated:
+        console.print(
+            f"other fees: {row[0]} {row[1]} that the platform states are not the contract's "
+            f"(列示手续费不符), the first {row[2]} (clearing.stated_fee_findings)"
         )
     if unknown is not None and unknown[0] and day is None:
         console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")

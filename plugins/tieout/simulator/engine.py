@@ -71,11 +71,13 @@ class Funds:
     ``three_arrivals``: every channel pays each arrival in three lines; by default UnionPay does so
     once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
     merchant sells something each day, so that each payment date pays nearly all of them.
+    ``stated_fees``: the platform says which fee it booked of each voucher.
     """
 
     three_arrivals: bool = False
     returns: int = 0
     every_merchant: bool = False
+    stated_fees: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,13 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
     bank.require_same_simulation(truth_dir, fingerprint)
     world = build_world(
-        seed, first_date, days, transactions, merchants, every_merchant_sells=funds.every_merchant
+        seed,
+        first_date,
+        days,
+        transactions,
+        merchants,
+        every_merchant_sells=funds.every_merchant,
+        states_fees=funds.stated_fees,
     )
     progress = _Progress(
         pending=empty_events().with_columns(

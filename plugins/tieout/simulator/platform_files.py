@@ -15,6 +15,7 @@ import polars as pl
 
 from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY
 from tieout.simulator.scenes import NO_CHANNEL_REFERENCE
+from tieout.simulator.stated_fees import stated_fees
 from tieout.simulator.texts import pick, timestamps, with_references
 from tieout.simulator.world import (
     ACQUIRING_INSTITUTION_ID,
@@ -41,8 +42,9 @@ def schema() -> dict[str, Any]:
 
 
 def column_names(file_kind: str) -> list[str]:
-    """Return the ordered columns of a file kind."""
-    return [column["name"] for column in schema()["file_kinds"][file_kind]["columns"]]
+    """Return the ordered columns of a file kind, without those that may be left out."""
+    columns = schema()["file_kinds"][file_kind]["columns"]
+    return [column["name"] for column in columns if not column.get("optional")]
 
 
 def file_path(file_kind: str, accounting_date: date) -> str:
@@ -108,7 +110,11 @@ def accounting_vouchers(world: World, accounting_date: date, booked: pl.DataFram
         amount_minor=pl.col("platform_amount"),
         booked_at=timestamps(posted["platform_time"] + 1, _TIMESTAMP),
     )
-    body = columns.select(column_names("accounting_vouchers")).write_csv()
+    names = column_names("accounting_vouchers")
+    if world.states_fees:
+        columns = columns.with_columns(fee_minor=pl.Series(stated_fees(world, posted)))
+        names.append("fee_minor")
+    body = columns.select(names).write_csv()
     return _with_trailer(body, posted.height, int(posted["platform_amount"].sum()))
 
 

@@ -51,6 +51,7 @@ class SampleOptions:
     three_arrivals: bool = False
     returns: int = 0
     every_merchant: bool = False
+    stated_fees: bool = False
 
     @property
     def last(self) -> date:
@@ -89,7 +90,9 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
         options.merchants,
         options.inject,
         truth_dir,
-        funds=Funds(options.three_arrivals, options.returns, options.every_merchant),
+        funds=Funds(
+            options.three_arrivals, options.returns, options.every_merchant, options.stated_fees
+        ),
     )
     if out is None:
         note_sample(settings, options)
@@ -109,6 +112,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "three_arrivals": options.three_arrivals,
         "returns": options.returns,
         "every_merchant": options.every_merchant,
+        "stated_fees": options.stated_fees,
     }
     path = settings.home / "sample.json"
     path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")

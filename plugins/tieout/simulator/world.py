@@ -130,6 +130,7 @@ class World:
     opening_balance_minor: int
     fee_opening_balance_minor: int
     every_merchant_sells: bool
+    states_fees: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
@@ -141,6 +142,7 @@ def build_world(
     merchants: int,
     *,
     every_merchant_sells: bool = False,
+    states_fees: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
@@ -166,6 +168,7 @@ def build_world(
         opening_balance_minor=100_000_000 + 1_000 * transactions,
         fee_opening_balance_minor=5_000_000 + 100 * transactions * days,
         every_merchant_sells=every_merchant_sells,
+        states_fees=states_fees,
         weights=weights / weights.sum(),
     )
 

@@ -8,7 +8,8 @@ with records as (
         account_id,
         currency_code,
         amount_minor,
-        booked_at
+        booked_at,
+        fee_minor
     from {{ source('raw', 'platform_accounting_vouchers') }}
 ),
 
@@ -26,7 +27,8 @@ final as (
         records.account_id,
         records.currency_code,
         records.amount_minor,
-        records.booked_at
+        records.booked_at,
+        records.fee_minor as stated_fee_minor
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

@@ -259,11 +259,15 @@ class _Lines:
 
 
 def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
-    """Return every value as text, empty ones as NULL, in the contract's order of columns."""
+    """Return every value as text, empty ones as NULL, in the contract's order of columns.
+
+    A column that may be left out is NULL in a file without it.
+    """
     expected = [column["name"] for column in columns]
+    owed = [column["name"] for column in columns if not column.get("optional")]
     header = body[0].replace('"', "").split(",")
     for problem, names in (
-        ("lacks", [name for name in expected if name not in header]),
+        ("lacks", [name for name in owed if name not in header]),
         ("has an unknown", [name for name in header if name not in expected]),
         ("repeats the", [name for name in expected if header.count(name) > 1]),
     ):
@@ -280,7 +284,12 @@ def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
         quote_char='"',
     )
     # "" in quotes is no value, too.
-    return raw.select(pl.col(name).replace("", None) for name in expected)
+    return raw.select(
+        pl.col(name).replace("", None)
+        if name in header
+        else pl.lit(None, dtype=pl.String).alias(name)
+        for name in expected
+    )
 
 
 def _excerpt(raw: pl.DataFrame, columns: Sequence[Column], position: int) -> str:

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     The adjustment records that closed no open item and that nobody has decided: those left by the
@@ -51,7 +54,7 @@ decided_charges as (
     select
         adjustment_id,
         original_voucher_id
-    from {{ ref('int_clearing__decided_charges') }}
+    from {{ ref('int_adjustments__decided_charges') }}
 ),
 
 final as (

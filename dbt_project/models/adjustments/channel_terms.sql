@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     What the channel's own files of T say of its money, one row a channel and currency, zeros

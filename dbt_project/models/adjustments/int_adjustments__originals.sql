@@ -101,7 +101,7 @@ voucher_history as (
     select
         original_voucher_id,
         sum(-amount_minor) as returned_minor
-    from {{ ref('int_clearing__voucher_history') }}
+    from {{ ref('int_vouchers__history') }}
     where reason is null and is_return and not reverses_failed
     group by original_voucher_id
 ),

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+{{ config(
+    materialized='dated_partition', schema='settlement', partition_by='payment_date',
+    tags=['payment']
+) }}
 
 {#-
     Arrival groups whose money did not arrive whole (未足额到账), from the payment date that expected

@@ -7,11 +7,11 @@
     The vouchers of T that enter the transaction clearing session, each with the contract and the
     fee rule that price it, and its fee. A purchase is priced by the contract in force at its own
     time. What reverses a purchase gives back what the purchase was charged
-    (int_clearing__returned_sales); only where we did not clear it on an earlier date, it is priced
+    (int_pricing__returned_sales); only where we did not clear it on an earlier date, it is priced
     by the contract in force at the time of the original, on the original's amount.
 
     The original and what was given back of it before are our own history's
-    (int_clearing__voucher_history), never what the voucher says of them. What has no contract in
+    (int_vouchers__history), never what the voucher says of them. What has no contract in
     force on T any more is settled as its sale was.
 
     A refund returns a difference of the rounded running total (before + this, minus before), so
@@ -19,6 +19,8 @@
 -#}
 with source_vouchers as (
     select
+        file_id,
+        line_number,
         voucher_id,
         accounting_date,
         transaction_at,
@@ -31,7 +33,7 @@ with source_vouchers as (
         amount_minor,
         card_kind,
         card_region
-    from {{ ref('int_clearing__vouchers') }}
+    from {{ ref('int_vouchers__accepted') }}
 ),
 
 voucher_history as (
@@ -44,7 +46,7 @@ voucher_history as (
         priced_card_kind,
         priced_card_region,
         returned_before_minor
-    from {{ ref('int_clearing__voucher_history') }}
+    from {{ ref('int_vouchers__history') }}
 ),
 
 returned_sales as (
@@ -55,7 +57,7 @@ returned_sales as (
         contract_id,
         fee_rule_id,
         refund_fee_policy
-    from {{ ref('int_clearing__returned_sales') }}
+    from {{ ref('int_pricing__returned_sales') }}
 ),
 
 transaction_types as (
@@ -102,6 +104,8 @@ fee_rates as (
 
 cleared_vouchers as (
     select
+        source_vouchers.file_id,
+        source_vouchers.line_number,
         source_vouchers.voucher_id,
         source_vouchers.accounting_date,
         source_vouchers.transaction_at,
@@ -223,6 +227,8 @@ final as (
         currency_code,
         amount_minor,
         card_region,
+        file_id,
+        line_number,
         contract_id,
         fee_rule_id,
         settlement_mode,

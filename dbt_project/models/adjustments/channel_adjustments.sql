@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     What became of each adjustment record (差错) of T: charged to the account of the sale it names,
@@ -50,7 +53,7 @@ originals as (
         sale_amount_minor,
         is_chargeable,
         returned_after_minor
-    from {{ ref('int_clearing__adjustment_originals') }}
+    from {{ ref('int_adjustments__originals') }}
 ),
 
 -- Money of a credit adjustment may yet end an open item: of these it is not the sale's account's.

@@ -15,7 +15,7 @@ with returns as (
         voucher_id,
         original_voucher_id,
         known_accounting_date
-    from {{ ref('int_clearing__voucher_history') }}
+    from {{ ref('int_vouchers__history') }}
     where is_return
         and is_known
         and not reverses_failed

@@ -33,7 +33,7 @@ with sales as (
         change_id,
         made_up_by,
         has_new_refund_policy
-    from {{ ref('int_clearing__late_priced_sales') }}
+    from {{ ref('int_pricing__late_priced_sales') }}
 ),
 
 made_up_before as (

@@ -1,4 +1,7 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(
+    materialized='dated_partition', schema='clearing', partition_by='accounting_date',
+    tags=['close']
+) }}
 
 {#-
     The vouchers of T that contradict our history (docs/domain.md#history-is-ours), with both rows
@@ -30,7 +33,7 @@ with voucher_history as (
         match_key,
         fallback_key_1,
         fallback_key_2
-    from {{ ref('int_clearing__voucher_history') }}
+    from {{ ref('int_vouchers__history') }}
     where reason is not null
 ),
 
