@@ -2,8 +2,8 @@
     The rows of one gate check: the name is said once, and what was measured and expected is text.
     `parts` are CTEs with subject, holds, detail, measured and expected. With `of_new_dates`
     the check looks at the accounting dates since the payment date before, and has a row for all
-    where there is none: after the business's last date slow channels are still paid. That a date is paid at
-    all, accounting_dates_closed sees.
+    where there is none: after the business's last date slow channels are still paid. That a date
+    is paid at all, accounting_dates_closed sees.
 #}
 {% macro check_rows(check_name, parts, of_new_dates=false) -%}
     {%- for part in parts %}
