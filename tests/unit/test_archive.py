@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from tieout.core.settings import Settings, load_settings
+from tieout.files import archive
 from tieout.files.report import LandingError
-from tieout.landing import archive
 from tieout.protection import key_ring, tokens
 
 
