@@ -1,7 +1,7 @@
 {#-
     Which accounting dates of a channel arrive together (docs/domain.md#arrival-group), and when
     they are paid (docs/domain.md#payment-date): what the database's calendar says, by each
-    channel's lag (docs/decisions/0056-one-calendar-one-list.md). The operating window bounds the
+    channel's lag (docs/decisions/0056-one-calendar-one-door.md). The operating window bounds the
     dates; an acquirer without a last date gets 30 days past its latest delivered date.
 -#}
 -- depends_on: {{ ref('channels') }}, {{ ref('channel_currencies') }}, {{ ref('calendar_days') }}
