@@ -1,8 +1,11 @@
 {#
     The rows of one gate check: the name is said once, and what was measured and expected is text.
-    `parts` are CTEs with subject, holds, detail, measured and expected.
+    `parts` are CTEs with subject, holds, detail, measured and expected. With `of_new_dates`
+    the check looks at the accounting dates since the payment date before, and has a row for all
+    where there is none: after the business's last date slow channels are still paid. That a date
+    is paid at all, accounting_dates_closed sees.
 #}
-{% macro check_rows(check_name, parts) -%}
+{% macro check_rows(check_name, parts, of_new_dates=false) -%}
     {%- for part in parts %}
     select
         '{{ check_name }}' as check_name,
@@ -16,6 +19,17 @@
     union all
     {%- endif %}
     {%- endfor %}
+    {%- if of_new_dates %}
+    union all
+    select
+        '{{ check_name }}' as check_name,
+        'all' as subject,
+        true as holds,
+        'no accounting date since the payment date before (无新会计日期)' as detail,
+        '0' as measured,
+        '0' as expected
+    where not exists (select 1 from {{ parts[0] }})
+    {%- endif %}
 {%- endmacro %}
 
 

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
+from tieout import database
 from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.runs import runner
 from tieout.simulator import sample
@@ -75,23 +77,24 @@ def test_a_command_uses_the_logical_date_of_the_schedule(kind: str) -> None:
     ],
 )
 def test_a_payment_date_pays_the_dates_since_the_working_day_before(
-    payment_date: date, expected: list[int]
+    payment_date: date, expected: list[int], settings: Settings
 ) -> None:
+    """Before the first close has loaded the reference data, too (tests/unit/test_calendar.py)."""
     window = days.OperatingWindow(date(2026, 9, 24), date(2026, 9, 30))
-    covered = days.covered_dates(payment_date, window)
+    covered = days.covered_dates(settings, payment_date, window)
     assert [day.day for day in covered] == expected
-    assert all(days.payment_date_of(day) == payment_date for day in covered)
 
 
-def test_without_a_window_every_date_is_a_business_date() -> None:
-    assert days.covered_dates(date(2026, 10, 8), None)[0] == date(2026, 9, 30)
-    assert len(days.covered_dates(date(2026, 10, 8), None)) == 8
+def test_without_a_window_every_date_is_a_business_date(settings: Settings) -> None:
+    assert days.covered_dates(settings, date(2026, 10, 8), None)[0] == date(2026, 9, 30)
+    assert len(days.covered_dates(settings, date(2026, 10, 8), None)) == 8
 
 
-def test_the_sample_week_runs_in_the_clock_s_order() -> None:
+def test_the_sample_week_runs_in_the_clock_s_order(settings: Settings) -> None:
+    database.migrate(settings)
     events = [
         f"{event.kind.split('_')[1]} {event.day.day}"
-        for event in sample.clock_order(date(2026, 9, 24), date(2026, 9, 30))
+        for event in sample.clock_order(settings, date(2026, 9, 24), date(2026, 9, 30))
     ]
     assert events == [
         *["close 24", "close 25", "close 26", "close 27"],

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import channel_files as make
 from parts import examples
 from tieout.core.settings import Settings, load_settings
+from tieout.files import archive
 from tieout.files.report import LandingError
-from tieout.landing import archive
 from tieout.protection import key_ring, tokens
 
 

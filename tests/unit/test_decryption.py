@@ -18,10 +18,9 @@ from landing_world import place as place_with_tables
 from tieout import database, landing
 from tieout.channels.common.model import ParsedFile
 from tieout.core.settings import Settings, load_settings
-from tieout.files import decryption
+from tieout.files import archive, decryption
 from tieout.files.decryption import opened, plain_name
 from tieout.files.stores import FileBytes
-from tieout.landing import archive
 
 __all__ = ["own_database", "place_with_tables"]
 

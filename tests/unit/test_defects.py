@@ -23,7 +23,8 @@ from defects import DEFECTS, FORMATS, MAX_FILE_BYTES, NEW_YEAR, Defect, Delivery
 from landing_world import own_database, query
 from tieout import database, landing
 from tieout.core.settings import PROJECT_DIR, Settings, load_settings
-from tieout.landing import archive, quarantine
+from tieout.files import archive
+from tieout.landing import quarantine
 from tieout.landing.manifest import KnownFile, known_file
 
 __all__ = ["own_database"]

@@ -19,7 +19,7 @@ from landing_world import place as place_with_tables
 from tieout import database, landing
 from tieout.commands.cli import app
 from tieout.core.settings import PROJECT_DIR, Settings
-from tieout.landing import archive
+from tieout.files import archive
 from tieout.protection import key_ring, keys
 from tieout.protection import tokens as secrets
 

@@ -23,9 +23,9 @@ from tieout import database, landing
 from tieout.channels.bank import camt053
 from tieout.channels.registry import expected_name, parse_file, recognise
 from tieout.core.settings import PROJECT_DIR, Settings, load_settings
-from tieout.files import expected, stores
-from tieout.landing import archive, institutions
-from tieout.landing.archive import archive_path
+from tieout.files import archive, expected, stores
+from tieout.files.archive import archive_path
+from tieout.landing import institutions
 from tieout.landing.copying import copy_frames
 from tieout.protection import tokens
 

@@ -363,10 +363,11 @@ HISTORIES = (
 )
 @pytest.mark.parametrize("table", HISTORIES)
 def test_history_only_grows(table: str, change: str, guarded: Connection) -> None:
-    set_state(guarded, "2026-09-24", "sealed")
+    # Older than what the decision was made from.
+    set_state(guarded, "2026-08-01", "sealed")
     guarded.execute(
         "insert into control.accounting_day_seals (accounting_date, channel, payment_date) "
-        "values ('2026-09-24', 'unionpay', %s)",
+        "values ('2026-08-01', 'unionpay', %s)",
         [PAYMENT_DATE],
     )
     instruct(guarded)

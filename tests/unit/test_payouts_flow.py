@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import psycopg
+import pysequoia
 import pytest
 from lxml import etree
 
@@ -22,6 +24,7 @@ from payment_world import (
 )
 from tieout import payouts
 from tieout.core.errors import TieoutError
+from tieout.files import archive
 from tieout.landing import corrections, problem_files
 from tieout.payouts import AnswersDue, pain001, pain002, states, submission
 from tieout.simulator import bank, bank_answers
@@ -767,3 +770,78 @@ def test_every_status_code_has_a_meaning_of_its_own(code: str) -> None:
     assert state is None or state in states.STATES
     assert (state == "paid") == (code in {"ACSC", "ACCC"})
     assert (state == "failed") == (code == "RJCT")
+
+
+# --- the door of every file ---------------------------------------------------------------------
+
+
+def test_an_encrypted_report_is_read(submitted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = pysequoia.Tsk.generate("us <us@example.org>")
+    report(submitted, "secret")
+    plain = submitted.inbox / "bank" / f"{PAYMENT_DATE:%Y%m%d}" / "pain002_secret.xml"
+    sealed = pysequoia.encrypt(bytes=plain.read_bytes(), recipients=[ours.extract_certificate()])
+    plain.with_name("pain002_secret.xml.pgp").write_bytes(sealed)
+    plain.unlink()
+    first = payouts.apply_reports(submitted.settings)
+    assert "no private key is configured" in first.problems[0]
+    assert dict(first.states) == {"submitted": 3}
+    # Once the key is there it is read, and what could not be opened waits for nobody.
+    monkeypatch.setenv("TIEOUT_PGP_KEY", str(ours))
+    then = payouts.apply_reports(submitted.settings)
+    assert (dict(then.states), then.problems, then.files_put_aside) == ({"paid": 3}, (), ())
+    assert submitted.rows(
+        "select status from control.channel_files where file_kind = 'pain002' order by status"
+    ) == [("landed",), ("superseded",)]
+    last = payouts.apply_reports(submitted.settings)
+    assert (last.files_new, last.problems, last.files_put_aside) == (0, (), ())
+
+
+def test_a_report_put_aside_is_kept_and_counts_once_it_is_released(
+    submitted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(submitted, "early")
+    path = submitted.inbox / "bank" / f"{PAYMENT_DATE:%Y%m%d}" / "pain002_early.xml"
+    content = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(pain002, "TRANSACTION_STATES", {})
+        payouts.apply_reports(submitted.settings)
+    file_id, sha256 = submitted.rows(
+        "select file_id, sha256 from control.channel_files where status = 'quarantined'"
+    )[0]
+    assert archive.read(submitted.settings, sha256) == content
+    corrections.reject(submitted.settings, file_id, decided_by="Alice", reason="not ours")
+    path.unlink()
+    assert dict(payouts.apply_reports(submitted.settings).states) == {"submitted": 3}
+    released = corrections.release(
+        submitted.settings, file_id, decided_by="Bob", reason="it is ours after all"
+    )
+    assert "tieout outcomes" in (released.outcome.reason or "")
+    counted = payouts.apply_reports(submitted.settings)
+    assert (dict(counted.states), counted.problems) == ({"paid": 3}, ())
+    assert submitted.rows(
+        "select action, status_before, status_after from control.file_decisions order by 1"
+    ) == [("reject", "quarantined", "refused"), ("release", "refused", "quarantined")]
+
+
+def test_a_report_that_is_too_large_is_not_read(submitted: World) -> None:
+    report(submitted, "large", lambda content: content + b" " * 10_000)
+    small = replace(submitted.settings, max_file_bytes=10_000)
+    first = payouts.apply_reports(small)
+    assert "more than TIEOUT_MAX_FILE_BYTES" in first.problems[0]
+    assert dict(first.states) == {"submitted": 3}
+    assert payouts.apply_reports(small).problems == ()
+
+
+def test_a_second_report_of_a_name_waits_for_a_person(submitted: World) -> None:
+    report(submitted, "one")
+    payouts.apply_reports(submitted.settings)
+    report(submitted, "one", lambda content: content + b"\n")
+    second = payouts.apply_reports(submitted.settings)
+    assert "has counted under this name" in second.problems[0]
+    assert payouts.apply_reports(submitted.settings).problems == ()
+    ((file_id,),) = submitted.rows(
+        "select file_id from control.channel_files where status = 'conflict'"
+    )
+    corrections.release(submitted.settings, file_id, decided_by="Bob", reason="the bank says so")
+    last = payouts.apply_reports(submitted.settings)
+    assert (last.files_new, last.problems, last.files_put_aside) == (1, (), ())

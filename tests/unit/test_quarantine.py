@@ -25,8 +25,8 @@ from tieout.commands import overview
 from tieout.commands.cli import app
 from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
-from tieout.files import expected
-from tieout.landing import archive, corrections, quarantine
+from tieout.files import archive, expected
+from tieout.landing import corrections, quarantine
 from tieout.runs import closing, paying, steps
 
 __all__ = ["own_database", "place"]

@@ -295,9 +295,9 @@ def close(
         closed = sum(1 for _ in reclosing.in_order(settings, asked, close_one))
     _show_week(console, settings)
     say(f"closed {closed} dates; the tables are at `tieout url`")
-    payment_date = days.first_unsealed_payment(settings)
-    if payment_date is not None:
-        say(f"next: tieout pay {payment_date}")
+    unpaid = days.first_unpaid(settings)
+    if unpaid is not None:
+        say(f"next: tieout pay {unpaid.payment_date}")
 
 
 @app.command()
@@ -380,9 +380,9 @@ def status(
         overview.print_day_stages(console, settings, day)
     state = "running" if airflow_home.scheduler_is_alive(settings) else "not running"
     say(f"home {settings.home}; scheduler {state}")
-    payment_date = days.first_unsealed_payment(settings)
-    if payment_date is not None:
-        say(f"next: tieout pay {payment_date}")
+    unpaid = days.first_unpaid(settings)
+    if unpaid is not None:
+        say(f"next: tieout pay {unpaid.payment_date}")
 
 
 # --- the sample ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Reads the public tables and the control tables; computes nothing but sums for di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
@@ -179,14 +180,10 @@ def print_week(
     for heading, justify in headings:
         table.add_column(heading, justify=justify, no_wrap=True)
     rows = week_rows(settings, first, last)
-    for position, row in enumerate(rows):
+    shown_on = _payments_shown_on(settings, [row[0] for row in rows])
+    for row in rows:
         day = row[0]
-        payment_date = days.payment_date_of(day)
-        is_last = position + 1 == len(rows) or (
-            days.payment_date_of(rows[position + 1][0]) != payment_date
-        )
-        payment = payment_row(settings, payment_date) if is_last else None
-        table.add_row(
+        came = (
             f"{day:%a %d %b}",
             row[1],
             f"{row[2]}/{row[3]:,}",
@@ -195,13 +192,33 @@ def print_week(
             f"{row[6]:,}",
             money(row[7]),
             money(row[8]),
-            f"{payment_date:%a %d %b}" if is_last else "  ┆",
-            *_payment_cells(payment),
         )
+        payments = shown_on.get(day, [])
+        if not payments:
+            table.add_row(*came, "  ┆", *_payment_cells(None))
+        for number, payment_date in enumerate(payments):
+            # A channel whose money comes later is paid later: a line of its own.
+            left = came if number == 0 else ("",) * len(came)
+            payment = payment_row(settings, payment_date)
+            table.add_row(*left, f"{payment_date:%a %d %b}", *_payment_cells(payment))
     if rows:
         console.print(table)
     else:
         console.print("No date has been closed yet.")
+
+
+def _payments_shown_on(settings: Settings, shown: Sequence[date]) -> dict[date, list[date]]:
+    """Return which payment dates stand beside which date: the last of them that each pays."""
+    if not shown:
+        return {}
+    last_paid: dict[date, date] = {}
+    for paid in days.paid_dates(settings, min(shown), max(shown)):
+        if paid.accounting_date in shown:
+            last_paid[paid.payment_date] = paid.accounting_date  # they come in order
+    beside: dict[date, list[date]] = {}
+    for payment_date, day in sorted(last_paid.items()):
+        beside.setdefault(day, []).append(payment_date)
+    return beside
 
 
 def _payment_cells(payment: tuple[Any, ...] | None) -> tuple[str, str, str]:

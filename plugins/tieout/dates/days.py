@@ -37,13 +37,15 @@ __all__ = [
     "NotYet",
     "NothingToDo",
     "OperatingWindow",
+    "PaidDate",
     "admit_file",
     "business_date",
     "claim",
     "command_owner",
     "covered_dates",
     "day_state",
-    "first_unsealed_payment",
+    "due_dates",
+    "first_unpaid",
     "has_attempts",
     "holder",
     "inputs_fingerprint",
@@ -54,7 +56,8 @@ __all__ = [
     "missing_close",
     "missing_payment",
     "operating_window",
-    "payment_date_of",
+    "paid_dates",
+    "payment_dates_of",
     "release",
     "reopen",
     "reopened_dates",
@@ -78,6 +81,8 @@ COMMAND_PREFIX = "command:"
 OWNER_LOCK = 0x71E0
 CLAIM_LOCK = 0x71E1
 COMMAND_LOCK = 0x71E2
+# How far back the dates lie that a payment date pays: longer than any holiday and any lag.
+DAYS_BACK = 40
 # Leases of payments that read the bank's files of a date.
 _PAYMENT_SINCE: LiteralString = "kind = 'settlement_payout' and business_date >= %(day)s"
 
@@ -172,22 +177,84 @@ def business_date(param: object, logical_date: datetime | None) -> date:
 # --- the calendar of the business ---------------------------------------------------------------
 
 
-def payment_date_of(accounting_date: date) -> date:
-    """Return the payment date of an accounting date: the first working day after it."""
-    return workdays.next_working_day(accounting_date)
+@dataclass(frozen=True, slots=True)
+class PaidDate:
+    """A channel's accounting date, and the payment date on which its money is there."""
+
+    channel: str
+    accounting_date: date
+    payment_date: date
 
 
-def covered_dates(payment_date: date, window: OperatingWindow | None) -> list[date]:
-    """Return the accounting dates a payment date pays, in order; none on a non-working day.
+def paid_dates(settings: Settings, first: date, last: date) -> list[PaidDate]:
+    """Return when each channel's dates of ``first``..``last`` are paid; in order.
 
-    They are the dates since the working day before, that one included, as far as they lie in the
-    business's operating window.
+    The database's calendar says so, from reference data: empty before a close has loaded that.
+    """
+    with database.connect(settings) as connection:
+        return _paid_dates(connection, first, last)
+
+
+def _paid_dates(connection: psycopg.Connection[Any], first: date, last: date) -> list[PaidDate]:
+    rows = connection.execute(
+        """
+        select distinct channel, accounting_date, payment_date
+        from control.arrival_calendar(%s, %s)
+        order by accounting_date, payment_date, channel
+        """,
+        [first, last],
+    ).fetchall()
+    return [PaidDate(*row) for row in rows]
+
+
+def payment_dates_of(settings: Settings, accounting_date: date) -> list[date]:
+    """Return the payment dates that pay an accounting date, in order: a slow channel's is later."""
+    paid = paid_dates(settings, accounting_date, accounting_date)
+    return sorted({each.payment_date for each in paid})
+
+
+def due_dates(
+    settings: Settings, payment_date: date, window: OperatingWindow | None
+) -> list[PaidDate]:
+    """Return the channels' dates that a payment date pays: those whose money has come by then."""
+    first = payment_date - timedelta(days=DAYS_BACK)
+    last = payment_date
+    if window is not None:
+        first = max(first, window.first)
+        last = min(last, window.last or last)
+    paid = paid_dates(settings, first, last)
+    return [each for each in paid if each.payment_date == payment_date]
+
+
+def covered_dates(
+    settings: Settings, payment_date: date, window: OperatingWindow | None
+) -> list[date]:
+    """Return the accounting dates that a payment date needs closed, in order.
+
+    They are those of which it pays a channel, and all since the working day before, that one
+    included, whose books it is built on; as far as they lie in the business's operating window.
+    None on a day that is no working day, or on which no channel's money is due: nothing is paid.
+    Before a close has loaded the reference data no date can be due, and those since the working
+    day before are waited for.
     """
     if not workdays.is_working_day(payment_date):
         return []
     first = workdays.previous_working_day(payment_date)
-    dates = [first + timedelta(days=step) for step in range((payment_date - first).days)]
-    return [day for day in dates if window is None or window.holds(day)]
+    since = {first + timedelta(days=step) for step in range((payment_date - first).days)}
+    books = {day for day in since if window is None or window.holds(day)}
+    if not has_calendar(settings):
+        return sorted(books)
+    due = {each.accounting_date for each in due_dates(settings, payment_date, window)}
+    return sorted(due | books) if due else []
+
+
+def has_calendar(settings: Settings) -> bool:
+    """Say whether the reference data is loaded that says when channels pay."""
+    with database.connect(settings) as connection:
+        return all(
+            database.has_table(connection, f"reference.{name}")
+            for name in ("channels", "channel_currencies", "calendar_days")
+        )
 
 
 def operating_window(settings: Settings) -> OperatingWindow | None:
@@ -195,14 +262,8 @@ def operating_window(settings: Settings) -> OperatingWindow | None:
     with database.connect(settings) as connection:
         row = connection.execute(
             """
-            select
-                operating_windows.first_accounting_date,
-                operating_windows.last_accounting_date
-            from raw.platform_operating_window as operating_windows
-            inner join control.channel_files as files
-                on operating_windows.file_id = files.file_id and files.status = 'landed'
-            order by operating_windows.accounting_date desc, files.file_id asc
-            limit 1
+            select first_accounting_date, last_accounting_date
+            from control.operating_window()
             """
         ).fetchone()
     if row is not None:
@@ -261,13 +322,13 @@ def missing_close(settings: Settings, accounting_date: date) -> str | None:
 
 
 def missing_payment(settings: Settings, payment_date: date) -> str | None:
-    """Say why P cannot be paid yet, or None: its dates are closed, all before them sealed."""
-    covered = covered_dates(payment_date, operating_window(settings))
+    """Say why P cannot be paid yet, or None: its dates are closed, all before it are paid."""
+    covered = covered_dates(settings, payment_date, operating_window(settings))
     if not covered:
         return None
     with database.connect(settings) as connection:
         states = {day: _day_state(connection, day).state for day in covered}
-        unpaid = connection.execute(
+        unsealed = connection.execute(
             """
             select min(accounting_date)
             from control.accounting_days
@@ -278,19 +339,32 @@ def missing_payment(settings: Settings, payment_date: date) -> str | None:
     still_open = [str(day) for day, state in states.items() if state == "open"]
     if still_open:
         return f"not closed: {', '.join(still_open)}"
-    if unpaid is not None and unpaid[0] is not None:
-        earlier = payment_date_of(unpaid[0])
-        return f"payment date {earlier} (accounting date {unpaid[0]}) is not paid yet"
+    if unsealed is not None and unsealed[0] is not None:
+        paid_on = payment_dates_of(settings, unsealed[0]) or [
+            workdays.next_working_day(unsealed[0])
+        ]
+        return f"payment date {paid_on[0]} (accounting date {unsealed[0]}) is not paid yet"
+    unpaid = first_unpaid(settings)
+    if unpaid is not None and unpaid.payment_date < payment_date:
+        return (
+            f"payment date {unpaid.payment_date} (accounting date {unpaid.accounting_date}) is "
+            "not paid yet"
+        )
     return None
 
 
 def is_paid(settings: Settings, payment_date: date) -> bool:
-    """Say whether P was submitted: every accounting date it pays is sealed."""
-    covered = covered_dates(payment_date, operating_window(settings))
-    if not covered:
+    """Say whether P was submitted: every channel's date it pays is sealed by it."""
+    due = due_dates(settings, payment_date, operating_window(settings))
+    if not due:
         return False
     with database.connect(settings) as connection:
-        return all(_day_state(connection, day).state == "sealed" for day in covered)
+        rows = connection.execute(
+            "select accounting_date, channel from control.accounting_day_seals"
+            " where payment_date = %s",
+            [payment_date],
+        ).fetchall()
+    return {(each.accounting_date, each.channel) for each in due} <= set(rows)
 
 
 def has_attempts(settings: Settings, payment_date: date) -> bool:
@@ -378,13 +452,18 @@ def unpublished_payment(settings: Settings, before: date) -> date | None:
     return latest
 
 
-def first_unsealed_payment(settings: Settings) -> date | None:
-    """Return the payment date of the earliest closed date that is not sealed, or None."""
+def first_unpaid(settings: Settings) -> PaidDate | None:
+    """Return the earliest channel's date that is closed and waits for its payment, or None."""
     with database.connect(settings) as connection:
         row = connection.execute(
-            "select min(accounting_date) from control.accounting_days where state = 'closed'"
+            """
+            select channel, accounting_date, payment_date
+            from control.unpaid_dates()
+            order by payment_date, accounting_date, channel
+            limit 1
+            """
         ).fetchone()
-    return None if row is None or row[0] is None else payment_date_of(row[0])
+    return None if row is None else PaidDate(*row)
 
 
 def inputs_fingerprint(settings: Settings, accounting_date: date) -> str:
@@ -462,6 +541,9 @@ def reopened_dates(settings: Settings, before: date | None = None) -> list[date]
 def seal(settings: Settings, payment_date: date, owner: str) -> list[date]:
     """Seal the dates a submitted payment date paid, and every earlier one; return those sealed now.
 
+    A date is sealed with the first of its channels that is paid; each channel's seal names the
+    payment date that paid it.
+
     Raises:
         DateBusyError: the run lost its lease.
     """
@@ -473,7 +555,8 @@ def seal_within(
     connection: psycopg.Connection[Any], settings: Settings, payment_date: date, owner: str
 ) -> list[date]:
     """Do the same in the caller's transaction: the one that makes the first attempt."""
-    covered = covered_dates(payment_date, operating_window(settings))
+    window = operating_window(settings)
+    covered = covered_dates(settings, payment_date, window)
     if not covered:
         return []
     _require_lease(connection, SETTLEMENT_PAYOUT, payment_date, owner)
@@ -486,20 +569,21 @@ def seal_within(
         """,
         [covered[-1]],
     ).fetchall()
-    sealed = sorted(row[0] for row in rows)
     connection.execute(
         """
         insert into control.accounting_day_seals
-            (accounting_date, channel, payment_date, sealed_at)
-        select days.accounting_date, channels.channel, %(payment_date)s, now()
-        from control.accounting_days as days
-        cross join reference.channels as channels
-        where days.accounting_date = any(%(sealed)s)
+            (accounting_date, channel, payment_date, arrival_date, sealed_at)
+        select distinct calendar.accounting_date, calendar.channel, calendar.payment_date,
+            calendar.arrival_date, now()
+        from control.arrival_calendar(%(first)s, %(last)s) as calendar
+        inner join control.accounting_days as days
+            on days.accounting_date = calendar.accounting_date and days.state = 'sealed'
+        where calendar.payment_date = %(payment_date)s
         on conflict (accounting_date, channel) do nothing
         """,
-        {"payment_date": payment_date, "sealed": sealed},
+        {"payment_date": payment_date, "first": covered[0], "last": covered[-1]},
     )
-    return sealed
+    return sorted(row[0] for row in rows)
 
 
 # --- leases -------------------------------------------------------------------------------------

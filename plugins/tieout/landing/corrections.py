@@ -19,10 +19,10 @@ from tieout.channels.common.model import BadRow, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.files import decryption, store_urls
+from tieout.files import archive, decryption, store_urls
 from tieout.files.report import FileOutcome, LandingError
 from tieout.files.stores import FileBytes, find_files
-from tieout.landing import archive, manifest, payee_register
+from tieout.landing import manifest, payee_register
 from tieout.landing.institutions import ANOTHER_INSTITUTION
 from tieout.landing.land import hold_slot, is_sealed, parsed_file, store
 from tieout.landing.register import RepeatedVouchersError, register_vouchers
@@ -32,6 +32,8 @@ from tieout.landing.vault import SettingsVault
 __all__ = ["Release", "good_rows", "reject", "release"]
 
 NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
+# The bank's answers to payouts: their rows are events of payouts, written when outcomes are read.
+REPORTS = "pain002"
 REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed"})
 
 
@@ -94,6 +96,10 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         entry, recognised = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status == "landed":
             raise _not_possible(entry, "it has landed; nothing holds it")
+        if recognised is None and entry.file_kind == REPORTS:
+            return _release_report(
+                connection, settings, entry, decided_by=decided_by, reason=reason
+            )
         if recognised is None:
             raise _not_possible(
                 entry,
@@ -126,6 +132,52 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
             reopened=reopened,
         )
         return Release(outcome, landed.file_id if landed else None, excluded, tuple(reopened))
+
+
+def _release_report(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    entry: manifest.KnownFile,
+    *,
+    decided_by: str,
+    reason: str,
+) -> Release:
+    """Let the next `tieout outcomes` read a status report from the bytes that are kept.
+
+    In place of one that counted under its name, whose events stay: a status is never taken back.
+    """
+    if not archive.is_kept(settings, entry.sha256):
+        raise _not_possible(
+            entry, "its bytes are not kept", "put it into the inbox again: it is read from there"
+        )
+    row = connection.execute(
+        """
+        select others.file_id
+        from control.channel_files as held
+        inner join control.channel_files as others
+            on held.slot = others.slot and others.status = 'landed'
+        where held.file_id = %s
+        """,
+        [entry.file_id],
+    ).fetchone()
+    note = f"released by {decided_by}: {reason}; the next `tieout outcomes` reads it"
+    if row is not None:
+        manifest.supersede(connection, [row[0]], f"replaced by {entry.file_id}, {note}")
+    manifest.set_status(connection, entry.file_id, "quarantined", note)
+    manifest.write_decision(
+        connection,
+        entry.file_id,
+        "release",
+        status_before=entry.status,
+        status_after="quarantined",
+        decided_by=decided_by,
+        reason=reason,
+        replaced=row[0] if row is not None else None,
+    )
+    outcome = FileOutcome(
+        entry.file_id, entry.file_name, "bank", REPORTS, None, "quarantined", 0, note
+    )
+    return Release(outcome, row[0] if row is not None else None, (), ())
 
 
 def good_rows(content: bytes, file: RecognisedFile, parsed: ParsedFile, vault: Vault) -> ParsedFile:

@@ -26,7 +26,7 @@ from tieout.channels.registry import FileReading, RecognisedFile, recognise
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.files import decryption, store_urls
+from tieout.files import archive, decryption, store_urls
 from tieout.files.expected import correctable_kinds
 from tieout.files.report import FileOutcome, FileStatus, LandingReport
 from tieout.files.stores import (
@@ -37,7 +37,7 @@ from tieout.files.stores import (
     IrregularError,
     find_entries,
 )
-from tieout.landing import archive, manifest, payee_register
+from tieout.landing import manifest, payee_register
 from tieout.landing.copying import copy_frames, lock_for_transaction
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.register import (

@@ -67,6 +67,7 @@ class KnownFile:
     file_id: str
     file_name: str
     file_url: str
+    file_kind: str | None
     sha256: str
     status: str
     row_count: int | None
@@ -78,7 +79,7 @@ class KnownFile:
 
 _KNOWN = """
     select
-        files.file_id, files.file_name, files.file_url, files.sha256, files.status,
+        files.file_id, files.file_name, files.file_url, files.file_kind, files.sha256, files.status,
         files.row_count, files.booked_on, files.rows_digest, files.landed_at, files.reason
     from control.channel_files as files
 """
@@ -134,8 +135,8 @@ def sealed_files(
         """
         select
             file_url, size_bytes, store_version,
-            file_id, file_name, file_url, sha256, files.status, row_count, booked_on, rows_digest,
-            landed_at, reason
+            file_id, file_name, file_url, file_kind, sha256, files.status, row_count, booked_on,
+            rows_digest, landed_at, reason
         from control.channel_files as files
         inner join control.accounting_days as days
             on files.accounting_date = days.accounting_date

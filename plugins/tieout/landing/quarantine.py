@@ -14,8 +14,8 @@ from psycopg.rows import class_row
 from tieout import database
 from tieout.channels.common.model import BadRow
 from tieout.core.settings import Settings
+from tieout.files import archive
 from tieout.files.report import LandingError
-from tieout.landing import archive
 
 __all__ = ["HeldFile", "HeldFileDetail", "MadeDecision", "held_file", "held_files"]
 

@@ -20,6 +20,7 @@ from tieout.core.errors import TieoutError
 from tieout.core.money import amount_text
 from tieout.core.settings import Settings
 from tieout.database import connect
+from tieout.files import archive, decryption
 from tieout.files.local_files import IrregularFileError, Reading
 from tieout.payouts import pain002, queries
 from tieout.payouts.states import State, combine, may_follow, step
@@ -114,6 +115,11 @@ class _ReportFile:
     name: str
     folder_date: date
 
+    @property
+    def slot(self) -> str:
+        """The place of which one report can count: the bank names each report of a date."""
+        return f"bank/pain002/{self.folder_date}/name={decryption.plain_name(self.name)}"
+
 
 _ATTEMPTS = """
     select
@@ -158,8 +164,32 @@ _UNKNOWN = """
 
 _KNOWN_FILE = "select status from control.channel_files where file_id = %s and sha256 = %s"
 
+# Put aside, or released by a person since: looked at again, also where the inbox has it no more.
+_KEPT_REPORTS = """
+    select file_name, file_url, sha256, size_bytes, accounting_date, reason
+    from control.channel_files
+    where file_kind = 'pain002' and status = 'quarantined'
+    order by accounting_date, file_name, file_id
+"""
+
+_LANDED_IN_SLOT = """
+    select file_id
+    from control.channel_files
+    where slot = %(slot)s and status = 'landed' and file_id <> %(file_id)s
+"""
+
+# What lay there under the name and could not be opened blocks no more once it is.
+_SUPERSEDE_UNOPENED = """
+    update control.channel_files
+    set
+        status = 'superseded',
+        reason = coalesce(reason || '; ', '') || 'opened since: ' || %(file_id)s
+    where slot = %(slot)s and status = 'quarantined' and reason like '%%[pgp\\_%%'
+"""
+
 _REGISTER = """
     insert into control.channel_files (
+        slot,
         file_id,
         file_name,
         file_url,
@@ -176,6 +206,7 @@ _REGISTER = """
         reason
     )
     values (
+        %(slot)s,
         %(file_id)s,
         %(file_name)s,
         %(file_url)s,
@@ -193,6 +224,7 @@ _REGISTER = """
     )
     on conflict (file_id) do update
     set
+        slot = excluded.slot,
         file_name = excluded.file_name,
         file_url = excluded.file_url,
         channel = excluded.channel,
@@ -204,7 +236,7 @@ _REGISTER = """
         totals_status = excluded.totals_status,
         status = excluded.status,
         reason = excluded.reason
-    where channel_files.status in ('quarantined', 'unrecognised')
+    where channel_files.status in ('quarantined', 'conflict', 'unrecognised')
 """
 
 # A payout's own line: a detail of a batch booking, or an entry that stands for one payment. Lines
@@ -347,13 +379,17 @@ def apply_reports(
     inbox = Store(settings.inbox_url)
     with connect(settings, autocommit=True) as connection:
         window = _window(connection, payment_date, through_date)
+        seen: set[str] = set()
         for file in _report_files(inbox):
             if through_date is not None and file.folder_date > through_date:
                 found.files_later += 1
                 continue
-            reading = _reading(inbox, file, settings.max_file_bytes)
-            if reading is not None:
-                _apply_or_put_aside(connection, file, reading, window, found)
+            arrived = _arrived(settings, inbox, file)
+            if arrived is not None:
+                seen.add(arrived.reading.sha256)
+                _apply_or_put_aside(settings, connection, arrived, window, found)
+        for kept in _kept_reports(settings, connection, seen, through_date):
+            _apply_or_put_aside(settings, connection, kept, window, found)
         with connection.transaction():
             _apply_bank_lines(connection, window, found)
         if answers_due is not None:
@@ -412,7 +448,7 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
                 folder_date=day,
             )
             for name in inbox.names(f"bank/{folder}")
-            if _REPORT_NAME.fullmatch(name)
+            if _REPORT_NAME.fullmatch(decryption.plain_name(name))
         ]
     return tuple(files)
 
@@ -427,22 +463,67 @@ def _folder_date(folder: str) -> date | None:
         return None
 
 
-def _reading(inbox: Store, file: _ReportFile, bytes_max: int) -> Reading | None:
-    """Read a report; None where it is gone, or is no regular file (landing puts that on record)."""
+@dataclass(frozen=True)
+class _Arrived:
+    """A report whose bytes are read and, where they came encrypted, opened; or why they are not."""
+
+    file: _ReportFile
+    reading: Reading
+    unopened: str | None = None
+
+
+def _arrived(settings: Settings, inbox: Store, file: _ReportFile) -> _Arrived | None:
+    """Read and open a report; None where it is gone, or no regular file (landing records that)."""
     try:
-        return inbox.read_bounded(file.path, bytes_max)
+        reading = inbox.read_bounded(file.path, settings.max_file_bytes)
     except IrregularFileError:
         return None
+    if reading is None:
+        return None
+    return _opened(settings, file, reading)
+
+
+def _opened(settings: Settings, file: _ReportFile, reading: Reading) -> _Arrived:
+    opened, refusal = decryption.opened(settings, file.name, reading)
+    why = None
+    if refusal is not None:
+        row = refusal.bad_rows[0]
+        why = f"{row.reason} [{row.reason_code}]"
+    return _Arrived(file, opened, why)
+
+
+def _kept_reports(
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    seen: set[str],
+    through_date: date | None,
+) -> tuple[_Arrived, ...]:
+    """Return the reports that were put aside and lie in the inbox no more, from the archive."""
+    arrived = []
+    for name, url, sha256, size, day, reason in connection.execute(_KEPT_REPORTS).fetchall():
+        is_later = through_date is not None and day > through_date
+        if sha256 in seen or is_later or not archive.is_kept(settings, sha256):
+            continue
+        file = _ReportFile(path="", url=url, name=name, folder_date=day)
+        reading = Reading(archive.read(settings, sha256), sha256, size)
+        # What was opened is kept as it was inside.
+        is_open = not decryption.says_unopened(reason)
+        arrived.append(_Arrived(file, reading) if is_open else _opened(settings, file, reading))
+    return tuple(arrived)
 
 
 def _apply_or_put_aside(
+    settings: Settings,
     connection: psycopg.Connection[Any],
-    file: _ReportFile,
-    reading: Reading,
+    arrived: _Arrived,
     window: _Window,
     found: _Found,
 ) -> None:
-    """Apply a report; one that cannot be used is put aside on record, and the run goes on."""
+    """Apply a report; one that cannot be used is put aside on record, and the run goes on.
+
+    Its bytes are kept, as those of every file that does not land; a person ends it by a decision.
+    """
+    file, reading = arrived.file, arrived.reading
     file_id = reading.sha256[:16]
     known = connection.execute(_KNOWN_FILE, (file_id, reading.sha256)).fetchone()
     status = None if known is None else str(known[0])
@@ -450,8 +531,9 @@ def _apply_or_put_aside(
         # Applied, or set aside by a person.
         found.files_known += 1
         return
+    held_as = "quarantined"
     try:
-        report = pain002.read(_content(file, reading), file.url)
+        report = pain002.read(_content(arrived), file.url)
         if window.through_date is not None and (report.created_on or date.min) > (
             window.through_date
         ):
@@ -460,36 +542,63 @@ def _apply_or_put_aside(
         attempts = _attempts_of(connection, report, file.url)
         if window.payment_date is not None and attempts[0].payment_date != window.payment_date:
             return
+        held_as = "conflict"
+        _refuse_second_of_slot(connection, file, file_id)
+        held_as = "quarantined"
         with connection.transaction():
             _register(connection, file, reading, report=report, status="landed")
             _apply_report(connection, report, attempts, file=file, file_id=file_id, found=found)
+            connection.execute(_SUPERSEDE_UNOPENED, {"slot": file.slot, "file_id": file_id})
         found.files_new += 1
     except (TieoutError, psycopg.IntegrityError, psycopg.DataError) as error:
         why = error.why if isinstance(error, TieoutError) else _database_words(error)
         found.put_aside.append(f"{file.name}: {why}")
-        if status != "quarantined":
+        if status not in ("quarantined", "conflict"):
             # Told once as a problem; later runs list it until a person rejects it.
             found.problems.append(
                 f"{file.name}: {why}; put aside; next: tieout quarantine show {file_id}"
             )
+        if reading.content is not None:
+            archive.keep(settings, reading.sha256, reading.content)
         with connection.transaction():
-            _register(connection, file, reading, report=None, status="quarantined", reason=why)
+            _register(connection, file, reading, report=None, status=held_as, reason=why)
 
 
-def _content(file: _ReportFile, reading: Reading) -> bytes:
+def _refuse_second_of_slot(
+    connection: psycopg.Connection[Any], file: _ReportFile, file_id: str
+) -> None:
+    """Raise where another report of the name has counted: which of the two is true, people say."""
+    row = connection.execute(_LANDED_IN_SLOT, {"slot": file.slot, "file_id": file_id}).fetchone()
+    if row is not None:
+        raise TieoutError(
+            what="a status report is not used",
+            where=file.url,
+            why=f"other bytes than {row[0]}, which has counted under this name",
+            next_step="ask the bank which one is true; release this one, or reject it",
+        )
+
+
+def _content(arrived: _Arrived) -> bytes:
     """Return the bytes of a report.
 
     Raises:
-        TieoutError: it is larger than this machine takes, so it was not read.
+        TieoutError: it could not be opened, or is larger than this machine takes.
     """
-    if reading.content is None:
+    if arrived.unopened is not None:
         raise TieoutError(
             what="a status report is not read",
-            where=file.url,
-            why=f"it has {reading.size_bytes:,} bytes, more than TIEOUT_MAX_FILE_BYTES",
+            where=arrived.file.url,
+            why=arrived.unopened,
+            next_step="give the key that opens it; it is read again each time",
+        )
+    if arrived.reading.content is None:
+        raise TieoutError(
+            what="a status report is not read",
+            where=arrived.file.url,
+            why=f"it has {arrived.reading.size_bytes:,} bytes, more than TIEOUT_MAX_FILE_BYTES",
             next_step="ask the bank what it is; tieout quarantine reject FILE_ID where it is none",
         )
-    return reading.content
+    return arrived.reading.content
 
 
 def _attempts_of(
@@ -755,6 +864,7 @@ def _register(
     connection.execute(
         _REGISTER,
         {
+            "slot": file.slot,
             "file_id": reading.sha256[:16],
             "file_name": file.name,
             "file_url": file.url,

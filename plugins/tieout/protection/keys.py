@@ -20,7 +20,7 @@ from psycopg import sql
 
 from tieout import database
 from tieout.core.settings import Settings
-from tieout.landing import archive
+from tieout.files import archive
 from tieout.protection import tokens
 from tieout.protection.key_ring import (
     KIND_NAMES,

@@ -44,7 +44,7 @@ def ready(step: Step) -> str | None:
     if not workdays.is_working_day(step.day):
         raise days.NothingToDo(f"{step.day} is no working day: nothing is paid")
     window = days.operating_window(step.settings)
-    if not days.covered_dates(step.day, window):
+    if not days.covered_dates(step.settings, step.day, window):
         raise days.NothingToDo(f"{step.day} pays no accounting date: the business runs {window}")
     if days.is_unfinished(step.settings, step.day):
         return None  # a run was cut off after its first attempt: its other steps are made up
@@ -62,7 +62,7 @@ def claim(step: Step) -> Counts:
     """
     days.claim(step.settings, step.kind, step.day, step.owner)
     steps.forget_failure(step.settings, step.kind, step.day)
-    covered = days.covered_dates(step.day, days.operating_window(step.settings))
+    covered = days.covered_dates(step.settings, step.day, days.operating_window(step.settings))
     return {"accounting_dates": len(covered)}
 
 

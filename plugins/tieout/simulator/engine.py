@@ -72,12 +72,27 @@ class Funds:
     once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
     merchant sells something each day, so that each payment date pays nearly all of them.
     ``stated_fees``: the platform says which fee it booked of each voucher.
+    ``lags``: channel and days for those whose money does not come after one (of the reference data:
+    `arrival_lag_days`).
     """
 
     three_arrivals: bool = False
     returns: int = 0
     every_merchant: bool = False
     stated_fees: bool = False
+    lags: tuple[tuple[str, int], ...] = ()
+
+    def arrival_date(self, channel: str, accounting_date: date) -> date:
+        """Return when the bank credits a channel's money for an accounting date.
+
+        UnionPay and Alipay pay on a working day, WeChat on a calendar day.
+        """
+        earliest = accounting_date + timedelta(days=dict(self.lags).get(channel, 1))
+        return earliest if channel == "wechat" else workdays.working_day_on_or_after(earliest)
+
+    def noted(self) -> dict[str, Any]:
+        """Return what a simulation is known by; ordinary lags are none of it."""
+        return {name: value for name, value in asdict(self).items() if name != "lags" or value}
 
 
 @dataclass(frozen=True)
@@ -107,22 +122,13 @@ class _Progress:
     pending: pl.DataFrame
     history: pl.DataFrame
     desk: AdjustmentDesk
+    funds: Funds
     arrivals: dict[tuple[str, date], int]
     injected: list[Injected]
     billed_costs: dict[tuple[str, date], int] = field(default_factory=dict)
     files: int = 0
     vouchers: int = 0
     channel_records: int = 0
-
-
-def arrival_date(channel: str, accounting_date: date) -> date:
-    """Return when the bank credits a channel's money for an accounting date.
-
-    UnionPay and Alipay pay on the next working day, WeChat on the next calendar day.
-    """
-    if channel == "wechat":
-        return accounting_date + timedelta(days=1)
-    return workdays.next_working_day(accounting_date)
 
 
 def simulate(  # noqa: PLR0917 - what a simulation is made of
@@ -172,7 +178,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         "transactions": transactions,
         "merchants": merchants,
         "inject": sorted(kinds),
-        "funds": asdict(funds),
+        "funds": funds.noted(),
     }
     fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
     bank.require_same_simulation(truth_dir, fingerprint)
@@ -191,6 +197,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         ),
         history=empty_history(),
         desk=AdjustmentDesk([]),
+        funds=funds,
         arrivals={},
         injected=[],
     )
@@ -213,7 +220,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     )
     plan = _bank_plan(arrivals, three_arrivals=funds.three_arrivals)
     for kind in kinds:
-        due = {channel: arrival_date(channel, fault_date) for channel in CHANNELS}
+        due = {channel: funds.arrival_date(channel, fault_date) for channel in CHANNELS}
         payment_date = workdays.next_working_day(fault_date)
         done = inject_into_bank(kind, plan, fault_date, due, payment_date)
         if done is not None:
@@ -242,7 +249,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         injected=tuple(progress.injected),
     )
     truth.write_json(truth_dir / "arguments.json", arguments)
-    truth.write_json(truth_dir / "arrivals.json", _arrival_truth(world, days, arrivals))
+    truth.write_json(truth_dir / "arrivals.json", _arrival_truth(world, days, arrivals, funds))
     truth.write_json(truth_dir / "injections.json", [item.as_dict() for item in report.injected])
     return report
 
@@ -310,14 +317,14 @@ def _play_day(
     }
     for channel in channels.values():
         files.update(channel.files)
-    _write_truth(world, day, events, booked, channels, truth_dir=truth_dir)
+    _write_truth(world, day, events, booked, channels, truth_dir=truth_dir, funds=progress.funds)
     _inject(files, kinds, fault_date, day, progress)
     store = Store(str(out))
     for path, content in files.items():
         store.write(path, content)
 
     for name, channel in channels.items():
-        key = (name, arrival_date(name, day.accounting_date))
+        key = (name, progress.funds.arrival_date(name, day.accounting_date))
         progress.arrivals[key] = progress.arrivals.get(key, 0) + channel.net_amount_minor
         if isinstance(channel, WalletDay) and channel.billed_cost_minor:
             progress.billed_costs[name, day.accounting_date] = channel.billed_cost_minor
@@ -404,6 +411,7 @@ def _write_truth(
     channels: dict[str, UnionpayDay | WalletDay],
     *,
     truth_dir: Path,
+    funds: Funds,
 ) -> None:
     """Write the truth of the date."""
     results = truth.expected_results(
@@ -430,7 +438,7 @@ def _write_truth(
         "scenes_closed_by_adjustment": len(closed),
         "net_amounts_minor": {name: channel.net_amount_minor for name, channel in channels.items()},
         "arrival_dates": {
-            name: arrival_date(name, day.accounting_date).isoformat() for name in channels
+            name: funds.arrival_date(name, day.accounting_date).isoformat() for name in channels
         },
     }
     truth.write_day(truth_dir, day.accounting_date, results, facts)
@@ -513,7 +521,7 @@ def _fee_plan(
 
 
 def _arrival_truth(
-    world: World, days: int, arrivals: Sequence[tuple[str, date, int]]
+    world: World, days: int, arrivals: Sequence[tuple[str, date, int]], funds: Funds
 ) -> list[dict[str, Any]]:
     """Return the expected arrival groups with their accounting dates."""
     dates = [world.first_date + timedelta(days=number) for number in range(days)]
@@ -523,7 +531,7 @@ def _arrival_truth(
             "channel": channel,
             "arrival_date": when.isoformat(),
             "accounting_dates": [
-                each.isoformat() for each in dates if arrival_date(channel, each) == when
+                each.isoformat() for each in dates if funds.arrival_date(channel, each) == when
             ],
             "amount_minor": amount,
         }
@@ -531,4 +539,4 @@ def _arrival_truth(
     ]
 
 
-__all__ = ["NEVER", "Funds", "SimulationReport", "arrival_date", "simulate"]
+__all__ = ["NEVER", "Funds", "SimulationReport", "simulate"]

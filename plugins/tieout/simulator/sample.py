@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
-from tieout.dates import days
+from tieout.dates import days, workdays
 from tieout.decisions import terms
 from tieout.runs import answers, runner
 
@@ -123,23 +123,28 @@ def has_sample(settings: Settings) -> bool:
     return (settings.home / "sample.json").is_file()
 
 
-def clock_order(first: date, last: date) -> Iterator[Event]:
-    """Yield what happens from the close of ``first`` to the payment of ``last``, by the clock.
+def clock_order(settings: Settings, first: date, last: date) -> Iterator[Event]:
+    """Yield what happens from the close of ``first`` to the last payment, by the clock.
 
     A date T is closed on T+1. Payments, answers and outcomes of a day come after the close of
-    the date before it and before its own close.
+    the date before it and before its own close. The calendar is asked as the days pass: the first
+    close loads it.
     """
     window = days.OperatingWindow(first, last)
-    day = first + timedelta(days=1)
-    end = days.payment_date_of(last)
-    while day <= end:
+    day = first
+    while day <= last or day < _last_payment(settings, first, last):
+        day += timedelta(days=1)
         if day - timedelta(days=1) <= last:
             yield Event(days.ACCOUNTING_CLOSE, day - timedelta(days=1))
-        if days.covered_dates(day, window):
+        if days.covered_dates(settings, day, window):
             yield Event(days.SETTLEMENT_PAYOUT, day)
             yield Event(ANSWERS, day)
             yield Event(days.PAYOUT_OUTCOMES, day)
-        day += timedelta(days=1)
+
+
+def _last_payment(settings: Settings, first: date, last: date) -> date:
+    paid = days.paid_dates(settings, first, last)
+    return max((each.payment_date for each in paid), default=workdays.next_working_day(last))
 
 
 def play(settings: Settings, say: Callable[[str], None]) -> int:
@@ -159,7 +164,7 @@ def play(settings: Settings, say: Callable[[str], None]) -> int:
             next_step="run `tieout simulate`, or close your own dates with `tieout close DATE`",
         )
     done = 0
-    for event in clock_order(window.first, window.last):
+    for event in clock_order(settings, window.first, window.last):
         done += _play_event(settings, event, say)
     return done
 

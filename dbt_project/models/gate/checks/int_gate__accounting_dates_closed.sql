@@ -1,11 +1,17 @@
 {{ config(materialized='ephemeral') }}
 
-{#- The dates it pays are closed, and there is one. -#}
+{#-
+    The dates since the last payment date and those it pays are closed, and there is one: the money
+    of a channel may come later than that of others, after the business's last date too.
+-#}
 with arrival_groups as (
     select distinct accounting_date
     from {{ ref('int_calendar__arrival_groups') }}
-    where accounting_date >= {{ previous_payment_date() }}
-        and accounting_date < {{ payment_date() }}
+    where (
+            accounting_date >= {{ previous_payment_date() }}
+            and accounting_date < {{ payment_date() }}
+        )
+        or payment_date = {{ payment_date() }}
 ),
 
 accounting_days as (

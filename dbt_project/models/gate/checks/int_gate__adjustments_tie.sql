@@ -229,7 +229,7 @@ adjustment_checks as (
 ),
 
 final as (
-    {{ check_rows('adjustments_tie', ['adjustment_checks']) }}
+    {{ check_rows('adjustments_tie', ['adjustment_checks'], of_new_dates=true) }}
 )
 
 select * from final

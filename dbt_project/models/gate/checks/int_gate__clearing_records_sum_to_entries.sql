@@ -98,7 +98,7 @@ record_checks as (
 ),
 
 final as (
-    {{ check_rows('clearing_records_sum_to_entries', ['record_checks']) }}
+    {{ check_rows('clearing_records_sum_to_entries', ['record_checks'], of_new_dates=true) }}
 )
 
 select * from final

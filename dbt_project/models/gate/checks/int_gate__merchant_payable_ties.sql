@@ -35,13 +35,16 @@ clearing_entries as (
         and accounting_date < {{ payment_date() }}
 ),
 
+-- Posted by the close of their payment date, which has to be one of the dates that are there.
 advances_settled as (
     select
-        account_id,
-        currency_code,
-        advance_amount_minor
-    from {{ ref('settlement_statements') }}
-    where payment_date >= {{ previous_payment_date() }} and payment_date < {{ payment_date() }}
+        statements.account_id,
+        statements.currency_code,
+        statements.advance_amount_minor
+    from {{ ref('settlement_statements') }} as statements
+    inner join last_date on statements.payment_date <= last_date.accounting_date
+    where statements.payment_date >= {{ previous_payment_date() }}
+        and statements.payment_date < {{ payment_date() }}
 ),
 
 opening_balances as (

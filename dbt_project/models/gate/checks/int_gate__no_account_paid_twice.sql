@@ -48,7 +48,8 @@ lines_in_window as (
         entry_id,
         count(*) as line_count
     from statement_lines
-    where accounting_date >= {{ previous_payment_date() }}
+    -- A slow channel's dates are older than the last payment date.
+    where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
     group by accounting_date, entry_id
     having count(*) > 1

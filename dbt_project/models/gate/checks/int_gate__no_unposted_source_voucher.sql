@@ -140,7 +140,7 @@ voucher_checks as (
 ),
 
 final as (
-    {{ check_rows('no_unposted_source_voucher', ['voucher_checks']) }}
+    {{ check_rows('no_unposted_source_voucher', ['voucher_checks'], of_new_dates=true) }}
 )
 
 select * from final

@@ -1,6 +1,10 @@
 {{ config(materialized='ephemeral') }}
 
-{#- Statements, their lines and clearing records agree. -#}
+{#-
+    Statements, their lines and clearing records agree. A channel whose money comes later is stated
+    later: what its entries moved to another payment date, or came from an earlier accounting date,
+    is set against the records of the dates since the last payment.
+-#}
 with arrival_groups as (
     select distinct currency_code
     from {{ ref('int_calendar__arrival_groups') }}
@@ -39,6 +43,23 @@ clearing_records as (
         and accounting_date < {{ payment_date() }}
 ),
 
+moved_entries as (
+    select
+        account_id,
+        currency_code,
+        case when payment_date > {{ payment_date() }} then -1 else 1 end as transaction_count,
+        case when payment_date > {{ payment_date() }} then -1 else 1 end * clearing_amount_minor
+            as clearing_amount_minor
+    from {{ ref('clearing_entries') }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
+        and case
+            when accounting_date >= {{ previous_payment_date() }}
+                then payment_date > {{ payment_date() }}
+            else payment_date = {{ payment_date() }}
+        end
+),
+
 lines_of_day as (
     select
         statement_id,
@@ -61,12 +82,18 @@ line_differences as (
         <> coalesce(lines_of_day.clearing_amount_minor, 0)
 ),
 
+records_to_state as (
+    select * from clearing_records
+    union all
+    select * from moved_entries
+),
+
 record_totals as (
     select
         account_id,
         currency_code,
         sum(clearing_amount_minor) as clearing_amount_minor
-    from clearing_records
+    from records_to_state
     group by account_id, currency_code
 ),
 
@@ -95,7 +122,7 @@ record_counts as (
     select
         currency_code,
         sum(transaction_count) as entry_count
-    from clearing_records
+    from records_to_state
     group by currency_code
 ),
 

@@ -162,7 +162,7 @@ rollforward_checks as (
 ),
 
 final as (
-    {{ check_rows('suspense_rollforward_exact', ['rollforward_checks']) }}
+    {{ check_rows('suspense_rollforward_exact', ['rollforward_checks'], of_new_dates=true) }}
 )
 
 select * from final

@@ -62,7 +62,7 @@ trial_balance_checks as (
 ),
 
 final as (
-    {{ check_rows('trial_balance_zero', ['trial_balance_checks']) }}
+    {{ check_rows('trial_balance_zero', ['trial_balance_checks'], of_new_dates=true) }}
 )
 
 select * from final

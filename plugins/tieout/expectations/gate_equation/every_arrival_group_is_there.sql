@@ -9,50 +9,18 @@
 
 -- Read from the calendar and the operating window, not from the table under test, which would then
 -- agree with itself.
-with operating_window as (
+with paid_dates as (
     select
-        windows.first_accounting_date,
-        coalesce(windows.last_accounting_date, date '9999-12-31') as last_accounting_date
-    from raw.platform_operating_window as windows
-    inner join control.channel_files as files
-        on windows.file_id = files.file_id
-    where files.status = 'landed'
-    order by windows.accounting_date desc, windows.file_id asc, windows.line_number asc
-    limit 1
-),
-
-arrivals as (
-    select
-        channels.channel,
-        channels.currency_code,
-        days.calendar_date as accounting_date,
-        case channels.arrival_calendar
-            when 'working_day' then earliest.working_day_on_or_after
-            when 'calendar_day' then earliest.calendar_date
-        end as arrival_date
-    from reference.channels as channels
-    cross join operating_window
-    inner join reference.calendar_days as days
-        on
-            days.calendar_date between operating_window.first_accounting_date
-            and operating_window.last_accounting_date
-            and days.calendar_date between :day - 40 and :day
-    inner join reference.calendar_days as earliest
-        on earliest.calendar_date = days.calendar_date + channels.arrival_lag_days
-),
-
-paid_dates as (
-    select
-        arrivals.channel,
-        arrivals.currency_code,
-        arrivals.accounting_date,
-        arrivals.arrival_date
-    from arrivals
-    inner join reference.calendar_days as payments
-        on
-            payments.calendar_date
-            = greatest(arrivals.arrival_date, arrivals.accounting_date + 1)
-    where payments.working_day_on_or_after = :day
+        calendar.channel,
+        calendar.currency_code,
+        calendar.accounting_date,
+        calendar.arrival_date
+    from control.operating_window() as operating_window
+    cross join lateral control.arrival_calendar(
+        greatest(operating_window.first_accounting_date, :day - 40),
+        least(operating_window.last_accounting_date, :day)
+    ) as calendar
+    where calendar.payment_date = :day
 ),
 
 equation as (

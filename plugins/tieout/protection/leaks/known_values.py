@@ -21,9 +21,8 @@ from tieout.channels.platform import csv_files
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.core.masks import mask_account, mask_name, mask_pan
 from tieout.core.settings import Settings
-from tieout.files import decryption
+from tieout.files import archive, decryption
 from tieout.files.stores import find_files
-from tieout.landing import archive
 
 __all__ = ["CollectingVault", "KnownValue", "collect"]
 
