@@ -1,13 +1,14 @@
 {#
     dated_partition: one business date of a growing table is one partition, replaced whole.
 
-    The parent is made from the enforced contract, `partition by list (<partition_by>)`. A run
-    computes its date's rows aside with a CTAS (which plans in parallel, where `insert … select`
-    does not), puts on them everything the parent demands (so that attaching needs no second
-    scan), and swaps the partition in, or refills it when the date is built again. All of it in
-    the model's one transaction: readers see the old date or the new one. No delete, no bloat, the
-    cost does not depend on history, and a re-run gives the same bytes: the rows are stored in the
-    order of the primary key.
+    The parent is made from the enforced contract, `partition by list (<partition_by>)`, when a home
+    is set up, by the owner. A run computes its date's rows aside with a CTAS (which plans in
+    parallel, where `insert … select` does not), and `control.swap_partition`, the owner's, puts on
+    them everything the parent demands (so that attaching needs no second scan) and swaps the
+    partition in, or refills it when the date is built again. All of it in the model's one
+    transaction: readers see the old date or the new one. No delete, no bloat, the cost does not
+    depend on history, and a re-run gives the same bytes: the rows are stored in the order of the
+    primary key.
 
     State of the date before is read with `{{ this }}` filtered on that date: only its partition.
 
@@ -20,14 +21,9 @@
     {%- set key = config.require('partition_by') -%}
     {%- set value = '' if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' else tieout_date(key) -%}
     {%- set parent = this.incorporate(type='table') -%}
-    {%- set stamp = value | replace('-', '') -%}
-    {%- set child = api.Relation.create(
-        database=this.database, schema=this.schema, identifier=this.identifier ~ '_' ~ stamp,
-        type='table'
-    ) -%}
     {%- set aside = api.Relation.create(
-        database=this.database, schema=this.schema, identifier=this.identifier ~ '_new',
-        type='table'
+        database=this.database, schema='work_transform',
+        identifier=this.schema ~ '__' ~ this.identifier, type='table'
     ) -%}
     {%- if not config.get('contract').enforced -%}
         {{ exceptions.raise_compiler_error(
@@ -47,13 +43,18 @@
     {% call statement('queue') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ parent }}', 0))
     {%- endcall %}
+    {%- set is_setup = env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' -%}
+    {%- set is_made = is_setup or not load_cached_relation(parent) -%}
+    {%- if is_made %}
+    {# The owner's work: a role that builds dates owns no table that stays, and describes none. #}
     {% call statement('parent') -%}
         {{ dated_partition_parent_sql(parent, key) }}
     {%- endcall %}
-    {%- set there = dated_partition_columns(parent) %}
-    {% do dated_partition_assert_same_columns(parent, there) %}
     {% do dated_partition_guard('guard_parent', parent, [key]) %}
-    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' %}
+    {% do persist_docs(parent, model) %}
+    {%- endif %}
+    {% do dated_partition_assert_same_columns(parent) %}
+    {%- if is_setup %}
     {# Setup: every table exists, empty, before the first date: models read each other's state. #}
     {% call statement('main') -%}
         select 1
@@ -78,17 +79,11 @@
         {%- endif %}
     {%- endcall %}
 
-    {% call statement('dress') -%}
-        {{ dated_partition_dress_sql(parent, aside, key, value, order_by, there) }}
-    {%- endcall %}
     {% call statement('swap') -%}
-        {{ dated_partition_swap_sql(parent, child, aside, value) }}
+        select control.swap_partition(
+            '{{ parent }}'::regclass, '{{ aside }}'::regclass, date '{{ value }}'
+        )
     {%- endcall %}
-    {% do dated_partition_guard('guard_partition', child, [key, value]) %}
-    {%- endif %}
-    {# The parent alone is described, once: a changed description makes the setup run again. #}
-    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' or not there[0]['is_described'] %}
-    {% do persist_docs(parent, model) %}
     {%- endif %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
@@ -221,82 +216,18 @@
 {% endmacro %}
 
 
-{# The parent's columns in order, and whether it has its description. #}
-{% macro dated_partition_columns(parent) %}
-    {{ return(run_query(
-        "select attname, attnotnull, obj_description(attrelid) is not null as is_described"
-        ~ " from pg_attribute where attrelid = '" ~ parent ~ "'::regclass"
-        ~ " and attnum > 0 and not attisdropped order by attnum"
-    ).rows) }}
-{% endmacro %}
-
-
 {# A contract that changed under existing partitions is a migration, never a silent difference. #}
-{% macro dated_partition_assert_same_columns(parent, columns) %}
+{% macro dated_partition_assert_same_columns(parent) %}
     {%- set wanted = model['columns'].values() | map(attribute='name') | list -%}
-    {%- set there = columns | map(attribute='attname') | list -%}
+    {%- set rows = run_query(
+        "select attname from pg_attribute where attrelid = '" ~ parent ~ "'::regclass"
+        ~ " and attnum > 0 and not attisdropped order by attnum"
+    ) -%}
+    {%- set there = rows.columns[0].values() | list -%}
     {%- if there != wanted -%}
         {{ exceptions.raise_compiler_error(
             parent ~ ' has the columns ' ~ (there | join(', ')) ~ ' but its contract says '
             ~ (wanted | join(', ')) ~ '. Migrate the table (docs/runbooks) before the next build.'
         ) }}
     {%- endif -%}
-{% endmacro %}
-
-
-{#
-    The new partition gets, in one scan, what the parent demands of it: the bound as a CHECK
-    (attach then scans nothing), NOT NULLs, and each CHECK under the parent's own name (attach
-    refuses others).
-#}
-{% macro dated_partition_dress_sql(parent, aside, key, value, primary_key, columns) %}
-    {%- set checks = run_query(
-        "select conname, pg_get_constraintdef(oid) as definition from pg_constraint"
-        ~ " where conrelid = '" ~ parent ~ "'::regclass and contype = 'c' order by conname"
-    ) -%}
-    alter table {{ aside }}
-        add constraint {{ aside.identifier }}_bound
-            check ({{ key }} is not null and {{ key }} = date '{{ value }}')
-        {%- for column in columns if column['attnotnull'] %},
-        alter column {{ column['attname'] }} set not null
-        {%- endfor %}
-        {%- for row in checks.rows %},
-        add constraint {{ row[0] }} {{ row[1] }}
-        {%- endfor %}
-        {%- if primary_key %},
-        add constraint {{ aside.identifier }}_pkey primary key ({{ primary_key | join(', ') }})
-        {%- endif %}
-{% endmacro %}
-
-
-{#
-    A date built before keeps its partition and gets the new rows: to drop a partition would lock
-    the tables its foreign keys point to, which other models are reading (a deadlock of two models
-    that replace a date). TRUNCATE gives it a new file, so nothing bloats; nobody sees it empty.
-#}
-{% macro dated_partition_swap_sql(parent, child, aside, value) %}
-    {%- set primary_key = dated_partition_primary_key() -%}
-    {%- set old = run_query(
-        "select c.relispartition from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        ~ " where n.nspname = '" ~ child.schema ~ "' and c.relname = '" ~ child.identifier ~ "'"
-    ) -%}
-    {%- if old.rows | length > 0 and old.rows[0][0] %}
-    truncate table {{ child }};
-    insert into {{ child }}
-    select * from {{ aside }}
-    {%- if primary_key %}
-    order by {{ primary_key | join(', ') }}
-    {%- endif %};
-    drop table {{ aside }};
-    {%- else %}
-    drop table if exists {{ child }};
-    alter table {{ aside }} rename to {{ child.identifier }};
-    {%- if primary_key %}
-    alter table {{ child }}
-        rename constraint {{ aside.identifier }}_pkey to {{ child.identifier }}_pkey;
-    {%- endif %}
-    alter table {{ parent }} attach partition {{ child }} for values in ('{{ value }}');
-    alter table {{ child }} drop constraint {{ aside.identifier }}_bound;
-    {%- endif %}
-    analyze {{ child }}
 {% endmacro %}

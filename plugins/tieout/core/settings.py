@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tieout.core.errors import TieoutError
@@ -12,6 +12,7 @@ from tieout.core.errors import TieoutError
 __all__ = ["Settings", "load_settings"]
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
+_ROLE_URL = "TIEOUT_DATABASE_URL_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class Settings:
     `inbox_url` and `outbox_url` are fsspec URLs without a trailing slash. `external_database_url`
     is None when the embedded server is used. The folders below `home` exist only once something
     made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a close looks for files
-    that are not due yet every `files_poll_seconds`.
+    that are not due yet every `files_poll_seconds`. `role` is the database role whose work is done
+    (`ingest`, `transform`…), None where the administrator works; `role_urls` has the logins that an
+    operator made.
     """
 
     project_dir: Path
@@ -32,6 +35,12 @@ class Settings:
     airflow_database_url: str | None = field(default=None, repr=False)
     max_file_bytes: int = 1024**3
     files_poll_seconds: int = 60
+    role: str | None = None
+    role_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def acting_as(self, role: str | None) -> Settings:
+        """Return the same home for work that is done as one database role; None: administrator."""
+        return self if self.role == role else replace(self, role=role)
 
     @property
     def pg_dir(self) -> Path:
@@ -114,6 +123,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         airflow_database_url=_database_url(env, "TIEOUT_AIRFLOW_DATABASE_URL"),
         max_file_bytes=_whole_number(env, "TIEOUT_MAX_FILE_BYTES") or _memory_bytes() // 12,
         files_poll_seconds=_whole_number(env, "TIEOUT_FILES_POLL_SECONDS") or 60,
+        role_urls={
+            name.removeprefix(_ROLE_URL).lower(): url
+            for name in sorted(env)
+            if name.startswith(_ROLE_URL) and (url := _database_url(env, name)) is not None
+        },
     )
 
 

@@ -10,8 +10,10 @@ from tieout.database.connections import (
     has_table,
     insert,
     lost,
+    make_logins,
     migrate,
     refusal,
+    session_url,
     went_away,
 )
 from tieout.server.embedded import is_running, stop_server
@@ -25,8 +27,10 @@ __all__ = [
     "insert",
     "is_running",
     "lost",
+    "make_logins",
     "migrate",
     "refusal",
+    "session_url",
     "stop_server",
     "went_away",
 ]

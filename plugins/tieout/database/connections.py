@@ -15,6 +15,8 @@ from psycopg import sql
 
 from tieout.core.errors import DatabaseError, TieoutError
 from tieout.core.settings import Settings
+from tieout.database import logins
+from tieout.migrations.roles import create as create_roles
 from tieout.server.databases import create_databases, open_url
 from tieout.server.embedded import AIRFLOW_DATABASE, DATABASE, MINIMUM_MAJOR, ensure_embedded
 
@@ -25,8 +27,10 @@ __all__ = [
     "has_table",
     "insert",
     "lost",
+    "make_logins",
     "migrate",
     "refusal",
+    "session_url",
     "went_away",
 ]
 
@@ -42,6 +46,19 @@ def ensure_server(settings: Settings) -> str:
     return settings.external_database_url or ensure_embedded(settings)
 
 
+def session_url(settings: Settings) -> str:
+    """Return the URL of the database `tieout` for the role whose work is done.
+
+    The embedded server is started when it is down. Raises DatabaseError where the home has no login
+    of that role.
+    """
+    if settings.role is None:
+        return ensure_server(settings)
+    # Who names the login has named the server with it, and may know no administrator.
+    named = settings.role_urls.get(settings.role)
+    return named or logins.role_url(settings, ensure_server(settings), settings.role)
+
+
 def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     """Open a psycopg connection to the database `tieout`; its session is in UTC.
 
@@ -49,18 +66,31 @@ def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
     it is down. Raises DatabaseError when an external database cannot be reached.
     """
     try:
-        connection = open_url(ensure_server(settings), **kwargs)
+        connection = open_url(session_url(settings), **kwargs)
     except DatabaseError:
         if settings.external_database_url is not None:
             raise
         # It was going down while we asked: killed or stopped a moment ago.
         time.sleep(0.5)
-        connection = open_url(ensure_server(settings), **kwargs)
+        connection = open_url(session_url(settings), **kwargs)
+    if connection.info.parameter_status("in_hot_standby") == "on":
+        refused = _replica(connection.info)
+        connection.close()
+        raise refused
     with connection.cursor() as cursor:
         cursor.execute("set time zone 'UTC'")
     if not connection.autocommit:
         connection.commit()
     return connection
+
+
+def _replica(info: psycopg.ConnectionInfo) -> DatabaseError:
+    return DatabaseError(
+        what="the database is a replica",
+        where=f"{info.host}:{info.port}/{info.dbname}",
+        why="it is in recovery: it takes no writes, and may be behind the one that does",
+        next_step="name the primary in TIEOUT_DATABASE_URL",
+    )
 
 
 def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
@@ -136,19 +166,26 @@ def airflow_url(settings: Settings) -> str:
     """Return the SQLAlchemy URL (psycopg2) of Airflow's own database; make it when missing.
 
     Embedded: the database `airflow`. External: TIEOUT_AIRFLOW_DATABASE_URL, else `<name>_airflow`
-    beside the database of TIEOUT_DATABASE_URL.
+    beside the database of TIEOUT_DATABASE_URL. Its login owns that database and reaches no other.
     """
-    if settings.airflow_database_url is not None:
-        url = settings.airflow_database_url
-    elif settings.external_database_url is not None:
-        parts = urlsplit(settings.external_database_url)
-        name = f"{parts.path.lstrip('/') or DATABASE}_airflow"
-        url = urlunsplit(parts._replace(path=f"/{name}"))
-        create_databases(settings.external_database_url, [name])
-    else:
-        parts = urlsplit(ensure_server(settings))
-        url = urlunsplit(parts._replace(path=f"/{AIRFLOW_DATABASE}"))
+    url = settings.airflow_database_url or _own_airflow_url(settings)
     return "postgresql+psycopg2://" + url.partition("://")[2]
+
+
+def _own_airflow_url(settings: Settings) -> str:
+    admin_url = ensure_server(settings)
+    parts = urlsplit(admin_url)
+    name = AIRFLOW_DATABASE
+    if settings.external_database_url is not None:
+        name = f"{parts.path.lstrip('/') or DATABASE}_airflow"
+    metadata_url = urlunsplit(parts._replace(path=f"/{name}"))
+    if not logins.is_known(settings, admin_url, logins.AIRFLOW):
+        create_databases(admin_url, [name])
+        with open_url(admin_url, autocommit=True) as connection:
+            create_roles(connection)
+            logins.ensure_airflow(settings, connection, metadata_url, admin_url)
+    own = urlsplit(logins.role_url(settings, admin_url, logins.AIRFLOW))
+    return urlunsplit(own._replace(path=f"/{name}"))
 
 
 def migrate(settings: Settings) -> bool:
@@ -159,9 +196,14 @@ def migrate(settings: Settings) -> bool:
     # Alembic takes half a second to import, and most calls find nothing to do.
     from tieout.migrations import HEAD, upgrade  # noqa: PLC0415
 
+    if settings.external_database_url is None and settings.role_urls:
+        # An operator named the logins and no administrator: who installs migrates, not a step.
+        return False
     url = ensure_server(settings)
     with open_url(url, autocommit=True) as connection:
         if _current_revision(connection) == HEAD:
+            if not logins.is_complete(settings, url):
+                logins.ensure(settings, connection, url)
             return False
         major = connection.info.server_version // 10_000
         if major < MINIMUM_MAJOR:
@@ -172,7 +214,19 @@ def migrate(settings: Settings) -> bool:
                 next_step="use a newer server, or unset TIEOUT_DATABASE_URL for the embedded one",
             )
     upgrade(url)
+    with open_url(url, autocommit=True) as connection:
+        logins.ensure(settings, connection, url)
     return True
+
+
+def make_logins(settings: Settings) -> None:
+    """Give every login of the database the password that the home keeps, or one it keeps now.
+
+    For a home or a database that was copied without the other; `migrate` makes what is missing.
+    """
+    url = ensure_server(settings)
+    with open_url(url, autocommit=True) as connection:
+        logins.ensure(settings, connection, url)
 
 
 def _current_revision(connection: psycopg.Connection[Any]) -> str | None:

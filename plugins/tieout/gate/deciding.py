@@ -25,7 +25,7 @@ from tieout.core import people
 from tieout.core.errors import TieoutError
 from tieout.core.money import CURRENCY_EXPONENTS, decimal_text
 from tieout.core.settings import Settings
-from tieout.database import connect, ensure_server
+from tieout.database import connect, session_url
 from tieout.gate import data_docs
 from tieout.gate.expectation_suites import (
     CLOSE_SUITES,
@@ -425,7 +425,7 @@ def _context(settings: Settings) -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx  # noqa: PLC0415
 
-    scheme, _, rest = ensure_server(settings).partition("://")
+    scheme, _, rest = session_url(settings).partition("://")
     return gx.get_context(
         mode="file",
         context_root_dir=str(EXPECTATIONS_DIR),

@@ -32,9 +32,9 @@ def copy_frames(
 ) -> int:
     """Copy each frame into its raw table's partition of the date; return the rows copied.
 
-    A partition that is not there yet is made, filled and only then attached: readers of the table
-    are not disturbed, and with wal_level=minimal its rows write no WAL. Tables go in the order of
-    their names, so that two landings cannot wait for one another.
+    A partition that is not there yet is made aside, filled and only then attached: readers of the
+    table are not disturbed, and with wal_level=minimal its rows write no WAL. Tables go in the
+    order of their names, so that two landings cannot wait for one another.
     """
     row_count = 0
     for table in sorted(frames):
@@ -68,35 +68,25 @@ def _copy_into_partition(
     partition = f"{table}_p{accounting_date:%Y%m%d}"
     lock_for_transaction(connection, f"tieout/partition/raw.{partition}")
     exists = database.has_table(connection, f"raw.{partition}")
-    names = {
-        "table": sql.Identifier("raw", table),
-        "partition": sql.Identifier("raw", partition),
-        "date": sql.Literal(accounting_date),
-    }
-    if not exists:
-        # Without indexes: attaching builds them, once, over the whole of the rows.
-        connection.execute(
-            sql.SQL(
-                "create table {partition} (like {table} including defaults including constraints)"
-            ).format(**names)
-        )
-    row_count = _copy(connection, names["partition"], blocks)
+    # Which is filled: the table, or one made aside. Made aside it has no index: attaching builds
+    # them, once, over the whole of the rows.
+    filled = sql.Identifier("raw", table) if exists else sql.Identifier("work_ingest", partition)
     if not exists:
         connection.execute(
-            sql.SQL(
-                "alter table {table} attach partition {partition} for values in ({date})"
-            ).format(**names)
+            sql.SQL("create table {} (like {})").format(filled, sql.Identifier("raw", table))
         )
-        # From now on it holds against a person with SQL, once the date is sealed.
+        # Whoever lands: the owner's function takes it over from the role.
+        connection.execute(sql.SQL("alter table {} owner to tieout_ingest").format(filled))
+    row_count = _copy(connection, filled, blocks)
+    if not exists:
         connection.execute(
-            sql.SQL(
-                "select control.guard_partition(%s::regclass, 'accounting_date', {date})"
-            ).format(**names),
-            [f"raw.{partition}"],
+            "select control.swap_partition(%s::regclass, %s::regclass, %s)",
+            [f"raw.{table}", f"work_ingest.{partition}", accounting_date],
         )
-    # The close may follow at once, long before autovacuum does: without row counts its joins would
-    # be planned for a handful of rows.
-    connection.execute(sql.SQL("analyze {partition}").format(**names))
+    else:
+        # The close may follow at once, long before autovacuum does: without row counts its joins
+        # would be planned for a handful of rows.
+        connection.execute("select control.analyze(array[%s::regclass])", [f"raw.{partition}"])
     return row_count
 
 

@@ -135,8 +135,10 @@ def land(
             say(f"not landed: {outcome}")
         if any(outcome.status == "landed" for outcome in outcomes):
             # Every model joins its rows with the list of files; autovacuum may come too late.
-            connection.execute("analyze control.channel_files")
-            connection.execute("analyze control.voucher_register")
+            connection.execute(
+                "select control.analyze(array['control.channel_files'::regclass,"
+                " 'control.voucher_register'::regclass])"
+            )
     return LandingReport((*strangers, *outcomes))
 
 

@@ -18,6 +18,7 @@ def main() -> int:
     settings = load_settings()
     try:
         changed = database.migrate(settings)
+        database.make_logins(settings)
         database.airflow_url(settings)
     except TieoutError as error:
         say(str(error))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-# Any fixed number; `migrate` of two processes queue on it.
-MIGRATION_LOCK = 7_405_001
+from tieout.migrations import MIGRATION_LOCK
+from tieout.migrations.roles import OWNER
 
 
 def run() -> None:
@@ -15,6 +15,7 @@ def run() -> None:
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection, connection.begin():
         connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        connection.execute(text(f"set local role {OWNER}"))
         connection.execute(text("create schema if not exists control"))
         context.configure(
             connection=connection,

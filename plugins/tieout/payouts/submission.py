@@ -275,7 +275,8 @@ def submit(
         with connection.transaction():
             # What follows at once joins them by the thousand; autovacuum comes a minute later.
             connection.execute(
-                "analyze payout.instructions, payout.attempts, payout.attempt_events"
+                "select control.analyze(array['payout.instructions'::regclass,"
+                " 'payout.attempts'::regclass, 'payout.attempt_events'::regclass])"
             )
     return SubmitReport(
         payment_date=payment_date,

@@ -164,7 +164,7 @@ def instruct(step: Step) -> Counts:
     if days.has_attempts(step.settings, step.day):
         return {}
     # The program may be another than the one that decided.
-    gate_module.keep_expectations(step.settings)
+    gate_module.keep_expectations(step.settings.acting_as("gate"))
     report = payouts.instruct(step.settings, step.day)
     return {"rows": report.instruction_count, "new_instructions": report.created_count}
 

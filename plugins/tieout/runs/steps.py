@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,22 @@ DATE_PARAMS = {
     days.ACCOUNTING_RECLOSE: "run_date",
     days.SETTLEMENT_PAYOUT: "payment_date",
     days.PAYOUT_OUTCOMES: "payment_date",
+}
+# What each step works as (docs/operations/roles.md); a step that is not here reads and orders as
+# its run does.
+_ROLES_OF_RUNS = {
+    days.ACCOUNTING_CLOSE: "ingest",
+    days.ACCOUNTING_RECLOSE: "ingest",
+    days.SETTLEMENT_PAYOUT: "payout",
+    days.PAYOUT_OUTCOMES: "payout",
+}
+_ROLES_OF_STEPS = {
+    (days.ACCOUNTING_CLOSE, "build"): "transform",
+    (days.ACCOUNTING_CLOSE, "check"): "gate",
+    (days.ACCOUNTING_CLOSE, "publish"): "transform",
+    (days.SETTLEMENT_PAYOUT, "land_bank"): "ingest",
+    (days.SETTLEMENT_PAYOUT, "gate"): "gate",
+    (days.PAYOUT_OUTCOMES, "land"): "ingest",
 }
 # Worth another try: the other side may be back in a minute. Everything else is data or a fault of
 # ours, and comes out the same however often it is tried.
@@ -120,6 +136,8 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
     settings = load_settings()
     step: Step | None = None
     try:
+        # Before a role's login is asked for: a new home, or a program newer than its tables.
+        database.migrate(settings)
         step = step_of(settings, context)
         return run_step(function, step)
     except days.NothingToDo as reason:
@@ -181,18 +199,25 @@ def await_files(function: Callable[[Step], Counts], context: Mapping[str, Any]) 
 def step_of(settings: Settings, context: Mapping[str, Any]) -> Step:
     """Read kind, date, owner and name of a step from an Airflow task's context."""
     kind = str(context["dag"].dag_id)
+    name = str(context["task"].task_id)
+    settings = settings.acting_as(role_of(kind, name))
     day = days.business_date(
         days.param_of(context.get("params"), DATE_PARAMS[kind]), context.get("logical_date")
     )
     owner = days.run_owner(context.get("run_id"))
     # A command does not wait, nor does a simulated week, whose days are not the clock's.
     waits = not owner.startswith(days.COMMAND_PREFIX) and days.sample_window(settings) is None
-    name = str(context["task"].task_id)
     return Step(settings, kind, day, owner, name, now=datetime.now(UTC), waits=waits)
 
 
+def role_of(kind: str, name: str) -> str:
+    """Return the database role that a step of a run works as."""
+    return _ROLES_OF_STEPS.get((kind, name), _ROLES_OF_RUNS[kind])
+
+
 def run_step(function: Callable[[Step], Counts], step: Step) -> Counts:
-    """Run a step, tell the listeners, and keep its seconds and rows."""
+    """Run a step as its role, tell the listeners, and keep its seconds and rows."""
+    step = replace(step, settings=step.settings.acting_as(role_of(step.kind, step.name)))
     _tell(step, "started", 0.0, {})
     started = time.perf_counter()
     try:

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.database import connect, ensure_server, has_table, went_away
+from tieout.database import connect, has_table, session_url, went_away
 from tieout.dates.workdays import previous_working_day
 
 __all__ = [
@@ -63,6 +63,7 @@ _PARSING = {
     "TIEOUT_DBT_HOST": "none",
     "TIEOUT_DBT_PORT": "1",
     "TIEOUT_DBT_USER": "none",
+    "TIEOUT_DBT_ROLE": "none",
     "DBT_ENV_SECRET_TIEOUT_PASSWORD": "none",
 }
 # The manifest is that of the project, not of the date: `seed` writes it.
@@ -118,7 +119,11 @@ class BuildReport:
 
 
 def seed(settings: Settings, *, force: bool = False) -> BuildReport:
-    """Load the reference data, create tables, and views before and behind them; once a version."""
+    """Load the reference data, create tables, and views before and behind them; once a version.
+
+    The owner's work, whoever calls.
+    """
+    settings = settings.acting_as(None)
     stamp = settings.dbt_dir / "setup.sha256"
     wanted = _setup_fingerprint(settings)
     if not force and stamp.exists() and stamp.read_text() == wanted and _has_reference(settings):
@@ -148,6 +153,7 @@ def build_close(settings: Settings, accounting_date: date) -> BuildReport:
         TieoutError: a model failed or an invariant does not hold; nothing half-built is left, since
             each table's partition is swapped in whole.
     """
+    settings = settings.acting_as("transform")
     with connect(settings) as connection:
         # The partitions point at the date's row; the close itself moves its state.
         connection.execute(
@@ -166,6 +172,7 @@ def build_close(settings: Settings, accounting_date: date) -> BuildReport:
 
 def build_payment(settings: Settings, payment_date: date) -> BuildReport:
     """Compute the statements, the balance equation and the gate's checks of ``payment_date``."""
+    settings = settings.acting_as("transform")
     report = run_dbt(
         settings, ["build", "--select", "tag:payment"], _payment_environment(payment_date)
     )
@@ -175,6 +182,7 @@ def build_payment(settings: Settings, payment_date: date) -> BuildReport:
 
 def build_outcomes(settings: Settings, payment_date: date) -> BuildReport:
     """Compute what became of the payouts of ``payment_date``, and match its evening statement."""
+    settings = settings.acting_as("transform")
     report = run_dbt(
         settings, ["build", "--select", "tag:outcomes"], _payment_environment(payment_date)
     )
@@ -200,13 +208,14 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
     """Run one dbt command in this process against the home's database.
 
     Args:
-        settings: the installation.
+        settings: the installation; its role makes what is made, the owner where it has none.
         arguments: dbt's command and its options, without paths.
         dates: environment variables with the business dates of the run.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  dbt takes seconds to import
 
-    url = ensure_server(settings)
+    url = session_url(settings)
+    role = f"tieout_{settings.role or 'owner'}"
     project = str(settings.project_dir / "dbt_project")
     paths = [
         "--project-dir",
@@ -227,7 +236,7 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         paths += [_NO_MANIFEST]
     with (
         _ONE_BUILD_AT_A_TIME,
-        _environment({**_connection_environment(url), **dates}),
+        _environment({**_connection_environment(url), "TIEOUT_DBT_ROLE": role, **dates}),
         _without_walking_the_stack(),
     ):
         started = time.monotonic()

@@ -1,0 +1,240 @@
+"""Logins: with which name and password each kind of work reaches the database.
+
+Every step of a run works as one role (`core.settings.Settings.acting_as`): it may do what that kind
+of work needs, and no more (docs/operations/roles.md). The rights belong to groups of the server,
+`tieout_ingest` and so on (`tieout.migrations.roles`); each database has a login of its own in each,
+so that two homes on one server do not reach one another.
+
+A login's password is derived from the administrator's, so that every process that may make the
+logins makes the same ones; the home keeps them in `secrets/database.json` for those that may not.
+Where the administrator has none (peer or certificate), they are drawn once and kept there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, LiteralString
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from tieout.core.errors import DatabaseError
+from tieout.core.settings import Settings
+from tieout.migrations import MIGRATION_LOCK
+from tieout.server.databases import open_url
+
+__all__ = ["ROLES", "ensure", "ensure_airflow", "is_complete", "is_known", "role_url"]
+
+ROLES: Final = ("ingest", "transform", "gate", "payout", "finance", "people")
+"""The roles that log in; the owner works through the administrator's login."""
+
+AIRFLOW: Final = "airflow"
+"""The role of Airflow's own database; it reaches no money, and no step's role reaches its."""
+
+# What stands in a metadata database of before, when it was the administrator's.
+_AIRFLOW_OBJECTS: Final[LiteralString] = """
+    select
+        case relations.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end,
+        relations.oid::regclass::text
+    from pg_class as relations
+    where
+        relations.relnamespace = 'public'::regnamespace
+        and relations.relkind in ('r', 'p', 'v', 'S')
+        and relations.relowner <> %(owner)s::regrole
+        and not exists (
+            select 1
+            from pg_depend
+            where
+                pg_depend.classid = 'pg_class'::regclass
+                and pg_depend.objid = relations.oid
+                and pg_depend.deptype in ('a', 'i')
+                and relations.relkind = 'S'
+        )
+    union all
+    select 'type', types.oid::regtype::text
+    from pg_type as types
+    where
+        types.typnamespace = 'public'::regnamespace
+        and types.typtype in ('e', 'd')
+        and types.typowner <> %(owner)s::regrole
+    union all
+    select 'function', routines.oid::regprocedure::text
+    from pg_proc as routines
+    where
+        routines.pronamespace = 'public'::regnamespace
+        and routines.proowner <> %(owner)s::regrole
+"""
+_DERIVATION: Final = b"tieout database login 1:"
+
+
+def role_url(settings: Settings, admin_url: str, role: str) -> str:
+    """Return the URL of the database for one role, whose login the home has made.
+
+    Raises:
+        DatabaseError: the home knows no password of that role.
+    """
+    login = _login(admin_url, role)
+    password = _kept(settings).get(login)
+    if password is None:
+        raise DatabaseError(
+            what=f"this home has no password for the database login {login}",
+            where=str(_path(settings)),
+            why=f"steps work as the role {role}; migrating makes its login",
+            next_step="python -m tieout.migrations, or name the login in "
+            f"TIEOUT_DATABASE_URL_{role.upper()} (docs/operations/roles.md)",
+        )
+    parts = urlsplit(admin_url)
+    address = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password)}@{address}"))
+
+
+def is_known(settings: Settings, admin_url: str, role: str) -> bool:
+    """Say whether the home keeps a password of the role's login of this database."""
+    return _login(admin_url, role) in _kept(settings)
+
+
+def is_complete(settings: Settings, admin_url: str) -> bool:
+    """Say whether the home knows every login of this database that nobody named otherwise."""
+    return all(role in settings.role_urls or is_known(settings, admin_url, role) for role in ROLES)
+
+
+def ensure(settings: Settings, connection: psycopg.Connection[Any], admin_url: str) -> None:
+    """Make the logins of this database, or give them the passwords that the home expects.
+
+    `connection` commits by itself. Nobody else may connect to the database from now on.
+    """
+    connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
+    kept = dict(_kept(settings))
+    wanted = [role for role in ROLES if role not in settings.role_urls]
+    for role in wanted:
+        login = _login(admin_url, role)
+        kept[login] = _password(admin_url, login) or kept.get(login) or secrets.token_urlsafe(32)
+        _make(connection, login, kept[login], f"tieout_{role}")
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(
+        sql.SQL("revoke connect, temporary on database {} from public").format(database)
+    )
+    for role in wanted:
+        connection.execute(
+            sql.SQL("grant connect, temporary on database {} to {}").format(
+                database, sql.Identifier(_login(admin_url, role))
+            )
+        )
+    _keep(settings, kept)
+    connection.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def ensure_airflow(
+    settings: Settings, admin: psycopg.Connection[Any], metadata_url: str, admin_url: str
+) -> None:
+    """Make the login that owns Airflow's own database, and give it what is in there.
+
+    `admin` is a connection to another database of the server, which commits by itself;
+    `metadata_url` is the administrator's way into Airflow's.
+    """
+    login, name = _login(admin_url, AIRFLOW), urlsplit(metadata_url).path.lstrip("/")
+    kept = dict(_kept(settings))
+    kept[login] = _password(admin_url, login) or kept.get(login) or secrets.token_urlsafe(32)
+    admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
+    _make(admin, login, kept[login], f"tieout_{AIRFLOW}")
+    names = {"login": sql.Identifier(login), "name": sql.Identifier(name)}
+    if not _is_member(admin, login):
+        admin.execute(sql.SQL("grant {login} to current_user").format(**names))
+    admin.execute(sql.SQL("alter database {name} owner to {login}").format(**names))
+    admin.execute(
+        sql.SQL("revoke connect, temporary on database {name} from public").format(**names)
+    )
+    with open_url(metadata_url) as metadata:
+        metadata.execute(sql.SQL("alter schema public owner to {login}").format(**names))
+        for kind, found in metadata.execute(_AIRFLOW_OBJECTS, {"owner": login}).fetchall():
+            # Kind and name are the catalog's own, quoted by it.
+            metadata.execute(
+                sql.SQL("alter {} {} owner to {}").format(
+                    sql.SQL(kind), sql.SQL(found), names["login"]
+                )
+            )
+    admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+    _keep(settings, kept)
+
+
+def _is_member(connection: psycopg.Connection[Any], login: str) -> bool:
+    row = connection.execute("select pg_has_role(%s, 'member')", [login]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _make(connection: psycopg.Connection[Any], login: str, password: str, group: str) -> None:
+    names = {
+        "login": sql.Identifier(login),
+        "group": sql.Identifier(group),
+        "password": sql.Literal(_verifier(connection, login, password)),
+    }
+    connection.execute(
+        sql.SQL(
+            "do $body$ begin create role {login} login;"
+            " exception when duplicate_object or unique_violation then null; end $body$"
+        ).format(**names)
+    )
+    # The server is sent a verifier: the password itself stands in no statement and no log.
+    connection.execute(sql.SQL("alter role {login} login password {password}").format(**names))
+    connection.execute(sql.SQL("grant {group} to {login}").format(**names))
+
+
+def _verifier(connection: psycopg.Connection[Any], login: str, password: str) -> str:
+    return connection.pgconn.encrypt_password(
+        password.encode(), login.encode(), b"scram-sha-256"
+    ).decode()
+
+
+def _login(admin_url: str, role: str) -> str:
+    return f"{urlsplit(admin_url).path.lstrip('/')}_{role}_login"
+
+
+def _password(admin_url: str, login: str) -> str | None:
+    key = unquote(urlsplit(admin_url).password or "")
+    if not key:
+        return None
+    digest = hmac.new(key.encode(), _DERIVATION + login.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+# --- what the home keeps ------------------------------------------------------------------------
+
+
+def _path(settings: Settings) -> Path:
+    return settings.secrets_dir / "database.json"
+
+
+def _kept(settings: Settings) -> Mapping[str, str]:
+    try:
+        kept: Mapping[str, str] = json.loads(_path(settings).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DatabaseError(
+            what="the home's database logins cannot be read",
+            where=str(_path(settings)),
+            why="the file is no JSON",
+            next_step="remove it, then: python -m tieout.migrations",
+        ) from error
+    return kept
+
+
+def _keep(settings: Settings, kept: Mapping[str, str]) -> None:
+    """Write the passwords whole or not at all (0600 in a 0700 folder)."""
+    path = _path(settings)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(dict(sorted(kept.items())), stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
