@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Final, LiteralString
 
 import pytest
 
 import prepared_homes
+import true_outcomes
 from attack_world import World
 from tieout import database
 from tieout.commands import overview
@@ -19,30 +22,30 @@ pytestmark = pytest.mark.slow
 
 MON = date(2026, 9, 21)
 TUE, WED, THU = (MON + timedelta(days=step) for step in range(1, 4))
-SLOW, LAG_DAYS = "unionpay", 2
+SLOW: Final = "unionpay"
+LAG_DAYS: Final = "2"
 
 
-@pytest.fixture(scope="module")
-def late(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Monday and Tuesday, closed and paid with a channel whose money takes two days."""
-    settings = prepared_homes.copy(prepared_home, tmp_path_factory.mktemp("late") / "home")
+@contextmanager
+def two_dates(
+    stopped: Path, home: Path, knob: LiteralString, funds: Funds, payment_dates: Sequence[date]
+) -> Iterator[World]:
+    """Close and pay Monday and Tuesday of an acquirer, with one knob of its channels turned."""
+    settings = prepared_homes.copy(stopped, home)
     try:
         prepared_homes.start_carelessly(settings)
         with database.connect(settings) as connection:
-            connection.execute(
-                "update reference.channels set arrival_lag_days = %s where channel = %s",
-                [LAG_DAYS, SLOW],
-            )
+            connection.execute(knob)
         options = sample.SampleOptions(seed=7, first=MON, days=2, transactions=60, merchants=8)
         simulate(
             settings.inbox_url.removeprefix("file://"), 7, MON, 2, 60, 8, [], settings.truth_dir,
-            deliver_through=TUE, funds=Funds(lags=((SLOW, LAG_DAYS),)),
+            deliver_through=TUE, funds=funds,
         )  # fmt: skip
         sample.note_sample(settings, options)
         world = World(settings)
         world.must(world.close(MON))
         sample.approve_first_list(settings, lambda _: None)
-        for payment_date in (TUE, WED, THU):
+        for payment_date in payment_dates:
             world.must(world.pay(payment_date))
             world.evening(payment_date)
             if payment_date == TUE:
@@ -50,6 +53,18 @@ def late(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield world
     finally:
         database.stop_server(settings)
+
+
+@pytest.fixture(scope="module")
+def late(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Monday and Tuesday, closed and paid with a channel whose money takes two days."""
+    knob: LiteralString = (
+        f"update reference.channels set arrival_lag_days = {LAG_DAYS} where channel = '{SLOW}'"
+    )
+    home = tmp_path_factory.mktemp("late") / "home"
+    funds = Funds(lags=((SLOW, int(LAG_DAYS)),))
+    with two_dates(prepared_home, home, knob, funds, (TUE, WED, THU)) as world:
+        yield world
 
 
 def test_a_slow_channel_is_paid_when_its_money_is_there(late: World) -> None:
@@ -124,3 +139,65 @@ def test_a_lag_that_changes_changes_no_date_that_is_paid(late: World) -> None:
         ).fetchall()
         connection.rollback()
     assert rows == [("alipay", TUE), ("unionpay", WED), ("wechat", TUE)]
+
+
+# --- cutoffs --------------------------------------------------------------------------------------
+
+
+def demand_the_truth(world: World) -> None:
+    """Demand of each record the outcome that the simulator played, and that all of it is paid."""
+    expected = true_outcomes.true_results(world.settings)
+    found = true_outcomes.computed_results(world.settings)
+    assert sorted(expected - found)[:5] == []
+    assert sorted(found - expected)[:5] == []
+    assert min(world.total_paid(day) for day in (TUE, WED)) > 0
+
+
+def sales(world: World, day: date, channel: str, hours: tuple[str, str], outcome: str) -> int:
+    """Count a channel's sales of some hours that ended so on a date."""
+    ((count,),) = world.rows(
+        """
+        select count(*)
+        from reconciliation.reconciliation_results as results
+        inner join raw.platform_source_vouchers as vouchers
+            on results.system_transaction_id = vouchers.voucher_id
+        where results.accounting_date = %s and results.channel = %s and results.outcome = %s
+            and (vouchers.transaction_at at time zone 'Asia/Shanghai')::time
+                between %s::time and %s::time
+        """,
+        [day, channel, outcome, *hours],
+    )
+    return int(count)
+
+
+def test_a_channel_that_cuts_at_half_past_ten(
+    prepared_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A sale of the last hour is in one file of it and no more, and in doubt where it is missed."""
+    knob: LiteralString = (
+        "update reference.channels set cutoff_minutes = 1350 where channel = 'wechat'"
+    )
+    home = tmp_path_factory.mktemp("early") / "home"
+    funds = Funds(wechat_cutoff_minutes=1350)
+    with two_dates(prepared_home, home, knob, funds, (TUE, WED)) as world:
+        last_hour = ("23:00", "23:59:59")
+        assert sales(world, TUE, "wechat", last_hour, "matched") > 0
+        # One that its file lacks: the file before had ended by then, and cannot have had it.
+        assert sales(world, TUE, "wechat", last_hour, "system_in_doubt") == 1
+        assert sales(world, TUE, "wechat", last_hour, "system_one_sided") == 0
+        demand_the_truth(world)
+
+
+def test_a_platform_that_cuts_at_ten(
+    prepared_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A sale after ten in the evening is the next date's, for every channel."""
+    knob: LiteralString = (
+        "update reference.channels set platform_cutoff_minutes = 1320,"
+        " cutoff_minutes = cutoff_minutes - 60"
+    )
+    home = tmp_path_factory.mktemp("ten") / "home"
+    funds = Funds(cutoff_minutes=1320)
+    with two_dates(prepared_home, home, knob, funds, (TUE, WED)) as world:
+        assert sales(world, MON, "unionpay", ("21:00", "22:00"), "matched") > 0
+        demand_the_truth(world)

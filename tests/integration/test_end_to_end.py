@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import itertools
 import json
 import re
 import subprocess
-from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
+import true_outcomes
 from tieout import database
 from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.dates import workdays
@@ -71,72 +70,8 @@ def query(settings: Settings, text: str) -> list[tuple[Any, ...]]:
         return connection.execute(text).fetchall()
 
 
-def inbox_files(settings: Settings) -> dict[str, str]:
-    """Return the sha256 of each file by its path in the inbox."""
-    inbox = Path(settings.inbox_url.removeprefix("file://"))
-    found = {
-        path.relative_to(inbox).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in inbox.rglob("*")
-        if path.is_file()
-    }
-    assert found
-    return found
-
-
-def file_ids(settings: Settings) -> dict[str, str]:
-    """Return the landed file's id by its path in the inbox."""
-    landed = query(
-        settings, "select sha256, file_id from control.channel_files where status = 'landed'"
-    )
-    id_of = dict(landed)
-    return {
-        path: id_of[sha256] for path, sha256 in inbox_files(settings).items() if sha256 in id_of
-    }
-
-
-def true_results(settings: Settings) -> list[tuple[str, ...]]:
-    """Return the truth's rows: date, outcome, reason, channel, both records, both amounts."""
-    ids = file_ids(settings)
-    rows = []
-    for path in sorted(settings.truth_dir.glob("2*/results.csv")):
-        day = f"{path.parent.name[:4]}-{path.parent.name[4:6]}-{path.parent.name[6:]}"
-        with path.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                file, line = row["channel_file"], row["channel_line"]
-                rows.append(
-                    (
-                        day,
-                        row["outcome"],
-                        row["break_reason"],
-                        row["channel"],
-                        row["transaction_type"],
-                        row["voucher_id"],
-                        f"{ids[file]}:{line}" if file else "",
-                        row["system_amount_minor"],
-                        row["channel_amount_minor"],
-                        row["opened_on"],
-                    )
-                )
-    assert rows
-    return rows
-
-
-def computed_results(settings: Settings) -> list[tuple[str, ...]]:
-    rows = query(
-        settings,
-        """
-        select
-            accounting_date, outcome, break_reason, channel, transaction_type,
-            system_transaction_id, channel_record_id, system_amount_minor,
-            channel_amount_minor, opened_on
-        from reconciliation.reconciliation_results
-        """,
-    )
-    return [tuple("" if value is None else str(value) for value in row) for row in rows]
-
-
 def test_each_record_has_the_outcome_the_simulator_gave_it(week: Settings) -> None:
-    expected, found = Counter(true_results(week)), Counter(computed_results(week))
+    expected, found = true_outcomes.true_results(week), true_outcomes.computed_results(week)
     assert {row[1] for row in found} == OUTCOMES, "all seven outcomes stand in the week"
     missing, surplus = expected - found, found - expected
     assert sorted(missing)[:5] == []
@@ -275,7 +210,7 @@ def true_holds(settings: Settings) -> dict[str, dict[str, int]]:
     A sale that no record came for is held; of two that differ, what the channel has less. It ends
     with the record, or with the adjustment that brings the money.
     """
-    ids = file_ids(settings)
+    ids = true_outcomes.file_ids(settings)
     open_items: dict[str, int] = {}
     scenes: dict[str, tuple[str, str]] = {}
     held: dict[str, dict[str, int]] = {}
@@ -396,13 +331,13 @@ def test_nothing_is_held_and_the_gates_passed(week: Settings) -> None:
 
 def test_running_the_week_again_changes_no_row(week: Settings, tmp_path: Path) -> None:
     before = dump(week, tmp_path / "before.sql")
-    files = inbox_files(week)
+    files = true_outcomes.inbox_files(week)
     outbox = sorted(Path(week.outbox_url.removeprefix("file://")).rglob("*.xml"))
     done = tieout(week.home, "sample", *WEEK)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stderr
     assert dump(week, tmp_path / "after.sql") == before
-    assert inbox_files(week) == files
+    assert true_outcomes.inbox_files(week) == files
     assert sorted(Path(week.outbox_url.removeprefix("file://")).rglob("*.xml")) == outbox
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from tieout.channels.alipay import trade_bill
 from tieout.channels.bank import camt053
 from tieout.channels.common import amounts
 from tieout.channels.common.excerpts import masked_excerpt
-from tieout.channels.common.model import Findings, ParsedFile, UnreadableFileError
+from tieout.channels.common.model import Cutoffs, Findings, ParsedFile, UnreadableFileError
 from tieout.channels.platform import csv_files
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.channels.unionpay import acomn, aerrn, alfee
@@ -848,6 +849,37 @@ def test_the_platforms_day_runs_from_23_to_23_and_late_orders_come_later() -> No
     assert len(rows(parsed, "platform_source_vouchers")) == 4
     late = {"transaction_at": "2026-09-20T10:00:00+08:00", "is_late_order": "true"}
     assert parse_vouchers(vouchers(late)).is_good
+
+
+def test_a_platform_with_other_cutoffs_has_other_days() -> None:
+    """Each channel's vouchers by its own cutoff; the ordinary one where none is named."""
+    cutoffs = Cutoffs(platform={"unionpay": 22 * 60, "wechat": 23 * 60})
+    context = replace(make.context(DAY), cutoffs=cutoffs)
+
+    def found(channel: str, at: str) -> set[tuple[int, str, str]]:
+        content = vouchers({"channel": channel, "transaction_at": at})
+        return codes(make.platform_parsed(content, context, file_kind="source_vouchers"))
+
+    outside = (3, "transaction_at", "outside_window")
+    assert outside in found("unionpay", "2026-09-24T22:00:00+08:00")
+    assert outside not in found("unionpay", "2026-09-23T22:00:00+08:00")
+    assert outside in found("unionpay", "2026-09-23T21:59:59+08:00")
+    for channel in ("wechat", "alipay"):
+        assert outside not in found(channel, "2026-09-24T22:59:59+08:00")
+        assert outside in found(channel, "2026-09-24T23:00:00+08:00")
+
+
+def test_a_unionpay_with_another_cutoff_has_other_days() -> None:
+    """Yesterday's file under today's name, where the day ends at half past midnight."""
+    times = [f"0924{hour:02}0000" for hour in range(1, 9)]
+    content = b"".join(
+        make.acomn(trace_number=f"{number:06}", transmission_time=text)
+        for number, text in enumerate(times, start=1)
+    )
+    for minutes, is_good in ((23 * 60, True), (30, False)):
+        context = replace(make.context(DAY), cutoffs=Cutoffs(channel={"unionpay": minutes}))
+        parsed = make.read(acomn.AcomnReading, content, context)
+        assert ("wrong_date" not in {row.reason_code for row in parsed.bad_rows}) is is_good
 
 
 @pytest.mark.parametrize(

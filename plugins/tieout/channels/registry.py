@@ -14,6 +14,7 @@ from tieout.channels.bank import bank_csv, camt053, camt054, mt940
 from tieout.channels.common.guard import guarded, masked_text
 from tieout.channels.common.model import (
     BLOCK_ROWS,
+    Cutoffs,
     FileContext,
     Frames,
     MaskedValues,
@@ -423,11 +424,23 @@ class FileReading:
     (`tieout.channels.common.guard`), nor does a finding, which may quote a heading or a code.
     """
 
-    def __init__(self, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS) -> None:
+    def __init__(
+        self,
+        file: RecognisedFile,
+        vault: Vault,
+        *,
+        cutoffs: Cutoffs | None = None,
+        block_rows: int = BLOCK_ROWS,
+    ) -> None:
         self._file = file
         self._vault = vault
         self._context = FileContext(
-            file.file_name, file.accounting_date, vault, file.name_parts, block_rows
+            file.file_name,
+            file.accounting_date,
+            vault,
+            file.name_parts,
+            block_rows,
+            cutoffs or Cutoffs(),
         )
         self._reading: Reading | None = None
         self._masked: dict[tuple[str, str, str], MaskedValues] = {}
@@ -488,10 +501,15 @@ def _fault(error: Exception) -> ParsedFile:
 
 
 def parse_file(
-    content: bytes, file: RecognisedFile, vault: Vault, *, block_rows: int = BLOCK_ROWS
+    content: bytes,
+    file: RecognisedFile,
+    vault: Vault,
+    *,
+    cutoffs: Cutoffs | None = None,
+    block_rows: int = BLOCK_ROWS,
 ) -> ParsedFile:
     """Return a file with all its rows at once; see `FileReading`."""
-    return read_whole(FileReading(file, vault, block_rows=block_rows), content)
+    return read_whole(FileReading(file, vault, cutoffs=cutoffs, block_rows=block_rows), content)
 
 
 def _date_of(text: str, date_format: str) -> date | None:

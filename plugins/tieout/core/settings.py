@@ -12,7 +12,15 @@ from tieout.core.errors import TieoutError
 __all__ = ["Settings", "load_settings"]
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
-_ROLE_URL = "TIEOUT_DATABASE_URL_"
+# By the role that logs in.
+_ROLE_URLS = {
+    "ingest": "TIEOUT_DATABASE_URL_INGEST",
+    "transform": "TIEOUT_DATABASE_URL_TRANSFORM",
+    "gate": "TIEOUT_DATABASE_URL_GATE",
+    "payout": "TIEOUT_DATABASE_URL_PAYOUT",
+    "finance": "TIEOUT_DATABASE_URL_FINANCE",
+    "people": "TIEOUT_DATABASE_URL_PEOPLE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +132,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         max_file_bytes=_whole_number(env, "TIEOUT_MAX_FILE_BYTES") or _memory_bytes() // 12,
         files_poll_seconds=_whole_number(env, "TIEOUT_FILES_POLL_SECONDS") or 60,
         role_urls={
-            name.removeprefix(_ROLE_URL).lower(): url
-            for name in sorted(env)
-            if name.startswith(_ROLE_URL) and (url := _database_url(env, name)) is not None
+            role: url
+            for role, name in _ROLE_URLS.items()
+            if (url := _database_url(env, name)) is not None
         },
     )
 

@@ -15,11 +15,12 @@ import polars as pl
 import psycopg
 
 from tieout import database
-from tieout.channels.common.model import BadRow, ParsedFile, Vault
+from tieout.channels.common.model import BadRow, Cutoffs, ParsedFile, Vault
 from tieout.channels.registry import RecognisedFile, parse_file, recognise
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.files import archive, decryption, store_urls
+from tieout.files.cutoffs import cutoffs
 from tieout.files.report import FileOutcome, LandingError
 from tieout.files.stores import FileBytes, find_files
 from tieout.landing import manifest, payee_register
@@ -180,7 +181,14 @@ def _release_report(
     return Release(outcome, row[0] if row is not None else None, (), ())
 
 
-def good_rows(content: bytes, file: RecognisedFile, parsed: ParsedFile, vault: Vault) -> ParsedFile:
+def good_rows(
+    content: bytes,
+    file: RecognisedFile,
+    parsed: ParsedFile,
+    vault: Vault,
+    *,
+    cutoffs: Cutoffs | None = None,
+) -> ParsedFile:
     """Return the file without its bad rows where its own totals hold for the rest.
 
     Only for text files of one line a row. Nothing is guessed: without totals, or with totals that
@@ -197,7 +205,8 @@ def good_rows(content: bytes, file: RecognisedFile, parsed: ParsedFile, vault: V
         raise ValueError(f"bad as a whole: {manifest.reason_of(parsed)}")
     lines = content.split(b"\n")
     kept = [number for number in range(1, len(lines) + 1) if number not in set(numbers)]
-    rest = parse_file(b"\n".join(lines[number - 1] for number in kept), file, vault)
+    content = b"\n".join(lines[number - 1] for number in kept)
+    rest = parse_file(content, file, vault, cutoffs=cutoffs)
     reason = manifest.reason_of(rest)
     if reason is None and rest.totals_status != "agree":
         reason = "its format has no totals"
@@ -329,12 +338,13 @@ def _land_again(
     arrived = manifest.arrived_file(
         file, entry.file_url, FileBytes(content, entry.sha256, len(content))
     )
-    parsed = parsed_file(settings, arrived, rows)
+    in_force = cutoffs(settings, connection)
+    parsed = parsed_file(settings, arrived, rows, in_force)
     excluded: tuple[BadRow, ...] = ()
     if not parsed.is_good:
         excluded = parsed.bad_rows
         try:
-            parsed = good_rows(content, file, parsed, SettingsVault(settings))
+            parsed = good_rows(content, file, parsed, SettingsVault(settings), cutoffs=in_force)
         except ValueError as error:
             raise _not_possible(entry, str(error)) from None
     changed = payee_register.checked(

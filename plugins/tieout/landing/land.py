@@ -21,12 +21,13 @@ import psycopg
 from tieout import database
 from tieout.channels.bank.mt940_delivery import statements_of
 from tieout.channels.common.excerpts import masked_excerpt
-from tieout.channels.common.model import ParsedFile, file_problem
+from tieout.channels.common.model import Cutoffs, ParsedFile, file_problem
 from tieout.channels.registry import FileReading, RecognisedFile, recognise
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.files import archive, decryption, store_urls
+from tieout.files.cutoffs import cutoffs
 from tieout.files.expected import correctable_kinds
 from tieout.files.report import FileOutcome, FileStatus, LandingReport
 from tieout.files.stores import (
@@ -64,6 +65,7 @@ class _Landing:
     owner: str | None
     began_at: datetime
     correctable: frozenset[tuple[str, str]]
+    cutoffs: Cutoffs
 
 
 def land(
@@ -107,7 +109,9 @@ def land(
     with database.connect(settings, autocommit=True) as connection:
         payee_register.adopt(connection, settings)
         began_at = manifest.clock(connection)
-        landing = _Landing(settings, owner, began_at, correctable_kinds(settings))
+        landing = _Landing(
+            settings, owner, began_at, correctable_kinds(settings), cutoffs(settings, connection)
+        )
         outcomes: list[FileOutcome] = []
         # Files of paid dates need not be read again and again for years.
         sealed = manifest.sealed_files(connection)
@@ -260,7 +264,7 @@ def _land_arrived(
             return _sent_back(connection, landing.settings, arrived)
         return _known_outcome(arrived.file, known)
     with RowSpool(landing.settings.home) as rows:
-        parsed = refused or parsed_file(landing.settings, arrived, rows)
+        parsed = refused or parsed_file(landing.settings, arrived, rows, landing.cutoffs)
         try:
             return _land_parsed(connection, landing, arrived, parsed)
         except RepeatedVouchersError as error:
@@ -343,10 +347,12 @@ def _unless_landed_elsewhere(
     return replace(parsed, bad_rows=(file_problem(code, reason),))
 
 
-def parsed_file(settings: Settings, arrived: manifest.ArrivedFile, rows: RowSpool) -> ParsedFile:
+def parsed_file(
+    settings: Settings, arrived: manifest.ArrivedFile, rows: RowSpool, cutoffs: Cutoffs
+) -> ParsedFile:
     """Parse a file into the spool, or say that it is too large to be; `frames` is the spool."""
     if arrived.content is not None:
-        reading = FileReading(arrived.file, SettingsVault(settings))
+        reading = FileReading(arrived.file, SettingsVault(settings), cutoffs=cutoffs)
         for frames in reading.blocks(io.BytesIO(arrived.content)):
             rows.add(frames)
         parsed = replace(reading.finish(), frames=rows)

@@ -21,11 +21,13 @@ from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
 from tieout.simulator.events import (
     ALIPAY,
     CHANNELS,
+    CUTOFF_MINUTES,
     NEVER,
     PURCHASE,
     UNIONPAY,
     WECHAT,
     Day,
+    cut_before_the_platform,
     empty_events,
     empty_history,
     next_history,
@@ -73,7 +75,8 @@ class Funds:
     merchant sells something each day, so that each payment date pays nearly all of them.
     ``stated_fees``: the platform says which fee it booked of each voucher.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
-    `arrival_lag_days`).
+    `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
+    moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
     """
 
     three_arrivals: bool = False
@@ -81,6 +84,8 @@ class Funds:
     every_merchant: bool = False
     stated_fees: bool = False
     lags: tuple[tuple[str, int], ...] = ()
+    cutoff_minutes: int = CUTOFF_MINUTES
+    wechat_cutoff_minutes: int | None = None
 
     def arrival_date(self, channel: str, accounting_date: date) -> date:
         """Return when the bank credits a channel's money for an accounting date.
@@ -91,8 +96,14 @@ class Funds:
         return earliest if channel == "wechat" else workdays.working_day_on_or_after(earliest)
 
     def noted(self) -> dict[str, Any]:
-        """Return what a simulation is known by; ordinary lags are none of it."""
-        return {name: value for name, value in asdict(self).items() if name != "lags" or value}
+        """Return what a simulation is known by; an ordinary calendar is none of it."""
+        calendar = {"lags", "cutoff_minutes", "wechat_cutoff_minutes"}
+        ordinary = asdict(Funds())
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in calendar or value != ordinary[name]
+        }
 
 
 @dataclass(frozen=True)
@@ -203,7 +214,13 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
     )
     fault_date = first_date + timedelta(days=min(1, days - 1))
     for number in range(days):
-        day = open_day(world, number, days, first_date + timedelta(days=number))
+        day = open_day(
+            world,
+            number,
+            days,
+            first_date + timedelta(days=number),
+            early_minutes=CUTOFF_MINUTES - funds.cutoff_minutes,
+        )
         _play_day(
             day,
             transactions,
@@ -296,6 +313,7 @@ def _play_day(
     fresh = pl.concat([ordinary, scenes, extra_vouchers]).with_columns(
         *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
     )
+    fresh = cut_before_the_platform(day, fresh, progress.funds.wechat_cutoff_minutes)
     events = pl.concat([progress.pending, fresh])
 
     booked = platform_files.number_vouchers(

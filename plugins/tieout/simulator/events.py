@@ -49,6 +49,9 @@ HISTORY_ROWS = 2_000
 
 _HOUR = 3_600
 _LAST_SECOND = 22 * _HOUR + 59 * 60 + 50
+CUTOFF_MINUTES = 23 * 60
+# A wallet sale of the hour before midnight that neither of the channel's two files has.
+MISSED_BY_BOTH_FILES = "missed_by_both_files"
 # Share of a day's transactions in each hour; the hour before midnight is drawn apart.
 _HOUR_WEIGHTS = (1, 1, 1, 1, 1, 2, 5, 12, 18, 22, 26, 32, 34, 28, 26, 26, 28, 34, 38, 34, 26, 16, 9)
 _LATE_SHARE = 0.04
@@ -104,13 +107,18 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Day:
-    """One accounting date being played: its number, its midnight, its dice, its event numbers."""
+    """One accounting date being played: its number, its midnight, its dice, its event numbers.
+
+    Everybody's clock is `early_minutes` ahead of ours: what happens at 23:00 here is told of as of
+    so much earlier. So a platform that cuts at 22:00 has the same day as one that cuts at 23:00.
+    """
 
     world: World
     day: int
     days: int
     accounting_date: date
     random: np.random.Generator
+    early_minutes: int = 0
     next_event_no: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,8 +127,9 @@ class Day:
 
     @property
     def midnight(self) -> int:
-        """Seconds of 00:00 of the accounting date."""
-        return (self.accounting_date - date(1970, 1, 1)).days * 24 * _HOUR
+        """Seconds of 00:00 of the accounting date, by the clock of who plays."""
+        days = (self.accounting_date - date(1970, 1, 1)).days
+        return days * 24 * _HOUR - self.early_minutes * 60
 
     def at(self, hour: int, minute: int, second: int = 0) -> int:
         """Return the seconds of a time of day of the accounting date."""
@@ -133,11 +142,40 @@ class Day:
         return np.arange(first, first + count, dtype=np.int64)
 
 
-def open_day(world: World, day: int, days: int, accounting_date: date) -> Day:
+def open_day(
+    world: World, day: int, days: int, accounting_date: date, *, early_minutes: int = 0
+) -> Day:
     """Return the day with dice of its own, so that a date does not depend on the dates before."""
     sequence = np.random.SeedSequence([world.seed, 2, day])
     random = np.random.Generator(np.random.PCG64(sequence))
-    return Day(world, day, days, accounting_date, random)
+    return Day(world, day, days, accounting_date, random, early_minutes)
+
+
+def cut_before_the_platform(
+    day: Day, events: pl.DataFrame, wechat_cutoff_minutes: int | None
+) -> pl.DataFrame:
+    """Return the day's events as a WeChat that cuts before the platform has them.
+
+    What it has after its cut stands in its next file: a sale of the date in doubt, one of the next
+    date matched there. What neither of two files has is only missed by the one it belongs to.
+    """
+    if wechat_cutoff_minutes is None:
+        return events
+    cut = day.midnight + (wechat_cutoff_minutes + day.early_minutes) * 60
+    is_wechat = pl.col("channel") == WECHAT
+    is_moved = is_wechat & (pl.col("channel_day") == day.day) & (pl.col("channel_time") >= cut)
+    is_doubtful = (is_moved & (pl.col("platform_day") == day.day)) | (
+        is_wechat & (pl.col("scene") == MISSED_BY_BOTH_FILES)
+    ).fill_null(False)
+    return events.with_columns(
+        pl.when(is_moved).then(day.day + 1).otherwise(pl.col("channel_day")).alias("channel_day"),
+        pl.when(is_doubtful)
+        .then(pl.lit("system_in_doubt"))
+        .when(is_moved)
+        .then(pl.lit(None))
+        .otherwise(pl.col("open_outcome"))
+        .alias("open_outcome"),
+    )
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 from tieout.simulator.events import (
     ALIPAY,
     MANUAL_REFUND,
+    MISSED_BY_BOTH_FILES,
     NEVER,
     PURCHASE,
     UNIONPAY,
@@ -156,7 +157,7 @@ def _missed_by_both_files(day: Day) -> list[dict[str, Any]]:
     special = {
         "channel_day": NEVER,
         "open_outcome": "system_one_sided",
-        "scene": "missed_by_both_files",
+        "scene": MISSED_BY_BOTH_FILES,
     }
     wallet = WECHAT if day.day % 2 == 1 else ALIPAY
     return [_event(day, wallet, day.at(0, 0) - 40 * 60, _amount(day), **special)]

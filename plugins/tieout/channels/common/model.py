@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import IO, Literal, Protocol
 
 import numpy as np
@@ -17,9 +17,11 @@ from tieout.core.errors import TieoutError
 __all__ = [
     "BLOCK_ROWS",
     "BUSINESS_TIME_ZONE",
+    "ORDINARY_CUTOFF_MINUTES",
     "BadRow",
     "BlockFindings",
     "ControlTotal",
+    "Cutoffs",
     "FileContext",
     "Findings",
     "Frames",
@@ -41,6 +43,7 @@ BAD_ROWS_PER_REASON_MAX = 1_000
 # Records of one block: bounds what a parser holds of a file at a time, and is enough for whole
 # columns to be computed at once.
 BLOCK_ROWS = 100_000
+ORDINARY_CUTOFF_MINUTES = 23 * 60
 
 # The rows of one block by raw table: its columns without `file_id` and `accounting_date`.
 Frames = Mapping[str, pl.DataFrame]
@@ -63,13 +66,29 @@ class Vault(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """When accounting days end, in minutes after midnight of Beijing, by channel.
+
+    `platform`: of the platform's vouchers of a channel; `channel`: of the channel's own files. A
+    channel that is not named has the ordinary cutoff.
+    """
+
+    platform: Mapping[str, int] = field(default_factory=dict)
+    channel: Mapping[str, int] = field(default_factory=dict)
+
+    def of_channel(self, channel: str) -> timedelta:
+        """Return how long after its midnight a channel's own day ends."""
+        return timedelta(minutes=self.channel.get(channel, ORDINARY_CUTOFF_MINUTES))
+
+
+@dataclass(frozen=True, slots=True)
 class FileContext:
     """What is known of a file before it is opened.
 
     `accounting_date` is the date in its name; None (a file outside any inbox) takes the date found
     inside. `name_parts` are other parts of the name that the content has to agree with, such as
     `bank_account_id`. `block_rows` is how many records a parser reads at a time; nothing that it
-    gives depends on it.
+    gives depends on it. `cutoffs` say which times a date's records have.
     """
 
     file_name: str
@@ -77,6 +96,7 @@ class FileContext:
     vault: Vault
     name_parts: Mapping[str, str] = field(default_factory=dict)
     block_rows: int = BLOCK_ROWS
+    cutoffs: Cutoffs = field(default_factory=Cutoffs)
 
 
 @dataclass(frozen=True, slots=True)

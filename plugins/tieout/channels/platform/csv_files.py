@@ -20,6 +20,7 @@ from stdnum.iso7064 import mod_11_10
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.channels.common.model import (
     BUSINESS_TIME_ZONE,
+    ORDINARY_CUTOFF_MINUTES,
     BlockFindings,
     ControlTotal,
     FileContext,
@@ -40,8 +41,6 @@ __all__ = ["PlatformReading", "file_kinds", "raw_table"]
 
 SCHEMA_PATH = Path(__file__).with_name("platform_schema.json")
 
-# The platform's accounting day ends at 23:00 Beijing time.
-CUTOFF = time(23, 0)
 
 # A quoted value begins where a value begins; what it is replaced by has to end where one ends.
 _QUOTED = r'(^|,)"(?:[^"]|"")*"'
@@ -134,7 +133,7 @@ class PlatformReading:
             [_typed(raw[column["name"]], column, findings) for column in self._columns]
         )
         _check_columns(raw, typed, self._columns, findings)
-        _check_rows(self._file_kind, typed, self._context.accounting_date, findings)
+        _check_rows(self._file_kind, typed, self._context, findings)
         self._keys.add(typed.select(self._key), line_numbers)
         self._whole.add(typed, line_numbers)
         self._row_count += len(typed)
@@ -475,9 +474,10 @@ class _WholeFile:
 
 
 def _check_rows(
-    file_kind: str, typed: pl.DataFrame, accounting_date: date | None, findings: BlockFindings
+    file_kind: str, typed: pl.DataFrame, context: FileContext, findings: BlockFindings
 ) -> None:
     """Check what the contract says between the columns of a row."""
+    accounting_date = context.accounting_date
     if "accounting_date" in typed.columns and accounting_date is not None:
         findings.flag(
             typed["accounting_date"] != accounting_date,
@@ -491,11 +491,11 @@ def _check_rows(
             backwards, "effective_to", "wrong_date", "it does not lie after effective_from"
         )
     if file_kind == "source_vouchers":
-        _check_source_vouchers(typed, accounting_date, findings)
+        _check_source_vouchers(typed, context, findings)
 
 
 def _check_source_vouchers(
-    typed: pl.DataFrame, accounting_date: date | None, findings: BlockFindings
+    typed: pl.DataFrame, context: FileContext, findings: BlockFindings
 ) -> None:
     wallet_refund = typed["channel"].is_in(["wechat", "alipay"]) & typed["transaction_type"].is_in(
         ["refund", "void"]
@@ -506,19 +506,36 @@ def _check_source_vouchers(
         "missing_value",
         "required for refund and void of wechat and alipay",
     )
-    if accounting_date is None:
-        return
-    closes = datetime.combine(accounting_date, CUTOFF)
-    opens = closes - timedelta(days=1)
+    if context.accounting_date is not None:
+        _check_times(typed, context.accounting_date, context.cutoffs.platform, findings)
+
+
+def _check_times(
+    typed: pl.DataFrame,
+    accounting_date: date,
+    cutoffs: Mapping[str, int],
+    findings: BlockFindings,
+) -> None:
+    """Flag vouchers outside the accounting day, whose end may be another for each channel."""
     local = typed["transaction_at"].dt.replace_time_zone(None)
     is_late = typed["is_late_order"].fill_null(False)
-    outside = (local >= closes) | ((local < opens) & ~is_late)
-    findings.flag(
-        outside.fill_null(False),
-        "transaction_at",
-        "outside_window",
-        f"not between {opens} and {closes}, the accounting day of {accounting_date}",
-    )
+    for minutes in sorted({ORDINARY_CUTOFF_MINUTES, *cutoffs.values()}):
+        closes = datetime.combine(accounting_date, time()) + timedelta(minutes=minutes)
+        opens = closes - timedelta(days=1)
+        if minutes == ORDINARY_CUTOFF_MINUTES:
+            others = [name for name, own in cutoffs.items() if own != minutes]
+            is_cut_then = ~typed["channel"].is_in(others).fill_null(False)
+        else:
+            is_cut_then = typed["channel"].is_in(
+                [name for name, own in cutoffs.items() if own == minutes]
+            )
+        outside = (local >= closes) | ((local < opens) & ~is_late)
+        findings.flag(
+            (outside & is_cut_then).fill_null(False),
+            "transaction_at",
+            "outside_window",
+            f"not between {opens} and {closes}, the accounting day of {accounting_date}",
+        )
 
 
 def _check_operating_window(

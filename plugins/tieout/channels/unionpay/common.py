@@ -74,9 +74,7 @@ EFFECT_SIGNS: Mapping[str, int] = {
 # An offline record may be presented late; nothing is transmitted after its settlement day's end.
 # 31 days is ours (no source states a limit): it tells a wrong date from a late record.
 PLAUSIBLE_AGE_DAYS = 31
-# UnionPay cuts its day at 23:00 Beijing time; half an hour of grace on both sides for the check of
-# the whole file.
-CUTOFF = time(23, 0)
+# On both sides, for the check of the whole file.
 GRACE = timedelta(minutes=30)
 
 BoolArray = npt.NDArray[np.bool_]
@@ -131,10 +129,16 @@ def check_transmission_times(
     )
 
 
-def settlement_day(settlement_date: date, *, days_after: int = 0) -> DayOfRecords:
-    """Return what counts whether the records lie in the settlement day of the name."""
-    opens = datetime.combine(settlement_date - timedelta(days=1), CUTOFF) - GRACE
-    closes = datetime.combine(settlement_date + timedelta(days=days_after), CUTOFF) + GRACE
+def settlement_day(
+    settlement_date: date, cutoff: timedelta, *, days_after: int = 0
+) -> DayOfRecords:
+    """Return what counts whether the records lie in the settlement day of the name.
+
+    `cutoff`: how long after its midnight UnionPay's day ends.
+    """
+    cut = datetime.combine(settlement_date, time()) + cutoff
+    opens = cut - timedelta(days=1) - GRACE
+    closes = cut + timedelta(days=days_after) + GRACE
     return DayOfRecords(opens, closes, "transmission_time")
 
 

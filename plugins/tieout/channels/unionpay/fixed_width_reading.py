@@ -39,7 +39,11 @@ class FixedWidthReading(ABC):
         self.settlement_date = required_date(context)
         self.findings = Findings()
         self.row_count = 0
-        self._day: DayOfRecords = settlement_day(self.settlement_date, days_after=self.days_after)
+        self._day: DayOfRecords = settlement_day(
+            self.settlement_date,
+            context.cutoffs.of_channel("unionpay"),
+            days_after=self.days_after,
+        )
         self._keys = RepeatedKeys()
         self._total_minor = 0
         self._currencies: set[str] = set()
