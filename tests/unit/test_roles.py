@@ -13,7 +13,7 @@ import pytest
 
 import database_copies
 from day_states import set_state
-from tieout import database
+from tieout import database, migrations
 from tieout.core.settings import Settings, load_settings
 from tieout.database import logins
 
@@ -34,6 +34,17 @@ POSTINGS = """
         constraint posting_amount check (amount_minor > 0)
     ) partition by list (accounting_date);
     select control.guard_parent('ledger.postings', 'accounting_date')
+"""
+BELONGS_TO_NO_ROLE = """
+    select count(*)
+    from pg_class as relations
+    inner join pg_namespace as schemas on relations.relnamespace = schemas.oid
+    where
+        schemas.nspname = any(array[
+            'control', 'raw', 'payout', 'reconciliation', 'clearing', 'settlement', 'intermediate'
+        ])
+        and relations.relkind in ('r', 'p', 'v', 'S')
+        and relations.relowner::regrole::text not like 'tieout\\_%'
 """
 # Each is refused to each role that is not named with it.
 WRITES = {
@@ -168,6 +179,37 @@ def test_nothing_that_stays_belongs_to_a_step_or_to_the_superuser(own: Settings)
     assert {row[0] for row in owners} >= {"control", "raw", "payout"}
     assert {row[1] for row in owners} == {"tieout_owner"}
     assert functions == [("tieout_owner",)]
+
+
+def test_what_an_older_version_made_becomes_the_owner_s(settings: Settings) -> None:
+    """All of it belonged to the superuser then, working tables and views of dbt, too."""
+    admin = database.ensure_server(settings)
+    with psycopg.connect(admin, autocommit=True) as server:
+        server.execute("create database roles_before")
+    try:
+        url = admin.rpartition("/")[0] + "/roles_before"
+        migrations.upgrade(url, "0028")
+        with psycopg.connect(url) as before:
+            before.execute("reassign owned by tieout_owner to current_user")
+            before.execute("create schema if not exists intermediate")
+            before.execute("create table intermediate.int_a as select 1 as b")
+            before.execute("create view intermediate.int_v as select b from intermediate.int_a")
+            (row,) = before.execute(BELONGS_TO_NO_ROLE).fetchall()
+            assert row[0] > 80
+        migrations.upgrade(url)
+        with psycopg.connect(url) as after:
+            assert after.execute(BELONGS_TO_NO_ROLE).fetchall() == [(0,)]
+            made = after.execute(
+                "select relname, relowner::regrole::text from pg_class"
+                " where relnamespace = 'intermediate'::regnamespace order by relname"
+            ).fetchall()
+            # The next build drops them, as the role that builds.
+            assert made == [("int_a", "tieout_transform"), ("int_v", "tieout_transform")]
+            after.execute("set role tieout_transform")
+            after.execute("drop table intermediate.int_a cascade")
+    finally:
+        with psycopg.connect(admin, autocommit=True) as server:
+            server.execute("drop database roles_before (force)")
 
 
 def test_a_function_with_the_owners_rights_finds_its_own_things_only(own: Settings) -> None:
