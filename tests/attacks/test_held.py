@@ -121,7 +121,7 @@ def test_a_full_outbox(
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Store, "_write_hidden", full)
+        patch.setattr(store.Store, "write_hidden", full)
         with suppress(TieoutError, OSError):
             world.step(paying, days.SETTLEMENT_PAYOUT, PAYMENT, "submit")
     assert not world.payment_files(PAYMENT)

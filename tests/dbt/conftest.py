@@ -32,6 +32,7 @@ def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
         external_database_url=urlunsplit(parts._replace(path=f"/{DATABASE}")),
     )
     own.ensure_dirs()
+    database.migrate(own)  # the logins of this database
     transform.seed(own)
     transform.build_close(own, EMPTY_DATE)
     # Unit tests take the columns of the models they give rows of from the tables.

@@ -231,7 +231,7 @@ def test_the_commands_do_what_they_say_and_show_no_number(place: Settings) -> No
     for words in (["rotate", "--kind", "data"], ["re-encrypt"], ["remove", old], ["list"]):
         done = runner.invoke(app, ["keys", *words])
         assert done.exit_code == 0, done.output
-        shown = [path.read_text().split() for path in place.secrets_dir.iterdir()]
+        shown = [path.read_text().split() for path in place.secrets_dir.glob("*.key")]
         assert len(shown) == 2
         assert not any(key in done.output for keys_of_kind in shown for key in keys_of_kind)
     assert runner.invoke(app, ["keys", "rotate", "--kind", "x"]).exit_code == 2

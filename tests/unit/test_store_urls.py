@@ -73,7 +73,9 @@ def test_a_file_on_record_is_read_again_from_the_inbox(
     (found,) = stores.find_files([settings.inbox_url])
     sha256 = found.read(100).sha256
     for url in (found.url, "sftp:///inbox/a.csv"):
-        entry = KnownFile("f", "a.csv", url, sha256, "quarantined", 1, None, None, None, "x")
+        entry = KnownFile(
+            "f", "a.csv", url, None, sha256, "quarantined", 1, None, None, None, "x"
+        )
         assert corrections._content(settings, entry) == b"of the platform"
 
 
@@ -113,7 +115,7 @@ def test_places_of_versions_before_are_known() -> None:
 
 def test_a_file_of_a_sealed_date_is_known_by_the_url_of_versions_before() -> None:
     file = stores.FoundFile("sftp://h:22/in/a.csv", "a.csv", 1, "v", None, None, "a.csv")
-    known = KnownFile("f", "a.csv", "x", "s", "landed", 1, None, None, None, None)
+    known = KnownFile("f", "a.csv", "x", None, "s", "landed", 1, None, None, None, None)
     for url in ("sftp://h:22/in/a.csv", "sftp:///in/a.csv"):
         assert _sealed({(url, 1, "v"): known}, file) is known
         assert _sealed({(url, 1, "w"): known}, file) is None

@@ -44,7 +44,7 @@ class Settings:
     max_file_bytes: int = 1024**3
     files_poll_seconds: int = 60
     role: str | None = None
-    role_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    role_urls: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     def acting_as(self, role: str | None) -> Settings:
         """Return the same home for work that is done as one database role; None: administrator."""

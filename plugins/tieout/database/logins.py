@@ -29,6 +29,7 @@ from psycopg import sql
 from tieout.core.errors import DatabaseError
 from tieout.core.settings import Settings
 from tieout.migrations import MIGRATION_LOCK
+from tieout.migrations.roles import OWNER
 from tieout.server.databases import open_url
 
 __all__ = ["ROLES", "ensure", "ensure_airflow", "is_complete", "is_known", "role_url"]
@@ -121,6 +122,12 @@ def ensure(settings: Settings, connection: psycopg.Connection[Any], admin_url: s
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("revoke connect, temporary on database {} from public").format(database)
+    )
+    # A copied database keeps the rights on what is in it, and none on itself.
+    connection.execute(
+        sql.SQL("grant create, connect, temporary on database {} to {}").format(
+            database, sql.Identifier(OWNER)
+        )
     )
     for role in wanted:
         connection.execute(
