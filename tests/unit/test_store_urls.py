@@ -73,9 +73,7 @@ def test_a_file_on_record_is_read_again_from_the_inbox(
     (found,) = stores.find_files([settings.inbox_url])
     sha256 = found.read(100).sha256
     for url in (found.url, "sftp:///inbox/a.csv"):
-        entry = KnownFile(
-            "f", "a.csv", url, None, sha256, "quarantined", 1, None, None, None, "x"
-        )
+        entry = KnownFile("f", "a.csv", url, None, sha256, "quarantined", 1, None, None, None, "x")
         assert corrections._content(settings, entry) == b"of the platform"
 
 
