@@ -148,9 +148,9 @@ def ensure_airflow(
     `metadata_url` is the administrator's way into Airflow's.
     """
     login, name = _login(admin_url, AIRFLOW), urlsplit(metadata_url).path.lstrip("/")
+    admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
     kept = dict(_kept(settings))
     kept[login] = _password(admin_url, login) or kept.get(login) or secrets.token_urlsafe(32)
-    admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
     _make(admin, login, kept[login], f"tieout_{AIRFLOW}")
     names = {"login": sql.Identifier(login), "name": sql.Identifier(name)}
     if not _is_member(admin, login):
@@ -168,8 +168,8 @@ def ensure_airflow(
                     sql.SQL(kind), sql.SQL(found), names["login"]
                 )
             )
-    admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
     _keep(settings, kept)
+    admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def _is_member(connection: psycopg.Connection[Any], login: str) -> bool:
