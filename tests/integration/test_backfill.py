@@ -17,12 +17,13 @@ import psycopg
 import pytest
 
 import prepared_homes
+import true_outcomes
 from tieout import database
 from tieout.core.settings import Settings
 from tieout.runs import airflow_home
 
 from .conftest import environment_of, tieout
-from .test_end_to_end import query, true_results
+from .test_end_to_end import query
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -148,7 +149,7 @@ def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
 
 def test_the_result_is_the_simulator_s_truth(running: Settings) -> None:
     count = query(running, "select count(*) from reconciliation.reconciliation_results")
-    assert count[0][0] == len(true_results(running))
+    assert count[0][0] == true_outcomes.true_results(running).total()
 
 
 def test_runs_outside_the_week_are_skipped_not_failed(running: Settings) -> None:
