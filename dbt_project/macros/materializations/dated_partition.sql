@@ -19,7 +19,8 @@
 #}
 {% materialization dated_partition, adapter='postgres', supported_languages=['sql'] %}
     {%- set key = config.require('partition_by') -%}
-    {%- set value = '' if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' else tieout_date(key) -%}
+    {%- set is_setup = env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' -%}
+    {%- set value = '' if is_setup else tieout_date(key) -%}
     {%- set parent = this.incorporate(type='table') -%}
     {%- set aside = api.Relation.create(
         database=this.database, schema='work_transform',
@@ -36,16 +37,14 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- if env_var('TIEOUT_PARENTS_ONLY', '') != 'yes' %}
+    {%- if not is_setup %}
     {% do dated_partition_assert_may_be_built(key, value) %}
     {%- endif %}
     {# Two builds of one table, whoever started them, queue here instead of meeting in the swap. #}
     {% call statement('queue') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ parent }}', 0))
     {%- endcall %}
-    {%- set is_setup = env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' -%}
-    {%- set is_made = is_setup or not load_cached_relation(parent) -%}
-    {%- if is_made %}
+    {%- if is_setup or not load_cached_relation(parent) %}
     {# The owner's work: a role that builds dates owns no table that stays, and describes none. #}
     {% call statement('parent') -%}
         {{ dated_partition_parent_sql(parent, key) }}

@@ -214,8 +214,7 @@ def migrate(settings: Settings) -> bool:
                 next_step="use a newer server, or unset TIEOUT_DATABASE_URL for the embedded one",
             )
     upgrade(url)
-    with open_url(url, autocommit=True) as connection:
-        logins.ensure(settings, connection, url)
+    make_logins(settings)
     return True
 
 

@@ -29,7 +29,7 @@ from psycopg import sql
 from tieout.core.errors import DatabaseError
 from tieout.core.settings import Settings
 from tieout.migrations import MIGRATION_LOCK
-from tieout.migrations.roles import OWNER
+from tieout.migrations.roles import OWNER, create_role, is_member
 from tieout.server.databases import open_url
 
 __all__ = ["ROLES", "ensure", "ensure_airflow", "is_complete", "is_known", "role_url"]
@@ -117,7 +117,7 @@ def ensure(settings: Settings, connection: psycopg.Connection[Any], admin_url: s
     wanted = [role for role in ROLES if role not in settings.role_urls]
     for role in wanted:
         login = _login(admin_url, role)
-        kept[login] = _password(admin_url, login) or kept.get(login) or secrets.token_urlsafe(32)
+        kept[login] = _password(admin_url, login, kept)
         _make(connection, login, kept[login], f"tieout_{role}")
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
@@ -150,10 +150,10 @@ def ensure_airflow(
     login, name = _login(admin_url, AIRFLOW), urlsplit(metadata_url).path.lstrip("/")
     admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
     kept = dict(_kept(settings))
-    kept[login] = _password(admin_url, login) or kept.get(login) or secrets.token_urlsafe(32)
+    kept[login] = _password(admin_url, login, kept)
     _make(admin, login, kept[login], f"tieout_{AIRFLOW}")
     names = {"login": sql.Identifier(login), "name": sql.Identifier(name)}
-    if not _is_member(admin, login):
+    if not is_member(admin, login):
         admin.execute(sql.SQL("grant {login} to current_user").format(**names))
     admin.execute(sql.SQL("alter database {name} owner to {login}").format(**names))
     admin.execute(
@@ -172,23 +172,13 @@ def ensure_airflow(
     admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
-def _is_member(connection: psycopg.Connection[Any], login: str) -> bool:
-    row = connection.execute("select pg_has_role(%s, 'member')", [login]).fetchone()
-    return row is not None and bool(row[0])
-
-
 def _make(connection: psycopg.Connection[Any], login: str, password: str, group: str) -> None:
     names = {
         "login": sql.Identifier(login),
         "group": sql.Identifier(group),
         "password": sql.Literal(_verifier(connection, login, password)),
     }
-    connection.execute(
-        sql.SQL(
-            "do $body$ begin create role {login} login;"
-            " exception when duplicate_object or unique_violation then null; end $body$"
-        ).format(**names)
-    )
+    create_role(connection, login, "login")
     # The server is sent a verifier: the password itself stands in no statement and no log.
     connection.execute(sql.SQL("alter role {login} login password {password}").format(**names))
     connection.execute(sql.SQL("grant {group} to {login}").format(**names))
@@ -204,10 +194,10 @@ def _login(admin_url: str, role: str) -> str:
     return f"{urlsplit(admin_url).path.lstrip('/')}_{role}_login"
 
 
-def _password(admin_url: str, login: str) -> str | None:
+def _password(admin_url: str, login: str, kept: Mapping[str, str]) -> str:
     key = unquote(urlsplit(admin_url).password or "")
     if not key:
-        return None
+        return kept.get(login) or secrets.token_urlsafe(32)
     digest = hmac.new(key.encode(), _DERIVATION + login.encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-__all__ = ["GROUPS", "OWNER", "adopt", "create"]
+__all__ = ["GROUPS", "OWNER", "adopt", "create", "create_role", "is_member"]
 
 OWNER: Final = "tieout_owner"
 STEPS: Final = ("tieout_ingest", "tieout_transform", "tieout_gate", "tieout_payout")
@@ -109,15 +109,10 @@ def _create(connection: psycopg.Connection[Any]) -> None:
     for name in GROUPS:
         if name in there:
             continue
-        connection.execute(
-            sql.SQL(
-                "do $body$ begin create role {} nologin;"
-                " exception when duplicate_object or unique_violation then null; end $body$"
-            ).format(sql.Identifier(name))
-        )
-    if not _acts_as_owner(connection):
+        create_role(connection, name, "nologin")
+    if not is_member(connection, OWNER):
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(OWNER)))
-    if not _owner_may(connection, STEPS[1]):
+    if not is_member(connection, STEPS[1], OWNER):
         # What a build has made aside is taken over by the owner's function.
         for name in ("tieout_transform", "tieout_ingest"):
             connection.execute(
@@ -129,6 +124,24 @@ def _create(connection: psycopg.Connection[Any]) -> None:
             database, sql.Identifier(OWNER)
         )
     )
+
+
+def create_role(connection: psycopg.Connection[Any], name: str, kind: LiteralString) -> None:
+    """Make a role, `login` or `nologin`; one that is there, or is made meanwhile, stays."""
+    connection.execute(
+        sql.SQL(
+            "do $body$ begin create role {} {};"
+            " exception when duplicate_object or unique_violation then null; end $body$"
+        ).format(sql.Identifier(name), sql.SQL(kind))
+    )
+
+
+def is_member(connection: psycopg.Connection[Any], group: str, member: str | None = None) -> bool:
+    """Say whether a role, by default who asks, is of a group."""
+    row = connection.execute(
+        "select pg_has_role(coalesce(%s, current_user), %s, 'member')", [member, group]
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def adopt(connection: psycopg.Connection[Any]) -> int:
@@ -149,13 +162,3 @@ def adopt(connection: psycopg.Connection[Any]) -> int:
                 # Kind and name are the catalog's own, quoted by it.
                 connection.execute(f"alter {kind} {name} owner to {owner}")
         count += len(found)
-
-
-def _acts_as_owner(connection: psycopg.Connection[Any]) -> bool:
-    row = connection.execute("select pg_has_role(current_user, %s, 'member')", [OWNER]).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _owner_may(connection: psycopg.Connection[Any], group: str) -> bool:
-    row = connection.execute("select pg_has_role(%s, %s, 'member')", [OWNER, group]).fetchone()
-    return row is not None and bool(row[0])
