@@ -12,6 +12,7 @@ import pytest
 
 import channel_files as make
 from database_copies import create_migrated
+from reference_lists import load_lists
 from tieout import database, landing
 from tieout.core.settings import Settings, load_settings
 
@@ -33,6 +34,8 @@ def own_database(settings: Settings) -> Iterator[str]:
     admin = database.ensure_server(settings)
     with psycopg.connect(admin, autocommit=True) as connection:
         create_migrated(connection, "landing")
+    with psycopg.connect(admin.rpartition("/")[0] + "/landing") as connection:
+        load_lists(connection)
     yield admin.rpartition("/")[0] + "/landing"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("drop database landing with (force)")

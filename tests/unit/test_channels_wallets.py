@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import channel_files as make
 import wallet_files as wallet
 from parts import examples
+from reference_lists import load_lists
 from samples_folder import SAMPLES, needs_samples
 from tieout import database, landing
 from tieout.channels.alipay import account_bill, trade_bill
@@ -1157,6 +1158,9 @@ def place(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     url = admin.rpartition("/")[0] + "/wallets"
     own = load_settings({"TIEOUT_HOME": str(home), "TIEOUT_DATABASE_URL": url})
     own.ensure_dirs()
+    database.migrate(own)
+    with database.connect(own) as connection:
+        load_lists(connection)
     yield own
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("drop database wallets with (force)")

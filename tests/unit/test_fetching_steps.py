@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from fetch_homes import ACOMN, DAY, FetchHome, fetch_home
+from fetch_homes import ACOMN, DAY, FetchHome
+from landing_world import own_database, place
 from tieout import fetching
-from tieout.core.settings import PROJECT_DIR
+from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.fetching.report import FetchError, FetchOutcome, FetchReport, TransientFetchError
 from tieout.runs import closing
 from tieout.runs.steps import Step
+
+__all__ = ["own_database", "place"]
 
 NOW = datetime(2026, 9, 25, 2, 0, tzinfo=UTC)
 
@@ -31,9 +34,9 @@ settle_seconds = 0.01
 
 
 @pytest.fixture
-def own_home(tmp_path: Path) -> FetchHome:
-    """A home whose sources the test writes."""
-    return fetch_home(tmp_path)
+def own_home(place: Settings) -> FetchHome:
+    """A home whose sources the test writes; its database knows what is owed."""
+    return FetchHome(place)
 
 
 def step(home: FetchHome) -> Step:

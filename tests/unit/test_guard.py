@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import channel_files as make
 from parts import examples
+from reference_lists import load_lists
 from tieout import database, landing
 from tieout.channels.common.card_numbers import find_card_numbers, find_track_data
 from tieout.channels.common.excerpts import masked_excerpt
@@ -273,6 +274,9 @@ def test_a_bank_that_repeats_the_account_is_not_repeated() -> None:
 def test_landing_keeps_the_count_and_not_the_number(new_home: Settings) -> None:
     place = new_home
     place.ensure_dirs()
+    database.migrate(place)
+    with database.connect(place) as connection:
+        load_lists(connection)
     delivery = place.home / "inbox" / "IND26092401ACOMN"
     delivery.write_bytes(make.acomn())
     assert landing.land(place).counts["landed"] == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +20,9 @@ import unionpay_files as union
 from landing_world import count, own_database, place, put, query, statuses, whole_day
 from tieout import database, landing
 from tieout.channels.bank import camt053
-from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.core.settings import PROJECT_DIR, Settings, load_settings
-from tieout.files import archive, expected, stores
+from tieout.channels.registry import parse_file, recognise
+from tieout.core.settings import Settings, load_settings
+from tieout.files import archive, stores
 from tieout.files.archive import archive_path
 from tieout.landing import institutions
 from tieout.landing.copying import copy_frames
@@ -702,24 +701,6 @@ def settings_with(folder: Path, path: Path, text: str) -> Settings:
     return load_settings({"TIEOUT_HOME": project, "TIEOUT_PROJECT_DIR": project})
 
 
-def test_of_two_merchants_the_one_whose_file_is_missing_is_named(
-    place: Settings, tmp_path: Path
-) -> None:
-    rows = [
-        f"wechat,trade_bill,every_day,2070,by_itself,channel_merchant_id={number}"
-        for number in ("1900000109", "190000010")
-    ]
-    listed = "\n".join([",".join(expected.COLUMNS), *rows]) + "\n"
-    put(place, "1900000109All2026-09-24.csv", make.wechat_bill([make.WECHAT_PAYMENT]))
-    landing.land(place)
-    project = project_with(tmp_path, expected.EXPECTED_FILES, listed)
-    two = replace(place, project_dir=project)
-    assert [str(file) for file in landing.missing_files(two, DAY)] == [
-        "wechat trade_bill channel_merchant_id=190000010 of 2026-09-24 "
-        "(wechat/20260924/…All2026-09-24.csv), due 2026-09-25 10:30"
-    ]
-
-
 def test_opening_balances_are_owed_on_the_first_date_only(place: Settings) -> None:
     later = DAY + timedelta(days=1)
     for name, content in whole_day(later).items():
@@ -755,36 +736,6 @@ def test_a_window_that_moves_lets_no_opening_balances_in(place: Settings) -> Non
         put(place, name, content)
     (problem,) = [file for file in landing.land(place).problems if "opening" in file.file_name]
     assert problem.status == "quarantined"
-
-
-def test_every_expected_file_is_of_a_kind_we_can_land() -> None:
-    settings = load_settings({"TIEOUT_HOME": "/nonexistent"})
-    files = expected.expected_files(settings)
-    assert len(files) == 14
-    for file in files:
-        assert expected_name(file.channel, file.file_kind, DAY), file
-    with (PROJECT_DIR / expected.EXPECTED_FILES).open(encoding="utf-8") as stream:
-        assert tuple(next(csv.reader(stream))) == expected.COLUMNS
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        "",
-        "unionpay,acomn,sometimes,60,by_person,\n",
-        "unionpay,acomn,every_day,soon,by_person,\n",
-        "unionpay,acomn,every_day,60,by_nobody,\n",
-        "unionpay,acomn,every_day,60,by_person,1900000109\n",
-        "unionpay,acomn,every_day\n",
-    ],
-)
-def test_a_list_of_expected_files_that_expects_nothing_is_an_error(
-    tmp_path: Path, rows: str
-) -> None:
-    text = ",".join(expected.COLUMNS) + "\n" + rows
-    settings = settings_with(tmp_path, expected.EXPECTED_FILES, text)
-    with pytest.raises(landing.LandingError, match="expected files"):
-        expected.expected_files(settings)
 
 
 @pytest.mark.parametrize(

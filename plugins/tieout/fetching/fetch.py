@@ -36,7 +36,7 @@ from tieout.fetching.sources import (
 from tieout.fetching.tickets import TicketSource
 from tieout.fetching.web import HttpClient, UrlExpiredError
 from tieout.fetching.wechat_bills import NoBillError, WechatBills, merchant_of
-from tieout.files.expected import expected_files
+from tieout.files.expected import owed_files
 from tieout.files.stores import find_files
 
 __all__ = ["Tools", "fetch", "lacking"]
@@ -45,7 +45,6 @@ Result = TypeVar("Result")
 
 # A URL of a bill may run out between the answer that names it and the download.
 URLS_MAX = 3
-EVERY_DAY = "every_day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +159,7 @@ def lacking(settings: Settings, report: FetchReport, day: date) -> tuple[FetchOu
     failed = [outcome for outcome in report.failed if outcome.accounting_date == day]
     if not failed:
         return ()
-    owed = {
-        FileKind(file.channel, file.file_kind)
-        for file in expected_files(settings)
-        if file.calendar == EVERY_DAY
-    }
+    owed = {FileKind(file.channel, file.file_kind) for file in owed_files(settings, day)}
     here = {file_kind_of(file.name, day) for file in find_files([settings.inbox_url])}
     return tuple(
         outcome

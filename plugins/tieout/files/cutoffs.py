@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
 from tieout import database
 from tieout.channels.common.model import Cutoffs
-from tieout.core.settings import Settings
+from tieout.files.report import LandingError
 
 __all__ = ["cutoffs"]
 
-# The first files land before dbt has loaded it for the first time.
-SEED: Final = Path("dbt_project/seeds/reference/channels.csv")
 
+def cutoffs(connection: psycopg.Connection[Any]) -> Cutoffs:
+    """Return the cutoffs of `reference.channels`.
 
-def cutoffs(settings: Settings, connection: psycopg.Connection[Any]) -> Cutoffs:
-    """Return the cutoffs of `reference.channels`; of its seed where that is not loaded yet."""
-    if database.has_table(connection, "reference.channels"):
-        rows = connection.execute(
-            "select channel, platform_cutoff_minutes, cutoff_minutes from reference.channels"
-            " order by channel"
-        ).fetchall()
-    else:
-        rows = _seeded(settings)
+    Raises:
+        LandingError: the reference data is not loaded: a file's date could only be guessed.
+    """
+    if not database.has_table(connection, "reference.channels"):
+        raise LandingError(
+            what="no file can land yet",
+            where="reference.channels",
+            why="the reference data, which says when each channel's day ends, is not loaded",
+            next_step="tieout close loads it before the first file",
+        )
+    rows = connection.execute(
+        "select channel, platform_cutoff_minutes, cutoff_minutes from reference.channels"
+        " order by channel"
+    ).fetchall()
     return Cutoffs(
         platform={str(channel): int(platform) for channel, platform, _ in rows},
         channel={str(channel): int(own) for channel, _, own in rows},
     )
-
-
-def _seeded(settings: Settings) -> list[tuple[Any, ...]]:
-    with (settings.project_dir / SEED).open(encoding="utf-8", newline="") as stream:
-        return [
-            (row["channel"], row["platform_cutoff_minutes"], row["cutoff_minutes"])
-            for row in csv.DictReader(stream)
-        ]

@@ -338,7 +338,7 @@ def _land_again(
     arrived = manifest.arrived_file(
         file, entry.file_url, FileBytes(content, entry.sha256, len(content))
     )
-    in_force = cutoffs(settings, connection)
+    in_force = cutoffs(connection)
     parsed = parsed_file(settings, arrived, rows, in_force)
     excluded: tuple[BadRow, ...] = ()
     if not parsed.is_good:

@@ -110,7 +110,7 @@ def land(
         payee_register.adopt(connection, settings)
         began_at = manifest.clock(connection)
         landing = _Landing(
-            settings, owner, began_at, correctable_kinds(settings), cutoffs(settings, connection)
+            settings, owner, began_at, correctable_kinds(settings), cutoffs(connection)
         )
         outcomes: list[FileOutcome] = []
         # Files of paid dates need not be read again and again for years.

@@ -41,6 +41,8 @@ def ready(step: Step) -> str | None:
     holder = days.holder(step.settings, step.kind, step.day, step.owner)
     if holder is not None and not step.is_preflight:
         return f"{step.day} is being closed by {holder}"
+    # What a date owes, and when a channel's day ends, are rows that landing asks for.
+    transform.seed(step.settings)
     window = days.operating_window(step.settings)
     if window is None:
         fetching.fetch(step.settings, step.day, kinds=["operating_window"])

@@ -15,25 +15,13 @@ arrival_dates as (
         and arrival_date <= {{ payment_date() }}
 ),
 
-expected_files as (
+owed_files as (
     select
+        accounting_date,
         channel,
         file_kind,
-        name_part,
-        calendar
-    from {{ ref('expected_files') }}
-),
-
-calendar_days as (
-    select
-        calendar_date,
-        is_working_day
-    from {{ ref('calendar_days') }}
-),
-
-first_date as (
-    select min(accounting_date) as accounting_date
-    from {{ ref('int_calendar__arrival_groups') }}
+        name_part
+    from {{ ref('int_gate__owed_files') }}
 ),
 
 channel_files as (
@@ -75,28 +63,19 @@ judged_files as (
 
 slots as (
     select
-        expected_files.channel,
-        expected_files.file_kind,
-        expected_files.name_part,
-        arrival_groups.accounting_date as business_date
+        owed_files.channel,
+        owed_files.file_kind,
+        owed_files.name_part,
+        owed_files.accounting_date as business_date
     from arrival_groups
-    cross join expected_files
-    cross join first_date
-    left join calendar_days
-        on arrival_groups.accounting_date = calendar_days.calendar_date
-    -- A calendar nobody knows is every day: it must not let a file be missing.
-    where case expected_files.calendar
-        when 'first_accounting_date'
-            then arrival_groups.accounting_date = first_date.accounting_date
-        when 'working_day' then coalesce(calendar_days.is_working_day, true)
-        else true
-    end
+    inner join owed_files
+        on arrival_groups.accounting_date = owed_files.accounting_date
     union
     -- The statement that shows the arrivals, before the gate.
     select
         'bank' as channel,
         'camt053' as file_kind,
-        cast(null as text) as name_part,
+        '' as name_part,
         arrival_date as business_date
     from arrival_dates
 ),
@@ -104,7 +83,7 @@ slots as (
 slot_states as (
     select
         slots.channel,
-        slots.file_kind || coalesce(' ' || slots.name_part, '') as owed_file,
+        rtrim(slots.file_kind || ' ' || slots.name_part) as owed_file,
         slots.business_date,
         count(*) filter (where judged_files.is_good) as good_count,
         count(*) filter (where judged_files.status = 'landed' and not judged_files.is_good)
@@ -116,10 +95,7 @@ slot_states as (
         on slots.channel = judged_files.channel
         and slots.file_kind = judged_files.file_kind
         and slots.business_date = judged_files.accounting_date
-        and (
-            slots.name_part is null
-            or position('/' || slots.name_part || '/' in '/' || judged_files.slot || '/') > 0
-        )
+        and control.slot_has_part(judged_files.slot, slots.name_part)
     group by slots.channel, slots.file_kind, slots.name_part, slots.business_date
 ),
 
