@@ -560,29 +560,7 @@ def seal_within(
     if not covered:
         return []
     _require_lease(connection, SETTLEMENT_PAYOUT, payment_date, owner)
-    rows = connection.execute(
-        """
-        update control.accounting_days
-        set state = 'sealed'
-        where accounting_date <= %s and state = 'closed'
-        returning accounting_date
-        """,
-        [covered[-1]],
-    ).fetchall()
-    connection.execute(
-        """
-        insert into control.accounting_day_seals
-            (accounting_date, channel, payment_date, arrival_date, sealed_at)
-        select distinct calendar.accounting_date, calendar.channel, calendar.payment_date,
-            calendar.arrival_date, now()
-        from control.arrival_calendar(%(first)s, %(last)s) as calendar
-        inner join control.accounting_days as days
-            on days.accounting_date = calendar.accounting_date and days.state = 'sealed'
-        where calendar.payment_date = %(payment_date)s
-        on conflict (accounting_date, channel) do nothing
-        """,
-        {"payment_date": payment_date, "first": covered[0], "last": covered[-1]},
-    )
+    rows = connection.execute("select control.seal(%s, %s)", [payment_date, owner]).fetchall()
     return sorted(row[0] for row in rows)
 
 

@@ -6,20 +6,22 @@ from tieout.gate.deciding import (
     CheckpointResult,
     Decision,
     Failure,
+    approve_release,
     close_checkpoint,
     decide,
     keep_expectations,
     landing_checkpoint,
-    release,
+    request_release,
 )
 
 __all__ = [
     "CheckpointResult",
     "Decision",
     "Failure",
+    "approve_release",
     "close_checkpoint",
     "decide",
     "keep_expectations",
     "landing_checkpoint",
-    "release",
+    "request_release",
 ]

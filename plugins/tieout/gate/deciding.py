@@ -3,7 +3,7 @@
 `decide` validates the gate's tables of a payment date and stores what came out in
 ``control.gate_decisions`` with a fingerprint of the statements it covers; the database pays nothing
 else. `close_checkpoint` and `landing_checkpoint` do the same at the two earlier boundaries, and
-store nothing. `release` lets two different people pay a date that did not pass.
+store nothing. `request_release` and `approve_release` let two people pay a date that did not pass.
 
 Great Expectations costs seconds to import and keeps one context a process, so it is imported inside
 `_run_checkpoint` only, and one validation runs at a time.
@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tieout.core import people
 from tieout.core.errors import TieoutError
 from tieout.core.money import CURRENCY_EXPONENTS, decimal_text
 from tieout.core.settings import Settings
@@ -40,11 +39,12 @@ __all__ = [
     "CheckpointResult",
     "Decision",
     "Failure",
+    "approve_release",
     "close_checkpoint",
     "decide",
     "keep_expectations",
     "landing_checkpoint",
-    "release",
+    "request_release",
 ]
 
 DECIDED_BY: Final = "settlement_payout"
@@ -160,49 +160,70 @@ def keep_expectations(settings: Settings) -> None:
         connection.execute("select control.keep_gate_expectations(%s)", [Jsonb(checks)])
 
 
-def release(
-    settings: Settings, payment_date: date, first: str, second: str, reason: str
-) -> Decision:
-    """Release a payment date whose gate failed: two different people, and a reason.
+def request_release(
+    settings: Settings, payment_date: date, reason: str, *, by: str | None = None
+) -> int:
+    """Ask, as the first of two people, to pay a date whose gate failed; return the request's id.
+
+    Args:
+        settings: the home, as the person's own login where people have one (`TIEOUT_DATABASE_URL_
+            PEOPLE`).
+        payment_date: the date; its latest decision is `failed`, on the statements as they are now.
+        reason: why it may be paid all the same.
+        by: the person's name; needed only as long as nobody has a login (`control.persons`).
+
+    Raises:
+        TieoutError: no reason, no failed decision, other statements, or a login of nobody's.
+    """
+    with connect(settings) as connection:
+        row = _asked(
+            connection,
+            f"payment date {payment_date} is not released",
+            "select gate.request_release(%s, %s, %s)",
+            (payment_date, reason, by),
+        )
+    return int(row[0])
+
+
+def approve_release(settings: Settings, release_id: int, *, by: str | None = None) -> Decision:
+    """Release, as the second of two people, what a request asks for.
 
     The release covers the statements as they are now, and its row keeps what did not hold.
 
     Raises:
-        TieoutError: one person twice, no reason, no failed decision to release, or the statements
-            changed since the gate failed.
+        TieoutError: the same person, no such request, or the gate has decided anew since.
     """
-    names = (first.strip(), second.strip())
-    if not all(map(people.person_key, names)) or people.is_same_person(*names):
-        raise _not_released(payment_date, "it takes two different people", "name both people")
-    if not reason.strip():
-        raise _not_released(payment_date, "no reason was given", "say why the date may be paid")
-    with connect(settings) as connection, connection.transaction():
-        _lock(connection, payment_date)
-        latest = _latest(connection, payment_date)
-        if latest is None or latest.outcome != "failed":
-            outcome = "missing" if latest is None else latest.outcome
-            raise _not_released(
-                payment_date,
-                f"its latest gate decision is {outcome}",
-                "only a failed gate is released",
-            )
-        covered = _covered_now(connection, payment_date)
-        if covered.fingerprint != latest.fingerprint:
-            raise _not_released(
-                payment_date,
-                "its statements changed since the gate failed",
-                "run the gate again, and read what it says now",
-            )
-        return _store(
+    with connect(settings) as connection:
+        (decision_id,) = _asked(
             connection,
-            payment_date,
-            "released",
-            covered,
-            latest.failures,
-            decided_by=names[0],
-            released_by=names,
-            reason=reason.strip(),
+            f"release {release_id} is not approved",
+            "select gate.approve_release(%s, %s)",
+            (release_id, by),
         )
+        row = connection.execute(
+            "select payment_date from control.gate_decisions where decision_id = %s", [decision_id]
+        ).fetchone()
+        assert row is not None, "the decision was stored in this transaction"
+        latest = _latest(connection, row[0])
+        assert latest is not None
+    return replace(latest, is_new=True)
+
+
+def _asked(
+    connection: psycopg.Connection[Any], what: str, query: LiteralString, values: Sequence[object]
+) -> tuple[Any, ...]:
+    """Call a decision function; say in our words what it refuses."""
+    try:
+        row: tuple[Any, ...] | None = connection.execute(query, values).fetchone()
+    except (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege) as error:
+        raise TieoutError(
+            what=what,
+            where="control.gate_decisions",
+            why=str(error.diag.message_primary),
+            next_step=str(error.diag.message_hint or "read `tieout gate list`"),
+        ) from error
+    assert row is not None, "a function returns a row"
+    return row
 
 
 @dataclass(frozen=True)
@@ -309,25 +330,18 @@ def _store(
     failures: Sequence[Failure],
     *,
     decided_by: str,
-    released_by: tuple[str, str] | None = None,
-    reason: str | None = None,
 ) -> Decision:
     try:
-        decision_id = _insert(
-            connection,
+        row = connection.execute(
+            "select gate.decide(%s, %s, %s, %s, %s)",
             (
                 payment_date,
                 outcome,
-                covered.fingerprint,
-                covered.statement_count,
-                covered.payout_amount_minor,
                 Jsonb({"failures": [asdict(failure) for failure in failures]}),
+                covered.fingerprint,
                 decided_by,
-                released_by[0] if released_by else None,
-                released_by[1] if released_by else None,
-                reason,
             ),
-        )
+        ).fetchone()
     except psycopg.errors.RestrictViolation as error:
         raise TieoutError(
             what=f"the database refuses the decision of {payment_date}",
@@ -336,8 +350,9 @@ def _store(
             next_step="build the payment date anew and run the gate again: "
             f"`tieout pay {payment_date}`",
         ) from error
+    assert row is not None, "a function returns a row"
     return Decision(
-        decision_id=decision_id,
+        decision_id=int(row[0]),
         payment_date=payment_date,
         outcome=outcome,
         fingerprint=covered.fingerprint,
@@ -346,30 +361,6 @@ def _store(
         failures=tuple(failures),
         is_new=True,
     )
-
-
-def _insert(connection: psycopg.Connection[Any], values: tuple[object, ...]) -> int:
-    row = connection.execute(
-        """
-        insert into control.gate_decisions (
-            payment_date,
-            outcome,
-            fingerprint,
-            statements_covered,
-            payout_amount_minor,
-            detail,
-            decided_by,
-            released_by_first,
-            released_by_second,
-            release_reason
-        )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        returning decision_id
-        """,
-        values,
-    ).fetchone()
-    assert row is not None, "insert … returning returns its row"
-    return int(row[0])
 
 
 def _changed_failure(payment_date: date, before: _Covered, covered: _Covered) -> Failure:
@@ -385,15 +376,6 @@ def _changed_failure(payment_date: date, before: _Covered, covered: _Covered) ->
         detail=f"{what} changed while they were checked; run it again"
         if is_statements
         else f"{what} changed while it was checked; build and run it again",
-    )
-
-
-def _not_released(payment_date: date, why: str, next_step: str) -> TieoutError:
-    return TieoutError(
-        what=f"payment date {payment_date} is not released",
-        where="control.gate_decisions",
-        why=why,
-        next_step=next_step,
     )
 
 

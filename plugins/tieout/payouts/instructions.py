@@ -39,58 +39,11 @@ class InstructReport:
 
 
 _DECISION = """
-    select
-        decision_id,
-        outcome
+    select outcome
     from control.gate_decisions
     where payment_date = %(payment_date)s
     order by decision_id desc
     limit 1
-"""
-
-_INSERT = """
-    insert into payout.instructions (
-        instruction_id,
-        statement_id,
-        payment_date,
-        account_id,
-        payee_id,
-        payee_version,
-        account_number_token,
-        account_name_token,
-        bank_code,
-        currency_code,
-        amount_minor,
-        decision_id
-    )
-    select
-        'I-' || statements.statement_id as instruction_id,
-        statements.statement_id,
-        statements.payment_date,
-        statements.account_id,
-        statements.payee_id,
-        statements.payee_version,
-        payees.account_number_token,
-        payees.account_name_token,
-        payees.bank_code,
-        statements.currency_code,
-        statements.payout_amount_minor as amount_minor,
-        %(decision_id)s as decision_id
-    from settlement.settlement_statements as statements
-    left join control.payee_versions as payees
-        on
-            statements.payee_id = payees.payee_id
-            and statements.payee_version = payees.payee_version
-    where
-        statements.payment_date = %(payment_date)s
-        and statements.payable_status = 'payable'
-        and statements.payout_amount_minor > 0
-        and not exists (
-            select 1
-            from payout.instructions as present
-            where present.statement_id = statements.statement_id
-        )
-    order by statements.statement_id
 """
 
 _UNINSTRUCTED = """
@@ -155,9 +108,10 @@ def instruct(settings: Settings, payment_date: date) -> InstructReport:
     parameters: dict[str, object] = {"payment_date": payment_date}
     with connect(settings) as connection, connection.transaction():
         lock_payment_date(connection, payment_date)
-        parameters["decision_id"] = _decision_that_pays(connection, payment_date)
+        _decision_that_pays(connection, payment_date)
         try:
-            created_count = connection.execute(_INSERT, parameters).rowcount
+            row = connection.execute("select payout.instruct(%(payment_date)s)", parameters)
+            created_count = int((row.fetchone() or (0,))[0])
         except psycopg.errors.RestrictViolation as error:
             raise TieoutError(
                 what=f"the database refuses the payout instructions of {payment_date}",
@@ -197,21 +151,20 @@ def refuse_uninstructed(connection: psycopg.Connection[Any], payment_date: date)
         )
 
 
-def _decision_that_pays(connection: psycopg.Connection[Any], payment_date: date) -> int:
-    """Return the id of the date's latest decision, which has to be one that pays."""
+def _decision_that_pays(connection: psycopg.Connection[Any], payment_date: date) -> None:
+    """Raise unless the date's latest decision is one that pays."""
     decision = connection.execute(_DECISION, {"payment_date": payment_date}).fetchone()
-    if decision is None or decision[1] not in ("passed", "released"):
+    if decision is None or decision[0] not in ("passed", "released"):
         raise TieoutError(
             what=f"payment date {payment_date} may not be paid",
             where="control.gate_decisions",
             why=(
                 "the gate has not decided on it"
                 if decision is None
-                else f"its latest gate decision is {decision[1]}"
+                else f"its latest gate decision is {decision[0]}"
             ),
             next_step=f"run `tieout pay {payment_date}` and read what the gate says",
         )
-    return int(decision[0])
 
 
 def lock_payment_date(connection: psycopg.Connection[Any], payment_date: date) -> None:

@@ -11,14 +11,13 @@ docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
@@ -31,9 +30,6 @@ from tieout.payouts import pain001, queries, statements_csv
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
-
-END_TO_END_ID_LENGTH_MAX: Final = 35
-_PLAIN_ID = re.compile(r"[A-Za-z0-9/\-?:().,'+]+")
 
 
 @dataclass(frozen=True)
@@ -104,70 +100,6 @@ class _Attempt:
     account_name_ciphertext: str | None
 
 
-# Instructions that no attempt was ever made for. A second attempt is never made here: after
-# `failed` or `returned` it needs the bank's statement and a corrected payee.
-_UNATTEMPTED = """
-    select
-        instructions.instruction_id,
-        instructions.statement_id,
-        instructions.currency_code
-    from payout.instructions as instructions
-    where
-        instructions.payment_date = %(payment_date)s
-        and not exists (
-            select 1
-            from payout.attempts as attempts
-            where attempts.instruction_id = instructions.instruction_id
-        )
-    order by instructions.currency_code, instructions.statement_id
-"""
-
-_BATCH_COUNT = """
-    select count(distinct attempts.batch_message_id)
-    from payout.attempts as attempts
-    inner join payout.instructions as instructions
-        on attempts.instruction_id = instructions.instruction_id
-    where instructions.payment_date = %(payment_date)s
-"""
-
-_INSERT_ATTEMPT = """
-    insert into payout.attempts (
-        attempt_id,
-        instruction_id,
-        attempt_no,
-        end_to_end_id,
-        batch_message_id,
-        submitted_on
-    )
-    select attempts.*
-    from unnest(
-        %s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::date[]
-    ) as attempts
-"""
-
-# The event number follows from the attempt's own history, so that two writers cannot both be next.
-INSERT_EVENT = """
-    insert into payout.attempt_events (
-        attempt_id,
-        event_no,
-        status,
-        business_date,
-        source_file_id,
-        reason_code,
-        detail
-    )
-    select
-        %(attempt_id)s as attempt_id,
-        coalesce(max(events.event_no), 0) + 1 as event_no,
-        %(status)s as status,
-        %(business_date)s as business_date,
-        %(source_file_id)s as source_file_id,
-        %(reason_code)s as reason_code,
-        %(detail)s as detail
-    from payout.attempt_events as events
-    where events.attempt_id = %(attempt_id)s
-"""
-
 # Account, name and bank are the instruction's: what is opened here has to be the same.
 _ATTEMPTS = f"""
     with snapshots as (
@@ -206,19 +138,7 @@ _RECORDED = """
     where batch_message_id = %(batch_message_id)s
 """
 
-_RECORD = """
-    insert into payout.outbox_files (
-        batch_message_id,
-        payment_date,
-        file_path,
-        sha256,
-        size_bytes,
-        payment_count,
-        amount_minor,
-        currency_code
-    )
-    values (%s, %s, %s, %s, %s, %s, %s, %s)
-"""
+_RECORD = "select payout.record_file(%s, %s, %s, %s, %s, %s, %s, %s)"
 
 _DEBTOR = """
     select
@@ -300,28 +220,6 @@ def _refusal_explained(payment_date: date) -> Iterator[None]:
         ) from error
 
 
-def end_to_end_id(statement_id: str, attempt_no: int) -> str:
-    """Derive the id the bank sees from statement and attempt number, at most 35 characters.
-
-    A statement id that is too long, or has characters payment systems refuse, raises: an
-    abbreviation could make two payments share an id.
-    """
-    text = f"{statement_id}-{attempt_no}"
-    if len(text) > END_TO_END_ID_LENGTH_MAX or not _PLAIN_ID.fullmatch(text):
-        raise TieoutError(
-            what=f"statement {statement_id} gives no valid end-to-end id",
-            where="tieout.payouts.submission",
-            why=f"{text!r} has {len(text)} characters; 35 of the plain set are allowed",
-            next_step="shorten the account id in the platform's contracts",
-        )
-    return text
-
-
-def message_id(payment_date: date, batch_no: int, attempt_no: int) -> str:
-    """Derive a file's message id from payment date, batch number and attempt number."""
-    return f"PO{payment_date:%Y%m%d}-{batch_no:03d}-A{attempt_no}"
-
-
 def file_path(payment_date: date, batch_message_id: str) -> str:
     """Return a payment file's path in the outbox."""
     return f"payouts/{payment_date:%Y%m%d}/pain001_{batch_message_id}.xml"
@@ -333,22 +231,16 @@ def append_event(
     business_date: date,
     source_file_id: str | None,
 ) -> None:
-    """Append ``(attempt_id, status, reason_code, detail)`` events; the trigger checks each."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            INSERT_EVENT,
-            [
-                {
-                    "attempt_id": attempt_id,
-                    "status": status,
-                    "business_date": business_date,
-                    "source_file_id": source_file_id,
-                    "reason_code": reason_code,
-                    "detail": detail,
-                }
-                for attempt_id, status, reason_code, detail in events
-            ],
-        )
+    """Append ``(attempt_id, status, reason_code, detail)`` events; the database checks each."""
+    if not events:
+        return
+    attempt_ids, statuses, reason_codes, details = (
+        list(column) for column in zip(*events, strict=True)
+    )
+    connection.execute(
+        "select payout.append_events(%s::text[], %s::text[], %s::text[], %s::text[], %s, %s)",
+        [attempt_ids, statuses, reason_codes, details, business_date, source_file_id],
+    )
 
 
 def _is_paid(connection: psycopg.Connection[Any], payment_date: date) -> bool:
@@ -358,42 +250,15 @@ def _is_paid(connection: psycopg.Connection[Any], payment_date: date) -> bool:
 
 
 def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) -> int:
-    parameters = {"payment_date": payment_date}
-    waiting = connection.execute(_UNATTEMPTED, parameters).fetchall()
-    row = connection.execute(_BATCH_COUNT, parameters).fetchone()
-    batch_no = int(row[0]) if row is not None else 0
-    attempt_no = 1
-    attempts = []
-    for _, same_currency in groupby(waiting, key=lambda found: str(found[2])):
-        rows = list(same_currency)
-        for start in range(0, len(rows), pain001.PAYMENTS_PER_FILE_MAX):
-            batch_no += 1
-            batch_message_id = message_id(payment_date, batch_no, attempt_no)
-            for instruction_id, statement_id, _ in rows[
-                start : start + pain001.PAYMENTS_PER_FILE_MAX
-            ]:
-                identifier = end_to_end_id(str(statement_id), attempt_no)
-                attempts.append(
-                    (
-                        f"A-{identifier}",
-                        instruction_id,
-                        attempt_no,
-                        identifier,
-                        batch_message_id,
-                        payment_date,
-                    )
-                )
-    if not attempts:
-        return 0
-    # One statement: the trigger asks once whether the gate's decision stands.
-    connection.execute(_INSERT_ATTEMPT, [list(column) for column in zip(*attempts, strict=True)])
-    append_event(
-        connection,
-        [(attempt[0], "created", None, None) for attempt in attempts],
-        payment_date,
-        None,
-    )
-    return len(attempts)
+    """Make the first attempt of each instruction. A second one is never made here.
+
+    After `failed` or `returned` it needs its own evidence (`payout.new_attempt()`).
+    """
+    row = connection.execute(
+        "select payout.start_attempts(%s, %s)", [payment_date, pain001.PAYMENTS_PER_FILE_MAX]
+    ).fetchone()
+    assert row is not None, "a function returns a row"
+    return int(row[0])
 
 
 def _rehearse(
