@@ -239,7 +239,10 @@ CHANGES: Sequence[tuple[str | Callable[[World], None], str]] = [
         " insert into reference.channels values ('none', '', 'CNY', 'working_day', 1)",
         "reference channels has changed",
     ),
-    ("set local role tieout_owner; create table reference.new_rules ()", "reference new_rules is new"),
+    (
+        "set local role tieout_owner; create table reference.new_rules ()",
+        "reference new_rules is new",
+    ),
     ("drop table reference.transaction_types", "reference transaction_types does not count"),
 ]
 

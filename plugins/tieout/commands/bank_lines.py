@@ -104,7 +104,7 @@ def take(
     ] = None,
 ) -> None:
     """Say what a line is. Another person has to approve it."""
-    settings = shared.home()
+    settings = shared.deciding_home()
     effective_on = days.business_date(on, None) if on else bank_lines.next_effective_date(settings)
     decision_id = bank_lines.take(
         settings, line, taken_as=taken_as, by=by, reason=reason, effective_on=effective_on
@@ -120,7 +120,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision: the line is taken."""
-    done = bank_lines.approve(shared.home(), decision, by=by)
+    done = bank_lines.approve(shared.deciding_home(), decision, by=by)
     say(_said(done))
     say("next: tieout pay DATE, the payment date whose gate failed")
 

@@ -20,13 +20,16 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    gate,
     keys,
     leaks,
+    people,
     quarantine,
     shared,
     suspense,
     terms,
     undo,
+    verify,
 )
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
@@ -54,8 +57,11 @@ app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
 app.add_typer(undo.app, name="undo-payment")
+app.add_typer(gate.app, name="gate")
+app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
 app.command("leak-scan")(leaks.leak_scan)
+app.command("verify")(verify.verify)
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")

@@ -16,12 +16,19 @@ from rich.table import Table
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 
-__all__ = ["WIDE", "On", "Reason", "console", "home", "table"]
+__all__ = ["WIDE", "By", "On", "Reason", "console", "deciding_home", "home", "table"]
 
 # Characters of a line in a log, for lists with many columns.
 WIDE = 200
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        help="Who decides: your name. Where people have logins (`tieout people`), it is theirs.",
+    ),
+]
 On = Annotated[
     str | None,
     typer.Option("--on", help="Close in which it takes effect; default: the next one."),
@@ -34,6 +41,15 @@ def home() -> Settings:
     settings.ensure_dirs()
     database.migrate(settings)
     return settings
+
+
+def deciding_home() -> Settings:
+    """Return the settings with which a person decides: their own login, where they named one.
+
+    It is named in TIEOUT_DATABASE_URL_PEOPLE (docs/operations/roles.md).
+    """
+    settings = home()
+    return settings.acting_as("people") if "people" in settings.role_urls else settings
 
 
 def console(log_width: int = 160) -> Console:

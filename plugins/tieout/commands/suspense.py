@@ -188,7 +188,7 @@ def assign(
     reason: Reason,
 ) -> None:
     """Ask somebody to look after an item."""
-    action_id = suspense.assign(shared.home(), item, to=to, by=by, reason=reason)
+    action_id = suspense.assign(shared.deciding_home(), item, to=to, by=by, reason=reason)
     say(f"{item} is assigned to {to} (action {action_id})")
     say(f"next: tieout suspense list --assigned {to}")
 
@@ -260,7 +260,7 @@ def _dispose(
     item_id: str | None = None,
     account_id: str | None = None,
 ) -> None:
-    settings = shared.home()
+    settings = shared.deciding_home()
     effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
     action_id = suspense.dispose(
         settings,
@@ -291,7 +291,7 @@ def _request(
     second_item_id: str | None = None,
     account_id: str | None = None,
 ) -> None:
-    settings = shared.home()
+    settings = shared.deciding_home()
     effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
     action_id = suspense.request(
         settings,
@@ -312,7 +312,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's decision."""
-    decision = suspense.approve(shared.home(), action, by=by)
+    decision = suspense.approve(shared.deciding_home(), action, by=by)
     say(_said(decision))
     say(f"next: tieout close {decision.effective_on}")
 

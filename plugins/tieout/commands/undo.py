@@ -28,7 +28,7 @@ def ask(
 ) -> None:
     """Ask to undo a payment date. Another person has to approve it."""
     day = days.business_date(payment_date, None)
-    undo_id = undo.ask(shared.home(), day, by=by, reason=reason)
+    undo_id = undo.ask(shared.deciding_home(), day, by=by, reason=reason)
     say(f"undo {undo_id}: payment date {day}, asked for by {by}")
     say(f"next: another person: tieout undo-payment approve {undo_id} --by NAME")
 
@@ -39,7 +39,7 @@ def approve(
     by: Annotated[str, typer.Option("--by", help="Who approves it: not who asked for it.")],
 ) -> None:
     """Approve another person's request: the payment date is undone."""
-    settings = shared.home()
+    settings = shared.deciding_home()
     with days.command_owner(settings):
         done = undo.approve(settings, undo_id, by=by)
     say(_said(done))

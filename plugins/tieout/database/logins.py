@@ -18,7 +18,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, LiteralString
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -32,7 +32,15 @@ from tieout.migrations import MIGRATION_LOCK
 from tieout.migrations.roles import OWNER, create_role, is_member
 from tieout.server.databases import open_url
 
-__all__ = ["ROLES", "ensure", "ensure_airflow", "is_complete", "is_known", "role_url"]
+__all__ = [
+    "ROLES",
+    "ensure",
+    "ensure_airflow",
+    "give_login",
+    "is_complete",
+    "is_known",
+    "role_url",
+]
 
 ROLES: Final = ("ingest", "transform", "gate", "payout", "finance", "people")
 """The roles that log in; the owner works through the administrator's login."""
@@ -170,6 +178,21 @@ def ensure_airflow(
             )
     _keep(settings, kept)
     admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def give_login(
+    connection: psycopg.Connection[Any], login: str, password: str | None, groups: Sequence[str]
+) -> None:
+    """Make a login of somebody's, member of groups; without a password it is one that is there."""
+    name = sql.Identifier(login)
+    if password is not None:
+        create_role(connection, login, "login")
+        verifier = sql.Literal(_verifier(connection, login, password))
+        connection.execute(sql.SQL("alter role {} login password {}").format(name, verifier))
+    for group in groups:
+        connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), name))
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("grant connect on database {} to {}").format(database, name))
 
 
 def _make(connection: psycopg.Connection[Any], login: str, password: str, group: str) -> None:

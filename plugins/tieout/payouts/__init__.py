@@ -4,6 +4,7 @@
 gate, ``submit`` writes the batch files, ``apply_reports`` reads what the bank answered.
 """
 
+from tieout.payouts.chains import ChainReport, verify
 from tieout.payouts.instructions import InstructReport, instruct
 from tieout.payouts.outcomes import AnswersDue, OutcomeReport, apply_reports
 from tieout.payouts.payees import note_unwritable
@@ -11,6 +12,7 @@ from tieout.payouts.submission import SubmitReport, submit
 
 __all__ = [
     "AnswersDue",
+    "ChainReport",
     "InstructReport",
     "OutcomeReport",
     "SubmitReport",
@@ -18,4 +20,5 @@ __all__ = [
     "instruct",
     "note_unwritable",
     "submit",
+    "verify",
 ]

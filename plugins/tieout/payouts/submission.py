@@ -26,7 +26,7 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import pain001, queries, statements_csv
+from tieout.payouts import chains, pain001, queries, statements_csv
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
@@ -192,6 +192,8 @@ def submit(
         files = _put_out_files(settings, connection, payment_date, outbox)
         with connection.transaction():
             statements_url = statements_csv.write(connection, payment_date, outbox)
+            if files:
+                chains.write_heads(connection, payment_date, outbox)
         with connection.transaction():
             # What follows at once joins them by the thousand; autovacuum comes a minute later.
             connection.execute(
@@ -349,6 +351,7 @@ def _put_out(
     with connection.transaction():
         row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
     if row is not None:
+        _write_heads(connection, payment_date, outbox)
         handed = _hand_over(outbox, path, str(row[0]), is_first=False)
         if handed is _Handed.GONE:
             say(
@@ -358,7 +361,14 @@ def _put_out(
             )
         return handed is _Handed.NOW
     sha256 = _prepare(settings, connection, payment_date, outbox, members)
+    _write_heads(connection, payment_date, outbox)
     return _hand_over(outbox, path, sha256, is_first=True) is _Handed.NOW
+
+
+def _write_heads(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> None:
+    """Have the heads of the date's chains in the outbox before a file, whose record is linked."""
+    with connection.transaction():
+        chains.write_heads(connection, payment_date, outbox)
 
 
 def _prepare(

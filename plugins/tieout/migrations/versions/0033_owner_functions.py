@@ -112,6 +112,28 @@ create trigger a_signed before insert on {table}
 for each row execute function control.sign_decision('{column}');
 """
 
+# Their checks write and lock what the person may only read.
+OWNERS_CHECKS = """
+do $body$
+declare
+    routine regprocedure;
+begin
+    for routine in
+        select distinct triggers.tgfoid::regprocedure
+        from pg_trigger as triggers
+        where
+            not triggers.tgisinternal
+            and triggers.tgname <> 'a_signed'
+            and triggers.tgrelid = any(array[{tables}]::regclass[])
+    loop
+        execute format(
+            'alter function %s security definer set search_path = pg_catalog, pg_temp', routine
+        );
+    end loop;
+end
+$body$;
+"""
+
 DECISIONS = """
 alter table control.gate_decisions
 add column decided_by_login text,
@@ -917,6 +939,14 @@ grant execute on function
 to tieout_people;
 grant execute on function control.deciding_person(text)
 to tieout_ingest, tieout_people;
+grant insert on
+    reconciliation.actions,
+    reconciliation.action_approvals,
+    control.bank_line_decisions,
+    control.bank_line_approvals,
+    payout.undo_requests,
+    payout.undo_approvals
+to tieout_people;
 grant select on control.persons, control.gate_release_requests, control.chain_links
 to tieout_people, tieout_finance, tieout_gate, tieout_payout, tieout_ingest, tieout_transform;
 """
@@ -945,6 +975,8 @@ def upgrade() -> None:
     op.execute(SIGNED)
     for table, column in SIGNED_TABLES:
         op.execute(SIGN.format(table=table, column=column))
+    tables = ", ".join(f"'{table}'" for table, _ in SIGNED_TABLES)
+    op.execute(OWNERS_CHECKS.replace("{tables}", tables))
     op.execute(DECISIONS)
     op.execute(PAYOUTS)
     op.execute(CHAINS)

@@ -1,0 +1,287 @@
+"""People who decide with logins of their own: two people are two logins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from payment_world import PAYMENT_DATE, Finding, World
+from tieout import database, gate, payouts
+from tieout.commands.cli import app
+from tieout.core.errors import DatabaseError, TieoutError
+from tieout.core.settings import Settings
+from tieout.database import persons
+
+pytestmark = pytest.mark.slow
+OPEN_DATE = date(2026, 9, 28)
+SHOWN = {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def login_of(world: World, name: str) -> str:
+    """Return a login's name that no other database of the server has."""
+    return f"{name}_{urlsplit(database.ensure_server(world.settings)).path.lstrip('/')}"
+
+
+def as_person(world: World, name: str) -> Settings:
+    """Return the settings with which a person decides."""
+    url = (world.settings.secrets_dir / "people" / f"{login_of(world, name)}.url").read_text()
+    return replace(world.settings, role_urls={"people": url.strip()}).acting_as("people")
+
+
+@pytest.fixture
+def peopled(world: World) -> Iterator[World]:
+    """A world in which Li, Wang and Zhao have logins."""
+    database.migrate(world.settings)
+    names = {"Li": "li", "Wang": "wang", "Zhao": "zhao"}
+    for person, login in names.items():
+        path = persons.add(world.settings, person, login_of(world, login), None)
+        assert path is not None
+        assert path.stat().st_mode & 0o777 == 0o600
+    yield world
+    with database.connect(world.settings, autocommit=True) as connection:
+        for login in names.values():
+            name = psycopg.sql.Identifier(login_of(world, login))
+            connection.execute(psycopg.sql.SQL("drop owned by {}").format(name))
+            connection.execute(psycopg.sql.SQL("drop role {}").format(name))
+
+
+@pytest.fixture
+def failed(peopled: World, finding: Finding) -> World:
+    """The gate failed."""
+    finding.failures = (gate.Failure("gate_equation", "zero", "x", "residual", "-1", "CNY", "x"),)
+    gate.decide(peopled.settings.acting_as("gate"), PAYMENT_DATE)
+    return peopled
+
+
+def test_two_logins_release_a_date(failed: World) -> None:
+    release_id = gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "line comes tomorrow")
+    decision = gate.approve_release(as_person(failed, "wang"), release_id)
+    assert decision.outcome == "released"
+    (row,) = failed.rows(
+        "select released_by_first, released_by_second, decided_by_login, release_id"
+        " from control.gate_decisions where outcome = 'released'"
+    )
+    assert row == ("Li", "Wang", login_of(failed, "wang"), release_id)
+    (asked,) = failed.rows(
+        "select requested_by, signed_by_login from control.gate_release_requests"
+    )
+    assert asked == ("Li", login_of(failed, "li"))
+    assert payouts.instruct(failed.settings.acting_as("payout"), PAYMENT_DATE).created_count == 3
+    assert payouts.verify(failed.settings).findings == ()
+
+
+@pytest.mark.parametrize("name", ["", "Li", "ＬＩ", "Wang"])
+def test_one_login_is_one_person_whatever_is_typed(failed: World, name: str) -> None:
+    li = as_person(failed, "li")
+    release_id = gate.request_release(li, PAYMENT_DATE, "late line", by="Li")
+    words = "cannot decide as another" if name == "Wang" else "two different people"
+    with pytest.raises(TieoutError, match=words):
+        gate.approve_release(li, release_id, by=name)
+
+
+def test_nobody_decides_for_another(failed: World) -> None:
+    with pytest.raises(TieoutError, match="cannot decide as another"):
+        gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line", by="Wang")
+
+
+@pytest.mark.parametrize("role", [None, "gate", "payout", "transform", "ingest", "finance"])
+def test_no_step_and_no_administrator_releases(failed: World, role: str | None) -> None:
+    """The administrator comes to the function, and is nobody; a step does not come so far."""
+    release_id = gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line")
+    settings = failed.settings.acting_as(role)
+    for by in (None, "Wang"):
+        with pytest.raises(TieoutError, match=r"belongs to nobody|permission denied"):
+            gate.approve_release(settings, release_id, by=by)
+        with pytest.raises(TieoutError, match=r"belongs to nobody|permission denied"):
+            gate.request_release(settings, PAYMENT_DATE, "late line", by=by)
+
+
+def test_a_request_falls_when_the_gate_decides_anew(failed: World, finding: Finding) -> None:
+    release_id = gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line")
+    finding.failures = (*finding.failures, replace(finding.failures[0], detail="and another"))
+    gate.decide(failed.settings.acting_as("gate"), PAYMENT_DATE)
+    with pytest.raises(TieoutError, match="is of decision"):
+        gate.approve_release(as_person(failed, "wang"), release_id)
+
+
+def test_a_release_is_approved_once(failed: World) -> None:
+    release_id = gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line")
+    gate.approve_release(as_person(failed, "wang"), release_id)
+    with pytest.raises(TieoutError, match="is of decision"):
+        gate.approve_release(as_person(failed, "zhao"), release_id)
+
+
+def test_who_left_decides_nothing(failed: World) -> None:
+    settings = as_person(failed, "li")
+    persons.leave(failed.settings, " li ")
+    with pytest.raises(TieoutError, match=r"does not decide any more|permission denied"):
+        gate.request_release(settings, PAYMENT_DATE, "late line")
+    with pytest.raises(DatabaseError, match="nobody of that name"):
+        persons.leave(failed.settings, "Li")
+
+
+ACTION = (
+    "insert into reconciliation.actions (action_kind, suspense_item_id, effective_on, reason,"
+    " requested_by) values ('write_off', 'S:1', '2026-09-28', 'r', %s) returning action_id"
+)
+APPROVAL = (
+    "insert into reconciliation.action_approvals (action_id, approved_by)"
+    " select max(action_id), %s from reconciliation.actions"
+)
+
+
+def decide(settings: Settings, statement: str, name: str) -> None:
+    """Write a decision about an item."""
+    with database.connect(settings) as connection:
+        connection.execute(statement, [name])  # type: ignore[arg-type]
+
+
+def test_an_item_is_decided_by_the_logins(peopled: World) -> None:
+    decide(as_person(peopled, "li"), ACTION, "")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="another person"):
+        decide(as_person(peopled, "li"), APPROVAL, "li")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="as another"):
+        decide(as_person(peopled, "li"), APPROVAL, "Wang")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="belongs to nobody"):
+        decide(peopled.settings, APPROVAL, "Wang")
+    decide(as_person(peopled, "wang"), APPROVAL, "Wang")
+    assert peopled.rows(
+        "select actions.requested_by, actions.signed_by_login, approvals.approved_by,"
+        " approvals.signed_by_login from reconciliation.actions as actions"
+        " inner join reconciliation.action_approvals as approvals using (action_id)"
+    ) == [("Li", login_of(peopled, "li"), "Wang", login_of(peopled, "wang"))]
+
+
+def test_an_undo_is_decided_by_the_logins(peopled: World) -> None:
+    gate.decide(peopled.settings.acting_as("gate"), PAYMENT_DATE)
+    payouts.instruct(peopled.settings.acting_as("payout"), PAYMENT_DATE)
+    with database.connect(as_person(peopled, "li")) as connection:
+        connection.execute(
+            "insert into payout.undo_requests (payment_date, reason, requested_by)"
+            " values (%s, 'r', '')",
+            [PAYMENT_DATE],
+        )
+    with database.connect(as_person(peopled, "wang")) as connection:
+        connection.execute(
+            "insert into payout.undo_approvals (undo_id, payment_date, approved_by)"
+            " select undo_id, payment_date, '' from payout.undo_requests"
+        )
+    assert peopled.rows("select approved_by from payout.undo_approvals") == [("Wang",)]
+    assert peopled.rows("select 1 from payout.instructions") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update control.persons set is_active = true",
+        "insert into control.persons (person, database_login) values ('Me', session_user)",
+        "insert into control.gate_decisions (payment_date, outcome, decided_by)"
+        " values ('2026-09-28', 'passed', 'x')",
+        "select raw.platform_payees from raw.platform_payees",
+        "select payout.instruct('2026-09-28')",
+        "set role tieout_owner",
+    ],
+)
+def test_a_person_does_nothing_but_decide_and_read(peopled: World, statement: str) -> None:
+    with (
+        database.connect(as_person(peopled, "li")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("person", "login", "words"),
+    [
+        ("ＬＩ", "other", "persons_are_different_people"),
+        ("Sun", "li", "persons_database_login_key"),
+        ("", "other", "persons_person_check"),
+    ],
+)
+def test_a_person_has_one_name_and_one_login(
+    peopled: World, person: str, login: str, words: str
+) -> None:
+    with pytest.raises(DatabaseError, match=words):
+        persons.add(peopled.settings, person, login_of(peopled, login), None)
+
+
+def test_no_person_is_a_step_or_the_administrator(peopled: World) -> None:
+    admin = urlsplit(database.ensure_server(peopled.settings)).username or ""
+    with database.connect(peopled.settings.acting_as("payout")) as connection:
+        payout = connection.info.user
+    for login in (admin, payout, "tieout_owner"):
+        with pytest.raises(DatabaseError, match="login of a step, of an owner or a superuser"):
+            persons.add(peopled.settings, "Sun", login, None)
+    assert len(peopled.rows("select 1 from control.persons")) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update control.persons set person = 'Other' where person = 'Li'",
+        "update control.persons set database_login = 'x' where person = 'Li'",
+        "delete from control.persons",
+        "truncate control.persons",
+    ],
+)
+def test_a_person_stays_who_it_is(peopled: World, change: str) -> None:
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        peopled.execute(change)
+
+
+def run(settings: Settings, *arguments: str, url: Path | None = None) -> tuple[int, str]:
+    """Run a command of the home; return its exit code and what it printed."""
+    environ = {
+        **SHOWN,
+        "TIEOUT_HOME": str(settings.home),
+        "TIEOUT_DATABASE_URL": str(settings.external_database_url),
+    }
+    if url is not None:
+        environ["TIEOUT_DATABASE_URL_PEOPLE"] = url.read_text().strip()
+    done = CliRunner().invoke(app, list(arguments), env=environ)
+    said = done.output + (str(done.exception) if done.exception else "")
+    return done.exit_code, said
+
+
+def test_the_commands_release_with_two_logins(failed: World) -> None:
+    folder = failed.settings.secrets_dir / "people"
+    li, wang = (folder / f"{login_of(failed, name)}.url" for name in ("li", "wang"))
+    day = str(PAYMENT_DATE)
+    code, said = run(failed.settings, "gate", "request", day, "--reason", "late line", url=li)
+    assert (code, "tieout gate approve 1" in said) == (0, True), said
+    code, said = run(failed.settings, "gate", "list", day, url=wang)
+    assert (code, "asked for by Li: late line" in said) == (0, True), said
+    code, said = run(failed.settings, "gate", "approve", "1", url=li)
+    assert (code, "two different people" in said) == (1, True), said
+    code, said = run(failed.settings, "gate", "approve", "1", url=wang)
+    assert (code, f"next: tieout pay {day}" in said) == (0, True), said
+    code, said = run(failed.settings, "gate", "list")
+    assert (code, "Li, Wang" in said) == (0, True), said
+    code, said = run(failed.settings, "people", "list")
+    assert (code, "3 people" in said) == (0, True), said
+    code, said = run(failed.settings, "verify", day)
+    assert (code, "0 findings" in said) == (0, True), said
+
+
+def test_a_person_is_added_by_command(world: World) -> None:
+    database.migrate(world.settings)
+    login = login_of(world, "sun")
+    code, said = run(world.settings, "people", "list")
+    assert (code, "nobody has a login yet" in said) == (0, True), said
+    code, said = run(world.settings, "people", "add", "孙", "--login", login)
+    assert (code, f"{login}.url" in said) == (0, True), said
+    url = (world.settings.secrets_dir / "people" / f"{login}.url").read_text()
+    assert (urlsplit(url).password or "x") not in said
+    code, said = run(world.settings, "people", "leave", "孙")
+    assert (code, "does not decide any more" in said) == (0, True), said
+    with database.connect(world.settings, autocommit=True) as connection:
+        name = psycopg.sql.Identifier(login)
+        connection.execute(psycopg.sql.SQL("drop owned by {}").format(name))
+        connection.execute(psycopg.sql.SQL("drop role {}").format(name))
