@@ -282,7 +282,7 @@ def test_a_gate_marked_as_successful_pays_nobody(killable: World, template: Temp
         for name in ("instruct", "submit"):
             with pytest.raises(TieoutError, match="the gate has not decided on it"):
                 run(killable, paying, PAY, name)
-        with pytest.raises(paying.GateFailedError):
+        with pytest.raises(steps.GateFailedError):
             run(killable, paying, PAY, "gate")
     days.release(killable.settings, PAY, PAYMENT, OWNER)
     before = "land_bank|build|gate"

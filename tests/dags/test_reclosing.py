@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 import day_states
+from reference_lists import load_lists
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings, load_settings
@@ -170,6 +171,8 @@ def test_a_date_without_its_files_is_left_and_said(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_states(settings, "begun")
+    with database.connect(settings) as connection:
+        load_lists(connection)
     assert reclosing.close(step(settings)) == {"dates": 3, "closed_dates": 0}
     said = capsys.readouterr().err
     assert "wait to be closed: 2026-09-24, 2026-09-25, 2026-09-26" in said

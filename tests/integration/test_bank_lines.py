@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tieout import database
+from tieout.commands.cli import GATE_FAILED
 from tieout.core.settings import Settings
 from tieout.decisions import bank_lines
 
@@ -56,7 +57,7 @@ def stopped(
         assert "payout outcomes of 2026-09-28" in told.stderr
         assert "was debited a second time" in told.stderr
         done = tieout(home, "sample", *WEEK)
-        assert done.returncode == 1, done.stderr[-3000:]
+        assert done.returncode == GATE_FAILED, done.stderr[-3000:]
         yield home, settings, done.stderr
 
 
@@ -136,7 +137,7 @@ def test_two_people_take_the_lines_and_the_week_goes_on(
         assert asked.returncode == 0, asked.stderr
     # One person's word is not enough.
     again = tieout(home, "pay", "2026-09-29")
-    assert again.returncode == 1
+    assert again.returncode == GATE_FAILED
     assert "bank_lines_explained" in again.stderr
     numbers = [decision.decision_id for decision in bank_lines.decisions(settings)]
     alone = tieout(home, "bank-lines", "approve", str(numbers[0]), "--by", "Al\u200bice")

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tieout import database
+from tieout.commands.cli import GATE_FAILED
 from tieout.core.settings import Settings
 from tieout.server import embedded
 from tieout.simulator import INJECTIONS
@@ -112,3 +113,27 @@ def test_injected_fault_stops_the_week_before_money_leaves(kind: str, snapshot: 
     assert not missing, f"{kind}: the message does not say {missing}:\n{message}"
     injected = json.loads((home / "truth" / "arguments.json").read_text())["inject"]
     assert injected == [kind]
+
+
+@pytest.mark.timeout(600)
+def test_a_date_goes_on_when_two_people_have_released_it(snapshot: Snapshot) -> None:
+    """Nothing waits: the command ends with a code of its own, and is called again."""
+    snapshot.restore()
+    home = snapshot.settings.home
+    arguments = ("--inject", "bank_short_one_fen", *SMALL_WEEK)
+    stopped = tieout(home, "sample", *arguments, timeout_seconds=560)
+    assert stopped.returncode == GATE_FAILED, stopped.stderr[-2000:]
+    day = "2026-09-28"
+    assert f"tieout gate request {day}" in stopped.stderr
+    asked = tieout(home, "gate", "request", day, "--reason", "one fen, bank knows", "--by", "Li")
+    assert asked.returncode == 0, asked.stderr
+    one = tieout(home, "pay", day)
+    assert one.returncode == GATE_FAILED, "one person is not two"
+    assert not list((home / "outbox").rglob(f"payouts/{PAYMENT_DATE}/pain001*"))
+    done = tieout(home, "gate", "approve", "1", "--by", "Wang")
+    assert done.returncode == 0, done.stderr
+    paid = tieout(home, "pay", day)
+    assert paid.returncode == 0, paid.stderr[-2000:]
+    assert list((home / "outbox").rglob(f"payouts/{PAYMENT_DATE}/pain001*"))
+    verified = tieout(home, "verify", day)
+    assert (verified.returncode, "0 findings" in verified.stderr) == (0, True), verified.stdout

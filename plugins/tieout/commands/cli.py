@@ -20,6 +20,7 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    evidence,
     gate,
     keys,
     leaks,
@@ -36,6 +37,7 @@ from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
 from tieout.runs import airflow_home
+from tieout.runs.steps import GateFailedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +64,8 @@ app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
 app.command("leak-scan")(leaks.leak_scan)
 app.command("verify")(verify.verify)
+app.command("evidence")(evidence.write)
+app.command("check-evidence")(evidence.check)
 
 SAMPLE_VARIABLE = "TIEOUT_SAMPLE_ARGS"
 SAMPLE_OPTIONS = ("--seed", "--transactions", "--merchants", "--inject")
@@ -97,12 +101,16 @@ FIRST_DATE = "2026-09-24"
 DAY_COUNT = 7
 TRANSACTION_COUNT = 1200
 MERCHANT_COUNT = 12
+# The exit code where a payment date waits: for its cause, or for two people.
+GATE_FAILED = 3
 
 
 def main() -> None:
     """Run the command line; print a TieoutError as its four parts."""
     try:
         app(standalone_mode=False)
+    except GateFailedError as error:
+        _stop(f"tieout: {error}", GATE_FAILED)
     except TieoutError as error:
         _stop(f"tieout: {error}", 1)
     except typer.Abort:
@@ -310,7 +318,11 @@ def close(
 def pay(
     payment_date: Annotated[str, typer.Argument(help="YYYY-MM-DD, a working day")],
 ) -> None:
-    """Pay a payment date (DAG settlement_payout): gate, payment files, seals."""
+    """Pay a payment date (DAG settlement_payout): gate, payment files, seals.
+
+    Ends with 3 where the gate does not pass: nothing waits, and the same command goes on when the
+    cause is mended or two people have released the date (`tieout gate`).
+    """
     from tieout.runs import runner
     from tieout.simulator import sample
 

@@ -11,11 +11,10 @@ from typing import Any
 import psycopg
 
 from tieout import database
-from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.dates import days, workdays
 from tieout.runs import closing, steps, transform
-from tieout.runs.steps import Counts, Step
+from tieout.runs.steps import Counts, GateFailedError, Step
 
 __all__ = [
     "build",
@@ -28,10 +27,6 @@ __all__ = [
     "release",
     "submit",
 ]
-
-
-class GateFailedError(TieoutError):
-    """The gate did not pass: nothing is paid on this date."""
 
 
 def ready(step: Step) -> str | None:
@@ -150,7 +145,8 @@ def gate(step: Step) -> Counts:
             "nothing is paid",
             where="gate.gate_checks, gate.balance_equation",
             why="\n       ".join(closing.shown(decision.failures)),
-            next_step="correct the cause and pay again, or have two people release the date",
+            next_step="correct the cause and pay again; or two people release the date: "
+            f"tieout gate request {step.day} --reason TEXT",
         )
     return {"failures": len(decision.failures)}
 

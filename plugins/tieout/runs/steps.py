@@ -26,6 +26,7 @@ from tieout.dates import days
 
 __all__ = [
     "Failure",
+    "GateFailedError",
     "Step",
     "await_files",
     "listening",
@@ -86,9 +87,13 @@ class Step:
         return self.owner == PREFLIGHT
 
 
+class GateFailedError(TieoutError):
+    """The gate did not pass: nothing is paid on this date unless two people release it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run failed, as its failing step wrote it down."""
+    """Why a run failed, as its failing step wrote it; `awaits_release`: the gate did not pass."""
 
     kind: str
     day: date
@@ -97,10 +102,12 @@ class Failure:
     where: str
     why: str
     next_step: str
+    awaits_release: bool = False
 
     def as_error(self) -> TieoutError:
         """Return the failure as the error a command prints."""
-        return TieoutError(what=self.what, where=self.where, why=self.why, next_step=self.next_step)
+        kind = GateFailedError if self.awaits_release else TieoutError
+        return kind(what=self.what, where=self.where, why=self.why, next_step=self.next_step)
 
 
 Listener = Callable[[Step, str, float, Counts], None]
@@ -289,7 +296,8 @@ def note_failure(settings: Settings, step: Step | None, error: BaseException) ->
             str(error).strip() or "no text",
             f"read {settings.logs_dir}/{step.kind}_{step.day:%Y%m%d}.log",
         )
-    _write_failure(settings, Failure(step.kind, step.day, step.name, *parts))
+    awaits_release = isinstance(error, GateFailedError)
+    _write_failure(settings, Failure(step.kind, step.day, step.name, *parts, awaits_release))
 
 
 def _write_failure(settings: Settings, failure: Failure) -> None:
