@@ -22,6 +22,7 @@ from tieout.commands import (
     bank_lines,
     keys,
     leaks,
+    payouts,
     quarantine,
     shared,
     suspense,
@@ -53,6 +54,7 @@ app.add_typer(suspense.app, name="suspense")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
+app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
 app.add_typer(keys.app, name="keys")
 app.command("leak-scan")(leaks.leak_scan)

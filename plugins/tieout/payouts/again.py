@@ -8,9 +8,9 @@ for: by a run, for reasons whose policy is `retry`, and by a person for the othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
@@ -30,6 +30,9 @@ __all__ = [
     "put_out_again",
     "weigh",
 ]
+
+
+UNWRITABLE: Final = "payee_unwritable"
 
 
 class NotPaidAgainError(TieoutError):
@@ -131,7 +134,17 @@ def pay_again(settings: Settings, statement_id: str, on: date, *, by: str, reaso
     Raises:
         NotPaidAgainError: the database refuses it, or no payment file can name the payee.
     """
-    _require_writable(settings, weigh(settings.acting_as("people"), statement_id, on), on)
+    grounds = _written(settings, weigh(settings.acting_as("people"), statement_id, on), on)
+    if grounds.refusal == UNWRITABLE:
+        raise _refused(
+            UNWRITABLE,
+            NotPaidAgainError(
+                what=f"statement {statement_id} is not paid again",
+                where=f"payee {grounds.payee_id} version {grounds.payee_version}",
+                why=grounds.why or "",
+                next_step=grounds.next_step or "",
+            ),
+        )
     with database.connect(settings.acting_as("people")) as connection:
         return _new_attempt(connection, statement_id, on, by, reason)
 
@@ -146,11 +159,11 @@ def pay_again_by_policy(settings: Settings, on: date) -> AgainReport:
     with database.connect(settings, autocommit=True) as connection:
         rows = connection.execute(_BY_POLICY, {"day": on}).fetchall()
         for (statement_id,) in rows:
-            grounds = weigh(settings, statement_id, on, is_person=False)
+            weighed = weigh(settings, statement_id, on, is_person=False)
+            grounds = _written(settings, weighed, on)
             if grounds.refusal is not None:
                 waiting.append(grounds)
                 continue
-            _require_writable(settings, grounds, on)
             with connection.transaction():
                 made.append(_new_attempt(connection, statement_id, on, None, None))
     return AgainReport(tuple(made), tuple(waiting))
@@ -175,32 +188,37 @@ def _new_attempt(
             "select payout.new_attempt(%s, %s, %s, %s)", [statement_id, on, by, reason]
         ).fetchone()
     except psycopg.errors.RestrictViolation as error:
-        refused = database.refusal(
-            NotPaidAgainError,
-            f"statement {statement_id} is not paid again",
-            error,
-            where="payout.new_attempt()",
-            next_step=f"tieout payouts show {statement_id}",
-        )
-        refused.refusal = error.diag.constraint_name or "refused"
-        raise refused from error
+        raise _refused(
+            error.diag.constraint_name or "refused",
+            database.refusal(
+                NotPaidAgainError,
+                f"statement {statement_id} is not paid again",
+                error,
+                where="payout.new_attempt()",
+                next_step=f"tieout payouts show {statement_id}",
+            ),
+        ) from error
     assert row is not None, "the function returns one row"
     return str(row[0])
 
 
-def _require_writable(settings: Settings, grounds: Grounds, on: date) -> None:
-    """Raise where no payment file can name the payee: the attempt would never leave."""
-    if grounds.payee_id is None or grounds.payee_version is None:
-        return
+def _refused(refusal: str, error: NotPaidAgainError) -> NotPaidAgainError:
+    error.refusal = refusal
+    return error
+
+
+def _written(settings: Settings, grounds: Grounds, on: date) -> Grounds:
+    """Refuse what no payment file can name: the attempt would never leave."""
+    if grounds.refusal is not None or grounds.payee_id is None or grounds.payee_version is None:
+        return grounds
     why = payees.why_not_written(
         settings.acting_as("payout"), grounds.payee_id, grounds.payee_version, on
     )
-    if why is not None:
-        refused = NotPaidAgainError(
-            what=f"statement {grounds.statement_id} is not paid again",
-            where=f"payee {grounds.payee_id} version {grounds.payee_version}",
-            why=f"no payment file can name its payee: {why}",
-            next_step="docs/runbooks/payee-unwritable.md",
-        )
-        refused.refusal = "payee_unwritable"
-        raise refused
+    if why is None:
+        return grounds
+    return replace(
+        grounds,
+        refusal=UNWRITABLE,
+        why=f"no payment file can name its payee: {why}",
+        next_step="docs/runbooks/payee-unwritable.md",
+    )

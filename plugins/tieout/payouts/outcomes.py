@@ -912,9 +912,7 @@ def _mark_unanswered(
     """Make unknown what the bank has left without its answer; the event is of the run's date."""
     timeless: set[str] = set()
     parameters = {"payment_date": window.payment_date, "last_date": window.last_date}
-    for attempt_id, status, sent_on, currency in connection.execute(
-        _SILENT, parameters
-    ).fetchall():
+    for attempt_id, status, sent_on, currency in connection.execute(_SILENT, parameters).fetchall():
         due = answers_due.get(currency)
         if due is None:
             timeless.add(currency)

@@ -100,6 +100,8 @@ create table payout.inquiries (
     primary key (attempt_id, inquiry_no)
 );
 create index inquiries_by_date on payout.inquiries (asked_on);
+alter table payout.outcome_problems add column is_told boolean not null default false;
+
 comment on table payout.inquiries is
 'When the bank was asked about an unknown payout, and in which file (代付查询). Append-only.';
 """
@@ -1230,6 +1232,7 @@ to tieout_payout, tieout_people;
 grant execute on function payout.weigh_new_attempt(text, date, boolean)
 to tieout_payout, tieout_people, tieout_finance;
 grant insert on payout.inquiries to tieout_payout;
+grant update (is_told) on payout.outcome_problems to tieout_payout;
 """
 
 APPEND_ONLY = """
