@@ -139,9 +139,9 @@ def pay_again(settings: Settings, statement_id: str, on: date, *, by: str, reaso
         raise _refused(
             UNWRITABLE,
             NotPaidAgainError(
-                what=f"statement {statement_id} is not paid again",
+                what="no new attempt is made",
                 where=f"payee {grounds.payee_id} version {grounds.payee_version}",
-                why=grounds.why or "",
+                why=f"statement {statement_id} is not paid again: {grounds.why}",
                 next_step=grounds.next_step or "",
             ),
         )
@@ -192,7 +192,7 @@ def _new_attempt(
             error.diag.constraint_name or "refused",
             database.refusal(
                 NotPaidAgainError,
-                f"statement {statement_id} is not paid again",
+                "no new attempt is made",
                 error,
                 where="payout.new_attempt()",
                 next_step=f"tieout payouts show {statement_id}",
