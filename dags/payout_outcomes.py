@@ -1,19 +1,21 @@
-"""Read what the bank says about the payouts, and show each payout's status.
+"""Read what the bank says about the payouts, pay again, ask, and show each payout's status.
 
-**Purpose.** Every day at 20:00 in Shanghai status reports, debits and returns are read and
-applied to the attempts they name, of whatever payment date. The run's date is its parameter
-`payment_date`, else its logical date in Asia/Shanghai, which is the day it runs. A day on which
-nothing was ever submitted is skipped.
+**Purpose.** Every 15 minutes from 9:00 to 20:45 in Shanghai status reports, debits and returns are
+read and applied to the attempts they name, of whatever payment date; what failed or came back with
+a reason that is repeated gets a new attempt, and the bank is asked about what is unknown. The run's
+date is its parameter `payment_date`, else its logical date in Asia/Shanghai, which is the day it
+runs. A day on which nothing was ever submitted is skipped; a run with nothing new computes nothing.
 
-**Inputs.** Status reports (pain.002) and bank statements up to the date, in the inbox; the
-attempts.
+**Inputs.** Status reports (pain.002), bank statements and notifications up to the date, in the
+inbox; the attempts; the policies and limits of the reference data.
 
-**Outputs.** `payout.attempt_events` (append-only) and, for each payment date about which
-something new was said, its partition of `payout.payout_status`.
+**Outputs.** `payout.attempt_events` (append-only), `payout.new_attempts` with their payment files,
+inquiries in the outbox, and, for each payment date about which something new was said, its
+partition of `payout.payout_status`.
 
 **Fails when** a report names an unknown payment or code, or contradicts what is known: nothing
-is assumed from it. An unknown payout is never sent again, and each run names it with its age until
-it has ended. Such errors are not retried; a lost
+is assumed from it. An unknown payout is never sent again, and is named with its age once a day
+until it has ended. Such errors are not retried; a lost
 connection is, and a report applied once is never applied again.
 
 **Owner.** settlement and treasury (结算与资金)
@@ -32,8 +34,8 @@ LONG = {**RETRY, "execution_timeout": timedelta(hours=1)}
 
 
 @dag(
-    schedule=CronTriggerTimetable("0 20 * * *", timezone="Asia/Shanghai"),
-    start_date=datetime.fromisoformat("2026-01-01T20:00:00+08:00"),
+    schedule=CronTriggerTimetable("*/15 9-20 * * *", timezone="Asia/Shanghai"),
+    start_date=datetime.fromisoformat("2026-01-01T09:00:00+08:00"),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=3),
@@ -81,6 +83,13 @@ def payout_outcomes() -> None:
 
         return steps.perform(answers.apply, context)
 
+    @task(**SHORT)
+    def send(**context: Any) -> dict[str, int]:
+        """Pay again by policy, and ask the bank about what is unknown."""
+        from tieout.runs import answers, steps
+
+        return steps.perform(answers.send, context)
+
     @task(**LONG)
     def build(**context: Any) -> dict[str, int]:
         """Compute the status tables (dbt)."""
@@ -104,7 +113,7 @@ def payout_outcomes() -> None:
         return steps.perform(answers.release, context)
 
     claimed, released = claim(), release()
-    ready() >> claimed >> land() >> apply() >> build() >> publish() >> released
+    ready() >> claimed >> land() >> apply() >> send() >> build() >> publish() >> released
     claimed >> released
 
 

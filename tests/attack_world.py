@@ -54,7 +54,7 @@ CLOSE_STEPS = (
 PAY_STEPS = (
     "ready", "claim", "land_bank", "build", "gate", "instruct", "submit", "publish", "release",
 )  # fmt: skip
-OUTCOME_STEPS = ("ready", "claim", "land", "apply", "build", "publish", "release")
+OUTCOME_STEPS = ("ready", "claim", "land", "apply", "send", "build", "publish", "release")
 RUNS: Mapping[str, tuple[ModuleType, Sequence[str]]] = {
     days.ACCOUNTING_CLOSE: (closing, CLOSE_STEPS),
     days.SETTLEMENT_PAYOUT: (paying, PAY_STEPS),

@@ -8,6 +8,7 @@ append-only.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import itertools
 import shutil
@@ -18,13 +19,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import prepared_homes
 from database_copies import copied
 from tieout import database, gate
 from tieout.core import masks
-from tieout.core.settings import Settings, load_settings
+from tieout.core.settings import PROJECT_DIR, Settings, load_settings
 from tieout.gate import deciding
 from tieout.gate.expectation_suites import (
     EQUATION_TERMS,
@@ -79,6 +81,22 @@ create table reference.bank_accounts (
 insert into reference.bank_accounts values
 ('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行',
     'CNY', 'pain.001.001.09');
+
+create table reference.payee_return_reasons (
+    reason_code text primary key, reason_en text, reason_zh text, policy text, blocks_payee boolean
+);
+create table reference.payout_retry_limits (
+    currency_code text primary key, statement_attempt_limit integer, day_attempt_limit integer,
+    day_amount_limit_minor bigint
+);
+create table reference.payout_inquiry_rules (
+    currency_code text primary key, interval_working_days integer, inquiry_limit integer
+);
+create table clearing.payee_terms (
+    accounting_date date, payee_id text, payee_version integer, account_id text,
+    currency_code text, payee_status text, effective_from date, effective_to date,
+    is_in_force boolean, confirmation text, change_id text
+);
 
 create table reference.expected_files (
     channel text, file_kind text, calendar text, due_minutes integer, correction text,
@@ -204,6 +222,8 @@ def build_template(home: Path) -> Settings:
             cursor.executemany(
                 "insert into reference.calendar_days values (%s, %s, %s, %s, %s)", _calendar()
             )
+            for seed in ("payee_return_reasons", "payout_retry_limits", "payout_inquiry_rules"):
+                _load_seed(cursor, seed)
             cursor.executemany(
                 "insert into reference.required_gate_checks values (%s)",
                 [(name,) for name in REQUIRED_GATE_CHECKS],
@@ -216,6 +236,15 @@ def build_template(home: Path) -> Settings:
     fill(World(settings))
     gate.keep_expectations(settings)
     return settings
+
+
+def _load_seed(cursor: psycopg.Cursor[Any], name: str) -> None:
+    """Load the reference data that is the program's own, as dbt does."""
+    path = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / f"{name}.csv"
+    with path.open(encoding="utf-8") as stream:
+        head, *rows = csv.reader(stream)
+    marks = ", ".join(["%s"] * len(head))
+    cursor.executemany(f"insert into reference.{name} ({', '.join(head)}) values ({marks})", rows)
 
 
 @contextmanager
@@ -353,8 +382,9 @@ def payee_row(
     account_name: str,
     version: int = 1,
     bank_code: str = BANK_CODE,
+    confirmation: str = "first_date_list",
 ) -> None:
-    """Land one payee, and register its version."""
+    """Land one payee, register its version, and have the close of its date take it."""
     settings = world.settings
     place = (payee_id, str(version))
     number_token, name_token = tokens.account_token(
@@ -388,6 +418,16 @@ def payee_row(
     with database.connect(settings) as connection:
         landed = payee_register.landed_payees(connection, file_id, day)
         payee_register.register(connection, file_id, day, landed)
+    world.execute(
+        "insert into clearing.payee_terms values"
+        " (%s, %s, %s, %s, 'CNY', 'active', '2026-01-01', null, true, %s, %s)",
+        (day, payee_id, version, account_id, confirmation, change_id(payee_id, version, day)),
+    )
+
+
+def change_id(payee_id: str, version: int, day: date) -> str:
+    """Return how the decisions about a payee's version name it."""
+    return f"payee:{payee_id}/{version}:{day:%Y%m%d}:{'0' * 32}"
 
 
 def rename(world: World, text: str, payee_id: str = "P000001") -> None:

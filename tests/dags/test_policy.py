@@ -122,7 +122,7 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
         ),
         (
             "payout_outcomes",
-            ["ready", "claim", "land", "apply", "build", "publish", "release"],
+            ["ready", "claim", "land", "apply", "send", "build", "publish", "release"],
         ),
     ],
 )

@@ -24,6 +24,7 @@ from tieout.commands import (
     gate,
     keys,
     leaks,
+    payouts,
     people,
     quarantine,
     shared,
@@ -58,6 +59,7 @@ app.add_typer(suspense.app, name="suspense")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
+app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
 app.add_typer(gate.app, name="gate")
 app.add_typer(people.app, name="people")

@@ -387,29 +387,55 @@ def is_unfinished(settings: Settings, payment_date: date) -> bool:
             return False
         row = connection.execute(
             """
-            select exists (
-                select 1
+            with states as (
+                select
+                    instructions.instruction_id,
+                    attempts.attempt_no,
+                    attempts.end_to_end_id,
+                    coalesce(payout.latest_status(attempts.attempt_id), 'created') as status
                 from payout.instructions as instructions
                 inner join payout.attempts as attempts
                     on instructions.instruction_id = attempts.instruction_id
-                left join lateral (
-                    select events.status
-                    from payout.attempt_events as events
-                    where events.attempt_id = attempts.attempt_id
-                    order by events.event_no desc
-                    limit 1
-                ) as latest_events on true
+                where instructions.payment_date = %(day)s
+            ),
+
+            -- As payout_status has it: the last attempt's state, but paid if any is.
+            latest as (
+                select
+                    (array_agg(end_to_end_id order by attempt_no desc))[1] as end_to_end_id,
+                    case
+                        when bool_or(status = 'paid') then 'paid'
+                        else (array_agg(status order by attempt_no desc))[1]
+                    end as status
+                from states
+                group by instruction_id
+            )
+
+            select exists (
+                select 1
+                from latest
                 left join payout.payout_status as statuses
-                    on instructions.payment_date = statuses.payment_date
-                    and attempts.end_to_end_id = statuses.end_to_end_id
-                where instructions.payment_date = %s
-                    and (
-                        coalesce(latest_events.status, 'created') = 'created'
-                        or statuses.current_status is distinct from latest_events.status
-                    )
+                    on statuses.payment_date = %(day)s
+                    and latest.end_to_end_id = statuses.end_to_end_id
+                where latest.status = 'created'
+                    or statuses.current_status is distinct from latest.status
+            ) or (
+                -- What was held, and is not any more, has its first attempt.
+                control.is_paid(%(day)s)
+                and exists (
+                    select 1
+                    from payout.instructions as instructions
+                    where instructions.payment_date = %(day)s
+                        and not payout.is_held(instructions.statement_id)
+                        and not exists (
+                            select 1
+                            from payout.attempts as attempts
+                            where attempts.instruction_id = instructions.instruction_id
+                        )
+                )
             )
             """,
-            [payment_date],
+            {"day": payment_date},
         ).fetchone()
     return row is not None and bool(row[0])
 
@@ -443,6 +469,10 @@ def unpublished_payment(settings: Settings, before: date) -> date | None:
                     on instructions.instruction_id = attempts.instruction_id
                 where instructions.payment_date = %s
                     and coalesce(payout.latest_status(attempts.attempt_id), 'created') = 'created'
+                    and not (
+                        attempts.attempt_id is null
+                        and payout.is_held(instructions.statement_id)
+                    )
             )
             """,
             [latest],

@@ -135,6 +135,14 @@ _ATTEMPTS = """
     order by attempts.attempt_id
 """
 
+_STATES = """
+    select coalesce(latest_events.status, 'created') as status, count(*) as attempt_count
+    {joined}
+    where {condition}
+    group by 1
+    order by 1
+"""
+
 # No look back: what is unknown stays until it ends. Few attempts ever were, and an index has them.
 _UNKNOWN = """
     select
@@ -142,7 +150,12 @@ _UNKNOWN = """
         instructions.payment_date,
         instructions.amount_minor,
         instructions.currency_code,
-        unknown_events.business_date
+        unknown_events.business_date,
+        (
+            select count(*)
+            from payout.inquiries as inquiries
+            where inquiries.attempt_id = attempts.attempt_id
+        ) as inquiry_count
     from payout.attempt_events as unknown_events
     inner join payout.attempts as attempts
         on unknown_events.attempt_id = attempts.attempt_id
@@ -160,6 +173,90 @@ _UNKNOWN = """
                 and later_events.event_no > unknown_events.event_no
         )
     order by unknown_events.business_date, instructions.payment_date, attempts.end_to_end_id
+"""
+
+# However old: what is open stands in a table of its own.
+_SILENT = """
+    select
+        opened.attempt_id,
+        opened.status,
+        attempts.submitted_on,
+        instructions.currency_code
+    from payout.open_attempts as opened
+    inner join payout.attempts as attempts on opened.attempt_id = attempts.attempt_id
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where
+        opened.status in ('submitted', 'accepted')
+        and instructions.payment_date <= %(last_date)s
+        and (%(payment_date)s::date is null or instructions.payment_date = %(payment_date)s)
+    order by opened.attempt_id
+"""
+
+# The bank refused it and paid it all the same, after it was paid again.
+_PAID_BESIDE = """
+    select
+        paid.end_to_end_id,
+        again.end_to_end_id as again_id,
+        grounds.amount_minor,
+        grounds.currency_code,
+        payout.latest_status(again.attempt_id) as again_status
+    from payout.new_attempts as grounds
+    inner join payout.attempts as paid on grounds.previous_attempt_id = paid.attempt_id
+    inner join payout.attempts as again on grounds.attempt_id = again.attempt_id
+    where
+        payout.latest_status(paid.attempt_id) = 'paid'
+        and payout.latest_status(again.attempt_id) not in ('failed', 'returned')
+    order by paid.end_to_end_id
+"""
+
+# A notification tells of a return before the statement proves it: it is known, and the payee
+# blocked, a day earlier. It is paid again when a statement shows the credit.
+_NOTIFIED_RETURNS = """
+    with notified as (
+        select
+            entries.file_id,
+            entries.line_number,
+            least(entries.booking_date, entries.notification_date) as booking_date,
+            coalesce(details.end_to_end_id, entries.end_to_end_id) as end_to_end_id,
+            coalesce(details.amount_minor, entries.amount_minor) as amount_minor,
+            coalesce(details.charge_amount_minor, entries.charge_amount_minor)
+                as charge_amount_minor,
+            entries.currency_code,
+            details.return_reason_code
+        from raw.bank_notification_entries as entries
+        inner join control.channel_files as files
+            on entries.file_id = files.file_id and files.status = 'landed'
+        left join raw.bank_notification_details as details
+            on
+                entries.accounting_date = details.accounting_date
+                and entries.file_id = details.file_id
+                and entries.line_number = details.line_number
+        where
+            entries.accounting_date >= %(first_date)s
+            and entries.entry_state = 'BOOK'
+            and (%(through_date)s::date is null or entries.notification_date <= %(through_date)s)
+            and (entries.is_return or details.return_reason_code is not null)
+    )
+
+    select distinct on (attempts.attempt_id)
+        attempts.attempt_id,
+        notified.booking_date,
+        notified.file_id,
+        notified.line_number,
+        notified.return_reason_code
+    from notified
+    inner join payout.attempts as attempts on notified.end_to_end_id = attempts.end_to_end_id
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where
+        payout.latest_status(attempts.attempt_id) = 'paid'
+        and notified.currency_code = instructions.currency_code
+        and payout.amount_of_return(
+            notified.amount_minor, notified.charge_amount_minor, instructions.amount_minor
+        ) = instructions.amount_minor
+        and (%(payment_date)s::date is null or instructions.payment_date = %(payment_date)s)
+    order by attempts.attempt_id, notified.booking_date, notified.file_id, notified.line_number
 """
 
 _KNOWN_FILE = "select status from control.channel_files where file_id = %s and sha256 = %s"
@@ -392,6 +489,8 @@ def apply_reports(
             _apply_or_put_aside(settings, connection, kept, window, found)
         with connection.transaction():
             _apply_bank_lines(connection, window, found)
+            _apply_notified_returns(connection, window, found)
+            _tell_paid_beside(connection, found)
         if answers_due is not None:
             with connection.transaction():
                 _mark_unanswered(connection, window, answers_due, found)
@@ -812,22 +911,22 @@ def _mark_unanswered(
 ) -> None:
     """Make unknown what the bank has left without its answer; the event is of the run's date."""
     timeless: set[str] = set()
-    for attempt in _attempts(connection, *_date_condition(window)):
-        due = answers_due.get(attempt.currency_code)
+    parameters = {"payment_date": window.payment_date, "last_date": window.last_date}
+    for attempt_id, status, sent_on, currency in connection.execute(_SILENT, parameters).fetchall():
+        due = answers_due.get(currency)
         if due is None:
-            timeless.add(attempt.currency_code)
+            timeless.add(currency)
             continue
-        is_silent = attempt.state == "submitted" and attempt.payment_date <= due.answered
-        is_undecided = attempt.state == "accepted" and attempt.payment_date <= due.ended
-        if not (is_silent or is_undecided):
+        is_undecided = status == "accepted"
+        if sent_on > (due.ended if is_undecided else due.answered):
             continue
         text = "no status report and no bank line when the answers were due"
         if is_undecided:
             text = "accepted, but neither debited nor refused when that was due"
         append_event(
             connection,
-            [(attempt.attempt_id, "unknown", None, text)],
-            window.through_date or attempt.payment_date,
+            [(attempt_id, "unknown", None, text)],
+            window.through_date or sent_on,
             None,
         )
         found.count(["unknown"])
@@ -837,17 +936,44 @@ def _mark_unanswered(
     ]
 
 
+def _apply_notified_returns(
+    connection: psycopg.Connection[Any], window: _Window, found: _Found
+) -> None:
+    """Append the returns that a notification tells of before a statement does."""
+    rows = connection.execute(
+        _NOTIFIED_RETURNS,
+        {
+            "payment_date": window.payment_date,
+            "first_date": window.first_date,
+            "through_date": window.through_date,
+        },
+    ).fetchall()
+    for attempt_id, booked_on, file_id, line_number, reason_code in rows:
+        event = (attempt_id, "returned", reason_code, f"bank notification line {line_number}")
+        append_event(connection, [event], booked_on, file_id)
+        found.count(["returned"])
+
+
+def _tell_paid_beside(connection: psycopg.Connection[Any], found: _Found) -> None:
+    """Name what the bank paid after it had refused it and it was paid again."""
+    for identifier, again, amount, currency, status in connection.execute(_PAID_BESIDE).fetchall():
+        found.problems.append(
+            f"payment {identifier}, {amount_text(amount, currency)}: the bank paid it after it had "
+            f"refused it, and {again} is {status} 重复付款: recall one with the bank"
+        )
+
+
 def _tell_unresolved(connection: psycopg.Connection[Any], window: _Window, found: _Found) -> None:
     """Name what is unknown, oldest first, however old it is: somebody has to ask the bank."""
     rows = connection.execute(
         _UNKNOWN, {"payment_date": window.payment_date, "last_date": window.last_date}
     ).fetchall()
-    for end_to_end_id, payment_date, amount_minor, currency_code, since in rows:
+    for end_to_end_id, payment_date, amount_minor, currency_code, since, asked in rows:
         age_days = max((window.last_date - since).days, 0)
         found.problems.append(
             f"payment {end_to_end_id} of {payment_date}, {amount_text(amount_minor, currency_code)}"
-            f": unknown 未决 since {since}, age {age_days} days: it may have been paid; ask the "
-            "bank, never send it again"
+            f": unknown 未决 since {since}, age {age_days} days, asked {asked} times: it may have "
+            "been paid; ask the bank, never send it again"
         )
 
 
@@ -901,8 +1027,7 @@ def _attempts(
 
 
 def _states(connection: psycopg.Connection[Any], window: _Window) -> tuple[tuple[str, int], ...]:
-    counts: dict[str, int] = {}
-    for attempt in _attempts(connection, *_date_condition(window)):
-        name = attempt.state or "created"
-        counts[name] = counts.get(name, 0) + 1
-    return tuple(sorted(counts.items()))
+    condition, value = _date_condition(window)
+    query = _STATES.format(joined=queries.ATTEMPTS_WITH_STATE, condition=condition)
+    rows = connection.execute(query, {"value": value}).fetchall()
+    return tuple((str(status), int(count)) for status, count in rows)

@@ -72,6 +72,37 @@ def note_unwritable(settings: Settings, payment_date: date) -> int:
     return len(found)
 
 
+_VERSION = """
+    select
+        payees.bank_name,
+        payees.bank_code,
+        payees.account_number_ciphertext,
+        payees.account_name_ciphertext
+    from raw.platform_payees as payees
+    inner join control.channel_files as files
+        on payees.file_id = files.file_id
+    where
+        files.status = 'landed'
+        and payees.payee_id = %(payee_id)s
+        and payees.payee_version = %(payee_version)s
+        and payees.accounting_date < %(day)s
+        and payees.accounting_date >= %(day)s::date - 31
+    order by payees.accounting_date desc, payees.file_id, payees.line_number
+    limit 1
+"""
+
+
+def why_not_written(settings: Settings, payee_id: str, payee_version: int, day: date) -> str | None:
+    """Say why no payment file of ``day`` can name a payee's version, or None; no clear text."""
+    with connect(settings) as connection:
+        row = connection.execute(
+            _VERSION, {"payee_id": payee_id, "payee_version": payee_version, "day": day}
+        ).fetchone()
+    if row is None:
+        return f"no payees file of the month before {day} has it"
+    return _why(settings, (payee_id, str(payee_version)), *row)
+
+
 def _why(  # noqa: PLR0917  one caller, a row of the query
     settings: Settings,
     payee: tuple[str, str],

@@ -7,8 +7,9 @@ from typing import Final
 __all__ = ["ATTEMPTS_WITH_STATE", "PAYEE_SNAPSHOTS"]
 
 # The payee's version is immutable, so any landed snapshot that has it will do; the newest one
-# before the payment date is taken (snapshot_rank 1), to stay the same on a re-run. A statement's
-# payee is of the latest snapshot before it: those of a month are enough.
+# before `snapshots_before` (payment date, or a new attempt's day) is taken (snapshot_rank 1), to
+# stay the same on a re-run. A statement's payee is of the latest snapshot before it: those of a
+# month are enough.
 PAYEE_SNAPSHOTS: Final = """
         select
             payees.payee_id,
@@ -26,7 +27,7 @@ PAYEE_SNAPSHOTS: Final = """
             on payees.file_id = files.file_id
         where
             files.status = 'landed'
-            and payees.accounting_date < %(payment_date)s
+            and payees.accounting_date < %(snapshots_before)s
             and payees.accounting_date >= %(payment_date)s::date - 31
 """
 

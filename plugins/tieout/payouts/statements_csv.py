@@ -93,7 +93,9 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> str | None:
     """Write the statements of ``payment_date`` to the outbox; return the URL, None without rows."""
-    rows = connection.execute(_STATEMENTS, {"payment_date": payment_date}).fetchall()
+    rows = connection.execute(
+        _STATEMENTS, {"payment_date": payment_date, "snapshots_before": payment_date}
+    ).fetchall()
     if not rows:
         return None
     path = f"statements/{payment_date:%Y%m%d}/settlement_statements_{payment_date:%Y%m%d}.csv"

@@ -86,6 +86,7 @@ class _Attempt:
     attempt_id: str
     end_to_end_id: str
     batch_message_id: str
+    submitted_on: date
     statement_id: str
     amount_minor: int
     currency_code: str
@@ -100,7 +101,8 @@ class _Attempt:
     account_name_ciphertext: str | None
 
 
-# Account, name and bank are the instruction's: what is opened here has to be the same.
+# Account, name and bank are the instruction's, of a new attempt its own: what is opened here has to
+# be the same.
 _ATTEMPTS = f"""
     with snapshots as (
 {queries.PAYEE_SNAPSHOTS}
@@ -110,26 +112,40 @@ _ATTEMPTS = f"""
         attempts.attempt_id,
         attempts.end_to_end_id,
         attempts.batch_message_id,
+        attempts.submitted_on,
         instructions.statement_id,
         instructions.amount_minor,
         instructions.currency_code,
         coalesce(latest_events.status, 'created') as status,
-        instructions.payee_id,
-        instructions.payee_version,
-        instructions.bank_code,
-        instructions.account_number_token,
-        instructions.account_name_token,
+        coalesce(grounds.payee_id, instructions.payee_id) as payee_id,
+        coalesce(grounds.payee_version, instructions.payee_version) as payee_version,
+        coalesce(grounds.bank_code, instructions.bank_code) as bank_code,
+        coalesce(grounds.account_number_token, instructions.account_number_token)
+            as account_number_token,
+        coalesce(grounds.account_name_token, instructions.account_name_token)
+            as account_name_token,
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
         snapshots.account_name_ciphertext
     {queries.ATTEMPTS_WITH_STATE}
+    left join payout.new_attempts as grounds on attempts.attempt_id = grounds.attempt_id
     left join snapshots
         on
-            instructions.payee_id = snapshots.payee_id
-            and instructions.payee_version = snapshots.payee_version
+            coalesce(grounds.payee_id, instructions.payee_id) = snapshots.payee_id
+            and coalesce(grounds.payee_version, instructions.payee_version)
+            = snapshots.payee_version
             and snapshots.snapshot_rank = 1
     where instructions.payment_date = %(payment_date)s
     order by attempts.batch_message_id, attempts.end_to_end_id
+"""
+
+# A corrected payee lands after the payment date: the snapshots up to the last attempt's day count.
+_LAST_DAY = """
+    select max(attempts.submitted_on)
+    from payout.attempts as attempts
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    where instructions.payment_date = %(payment_date)s
 """
 
 _RECORDED = """
@@ -222,9 +238,9 @@ def _refusal_explained(payment_date: date) -> Iterator[None]:
         ) from error
 
 
-def file_path(payment_date: date, batch_message_id: str) -> str:
-    """Return a payment file's path in the outbox."""
-    return f"payouts/{payment_date:%Y%m%d}/pain001_{batch_message_id}.xml"
+def file_path(submitted_on: date, batch_message_id: str) -> str:
+    """Return a payment file's path in the outbox; it lies under the day it is put out for."""
+    return f"payouts/{submitted_on:%Y%m%d}/pain001_{batch_message_id}.xml"
 
 
 def append_event(
@@ -276,27 +292,28 @@ def _rehearse(
         members = list(group)
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
-            content = _content(settings, connection, payment_date, members)
-            url = outbox.url_of(file_path(payment_date, batch_message_id))
+            content = _content(settings, connection, members)
+            url = outbox.url_of(file_path(members[0].submitted_on, batch_message_id))
             _verify(settings, content, url, members)
 
 
 def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
-    rows = connection.execute(_ATTEMPTS, {"payment_date": payment_date}).fetchall()
+    parameters = {"payment_date": payment_date, "snapshots_before": payment_date}
+    row = connection.execute(_LAST_DAY, parameters).fetchone()
+    if row is not None and row[0] is not None:
+        parameters["snapshots_before"] = max(payment_date, row[0])
+    rows = connection.execute(_ATTEMPTS, parameters).fetchall()
     return [_Attempt(*row) for row in rows]
 
 
 def _content(
-    settings: Settings,
-    connection: psycopg.Connection[Any],
-    payment_date: date,
-    members: Sequence[_Attempt],
+    settings: Settings, connection: psycopg.Connection[Any], members: Sequence[_Attempt]
 ) -> bytes:
     currency_code = members[0].currency_code
     return pain001.write(
         pain001.Batch(
             message_id=members[0].batch_message_id,
-            payment_date=payment_date,
+            payment_date=members[0].submitted_on,
             currency_code=currency_code,
             debtor=_debtor(connection, currency_code),
             payments=tuple(_payment(settings, attempt) for attempt in members),
@@ -312,7 +329,7 @@ def _put_out_files(
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
         members = list(group)
-        path = file_path(payment_date, batch_message_id)
+        path = file_path(members[0].submitted_on, batch_message_id)
         waiting = [attempt for attempt in members if attempt.status == "created"]
         is_new = False
         if waiting:
@@ -322,7 +339,7 @@ def _put_out_files(
                 append_event(
                     connection,
                     [(attempt.attempt_id, "submitted", None, None) for attempt in waiting],
-                    payment_date,
+                    members[0].submitted_on,
                     None,
                 )
         files.append(
@@ -347,7 +364,7 @@ def _put_out(
 ) -> bool:
     """Have the batch's file put out exactly once; return whether that was now."""
     batch_message_id = members[0].batch_message_id
-    path = file_path(payment_date, batch_message_id)
+    path = file_path(members[0].submitted_on, batch_message_id)
     with connection.transaction():
         row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
     if row is not None:
@@ -380,10 +397,10 @@ def _prepare(
 ) -> str:
     """Write the file where nobody fetches it, verify it, put it on record; return its sha256."""
     currency_code = members[0].currency_code
-    path = file_path(payment_date, members[0].batch_message_id)
+    path = file_path(members[0].submitted_on, members[0].batch_message_id)
     with _refusal_explained(payment_date), connection.transaction():
         lock_payment_date(connection, payment_date)
-        content = _content(settings, connection, payment_date, members)
+        content = _content(settings, connection, members)
         sha256 = hashlib.sha256(content).hexdigest()
         present = outbox.whole(path)
         if present is not None and present != content:

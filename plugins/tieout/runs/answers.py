@@ -1,6 +1,6 @@
 """The steps of a payment date's outcomes, in the order the DAG `payout_outcomes` runs them.
 
-ready -> claim -> land -> apply -> build -> publish, and release at the end
+ready -> claim -> land -> apply -> send -> build -> publish, and release at the end
 """
 
 from __future__ import annotations
@@ -20,9 +20,23 @@ from tieout.runs.steps import Counts, Step
 if TYPE_CHECKING:
     from tieout.payouts import AnswersDue
 
-__all__ = ["apply", "build", "claim", "is_read", "land", "publish", "ready", "release"]
+__all__ = [
+    "apply",
+    "build",
+    "claim",
+    "is_read",
+    "land",
+    "publish",
+    "ready",
+    "release",
+    "send",
+]
 
 PROBLEMS_SHOWN = 8
+# What a person has to look at; the others wait for the bank, or for somebody who knows already.
+TOLD_REFUSALS = frozenset(
+    {"limit", "no_account", "no_limit", "no_payee", "payee_unwritable", "statement_changed"}
+)
 
 
 class OutcomeError(TieoutError):
@@ -83,6 +97,50 @@ def apply(step: Step) -> Counts:
     }
 
 
+def send(step: Step) -> Counts:
+    """Pay again what a policy repeats, and ask the bank about what is unknown.
+
+    What waits for its evidence is named in the log; what waits for a person is kept for `publish`.
+    Files of new attempts that an earlier run, or a person, left to be put out are put out.
+    """
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
+    days.require_lease(step.settings, step.kind, step.day, step.owner)
+    if not workdays.is_working_day(step.day):
+        return {"new_attempts": 0, "files": 0, "inquiries": 0}
+    again = payouts.pay_again_by_policy(step.settings, step.day)
+    problems = []
+    for grounds in again.waiting:
+        text = f"statement {grounds.statement_id} is not paid again: {grounds.why}"
+        if grounds.refusal in TOLD_REFUSALS:
+            problems.append(f"{text}; next: {grounds.next_step}")
+        else:
+            say(text)
+    for attempt_id in again.attempt_ids:
+        say(f"{attempt_id} is a new attempt, by the policy of its reason")
+    files = 0
+    try:
+        files = sum(
+            file.is_new for report in payouts.put_out_again(step.settings) for file in report.files
+        )
+    except TieoutError as error:
+        problems.append(f"{error.what}: {error.why}; next: {error.next_step}")
+    asked = payouts.inquire(step.settings, step.day)
+    if asked.url is not None:
+        say(f"{asked.asked_count} unknown payouts are asked about: {asked.url}")
+    if asked.exhausted_count:
+        say(
+            f"{asked.exhausted_count} unknown payouts had their last inquiry: ask the bank yourself"
+        )
+    _add_problems(step, problems)
+    return {
+        "new_attempts": len(again.attempt_ids),
+        "files": files,
+        "inquiries": asked.asked_count,
+        "problems": len(problems),
+    }
+
+
 def build(step: Step) -> Counts:
     """Compute the status of each payment date about which the bank said something new (dbt).
 
@@ -109,7 +167,8 @@ def publish(step: Step) -> Counts:
 
     Raises:
         OutcomeError: a report contradicts what is known or cannot be used, or a payout is unknown.
-            Everything else of the run is done.
+            Everything else of the run is done. A run by the timetable raises once a date for each:
+            it comes back every quarter of an hour.
     """
     with database.connect(step.settings) as connection:
         rows = connection.execute(
@@ -123,10 +182,17 @@ def publish(step: Step) -> Counts:
             [step.day],
         ).fetchall()
         problems = connection.execute(
-            "select problem from payout.outcome_problems where run_date = %s order by problem_no",
+            "select problem, is_told from payout.outcome_problems where run_date = %s"
+            " order by problem_no",
             [step.day],
         ).fetchall()
-    if problems:
+        connection.execute(
+            "update payout.outcome_problems set is_told = true where run_date = %s and not is_told",
+            [step.day],
+        )
+    if problems and step.waits and all(is_told for _, is_told in problems):
+        say(f"{len(problems)} problems, told by an earlier run of the date: tieout payouts list")
+    elif problems:
         texts = [str(row[0]) for row in problems]
         shown = texts[:PROBLEMS_SHOWN]
         more = len(texts) - len(shown)
@@ -196,12 +262,19 @@ def _due_through(last: date, working_days: int) -> date:
 def _keep_problems(step: Step, problems: Sequence[str]) -> None:
     """Keep what this run found wrong, in place of what an earlier run of the date did."""
     with database.connect(step.settings) as connection, connection.transaction():
-        connection.execute("delete from payout.outcome_problems where run_date = %s", [step.day])
+        rows = connection.execute(
+            "delete from payout.outcome_problems where run_date = %s returning problem, is_told",
+            [step.day],
+        ).fetchall()
+        told = {text for text, is_told in rows if is_told}
         with connection.cursor() as cursor:
             cursor.executemany(
-                "insert into payout.outcome_problems (run_date, problem_no, problem)"
-                " values (%s, %s, %s)",
-                [(step.day, number, text) for number, text in enumerate(problems, start=1)],
+                "insert into payout.outcome_problems (run_date, problem_no, problem, is_told)"
+                " values (%s, %s, %s, %s)",
+                [
+                    (step.day, number, text, text in told)
+                    for number, text in enumerate(problems, start=1)
+                ],
             )
 
 
@@ -234,26 +307,48 @@ def changed_dates(step: Step) -> list[date]:
     return _dates(
         step,
         """
-        with latest_events as (
-            select distinct on (events.attempt_id)
-                instructions.payment_date,
-                attempts.end_to_end_id,
-                events.status
+        with touched as (
+            select distinct attempts.instruction_id
             from payout.attempt_events as events
             inner join payout.attempts as attempts on events.attempt_id = attempts.attempt_id
+            where events.business_date > %(day)s - 62
+        ),
+
+        states as (
+            select
+                instructions.payment_date,
+                attempts.instruction_id,
+                attempts.attempt_no,
+                attempts.end_to_end_id,
+                payout.latest_status(attempts.attempt_id) as status
+            from touched
+            inner join payout.attempts as attempts
+                on touched.instruction_id = attempts.instruction_id
             inner join payout.instructions as instructions
-                on attempts.instruction_id = instructions.instruction_id
+                on touched.instruction_id = instructions.instruction_id
             where instructions.payment_date <= %(day)s
-            order by events.attempt_id asc, events.event_no desc
+        ),
+
+        -- As payout_status has it: the last attempt's state, but paid if any is.
+        latest as (
+            select
+                payment_date,
+                (array_agg(end_to_end_id order by attempt_no desc))[1] as end_to_end_id,
+                case
+                    when bool_or(status = 'paid') then 'paid'
+                    else (array_agg(status order by attempt_no desc))[1]
+                end as status
+            from states
+            group by payment_date, instruction_id
         )
 
-        select distinct latest_events.payment_date
-        from latest_events
+        select distinct latest.payment_date
+        from latest
         left join payout.payout_status as statuses
-            on latest_events.payment_date = statuses.payment_date
-            and latest_events.end_to_end_id = statuses.end_to_end_id
-        where statuses.current_status is distinct from latest_events.status
-        order by latest_events.payment_date
+            on latest.payment_date = statuses.payment_date
+            and latest.end_to_end_id = statuses.end_to_end_id
+        where statuses.current_status is distinct from latest.status
+        order by latest.payment_date
         """,
     )
 

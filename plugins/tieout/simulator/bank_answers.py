@@ -10,10 +10,12 @@ write it; the sample week has none):
     {"reject": {"20260928-A000001-T1-CNY-1": "AC01"},
      "silent": ["20260928-A000002-T1-CNY-1"],
      "return": {"20260928-A000003-T1-CNY-1": "AC04"},
-     "debit_twice": ["2026-09-28"], "return_twice": ["20260928-A000003-T1-CNY-1"]}
+     "debit_twice": ["2026-09-28"], "return_twice": ["20260928-A000003-T1-CNY-1"],
+     "inquiry": {"20260928-A000002-T1-CNY-1": "paid"}}
 
-A rejected payment is not debited; a silent one is neither answered nor debited; a returned one is
-paid and comes back the same evening. A bank that errs debits each batch of a date twice, or gives a
+A rejected payment is not debited; a silent one is neither answered nor debited, until an inquiry
+asks about it: then it is paid, or refused with the reason given. A returned one is paid and comes
+back the same evening. A bank that errs debits each batch of a date twice, or gives a
 returned payment back twice, in a second statement of the same evening. Where the simulation was
 told that payouts of each batch come back, they do so in the three ways of life: in a line of its
 own the same evening, several in one line with details, and in a line of its own on the next working
@@ -22,6 +24,8 @@ morning.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -78,6 +82,7 @@ class _Treatment:
     returns: dict[str, str]
     debited_twice: frozenset[date]
     returned_twice: frozenset[str]
+    inquiries: dict[str, str]
 
 
 def answer(settings: Settings, payment_date: date) -> AnswersReport:
@@ -115,6 +120,37 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
         settled += len(paid)
         settled_minor += sum(payment.amount_minor for payment in paid)
         rejected += sum(payment.end_to_end_id in treatment.rejects for payment in batch.payments)
+    for batch, asked in _asked(settings, payment_date, treatment):
+        paid = [
+            payment for payment in asked if treatment.inquiries[payment.end_to_end_id] == "paid"
+        ]
+        refusals = {
+            payment.end_to_end_id: treatment.inquiries[payment.end_to_end_id]
+            for payment in asked
+            if payment not in paid
+        }
+        name = f"INQ-{batch.message_id}"
+        report_path = f"bank/{payment_date:%Y%m%d}/pain002_{name}.xml"
+        if Store(settings.inbox_url).exists(report_path):
+            known += 1
+            continue
+        if paid:
+            bank.write_statement(
+                settings.inbox_url,
+                truth_dir,
+                payment_date,
+                [_debit(batch, paid)],
+                f"{name}/{payment_date}",
+            )
+        others = frozenset(payment.end_to_end_id for payment in batch.payments) - {
+            payment.end_to_end_id for payment in asked
+        }
+        report = status_report(batch, payment_date, refusals, others, report_id=name)
+        Store(settings.inbox_url).write(report_path, report)
+        answered += 1
+        settled += len(paid)
+        settled_minor += sum(payment.amount_minor for payment in paid)
+        rejected += len(refusals)
     delivered = bank.deliver(settings.inbox_url, truth_dir, next_working_day(payment_date))
     return AnswersReport(
         payment_date=payment_date,
@@ -132,12 +168,14 @@ def status_report(
     answered_on: date,
     rejects: dict[str, str],
     silent: frozenset[str] = frozenset(),
+    *,
+    report_id: str | None = None,
 ) -> bytes:
     """Return the pain.002.001.10 for a payment file: the group, then each payment on its own."""
     document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
     report = _add(document, "CstmrPmtStsRpt")
     header = _add(report, "GrpHdr")
-    _add(header, "MsgId", f"SR-{batch.message_id}")
+    _add(header, "MsgId", f"SR-{report_id or batch.message_id}")
     _add(header, "CreDtTm", f"{answered_on.isoformat()}T{ANSWERED_TIME_OF_DAY}")
     group = _add(report, "OrgnlGrpInfAndSts")
     _add(group, "OrgnlMsgId", batch.message_id)
@@ -180,23 +218,7 @@ def _book(
     treatment: _Treatment,
 ) -> None:
     """Book one debit for the batch, and what comes back; each once, by its reference."""
-    debit = bank.BankLine(
-        amount_minor=-sum(payment.amount_minor for payment in paid),
-        counterparty_name=PAYER_NAME,
-        remittance_text=f"PAYOUT {batch.message_id}",
-        details=tuple(
-            bank.BankLineDetail(
-                amount_minor=-payment.amount_minor,
-                end_to_end_id=payment.end_to_end_id,
-                counterparty_name=payment.account_name,
-                remittance_text=f"PAYOUT {batch.message_id}",
-            )
-            for payment in paid
-        ),
-        batch_message_id=batch.message_id,
-        kind="payout_debit",
-        about=batch.message_id,
-    )
+    debit = _debit(batch, paid)
     if paid:
         bank.write_statement(
             settings.inbox_url, settings.truth_dir, payment_date, [debit], batch.message_id
@@ -241,6 +263,54 @@ def _book(
         )
 
 
+def _debit(batch: pain001.ReadBatch, paid: list[pain001.ReadPayment]) -> bank.BankLine:
+    """Return the debit of a batch, its payments below it."""
+    return bank.BankLine(
+        amount_minor=-sum(payment.amount_minor for payment in paid),
+        counterparty_name=PAYER_NAME,
+        remittance_text=f"PAYOUT {batch.message_id}",
+        details=tuple(
+            bank.BankLineDetail(
+                amount_minor=-payment.amount_minor,
+                end_to_end_id=payment.end_to_end_id,
+                counterparty_name=payment.account_name,
+                remittance_text=f"PAYOUT {batch.message_id}",
+            )
+            for payment in paid
+        ),
+        batch_message_id=batch.message_id,
+        kind="payout_debit",
+        about=batch.message_id,
+    )
+
+
+def _asked(
+    settings: Settings, day: date, treatment: _Treatment
+) -> list[tuple[pain001.ReadBatch, list[pain001.ReadPayment]]]:
+    """Return the batches that inquiries of a day are about, with the payments it answers now."""
+    outbox = Store(settings.outbox_url)
+    asked: dict[tuple[str, str], set[str]] = {}
+    for name in outbox.names(f"inquiries/{day:%Y%m%d}"):
+        with outbox.opened(f"inquiries/{day:%Y%m%d}/{name}") as stream:
+            rows = csv.DictReader(io.StringIO(stream.read().decode()))
+            for row in rows:
+                if row["end_to_end_id"] in treatment.inquiries:
+                    batch = (row["submitted_on"].replace("-", ""), row["message_id"])
+                    asked.setdefault(batch, set()).add(row["end_to_end_id"])
+    found = []
+    for (folder, message_id), identifiers in sorted(asked.items()):
+        path = f"payouts/{folder}/pain001_{message_id}.xml"
+        with outbox.opened(path) as stream:
+            batch_read = pain001.read(stream.read(), path)
+        found.append(
+            (
+                batch_read,
+                [item for item in batch_read.payments if item.end_to_end_id in identifiers],
+            )
+        )
+    return found
+
+
 def _return_line(payments: list[pain001.ReadPayment], reasons: dict[str, str]) -> bank.BankLine:
     """Return the credit of payouts that came back: of one in its name, of several with details."""
     first = payments[0]
@@ -275,6 +345,7 @@ def _treatment(settings: Settings) -> _Treatment:
         returns=dict(stated.get("return", {})),
         debited_twice=frozenset(map(date.fromisoformat, stated.get("debit_twice", []))),
         returned_twice=frozenset(stated.get("return_twice", [])),
+        inquiries=dict(stated.get("inquiry", {})),
     )
 
 

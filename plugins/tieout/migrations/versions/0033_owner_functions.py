@@ -12,7 +12,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0033"
-down_revision = "0030"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
@@ -62,12 +62,12 @@ begin
     if known.person is null and exists (select 1 from control.persons) then
         raise exception 'the login % belongs to nobody who decides', session_user
         using
-            errcode = 'insufficient_privilege',
+            errcode = 'restrict_violation',
             hint = 'Who decides comes with a login of their own: tieout people list.';
     end if;
     if known.person is not null and not known.is_active then
         raise exception '% does not decide any more', known.person
-        using errcode = 'insufficient_privilege', hint = 'tieout people list';
+        using errcode = 'restrict_violation', hint = 'tieout people list';
     end if;
     if known.person is not null
         and coalesce(control.person_key(typed_name), '') not in (
@@ -76,7 +76,7 @@ begin
     then
         raise exception 'the login % is that of %, and cannot decide as another', session_user,
             known.person
-        using errcode = 'insufficient_privilege', hint = 'Decide with your own name and login.';
+        using errcode = 'restrict_violation', hint = 'Decide with your own name and login.';
     end if;
     if known.person is null and coalesce(control.person_key(typed_name), '') = '' then
         raise exception 'nobody is named who decides'
@@ -95,6 +95,14 @@ language plpgsql
 set search_path = pg_catalog
 as $body$
 begin
+    -- What a policy repeats is nobody's decision.
+    if tg_table_name = 'new_attempts' then
+        if new.requested_by = 'policy'
+            and not pg_has_role(session_user, 'tieout_people', 'member')
+        then
+            return new;
+        end if;
+    end if;
     return jsonb_populate_record(
         new,
         jsonb_build_object(
@@ -104,6 +112,31 @@ begin
     );
 end
 $body$;
+"""
+# The function has compared what was typed; by a login that left its name out, the same person would
+# let out what they hold.
+HOLDS = """
+create function payout.check_hold_release() returns trigger
+language plpgsql
+set search_path = pg_catalog
+as $body$
+begin
+    if exists (
+        select 1
+        from payout.payout_holds as holds
+        where
+            holds.hold_id = new.hold_id
+            and control.person_key(holds.held_by) = control.person_key(new.released_by)
+    ) then
+        raise exception 'hold % is of %: another person has to release it', new.hold_id,
+            new.released_by
+        using errcode = 'restrict_violation', hint = 'Ask a second person.';
+    end if;
+    return new;
+end
+$body$;
+create trigger hold_releases_two_people before insert on payout.payout_hold_releases
+for each row execute function payout.check_hold_release();
 """
 # Named before the other triggers of its event: they compare what it has set.
 SIGN = """
@@ -458,6 +491,7 @@ begin
         from payout.instructions as instructions
         where
             instructions.payment_date = wanted_payment_date
+            and not payout.is_held(instructions.statement_id)
             and not exists (
                 select 1
                 from payout.attempts as attempts
@@ -971,6 +1005,9 @@ SIGNED_TABLES = (
     ("control.bank_line_approvals", "approved_by"),
     ("payout.undo_requests", "requested_by"),
     ("payout.undo_approvals", "approved_by"),
+    ("payout.payout_holds", "held_by"),
+    ("payout.payout_hold_releases", "released_by"),
+    ("payout.new_attempts", "requested_by"),
 )
 
 
@@ -980,6 +1017,7 @@ def upgrade() -> None:
     op.execute(SIGNED)
     for table, column in SIGNED_TABLES:
         op.execute(SIGN.format(table=table, column=column))
+    op.execute(HOLDS)
     tables = ", ".join(f"'{table}'" for table, _ in SIGNED_TABLES)
     op.execute(OWNERS_CHECKS.replace("{tables}", tables))
     op.execute(DECISIONS)
