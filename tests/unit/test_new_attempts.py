@@ -425,6 +425,20 @@ def test_a_person_has_a_name_and_a_reason(failed: World, by: str, reason: str) -
         payouts.pay_again(failed.settings, STATEMENT, NEXT_DAY, by=by, reason=reason)
 
 
+def test_no_policy_repeats_what_blocks_the_payee(world: World) -> None:
+    """Every code has both languages and one of three policies."""
+    rows = world.rows(
+        "select reason_code, reason_en, reason_zh, policy, blocks_payee"
+        " from reference.payee_return_reasons order by 1"
+    )
+    assert len(rows) > 20
+    blocking = {code for code, _, _, _, blocks in rows if blocks}
+    assert {"AC01", "AC04", "AC06"} <= blocking
+    assert {policy for _, _, _, policy, _ in rows} == {"retry", "await_payee", "stop"}
+    assert not [code for code, _, _, policy, blocks in rows if blocks and policy == "retry"]
+    assert all(english.isascii() and not chinese.isascii() for _, english, chinese, *_ in rows)
+
+
 # --- when and how much ----------------------------------------------------------------------------
 
 
