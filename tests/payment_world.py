@@ -200,11 +200,11 @@ class World:
         return Path(self.settings.inbox_url.removeprefix("file://"))
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """Return the outbox files below ``folder`` by name."""
+        """Return the outbox files below ``folder`` by name, without the heads of the chains."""
         return {
             path.name: path.read_bytes()
             for path in sorted((self.outbox / folder).rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != "chain_heads.json"
         }
 
 

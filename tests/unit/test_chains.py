@@ -264,6 +264,12 @@ REFUSED: dict[str, tuple[str, str]] = {
     "sealed by who does not hold the date": (
         "select control.seal('2026-09-28', 'nobody')", "is not held by nobody",
     ),
+    "sealed by another than who holds the date": (
+        "insert into control.date_leases (kind, business_date, owner_id) values"
+        " ('settlement_payout', '2026-09-28', 'somebody');"
+        " select control.seal('2026-09-28', 'nobody')",
+        "is not held by nobody",
+    ),
     "files of no payments": (
         "select payout.start_attempts('2026-09-28', 0)", "at least one payment",
     ),

@@ -244,7 +244,7 @@ def test_a_function_with_the_owners_rights_finds_its_own_things_only(own: Settin
             " and pronamespace::regnamespace::text in ('control', 'payout', 'gate')"
         ).fetchall()
     assert len(found) >= 5
-    assert [row for row in found if row[1] != ["search_path=pg_catalog, pg_temp"]] == []
+    assert [row for row in found if (row[1] or [""])[0] != "search_path=pg_catalog, pg_temp"] == []
 
 
 def test_finance_reads_no_raw_row_and_writes_none(own: Settings) -> None:
