@@ -315,6 +315,31 @@ def test_a_file_that_was_cut_off_is_put_out_by_the_next_run(sent: World, step: S
     assert answers.send(step)["files"] == 1
 
 
+def test_a_date_paid_again_is_computed_once(sent: World, step: Step) -> None:
+    """Its status is that of the last attempt: the first has none of its own any more."""
+    sent.execute(
+        "set role tieout_owner; create table payout.payout_status (payment_date date,"
+        " end_to_end_id text, current_status text)"
+    )
+
+    def publish() -> None:
+        sent.execute(
+            "truncate payout.payout_status; insert into payout.payout_status"
+            f" select '{PAYMENT_DATE}', right(attempt_id, -2), status from payout.open_attempts"
+        )
+
+    publish()
+    payouts_again.fail(sent)
+    payouts_again.prove_day(sent)
+    assert answers.changed_dates(step) == [PAYMENT_DATE]
+    assert answers.send(step)["new_attempts"] == 1
+    publish()
+    assert answers.changed_dates(step) == []
+    assert not days.is_unfinished(sent.settings, PAYMENT_DATE)
+    event(sent, attempt_id(attempt_no=2), "paid", NEXT_DAY)
+    assert answers.changed_dates(step) == [PAYMENT_DATE]
+
+
 def test_a_run_by_the_timetable_tells_a_problem_once_a_date(sent: World, step: Step) -> None:
     sent.execute(
         "set role tieout_owner;"
