@@ -8,6 +8,7 @@ import json
 from datetime import date, timedelta
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import payment_world
@@ -15,8 +16,8 @@ import payouts_again
 from payment_world import PAYMENT_DATE, PAYOUTS_MINOR, World
 from payouts_again import NEXT_DAY, attempt_id, event, line, payee, statement
 from tieout import database, payouts
+from tieout.commands import overview, shared
 from tieout.commands import payouts as command
-from tieout.commands import shared
 from tieout.dates import days
 from tieout.payouts import AnswersDue, pain001
 from tieout.runs import answers
@@ -73,6 +74,30 @@ def test_the_list_has_what_is_not_paid_with_its_age(sent: World) -> None:
     )
     wrong = tieout("list", "--state", "lost", "--on", "2026-09-28")
     assert "payouts are not 'lost'" in str(wrong.exception)
+
+
+def test_the_status_shows_what_is_not_paid_and_how_old_it_is(
+    sent: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payouts_again.fail(sent)
+    event(sent, attempt_id(2), "unknown")
+    payouts.inquire(sent.settings, PAYMENT_DATE)
+    done("hold", STATEMENT, *WHO)
+    console = Console(width=200)
+
+    def shown() -> str:
+        with console.capture() as captured:
+            overview.print_problems(console, sent.settings, date(2026, 10, 1))
+        return captured.get()
+
+    text = shown()
+    assert (
+        f"payout 代付 {STATEMENT}, 1,234.56 CNY: failed since 2026-09-28, age 3 days"
+        " (AM04, retry, held by Zhou Min)"
+    ) in text
+    assert "1.00 CNY: unknown since 2026-09-28, age 3 days (asked 1 times)" in text
+    monkeypatch.setattr(overview, "PAYOUTS_SHOWN", 1)
+    assert "and 1 more: tieout payouts list" in shown()
 
 
 def test_a_statement_shows_its_whole_life(sent: World) -> None:
@@ -288,6 +313,31 @@ def test_a_file_that_was_cut_off_is_put_out_by_the_next_run(sent: World, step: S
     payouts.pay_again(sent.settings, STATEMENT, NEXT_DAY, by="Zhou Min", reason="x")
     assert "PA20260929" not in str(sent.files("payouts"))
     assert answers.send(step)["files"] == 1
+
+
+def test_a_date_paid_again_is_computed_once(sent: World, step: Step) -> None:
+    """Its status is that of the last attempt: the first has none of its own any more."""
+    sent.execute(
+        "set role tieout_owner; create table payout.payout_status (payment_date date,"
+        " end_to_end_id text, current_status text)"
+    )
+
+    def publish() -> None:
+        sent.execute(
+            "truncate payout.payout_status; insert into payout.payout_status"
+            f" select '{PAYMENT_DATE}', right(attempt_id, -2), status from payout.open_attempts"
+        )
+
+    publish()
+    payouts_again.fail(sent)
+    payouts_again.prove_day(sent)
+    assert answers.changed_dates(step) == [PAYMENT_DATE]
+    assert answers.send(step)["new_attempts"] == 1
+    publish()
+    assert answers.changed_dates(step) == []
+    assert not days.is_unfinished(sent.settings, PAYMENT_DATE)
+    event(sent, attempt_id(attempt_no=2), "paid", NEXT_DAY)
+    assert answers.changed_dates(step) == [PAYMENT_DATE]
 
 
 def test_a_run_by_the_timetable_tells_a_problem_once_a_date(sent: World, step: Step) -> None:

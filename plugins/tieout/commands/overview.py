@@ -17,6 +17,7 @@ from rich.table import Table
 from tieout import database
 from tieout.core.settings import Settings
 from tieout.dates import days
+from tieout.decisions import payouts
 from tieout.gate import data_docs
 from tieout.runs import airflow_home, steps
 
@@ -31,6 +32,7 @@ __all__ = [
     "week_rows",
 ]
 
+PAYOUTS_SHOWN = 10
 MINOR_UNITS = {"JPY": 0, "KRW": 0}
 
 WEEK = """
@@ -466,6 +468,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
     _print_payee_problems(console, settings, day)
+    _print_payout_problems(console, settings, day)
     _print_bank_problems(console, settings, day)
     _print_freeze_problems(console, settings, day)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
@@ -501,6 +504,29 @@ def _print_payee_problems(console: Console, settings: Settings, day: date | None
             "(docs/runbooks/payee-unwritable.md)",
             soft_wrap=True,
         )
+
+
+def _print_payout_problems(console: Console, settings: Settings, day: date | None) -> None:
+    """Print payouts that are unknown, failed, returned or held, oldest first, with their age."""
+    with database.connect(settings) as connection:
+        if not database.has_table(connection, "reference.payee_return_reasons"):
+            return
+    as_of = day or payouts.business_day(settings)
+    found = payouts.open_payouts(settings, as_of)
+    for payout in found[:PAYOUTS_SHOWN]:
+        marks = [text for text in (payout.reason_code, payout.policy) if text]
+        if payout.inquiry_count:
+            marks.append(f"asked {payout.inquiry_count} times")
+        if payout.held_by:
+            marks.append(f"held by {payout.held_by}")
+        console.print(
+            f"payout 代付 {payout.statement_id}, {money(payout.amount_minor, payout.currency_code)}"
+            f" {payout.currency_code}: {payout.state} since {payout.since}, age {payout.age_days}"
+            f" days{' (' + ', '.join(marks) + ')' if marks else ''}: tieout payouts show",
+            soft_wrap=True,
+        )
+    if len(found) > PAYOUTS_SHOWN:
+        console.print(f"and {len(found) - PAYOUTS_SHOWN} more: tieout payouts list")
 
 
 def _print_freeze_problems(console: Console, settings: Settings, day: date | None) -> None:

@@ -289,7 +289,7 @@ def open_payouts(settings: Settings, day: date, state: str | None = None) -> lis
             next_step="tieout payouts list",
         )
     with (
-        database.connect(settings.acting_as("finance")) as connection,
+        database.connect(settings) as connection,
         connection.cursor(row_factory=class_row(OpenPayout)) as cursor,
     ):
         return cursor.execute(
