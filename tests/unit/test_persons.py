@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+import payment_world
 from payment_world import PAYMENT_DATE, Finding, World
 from tieout import database, gate, payouts
 from tieout.commands.cli import app
@@ -285,3 +286,23 @@ def test_a_person_is_added_by_command(world: World) -> None:
         name = psycopg.sql.Identifier(login)
         connection.execute(psycopg.sql.SQL("drop owned by {}").format(name))
         connection.execute(psycopg.sql.SQL("drop role {}").format(name))
+
+
+def test_a_hold_is_released_by_another_login(peopled: World) -> None:
+    """Whatever is typed: a name left out does not make the same person another."""
+    statement = payment_world.statement_id(1)
+
+    def call(name: str, query: str, typed: str) -> None:
+        with database.connect(as_person(peopled, name)) as connection:
+            connection.execute(query, [statement, typed])  # type: ignore[arg-type]
+
+    call("li", "select payout.hold(%s, %s, 'a court asks')", "Li")
+    for typed, words in (("", "another person"), ("Li", "another person"), ("Wang", "as another")):
+        with pytest.raises(psycopg.errors.RestrictViolation, match=words):
+            call("li", "select payout.release_hold(%s, %s, 'over')", typed)
+    call("wang", "select payout.release_hold(%s, %s, 'over')", "")
+    assert peopled.rows(
+        "select holds.held_by, releases.released_by, releases.released_by_login"
+        " from payout.payout_holds as holds"
+        " inner join payout.payout_hold_releases as releases using (hold_id)"
+    ) == [("Li", "Wang", login_of(peopled, "wang"))]

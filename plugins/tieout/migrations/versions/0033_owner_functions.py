@@ -139,8 +139,8 @@ create trigger hold_releases_two_people before insert on payout.payout_hold_rele
 for each row execute function payout.check_hold_release();
 """
 # Named before the other triggers of its event: they compare what it has set.
+LOGIN = "alter table {table} add column signed_by_login text"
 SIGN = """
-alter table {table} add column signed_by_login text;
 create trigger a_signed before insert on {table}
 for each row execute function control.sign_decision('{column}');
 """
@@ -1009,6 +1009,7 @@ SIGNED_TABLES = (
     ("payout.payout_hold_releases", "released_by"),
     ("payout.new_attempts", "requested_by"),
 )
+KEEP_A_LOGIN = {"payout.payout_holds", "payout.payout_hold_releases", "payout.new_attempts"}
 
 
 def upgrade() -> None:
@@ -1016,6 +1017,8 @@ def upgrade() -> None:
     op.execute(PERSONS)
     op.execute(SIGNED)
     for table, column in SIGNED_TABLES:
+        if table not in KEEP_A_LOGIN:
+            op.execute(LOGIN.format(table=table))
         op.execute(SIGN.format(table=table, column=column))
     op.execute(HOLDS)
     tables = ", ".join(f"'{table}'" for table, _ in SIGNED_TABLES)
