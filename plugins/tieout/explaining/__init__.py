@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tieout.explaining import telling
 from tieout.explaining.causes import CAUSES, Cause
 from tieout.explaining.facts import Facts, Group, Row
 from tieout.explaining.ranking import Candidate, Explanation, Part, explain
@@ -20,5 +21,6 @@ __all__ = [
     "as_dict",
     "explain",
     "read_facts",
+    "telling",
     "told",
 ]

@@ -155,8 +155,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All groups of a payment date, and the bank lines that no rule names."""
+    """All groups of a payment date, and the bank lines that are in none of them.
+
+    ``unclassified``: no rule names them. ``strays``: they name a group of another payment date.
+    """
 
     payment_date: date
     groups: tuple[Group, ...]
     unclassified: tuple[BankLine, ...] = ()
+    strays: tuple[BankLine, ...] = ()

@@ -72,6 +72,12 @@ def _unclassified(facts: Facts, _: Group) -> Iterator[Hypothesis]:
 
 def _other_groups_lines(facts: Facts, group: Group) -> Iterator[Hypothesis]:
     """A line too much there and lacking here, or the reverse; both groups have to say so."""
+    for line in facts.strays:
+        yield Hypothesis("bank_line_of_another_group", -line.row.amount_minor, (line.row,))
+    for line in group.lines:
+        if group.accounting_dates and line.booking_date <= group.accounting_dates[0]:
+            # Money of a date that had not ended.
+            yield Hypothesis("bank_line_of_another_group", line.row.amount_minor, (line.row,))
     for other in facts.groups:
         if other.arrival_group_id == group.arrival_group_id or other.residual_minor == 0:
             continue

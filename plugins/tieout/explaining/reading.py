@@ -365,7 +365,9 @@ def read_facts(connection: Connection, payment_date: date) -> Facts:
             if group.residual_minor
             else group
         )
-    return Facts(payment_date, tuple(whole), tuple(unclassified))
+    known = {group.arrival_group_id for group in groups}
+    strays = [line for name, some in lines.items() if name not in known for line in some]
+    return Facts(payment_date, tuple(whole), tuple(unclassified), tuple(strays))
 
 
 def _group(row: Sequence[Any]) -> Group:

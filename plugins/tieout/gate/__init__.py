@@ -12,6 +12,7 @@ from tieout.gate.deciding import (
     landing_checkpoint,
     release,
 )
+from tieout.gate.explanations import explain_failure, explanations
 
 __all__ = [
     "CheckpointResult",
@@ -19,6 +20,8 @@ __all__ = [
     "Failure",
     "close_checkpoint",
     "decide",
+    "explain_failure",
+    "explanations",
     "keep_expectations",
     "landing_checkpoint",
     "release",
