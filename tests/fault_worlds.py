@@ -39,6 +39,7 @@ CLOSED = 4
 FORMATS = ("unionpay", "wechat", "alipay")
 NEIGHBOURS = 3
 ANY = "any"  # of several refs, one has to be named
+ITEM_CAUSES = frozenset({"record_missing", "record_not_paid", "old_item_moved"})
 TIES = "ties"  # the equation closes all the same: there is nothing to explain
 
 
@@ -91,6 +92,7 @@ class Case:
     missing_files: list[tuple[str, int]] = field(default_factory=list)
     companion: Case | None = None
     touched: set[str] = field(default_factory=set)
+    unseen_days: set[int] = field(default_factory=set)
     identity: int = 100
 
     @property
@@ -330,8 +332,9 @@ def fault(function: Fault) -> Fault:
 
 @fault
 def bank_line_missing(case: Case) -> Truth:
+    # Nothing else can be seen of a group of which nothing came.
     own = case.own_lines()
-    case.touch("line", "bank sum")
+    case.touch("alone")
     case.lines = [line for place, line in enumerate(case.lines) if place not in own]
     return Truth("", "arrival_missing")
 
@@ -397,7 +400,8 @@ def bank_line_decimal(case: Case) -> Truth:
 
 @fault
 def bank_pays_another_dates_total(case: Case) -> Truth:
-    case.touch("bank sum")
+    # A sum that has nothing to do with the group shows nothing else that is wrong with it.
+    case.touch("alone")
     place = case.only_line()
     line = case.lines[place]
     # What the bank knows: dates before this one, of which the files have come.
@@ -414,6 +418,8 @@ def bank_omits_a_date(case: Case) -> Truth:
         raise DoesNotFitError("one date")
     case.touch("dates")
     day = case.random.choice(case.days)
+    # What is wrong with a date whose money is not there cannot be seen.
+    case.unseen_days.add(day)
     place = next(place for place, line in enumerate(case.lines) if day in line.days)
     line = case.lines[place]
     if line.days == (day,):
@@ -490,12 +496,19 @@ def _both_sides(case: Case, days: Iterable[int]) -> list[Record]:
 
 
 def _chosen(case: Case, rows: Sequence[Any]) -> Any:
-    free = [row for row in rows if row.ref not in case.touched]
+    free = [row for row in rows if row.ref not in case.touched and row.day not in case.unseen_days]
     if not free:
         raise DoesNotFitError("no row")
     row = case.random.choice(free)
     case.touch(row.ref)
     return row
+
+
+def _seen_day(case: Case) -> int:
+    days = [day for day in case.days if day not in case.unseen_days]
+    if not days:
+        raise DoesNotFitError("no date")
+    return case.random.choice(days)
 
 
 @fault
@@ -629,7 +642,7 @@ def file_lacks_several_records(case: Case) -> Truth:
 @fault
 def file_lacks_its_second_half(case: Case) -> Truth:
     case.touch("several", "file")
-    day = case.random.choice(case.days)
+    day = _seen_day(case)
     rows = _both_sides(case, [day])
     gone = rows[len(rows) - max(2, int(len(rows) * case.random.uniform(0.1, 0.5))) :]
     lonely = {row.references for row in case.vouchers if row.day == day} - {
@@ -653,7 +666,7 @@ def file_repeats_a_record(case: Case) -> Truth:
 @fault
 def file_comes_twice(case: Case) -> Truth:
     case.touch("file", "several")
-    day = case.random.choice(case.days)
+    day = _seen_day(case)
     rows = [row for row in case.records if row.day == day]
     case.records += [
         replace(row, ref=f"c{800_000 + number}", part=1) for number, row in enumerate(rows)
@@ -712,7 +725,7 @@ def file_has_ten_times_the_amount(case: Case) -> Truth:
 
 @fault
 def file_adds_a_record(case: Case) -> Truth:
-    row = record(case, case.random.choice(case.days), amount(case), references(case))
+    row = record(case, _seen_day(case), amount(case), references(case))
     case.touch(row.ref)
     return Truth("", "record_not_paid", frozenset({row.ref}))
 
@@ -720,7 +733,7 @@ def file_adds_a_record(case: Case) -> Truth:
 @fault
 def file_repeats_a_charge(case: Case) -> Truth:
     row = _charge(case)
-    again = replace(row, ref=f"a{90_000 + int(row.ref[1:])}")
+    again = replace(row, ref=f"b{row.ref[1:]}")
     case.adjustments.append(again)
     return Truth("", "charge_doubled", frozenset({row.ref, again.ref, ANY}))
 
@@ -921,17 +934,33 @@ class Explained:
     ids: Mapping[str, str]
 
     def is_named_by(self, truth: Truth, parts: Iterable[Part]) -> bool:
-        """Say whether one of some parts is the truth: its cause, and its rows."""
-        return any(part.cause_id == truth.cause and self._has_rows(truth, part) for part in parts)
+        """Say whether one of some parts is the truth: its cause, and its rows.
+
+        Open items that stand together in a part of several are named by it, too.
+        """
+        return any(
+            self._has_rows(truth, part)
+            for part in parts
+            if part.cause_id == truth.cause
+            or (part.cause_id == "open_items_moved" and truth.cause in ITEM_CAUSES)
+        )
+
+    def is_true(self, candidate: Candidate) -> bool:
+        """Say whether a candidate names nothing that is not so."""
+        return all(
+            any(self.is_named_by(truth, [part]) for truth in self.case.truths)
+            for part in candidate.parts
+        )
 
     def _has_rows(self, truth: Truth, part: Part) -> bool:
-        """Say whether a part's rows are the truth's; of places alike, the truth may be another."""
+        """Say whether a part's rows are the truth's, or those of a place alike are."""
         wanted = {ref for ref in truth.refs if ref != ANY}
-        if not wanted or part.alternatives > 1:
-            return True
-        named = {_bare(row) for row in part.rows}
-        found = [ref for ref in wanted if self._name(ref) in named]
-        return bool(found) if ANY in truth.refs else len(found) == len(wanted)
+        for rows in (part.rows, *part.alike):
+            named = {_bare(row) for row in rows}
+            found = [ref for ref in wanted if self._name(ref) in named]
+            if len(found) == len(wanted) or (found and ANY in truth.refs):
+                return True
+        return False
 
     def _name(self, ref: str) -> str:
         """What `_bare` makes of the row that a ref is about."""
@@ -965,6 +994,8 @@ def closed(settings: Settings, cases: Sequence[Case]) -> list[Explained]:
     rendered, writer = rows_of(named)
     with database.connect(settings) as connection:
         closed_worlds.load(connection, rendered)
+        # No case has dollars, and an account without statements holds nothing.
+        connection.execute("delete from reference.bank_accounts where currency_code = 'USD'")
         for case in cases:
             for kind, _ in case.missing_files:
                 connection.execute(
@@ -1043,33 +1074,27 @@ class Judged:
 def judge(one: Explained) -> Judged:
     """Judge a case: of one fault, the first candidate; of two, the first three together.
 
-    Where no row shows the cause, right is to name none that is likely. A candidate that is sure has
-    to be wholly true: each of its parts is a truth, and there are as many.
+    Where no row shows the cause, right is to name none that is likely. A candidate that is sure and
+    names one thing that is not so is wrong.
     """
     truths = [truth for truth in one.case.truths if truth.cause not in (None, TIES)]
     candidates = one.explanation.candidates
     first = candidates[0] if candidates else None
-    if not truths:
+    if any(truth.cause == TIES for truth in one.case.truths):
+        is_right = one.explanation.is_closed
+    elif not truths:
         is_right = first is None or first.confidence == "possible"
     elif len(truths) == 1:
-        is_right = first is not None and _is_wholly(one, truths, first)
+        is_right = first is not None and one.is_true(first)
     else:
         parts = [part for candidate in candidates[:3] for part in candidate.parts]
         is_right = all(one.is_named_by(truth, parts) for truth in truths)
-    if any(truth.cause == TIES for truth in one.case.truths):
-        is_right = one.explanation.is_closed
     is_sure = first is not None and first.confidence == "sure"
     return Judged(
         case=one.case,
         is_right=is_right,
-        is_wrong_and_sure=is_sure and first is not None and not _is_wholly(one, truths, first),
+        is_wrong_and_sure=is_sure and first is not None and not one.is_true(first),
         said=_said(one),
-    )
-
-
-def _is_wholly(one: Explained, truths: Sequence[Truth], candidate: Candidate) -> bool:
-    return len(candidate.parts) == len(truths) and all(
-        one.is_named_by(truth, candidate.parts) for truth in truths
     )
 
 
@@ -1090,7 +1115,7 @@ def _said(one: Explained) -> str:
 
 
 def many_items(count: int, seed: int, payment_date: date) -> Facts:
-    """One group with a great many open items, a hundred mismatched pairs, and an unknown residual."""
+    """One group with a great many open items, and a residual that is none of theirs."""
     chance = random.Random(seed)
     day = payment_date - timedelta(days=1)
     items = []

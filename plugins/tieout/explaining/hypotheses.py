@@ -23,18 +23,21 @@ _TERMS_TAKEN: Final = (
     "recovery_fee",
 )
 _BASIS: Final = 10_000
+_SEVERAL: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One thing that may be wrong: its cause, its effect on the residual, the rows that say so.
 
-    ``effect_minor`` is None where the rows say that, and not how much.
+    ``effect_minor`` is None where the rows say that, and not how much. ``width``: how many minor
+    units the effect may be more, where it is known between two ends only.
     """
 
     cause_id: str
     effect_minor: int | None
     rows: tuple[Row, ...]
+    width: int = 0
 
 
 def hypotheses(facts: Facts, group: Group) -> list[Hypothesis]:
@@ -61,8 +64,9 @@ def _group_row(group: Group) -> Row:
 
 
 def _no_arrival(_: Facts, group: Group) -> Iterator[Hypothesis]:
+    """Where no line is there, the residual is all that is owed, whatever the files say of it."""
     if not group.lines and group.is_expected:
-        yield Hypothesis("arrival_missing", -group.owed_minor, (_group_row(group),))
+        yield Hypothesis("arrival_missing", None, (_group_row(group),))
 
 
 def _unclassified(facts: Facts, _: Group) -> Iterator[Hypothesis]:
@@ -83,11 +87,14 @@ def _other_groups_lines(facts: Facts, group: Group) -> Iterator[Hypothesis]:
             continue
         if other.currency_code != group.currency_code:
             continue
+        # Another channel's line is named by another counterparty: its group must close without it.
+        is_own = other.channel == group.channel
         for line in other.lines:
-            yield Hypothesis("bank_line_of_another_group", -line.row.amount_minor, (line.row,))
+            if is_own or other.residual_minor == line.row.amount_minor:
+                yield Hypothesis("bank_line_of_another_group", -line.row.amount_minor, (line.row,))
         for line in group.lines:
             amount = line.row.amount_minor
-            if other.residual_minor == -amount or not other.lines:
+            if other.residual_minor == -amount or (is_own and not other.lines):
                 yield Hypothesis(
                     "bank_line_of_another_group", amount, (line.row, _group_row(other))
                 )
@@ -230,15 +237,16 @@ def _whole_sides(_: Facts, group: Group) -> Iterator[Hypothesis]:
     for item in group.items:
         if item.side == "system" and item.linked_row_id is None:
             by_date[item.opened_on.isoformat()].append(item)
-    for _day, items in sorted(by_date.items()):
-        if len(items) < 2 or items[0].opened_on not in group.accounting_dates:
+    for items in by_date.values():
+        if len(items) < _SEVERAL or items[0].opened_on not in group.accounting_dates:
             continue
+        # What each cost is unknown where the channel has several rates; the ends are known.
+        ends = [
+            sum(item.row.amount_minor - cost_of(item.row.amount_minor, rate) for item in items)
+            for rate in group.cost_rates or (0,)
+        ]
         rows = tuple(item.row for item in items)
-        for rate in (*group.cost_rates, *(() if 0 in group.cost_rates else (0,))):
-            total = sum(
-                item.row.amount_minor - cost_of(item.row.amount_minor, rate) for item in items
-            )
-            yield Hypothesis("records_missing", total, rows)
+        yield Hypothesis("records_missing", min(ends), rows, width=max(ends) - min(ends))
 
 
 def _records(_: Facts, group: Group) -> Iterator[Hypothesis]:

@@ -9,15 +9,17 @@ any. Where that outweighs all, no cause is named.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from tieout.explaining.causes import CAUSES
 from tieout.explaining.facts import Facts, Group, OpenItem, Row
 from tieout.explaining.hypotheses import Hypothesis, effects_of, hypotheses
-from tieout.explaining.sums import largest_size, subsets_with_sum
+from tieout.explaining.sums import Subsets, largest_size
 
 __all__ = ["Candidate", "Explanation", "Part", "explain"]
 
@@ -25,8 +27,8 @@ __all__ = ["Candidate", "Explanation", "Part", "explain"]
 _TWO: Final = 0.1
 _EACH_FURTHER: Final = 0.3
 # What no row shows: its share, and the width of its amounts (natural logarithms of minor units).
-_UNSEEN: Final = 0.05
-_WIDTH: Final = 30.0
+_UNSEEN: Final = 0.3
+_WIDTH: Final = 16.0
 _ROUND: Final = 100
 # Amounts of whole yuan are more frequent than chance has it.
 _ROUND_FACTOR: Final = 20.0
@@ -34,33 +36,44 @@ _SURE: Final = 0.95
 _LIKELY: Final = 0.5
 _NAMED: Final = 0.05
 _SHOWN: Final = 6
+_ALIKE: Final = 20
 _NEGLIGIBLE: Final = 1e-3
+_SEVERAL: Final = 3
+_RATES_TOGETHER: Final = 2
+# Subsets of a half that are tried beside each other thing that may be wrong.
+_BESIDE: Final = 20_000
+_TRIED_BESIDE: Final = 200
 # Their effect is the whole residual, whatever it is.
 _ALONE: Final = frozenset({"groups_swapped", "other_dates_total"})
-# A line that is elsewhere is why none arrived.
-_NOT_TOGETHER: Final = (
-    {"arrival_missing", "bank_line_of_another_group"},
-    {"arrival_missing", "bank_line_unclassified"},
+_ITEM_CAUSES: Final = frozenset(
+    {"record_missing", "record_not_paid", "old_item_moved", "records_missing"}
 )
+# Without any line, one of these is so, whatever else is wrong.
+_NO_LINE: Final = frozenset(
+    {"arrival_missing", "bank_line_unclassified", "bank_line_of_another_group"}
+)
+# A line of the channel that names another date, and that has nothing to do with it.
+_STRAY_BY_ITSELF: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One thing that is wrong, its effect on the residual, and its rows.
 
-    ``alternatives`` counts the places that fit alike, this one included.
+    ``alike``: other places that fit as well, the first of them.
     """
 
     cause_id: str
     effect_minor: int
     rows: tuple[Row, ...]
-    alternatives: int = 1
+    alike: tuple[tuple[Row, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One or more things that explain a residual to the last minor unit.
 
+    Where no line of a group is there, one that may be it stands alone, and leaves a rest.
     ``confidence``: sure, likely or possible.
     """
 
@@ -116,7 +129,11 @@ def _explained(facts: Facts, group: Group) -> Explanation:
     unseen = _UNSEEN / (_WIDTH * abs(group.residual_minor))
     if group.residual_minor % _ROUND == 0:
         unseen *= _ROUND_FACTOR
-    candidates = _candidates(group, list(_fits(group, found, unseen)), unseen)
+    fits = [_with_strays(facts, group, fit) for fit in _fits(group, found, unseen)]
+    if not group.lines and group.is_expected:
+        fits = [fit for fit in fits if _NO_LINE & {part.cause_id for part in fit.parts}]
+        unseen = 0.0
+    candidates = _candidates(group, fits, unseen)
     named = tuple(
         part
         for candidate in candidates[:1]
@@ -135,6 +152,17 @@ def _explained(facts: Facts, group: Group) -> Explanation:
     )
 
 
+def _with_strays(facts: Facts, group: Group, fit: _Fit) -> _Fit:
+    """Trust a fit less that leaves a line of the channel aside that is in no group of the date."""
+    own = {
+        line.row
+        for line in facts.strays
+        if (line.arrival_group_id or "").startswith(f"{group.channel}-")
+    }
+    used = {row for part in fit.parts for row in part.rows}
+    return _Fit(fit.parts, fit.weight * _STRAY_BY_ITSELF) if own - used else fit
+
+
 # --- what fits ----------------------------------------------------------------------------------
 
 
@@ -147,14 +175,23 @@ def _fits(group: Group, found: Sequence[Hypothesis], unseen: float) -> Iterator[
     }
     for cause_id, some in by_cause.items():
         for hypothesis in some:
-            if hypothesis.effect_minor == group.residual_minor:
-                yield _Fit((hypothesis,), weights[cause_id])
+            if _reaches(hypothesis, group.residual_minor):
+                yield _Fit((hypothesis,), weights[cause_id] / (hypothesis.width + 1))
             elif hypothesis.effect_minor is None:
                 # The rows say that it is so, and no amount speaks for or against it.
                 times = unseen / _UNSEEN * CAUSES[cause_id].weight / len(some)
                 yield _Fit((hypothesis,), times)
+            elif not group.lines and cause_id in _NO_LINE:
+                # The group's line is somewhere: it may be this one, and something else be wrong.
+                yield _Fit((hypothesis,), unseen * _TWO * weights[cause_id] / _UNSEEN)
     yield from _pairs(group.residual_minor, by_cause, weights, unseen * _NEGLIGIBLE)
-    yield from _subsets(group, unseen)
+    yield from _wide_pairs(group.residual_minor, by_cause, weights)
+    yield from _subsets(group, unseen, by_cause, weights)
+
+
+def _reaches(hypothesis: Hypothesis, residual: int) -> bool:
+    effect = hypothesis.effect_minor
+    return effect is not None and effect <= residual <= effect + hypothesis.width
 
 
 def _weight_of_one(group: Group, cause_id: str, some: Sequence[Hypothesis]) -> float:
@@ -176,7 +213,7 @@ def _pairs(
     for cause_id, some in by_cause.items():
         effects = by_effect.setdefault(cause_id, {})
         for hypothesis in some:
-            if hypothesis.effect_minor is not None:
+            if hypothesis.effect_minor is not None and hypothesis.width == 0:
                 effects.setdefault(hypothesis.effect_minor, []).append(hypothesis)
     names = sorted(by_cause)
     for place, one in enumerate(names):
@@ -203,29 +240,93 @@ def _go_together(one: Hypothesis, other: Hypothesis) -> bool:
     if any((row.table, row.row_id) in of_one for row in other.rows):
         return False
     causes = {one.cause_id, other.cause_id}
-    return causes not in _NOT_TOGETHER and not causes & _ALONE
+    return not causes & _ALONE
 
 
-def _subsets(group: Group, unseen: float) -> Iterator[_Fit]:
-    """Three or more open items together, as far as that means more than chance."""
-    items: list[OpenItem] = []
-    effects: list[int] = []
-    for item in group.items:
-        effect = next(effects_of(item, group), 0)
-        if item.linked_row_id is None and effect:
-            items.append(item)
-            effects.append(effect)
-    weight = CAUSES["open_items_moved"].weight
-    last = 2
-    while last < min(len(items), largest_size(len(items))) and (
-        weight * _EACH_FURTHER ** (last - 2) / math.comb(len(items), last + 1)
+def _wide_pairs(
+    residual: int, by_cause: dict[str, list[Hypothesis]], weights: dict[str, float]
+) -> Iterator[_Fit]:
+    """Two things, one of them known between two ends only."""
+    wide = [one for some in by_cause.values() for one in some if one.width]
+    others = sorted(
+        ((one.effect_minor, _order(one), one) for some in by_cause.values() for one in some
+         if one.effect_minor is not None and not one.width),
+        key=lambda one: one[:2],
+    )  # fmt: skip
+    for one in wide:
+        assert one.effect_minor is not None, "what has ends has an effect"
+        first = bisect_left(others, residual - one.effect_minor - one.width, key=lambda it: it[0])
+        last = bisect_right(others, residual - one.effect_minor, key=lambda it: it[0])
+        for _, _, other in others[first:last]:
+            weight = _TWO * weights[one.cause_id] * weights[other.cause_id] / (one.width + 1)
+            if _go_together(one, other):
+                yield _Fit(tuple(sorted((one, other), key=_order)), weight)
+
+
+def _subsets(
+    group: Group,
+    unseen: float,
+    by_cause: dict[str, list[Hypothesis]],
+    weights: dict[str, float],
+) -> Iterator[_Fit]:
+    """Three or more open items together, as far as that means more than chance.
+
+    A smaller number of them is tried beside each other thing that may be wrong.
+    """
+    items = [item for item in group.items if item.linked_row_id is None]
+    places = [
+        (item, effect)
+        for item in items
+        for effect in sorted(set(islice(effects_of(item, group), _RATES_TOGETHER)))
+        if effect
+    ]
+    last = _largest_meant(len(items), len(places), unseen, 1.0)
+    if last >= _SEVERAL:
+        subsets = Subsets.of([effect for _, effect in places], last)
+        yield from _of_several(places, subsets, last, group.residual_minor, len(items))
+    beside = [
+        one
+        for cause_id, some in by_cause.items()
+        for one in some
+        if one.effect_minor is not None
+        and not one.width
+        and cause_id not in _ITEM_CAUSES
+        and len(some) <= _TRIED_BESIDE
+    ]
+    last = min(last, largest_size(len(places), _BESIDE))
+    if last >= _SEVERAL and len(beside) <= _TRIED_BESIDE:
+        subsets = Subsets.of([effect for _, effect in places], last, _BESIDE)
+        for one in beside:
+            rest = group.residual_minor - (one.effect_minor or 0)
+            for fit in _of_several(places, subsets, last, rest, len(items)):
+                weight = _TWO * weights[one.cause_id] * fit.weight
+                if weight >= unseen * _NEGLIGIBLE and _go_together(one, fit.parts[0]):
+                    yield _Fit(tuple(sorted((one, *fit.parts), key=_order)), weight)
+
+
+def _largest_meant(items: int, places: int, unseen: float, factor: float) -> int:
+    """Return the largest subset of open items that is more than chance and is searched whole."""
+    weight = CAUSES["open_items_moved"].weight * factor
+    largest = min(items, largest_size(places))
+    size = _SEVERAL - 1
+    while size < largest and (
+        weight * _EACH_FURTHER ** (size + 1 - _SEVERAL) / math.comb(items, size + 1)
         >= unseen * _NEGLIGIBLE
     ):
-        last += 1
-    for places in subsets_with_sum(effects, group.residual_minor, sizes=range(3, last + 1)):
-        rows = tuple(items[place].row for place in places)
-        share = weight * _EACH_FURTHER ** (len(places) - 3) / math.comb(len(items), len(places))
-        yield _Fit((Hypothesis("open_items_moved", group.residual_minor, rows),), share)
+        size += 1
+    return size
+
+
+def _of_several(
+    places: Sequence[tuple[OpenItem, int]], subsets: Subsets, last: int, target: int, count: int
+) -> Iterator[_Fit]:
+    weight = CAUSES["open_items_moved"].weight
+    for size in range(_SEVERAL, last + 1):
+        share = weight * _EACH_FURTHER ** (size - _SEVERAL) / math.comb(count, size)
+        for chosen in subsets.with_sum(target, size):
+            rows = tuple(places[place][0].row for place in chosen)
+            if len(set(rows)) == size:
+                yield _Fit((Hypothesis("open_items_moved", target, rows),), share)
 
 
 # --- what is named ------------------------------------------------------------------------------
@@ -257,12 +358,26 @@ def _parts(group: Group, some: Sequence[_Fit]) -> tuple[Part, ...]:
     return tuple(
         Part(
             cause_id=part.cause_id,
-            effect_minor=group.residual_minor if part.effect_minor is None else part.effect_minor,
+            effect_minor=_effect(group, best, part),
             rows=part.rows,
-            alternatives=len({fit.parts[place].rows for fit in some}),
+            alike=tuple(
+                dict.fromkeys(
+                    fit.parts[place].rows for fit in some if fit.parts[place].rows != part.rows
+                )
+            )[:_ALIKE],
         )
         for place, part in enumerate(best.parts)
     )
+
+
+def _effect(group: Group, fit: _Fit, part: Hypothesis) -> int:
+    """Return what a part explains; what is known between two ends explains what others leave."""
+    if part.effect_minor is None:
+        return group.residual_minor
+    if part.width:
+        others = sum(other.effect_minor or 0 for other in fit.parts if other is not part)
+        return group.residual_minor - others
+    return part.effect_minor
 
 
 def _confidence(share: float) -> str:

@@ -36,6 +36,8 @@ _DAYS_BEFORE: Final = 7
 # How many of the rates that a channel's costs show are tried for a record it does not show.
 _RATES: Final = 3
 _RATE_SAMPLE: Final = 2_000
+# A rate of fewer than one record in so many is an accident.
+_RATE_SHARE: Final = 20
 
 _GROUPS: Final = """
 select
@@ -463,10 +465,23 @@ def _with_rows(connection: Connection, group: Group, bounds: dict[str, Any]) -> 
 
 
 def _rates(records: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """Return the rates (hundredths of a percent) that most costs of a channel are exactly."""
-    counts: Counter[int] = Counter()
-    for amount, cost in records:
-        rate = (abs(cost) * 20_000 + abs(amount)) // (2 * abs(amount))
-        if cost_of(amount, rate) == cost:
-            counts[rate] += 1
-    return tuple(rate for rate, _ in counts.most_common(_RATES))
+    """Return the rates (hundredths of a percent) that explain a channel's costs, the first most.
+
+    Each next one explains what those before it do not; a small amount has the cost of many rates.
+    """
+    left = list(records)
+    rates: list[int] = []
+    while len(rates) < _RATES:
+        counts: Counter[int] = Counter()
+        for amount, cost in left:
+            rate = (abs(cost) * 20_000 + abs(amount)) // (2 * abs(amount))
+            if cost_of(amount, rate) == cost:
+                counts[rate] += 1
+        if not counts:
+            break
+        rate, count = min(counts.items(), key=lambda one: (-one[1], one[0]))
+        if rates and count * _RATE_SHARE < len(records):
+            break
+        rates.append(rate)
+        left = [(amount, cost) for amount, cost in left if cost_of(amount, rate) != cost]
+    return tuple(rates)

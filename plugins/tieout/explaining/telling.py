@@ -45,7 +45,7 @@ def places(part: Part) -> str:
     shown = [row.place or f"{row.table} {row.row_id}" for row in part.rows[:_ROWS_TOLD]]
     more = len(part.rows) - len(shown)
     text = ", ".join(shown) + (f" and {more} more" if more else "")
-    return f"{text} (or {part.alternatives - 1} others alike)" if part.alternatives > 1 else text
+    return f"{text} (or one of {len(part.alike)} alike)" if part.alike else text
 
 
 def _candidate_text(one: Explanation, candidate: Candidate) -> str:
@@ -89,7 +89,7 @@ def _part_dict(part: Part) -> dict[str, Any]:
         "title_zh": cause.title_zh,
         "effect_minor": part.effect_minor,
         "rows": [_row_dict(row) for row in part.rows],
-        "alternatives": part.alternatives,
+        "alike": [[_row_dict(row) for row in rows] for rows in part.alike],
         "next_step": cause.next_step,
     }
 
