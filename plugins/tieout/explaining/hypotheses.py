@@ -98,13 +98,19 @@ def _other_groups_lines(facts: Facts, group: Group) -> Iterator[Hypothesis]:
                 yield Hypothesis(
                     "bank_line_of_another_group", amount, (line.row, _group_row(other))
                 )
-        if (
-            len(group.lines) == len(other.lines) == 1
-            and group.arrival_minor == other.owed_minor
-            and other.arrival_minor == group.owed_minor
-        ):
+        if _is_swapped(group, other):
             rows = (group.lines[0].row, other.lines[0].row)
             yield Hypothesis("groups_swapped", group.residual_minor, rows)
+
+
+def _is_swapped(group: Group, other: Group) -> bool:
+    """Say whether two groups have got what the other is owed, in a line each."""
+    return (
+        len(group.lines) == len(other.lines) == 1
+        and group.currency_code == other.currency_code
+        and group.arrival_minor == other.owed_minor
+        and other.arrival_minor == group.owed_minor
+    )
 
 
 def _doubled_lines(_: Facts, group: Group) -> Iterator[Hypothesis]:
@@ -140,13 +146,15 @@ def _transposed(amount: int) -> Iterator[int]:
             yield sign * int(digits[:place] + other + one + digits[place + 2 :])
 
 
-def _dates(_: Facts, group: Group) -> Iterator[Hypothesis]:
+def _dates(facts: Facts, group: Group) -> Iterator[Hypothesis]:
     own = {total.accounting_date: total.net_minor for total in group.totals}
     for day in group.accounting_dates if len(group.accounting_dates) > 1 else ():
         if day in own:
             row = _total_row(group, day.isoformat(), own[day])
             yield Hypothesis("date_not_arrived", -own[day], (row,))
             yield Hypothesis("date_arrived_twice", own[day], (row,))
+    if any(_is_swapped(group, other) for other in facts.groups if other is not group):
+        return  # that says of both groups what another date's total says of one
     for line in group.lines:
         for day, net in own.items():
             if day not in group.accounting_dates and net == line.row.amount_minor:
