@@ -94,7 +94,8 @@ with last_dates as (
     select
         equation.channel,
         equation.currency_code,
-        max(dates.accounting_date) as accounting_date
+        max(dates.accounting_date) as accounting_date,
+        min(dates.accounting_date) as first_date
     from gate.balance_equation as equation
     cross join lateral unnest(equation.accounting_dates) as dates (accounting_date)
     where equation.payment_date = %(payment_date)s and equation.residual_minor <> 0
@@ -117,7 +118,7 @@ from last_dates
 inner join reconciliation.suspense_items as items
     on last_dates.channel = items.channel
     and last_dates.currency_code = items.currency_code
-    and last_dates.accounting_date = items.accounting_date
+    and items.accounting_date between last_dates.first_date and last_dates.accounting_date
 left join control.channel_files as files on items.file_id = files.file_id
 left join intermediate.int_channels__records as records
     on items.side = 'channel'
@@ -127,7 +128,14 @@ left join intermediate.int_channels__records as records
 where
     items.accounting_date >= %(first)s
     and items.accounting_date < %(payment_date)s
-    and items.status in ('in_doubt', 'one_sided')
+    and (
+        (
+            items.accounting_date = last_dates.accounting_date
+            and items.status in ('in_doubt', 'one_sided')
+        )
+        -- One that an adjustment has ended since may have been a fault of the file all the same.
+        or items.status = 'adjusted'
+    )
 order by items.suspense_item_id
 """
 
