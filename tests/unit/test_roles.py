@@ -50,6 +50,7 @@ BELONGS_TO_NO_ROLE = """
 WRITES = {
     "insert into control.gate_decisions default values": {"gate"},
     "insert into control.gate_expectations default values": {"gate"},
+    "insert into gate.explanations default values": {"gate"},
     "insert into payout.instructions default values": {"payout"},
     "insert into payout.attempts default values": {"payout"},
     "insert into payout.attempt_events default values": {"payout"},
@@ -71,6 +72,7 @@ WRITES = {
     "update payout.attempts set end_to_end_id = 'x'": set(),
     "delete from payout.attempt_events": set(),
     "delete from control.gate_decisions": set(),
+    "update gate.explanations set confidence = 'none'": set(),
     "delete from control.accounting_days": set(),
     "delete from control.accounting_day_seals": set(),
     "insert into ledger.postings default values": set(),
