@@ -282,6 +282,17 @@ def test_a_line_in_no_group_makes_missing_money_less_sure() -> None:
     assert missing.share > unclassified.share
 
 
+def test_a_line_of_the_channel_that_stays_unexplained_lessens_trust() -> None:
+    """Of another channel it has nothing to do with the group."""
+    found = {}
+    for channel in ("unionpay", "wechat"):
+        stray = line(9, 1_234_567, f"{channel}-20260930-CNY")
+        known = paid(-3_500_000, accounting_dates=DATES, totals=TOTALS)
+        (found[channel], *_) = explained(replace(known, strays=(stray,))).candidates
+    assert found["unionpay"].causes == found["wechat"].causes == ("date_not_arrived",)
+    assert found["unionpay"].share < found["wechat"].share
+
+
 def test_explaining_is_the_same_each_time() -> None:
     known = paid(36_000 - 45_567, items=(*ITEMS, *PAIR, item("C:n", 45_600, cost_minor=33)))
     shuffled = replace(
