@@ -20,6 +20,7 @@ from tieout.commands.cli import GATE_FAILED
 from tieout.core.settings import Settings
 from tieout.server import embedded
 from tieout.simulator import INJECTIONS
+from tieout.simulator.injections import CAUSES
 
 from .conftest import served_home, tieout
 
@@ -49,12 +50,25 @@ NAMES = {
     "interest_that_takes": ("bank_lines_explained", "wrong_sign", "-70000 CNY"),
     "statement_gap": ("6600100200300400",),
 }
+# What the equation alone shows, each in a channel of its own as far as a week has channels.
+TOGETHER = (
+    ("record_left_out", "bank_digits_exchanged", "bank_lines_exchanged"),
+    ("record_twice", "bank_line_twice", "bank_decimal_shifted"),
+    ("record_of_another_amount", "bank_line_of_another_date"),
+    ("adjustment_twice",),
+    ("brand_fee_twice",),
+    ("bank_line_reversed",),
+    ("bank_short_unsaid", "brand_fee_left_out", "adjustment_left_out"),
+)
 
 
 def test_every_injection_has_its_expectation() -> None:
-    """A new kind of fault comes with what its message must say."""
+    """A new kind of fault comes with what its message must say, or the cause that is named."""
     assert INJECTIONS
-    assert set(NAMES) == set(INJECTIONS)
+    together = [kind for kinds in TOGETHER for kind in kinds]
+    assert sorted([*NAMES, *together]) == sorted(INJECTIONS)
+    assert set(together) <= set(CAUSES) <= set(INJECTIONS)
+    assert len(INJECTIONS) >= 30
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def snapshot(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", sorted(INJECTIONS))
+@pytest.mark.parametrize("kind", sorted(NAMES))
 def test_injected_fault_stops_the_week_before_money_leaves(kind: str, snapshot: Snapshot) -> None:
     """The command exits non-zero, names the cause, and no payout file of the date exists."""
     snapshot.restore()
@@ -113,6 +127,39 @@ def test_injected_fault_stops_the_week_before_money_leaves(kind: str, snapshot: 
     assert not missing, f"{kind}: the message does not say {missing}:\n{message}"
     injected = json.loads((home / "truth" / "arguments.json").read_text())["inject"]
     assert injected == [kind]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kinds", TOGETHER, ids="+".join)
+def test_failed_gate_names_the_cause_of_what_was_injected(
+    kinds: tuple[str, ...], snapshot: Snapshot
+) -> None:
+    """In full: files written, landed, closed, paid; the command then says what the truth says."""
+    snapshot.restore()
+    home = snapshot.settings.home
+    faults = [word for kind in kinds for word in ("--inject", kind)]
+    done = tieout(home, "sample", *faults, *SMALL_WEEK, timeout_seconds=560)
+    assert done.returncode != 0, f"{kinds}: the week went through\n{done.stderr[-2000:]}"
+    assert "tieout explain gate 2026-09-28" in done.stderr
+    told = json.loads(tieout(home, "explain", "gate", "2026-09-28", "--json").stdout)
+    injected = json.loads((home / "truth" / "injections.json").read_text())
+    assert sorted(fault["kind"] for fault in injected) == sorted(kinds)
+    for fault in injected:
+        groups = [
+            one for one in told if one["channel"] == fault["channel"] and one["residual_minor"] != 0
+        ]
+        assert groups, fault
+        said = [[candidate["causes"] for candidate in one["candidates"][:3]] for one in groups]
+        if fault["cause"] is None:
+            sure = [
+                candidate
+                for one in groups
+                for candidate in one["candidates"]
+                if candidate["confidence"] == "sure"
+            ]
+            assert sure == [], fault
+        else:
+            assert any([fault["cause"]] in causes for causes in said), (fault, said)
 
 
 @pytest.mark.timeout(600)

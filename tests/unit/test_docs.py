@@ -119,7 +119,7 @@ def program_tables(settings: Any) -> dict[str, set[str]]:
                 column_name
             from information_schema.columns
             where table_schema in (
-                'raw', 'control', 'payout', 'reconciliation', 'clearing', 'settlement'
+                'raw', 'control', 'payout', 'reconciliation', 'clearing', 'settlement', 'gate'
             )
             """
         ).fetchall()

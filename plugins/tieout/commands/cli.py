@@ -21,6 +21,7 @@ from tieout import database
 from tieout.commands import (
     bank_lines,
     evidence,
+    explain,
     gate,
     keys,
     leaks,
@@ -57,6 +58,7 @@ app = typer.Typer(
 
 app.add_typer(suspense.app, name="suspense")
 app.add_typer(bank_lines.app, name="bank-lines")
+app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")

@@ -13,6 +13,7 @@ from tieout.gate.deciding import (
     landing_checkpoint,
     request_release,
 )
+from tieout.gate.explanations import explain_failure, explanations
 
 __all__ = [
     "CheckpointResult",
@@ -21,6 +22,8 @@ __all__ = [
     "approve_release",
     "close_checkpoint",
     "decide",
+    "explain_failure",
+    "explanations",
     "keep_expectations",
     "landing_checkpoint",
     "request_release",

@@ -12,6 +12,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +26,12 @@ from lxml.html import defs
 
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
+from tieout.explaining import CAUSES, Explanation, telling
 
 INDEX_NAME: Final = "index.html"
 BUSINESS_TIME_ZONE: Final = ZoneInfo("Asia/Shanghai")
+_EQUATION_SUITE: Final = "gate_equation"
+_SECTION: Final = "explanations"
 _MARK: Final = " tieout: no remote content "
 _DONE: Final = f"<!--{_MARK}-->"
 
@@ -102,6 +106,50 @@ def finish(settings: Settings, run_name: str | None = None) -> None:
             _write(page, offline_page(text, page.relative_to(site).as_posix()))
     site.mkdir(parents=True, exist_ok=True)
     _write(site / INDEX_NAME, index_page(validations(settings)))
+
+
+def add_explanations(settings: Settings, run_name: str, found: Sequence[Explanation]) -> None:
+    """Show on the equation's pages of a run what may explain each residual, once."""
+    site = folder(settings)
+    for page in sorted(site.glob(f"validations/{_EQUATION_SUITE}/**/*.html")):
+        if run_name not in page.relative_to(site).parts:
+            continue
+        where = page.relative_to(site).as_posix()
+        document = _parsed(page.read_text(encoding="utf-8"), where)
+        for section in document.xpath(f"//section[@id='{_SECTION}']"):
+            section.drop_tree()
+        document.find("body").insert(0, _section(found))
+        text = lxml_html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>")
+        _write(page, str(text) + "\n")
+
+
+def _section(found: Sequence[Explanation]) -> Any:
+    section = etree.Element("section", id=_SECTION)
+    etree.SubElement(section, "h2").text = "What may explain the residual · 平衡差额解释"
+    for one in found:
+        if one.is_closed:
+            continue
+        head = etree.SubElement(section, "h3")
+        head.text = f"{one.group.arrival_group_id}: {telling.identity(one)}"
+        if not one.candidates:
+            etree.SubElement(
+                section, "p"
+            ).text = "No cause is named: nothing fits. 没有可指明的原因。"
+            continue
+        table = etree.SubElement(section, "table")
+        for candidate in one.candidates:
+            for part in candidate.parts:
+                row = etree.SubElement(table, "tr")
+                cause = CAUSES[part.cause_id]
+                for text in (
+                    candidate.confidence,
+                    f"{cause.title} · {cause.title_zh}",
+                    telling.amount(one, part.effect_minor),
+                    telling.places(part),
+                    cause.next_step,
+                ):
+                    etree.SubElement(row, "td").text = text
+    return section
 
 
 def _write(page: Path, text: str) -> None:

@@ -6,7 +6,7 @@ ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, a
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -15,6 +15,9 @@ from tieout.core.progress import say
 from tieout.dates import days, workdays
 from tieout.runs import closing, steps, transform
 from tieout.runs.steps import Counts, GateFailedError, Step
+
+if TYPE_CHECKING:
+    from tieout import gate as gate_module
 
 __all__ = [
     "build",
@@ -144,11 +147,24 @@ def gate(step: Step) -> Counts:
             what=f"the gate of {step.day} does not hold: {len(decision.failures)} checks failed; "
             "nothing is paid",
             where="gate.gate_checks, gate.balance_equation",
-            why="\n       ".join(closing.shown(decision.failures)),
-            next_step="correct the cause and pay again; or two people release the date: "
-            f"tieout gate request {step.day} --reason TEXT",
+            why="\n       ".join([*closing.shown(decision.failures), *_explained(step, decision)]),
+            next_step=f"correct the cause and pay again (`tieout explain gate {step.day}` shows the "
+            f"rows); or two people release the date: tieout gate request {step.day} --reason TEXT",
         )
     return {"failures": len(decision.failures)}
+
+
+def _explained(step: Step, decision: gate_module.Decision) -> list[str]:
+    """Return what may explain the residuals. That it cannot be said hides no failed check."""
+    from tieout import explaining  # noqa: PLC0415  a gate that passes needs none
+    from tieout import gate as gate_module  # noqa: PLC0415  as above
+
+    try:
+        found = gate_module.explain_failure(step.settings, decision)
+    except (TieoutError, psycopg.Error) as error:
+        what = error.what if isinstance(error, TieoutError) else type(error).__name__
+        return [f"what may explain it could not be said: {what}"]
+    return explaining.told(found, candidates_told=2)
 
 
 def instruct(step: Step) -> Counts:

@@ -34,6 +34,41 @@ INJECTIONS: dict[str, str] = {
     "unordered_debit": "the bank debits a payment file that was never sent",
     "interest_that_takes": "the bank's interest of the reserve takes 700.00 instead of giving",
     "statement_gap": "a bank statement opens with another balance than the one before closed with",
+    "bank_line_twice": "the bank books Alipay's arrival twice",
+    "bank_line_reversed": "the bank books one of UnionPay's arrivals as a debit",
+    "bank_digits_exchanged": "two neighbouring digits of Alipay's arrival are exchanged",
+    "bank_decimal_shifted": "WeChat's arrival has ten times its amount",
+    "bank_line_of_another_date": "the text of WeChat's arrival names the date after its own",
+    "bank_lines_exchanged": "WeChat's arrivals of two dates have each other's amount",
+    "bank_short_unsaid": "UnionPay's arrival is 123.47 short, and nothing says why",
+    "record_left_out": "UnionPay's file lacks a record that it pays",
+    "record_twice": "a record stands twice in UnionPay's file, and is paid once",
+    "record_of_another_amount": "a record of UnionPay's file is 123.00 above what it pays",
+    "brand_fee_twice": "a brand fee stands twice in UnionPay's file, and is taken once",
+    "brand_fee_left_out": "UnionPay's file lacks a brand fee that it takes",
+    "adjustment_twice": "an adjustment stands twice in UnionPay's file, and is taken once",
+    "adjustment_left_out": "UnionPay's file lacks an adjustment that it takes",
+}
+
+# What a failed gate should name as the cause (tieout.explaining); None where no row shows it.
+CAUSES: dict[str, str | None] = {
+    "missing_bank_line": "arrival_missing",
+    "bank_short_one_fen": None,
+    "bank_line_wrong_reference": "bank_line_unclassified",
+    "bank_line_twice": "bank_line_doubled",
+    "bank_line_reversed": "bank_line_wrong_sign",
+    "bank_digits_exchanged": "bank_digits_transposed",
+    "bank_decimal_shifted": "bank_decimal_shifted",
+    "bank_line_of_another_date": "bank_line_of_another_group",
+    "bank_lines_exchanged": "groups_swapped",
+    "bank_short_unsaid": None,
+    "record_left_out": "record_missing",
+    "record_twice": "record_doubled",
+    "record_of_another_amount": "mismatched_pair",
+    "brand_fee_twice": "charge_doubled",
+    "brand_fee_left_out": None,
+    "adjustment_twice": "charge_doubled",
+    "adjustment_left_out": None,
 }
 
 
@@ -43,6 +78,7 @@ class Injected:
 
     ``fails``: close, close_or_gate or gate.
     ``amount_minor``: by how much the named term is off, where it is an amount.
+    ``cause``: what explains the residual of a gate that fails for it; None where no row shows it.
     """
 
     kind: str
@@ -53,6 +89,7 @@ class Injected:
     file: str | None
     fails: str
     amount_minor: int | None = None
+    cause: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for the truth's JSON."""
@@ -130,6 +167,10 @@ def inject_into_bank(
                 plan[index] = (day, [*lines, line], shift)
                 done = _injected(kind, (fault_date, payment_date), "bank", None, "gate")
                 return replace(done, amount_minor=line.amount_minor)
+    if kind in _BANK_MISTAKES:
+        payer, change = _BANK_MISTAKES[kind]
+        change(plan, arrivals[payer])
+        return _injected(kind, (fault_date, payment_date), payer, None, "gate")
     channel = {"missing_bank_line": "unionpay", "bank_line_wrong_reference": "unionpay"}.get(kind)
     channel = "alipay" if kind == "bank_short_one_fen" else channel
     if channel is None:
@@ -155,11 +196,79 @@ def inject_into_bank(
     return None
 
 
+def _change_line(
+    plan: Plan, day: date, text: str, change: Callable[[BankLine], list[BankLine]]
+) -> None:
+    """Put other lines in the place of the first of a channel on a day."""
+    for index, (when, lines, shift) in enumerate(plan):
+        if when == day:
+            place = next(
+                number for number, line in enumerate(lines) if line.remittance_text.startswith(text)
+            )
+            changed = change(lines[place])
+            plan[index] = (when, [*lines[:place], *changed, *lines[place + 1 :]], shift)
+
+
+def _line_twice(plan: Plan, day: date) -> None:
+    _change_line(plan, day, "ALIPAY", lambda line: [line, line])
+
+
+def _line_reversed(plan: Plan, day: date) -> None:
+    _change_line(
+        plan, day, "UPSETTLE", lambda line: [replace(line, amount_minor=-line.amount_minor)]
+    )
+
+
+def _digits_exchanged(plan: Plan, day: date) -> None:
+    def exchange(line: BankLine) -> list[BankLine]:
+        digits = str(line.amount_minor)
+        place = next(n for n in range(1, len(digits) - 1) if digits[n] != digits[n + 1])
+        other = digits[:place] + digits[place + 1] + digits[place] + digits[place + 2 :]
+        return [replace(line, amount_minor=int(other))]
+
+    _change_line(plan, day, "ALIPAY", exchange)
+
+
+def _decimal_shifted(plan: Plan, day: date) -> None:
+    _change_line(
+        plan, day, "TENPAY", lambda line: [replace(line, amount_minor=line.amount_minor * 10)]
+    )
+
+
+def _line_of_another_date(plan: Plan, day: date) -> None:
+    text = f"TENPAY {day + timedelta(days=1):%Y%m%d}"
+    _change_line(plan, day, "TENPAY", lambda line: [replace(line, remittance_text=text)])
+
+
+def _lines_exchanged(plan: Plan, day: date) -> None:
+    amounts: list[int] = []
+    days = (day, day + timedelta(days=1))
+
+    def note(line: BankLine) -> list[BankLine]:
+        amounts.append(line.amount_minor)
+        return [line]
+
+    for when in days:
+        _change_line(plan, when, "TENPAY", note)
+    for when, amount in zip(days, reversed(amounts), strict=True):
+
+        def give(line: BankLine, amount: int = amount) -> list[BankLine]:
+            return [replace(line, amount_minor=amount)]
+
+        _change_line(plan, when, "TENPAY", give)
+
+
+def _short_unsaid(plan: Plan, day: date) -> None:
+    _change_line(
+        plan, day, "UPSETTLE", lambda line: [replace(line, amount_minor=line.amount_minor - 12_347)]
+    )
+
+
 def _injected(
     kind: str, dates: tuple[date, date], channel: str, path: str | None, fails: str
 ) -> Injected:
     """Return the note of a fault; ``dates`` are its accounting date and its payment date."""
-    return Injected(kind, INJECTIONS[kind], *dates, channel, path, fails)
+    return Injected(kind, INJECTIONS[kind], *dates, channel, path, fails, cause=CAUSES.get(kind))
 
 
 def _remove(files: Files, path: str, _day: date) -> None:
@@ -186,6 +295,56 @@ def _wrong_total(files: Files, path: str, _day: date) -> None:
 def _double(files: Files, path: str, _day: date) -> None:
     """Send the records again under the format's older name, with LF line ends."""
     files[path.removesuffix("N")] = files[path].replace(b"\r\n", b"\n")
+
+
+def _paid_record(files: Files, path: str, day: date) -> int:
+    """Return which line of ACOMN is a plain purchase that the platform has on the same date."""
+    vouchers = _rows(files[_vouchers_path(day)])[0]
+    known = {
+        row["trace_number"]
+        for row in vouchers
+        if row["channel"] == "unionpay" and row["transaction_type"] == "purchase"
+    }
+    fields = unionpay_files.fields(unionpay_files.ACOMN_WIDTHS)
+    places = [(start, start + width) for start, width in (fields[2], fields[8], fields[9])]
+    for number, line in enumerate(files[path].decode("gbk").splitlines()):
+        trace, message, code = (line[first:last] for first, last in places)
+        if trace in known and (message, code) == ("0200", "000000"):
+            return number
+    raise AssertionError(f"{path} has no purchase that the platform has, too")
+
+
+def _lines_changed(
+    files: Files, path: str, number: int, change: Callable[[bytes], list[bytes]]
+) -> None:
+    lines = files[path].split(b"\r\n")
+    files[path] = b"\r\n".join([*lines[:number], *change(lines[number]), *lines[number + 1 :]])
+
+
+def _record_left_out(files: Files, path: str, day: date) -> None:
+    _lines_changed(files, path, _paid_record(files, path, day), lambda _: [])
+
+
+def _record_twice(files: Files, path: str, day: date) -> None:
+    _lines_changed(files, path, _paid_record(files, path, day), lambda line: [line, line])
+
+
+def _record_of_another_amount(files: Files, path: str, day: date) -> None:
+    start, width = unionpay_files.fields(unionpay_files.ACOMN_WIDTHS)[5]
+
+    def above(line: bytes) -> list[bytes]:
+        amount = int(line[start : start + width]) + 12_300
+        return [line[:start] + b"%0*d" % (width, amount) + line[start + width :]]
+
+    _lines_changed(files, path, _paid_record(files, path, day), above)
+
+
+def _first_left_out(files: Files, path: str, _day: date) -> None:
+    _lines_changed(files, path, 0, lambda _: [])
+
+
+def _first_twice(files: Files, path: str, _day: date) -> None:
+    _lines_changed(files, path, 0, lambda line: [line, line])
 
 
 def _unknown_code(files: Files, path: str, _day: date) -> None:
@@ -293,6 +452,15 @@ _BANK_ERRORS = {
     "unordered_debit": BankLine(-70_000, "示例支付有限公司", "PAYOUT PO00000000-001-A1"),
     "interest_that_takes": BankLine(-70_000, "示例银行", "活期结息 2026年09月"),
 }
+_BANK_MISTAKES: dict[str, tuple[str, Callable[[Plan, date], None]]] = {
+    "bank_line_twice": ("alipay", _line_twice),
+    "bank_line_reversed": ("unionpay", _line_reversed),
+    "bank_digits_exchanged": ("alipay", _digits_exchanged),
+    "bank_decimal_shifted": ("wechat", _decimal_shifted),
+    "bank_line_of_another_date": ("wechat", _line_of_another_date),
+    "bank_lines_exchanged": ("wechat", _lines_exchanged),
+    "bank_short_unsaid": ("unionpay", _short_unsaid),
+}
 _Fault = tuple[str, Callable[[date], str], Callable[[Files, str, date], None], str]
 _FILE_FAULTS: dict[str, _Fault] = {
     "missing_file": ("wechat", wechat_files.bill_path, _remove, "close"),
@@ -308,4 +476,16 @@ _FILE_FAULTS: dict[str, _Fault] = {
     "duplicate_voucher_id": ("platform", _vouchers_path, _duplicate_voucher, "close"),
     "wrong_trailer": ("platform", _vouchers_path, _wrong_trailer, "close"),
     "unknown_merchant": ("platform", _vouchers_path, _unknown_merchant, "close_or_gate"),
+    "record_left_out": ("unionpay", unionpay_files.acomn_name, _record_left_out, "gate"),
+    "record_twice": ("unionpay", unionpay_files.acomn_name, _record_twice, "gate"),
+    "record_of_another_amount": (
+        "unionpay",
+        unionpay_files.acomn_name,
+        _record_of_another_amount,
+        "gate",
+    ),
+    "brand_fee_twice": ("unionpay", unionpay_files.alfee_name, _first_twice, "gate"),
+    "brand_fee_left_out": ("unionpay", unionpay_files.alfee_name, _first_left_out, "gate"),
+    "adjustment_twice": ("unionpay", unionpay_files.aerrn_name, _first_twice, "gate"),
+    "adjustment_left_out": ("unionpay", unionpay_files.aerrn_name, _first_left_out, "gate"),
 }

@@ -42,7 +42,7 @@ ALFEE_BYTES = 460
 INQUIRY_FEE_MINOR = 10
 
 # Widths of the fields; a field starts one blank after the one before.
-_ACOMN_WIDTHS = (
+ACOMN_WIDTHS = (
     *(11, 11, 6, 10, 19, 12, 12, 12, 4, 6, 4, 8, 15, 12, 2, 6, 11, 6, 2, 3, 12, 12, 12, 1, 3, 1, 1),
     *(10, 11, 1, 2, 2, 12, 14, 19, 2, 40, 4, 131),
 )
@@ -181,7 +181,7 @@ def _moments(seconds: pl.Series) -> list[int]:
 
 def _acomn(world: World, records: pl.DataFrame, costs: pl.DataFrame) -> bytes:
     """Return the transaction file."""
-    out = Records(records.height, ACOMN_BYTES, fields(_ACOMN_WIDTHS))
+    out = Records(records.height, ACOMN_BYTES, fields(ACOMN_WIDTHS))
     types = records["type"].to_numpy()
     merchants = records["merchant"].to_numpy()
     cards = records["card"].to_numpy()
