@@ -34,6 +34,7 @@ LONG = (
     "tests/integration/test_suspense.py",
     "tests/integration/",
     "tests/attacks/",
+    "tests/guards/",
     "tests/dbt/",
     "tests/",
 )
@@ -54,6 +55,7 @@ class Part:
 # lint is in the check's.
 PARTS = (
     Part("oracle worlds", 2, ("tests/integration/test_oracle.py",)),
+    Part("guards, explainer", 5, ("tests/guards/", "tests/integration/test_explaining.py")),
     Part("attacks", 6, ("tests/attacks/",)),
     Part("stack", 3, ("tests/stack/",)),
     Part("check", 5, ("tests/unit/", "tests/dbt/test_dbt.py")),
@@ -84,7 +86,7 @@ def table(seconds: Iterable[tuple[str, float]], workers: int) -> Iterator[str]:
             minutes = spent[part] / workers / 60
             over = "  OVER ITS BUDGET" if minutes > part.budget_minutes else ""
             yield (
-                f"{part.name:<14} {len(tests[part]):>5} tests {minutes:>5.1f} min"
+                f"{part.name:<17} {len(tests[part]):>5} tests {minutes:>5.1f} min"
                 f" of {part.budget_minutes}{over}"
             )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tieout import database
+from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.dates import days, workdays
 from tieout.runs import closing, steps, transform
@@ -148,8 +149,8 @@ def gate(step: Step) -> Counts:
             "nothing is paid",
             where="gate.gate_checks, gate.balance_equation",
             why="\n       ".join([*closing.shown(decision.failures), *_explained(step, decision)]),
-            next_step=f"correct the cause and pay again (`tieout explain gate {step.day}` shows the "
-            f"rows); or two people release the date: tieout gate request {step.day} --reason TEXT",
+            next_step=f"`tieout explain gate {step.day}` shows the rows; correct the cause and pay "
+            f"again, or two people release it: tieout gate request {step.day} --reason TEXT",
         )
     return {"failures": len(decision.failures)}
 
