@@ -176,7 +176,7 @@ def test_a_date_without_its_files_is_left_and_said(
     assert reclosing.close(step(settings)) == {"dates": 3, "closed_dates": 0}
     said = capsys.readouterr().err
     assert "wait to be closed: 2026-09-24, 2026-09-25, 2026-09-26" in said
-    assert "held up: 2026-09-24 is not complete: platform source_vouchers of 2026-09-24" in said
+    assert "held up: 2026-09-24 is not complete: alipay trade_bill of 2026-09-24" in said
     assert days.day_state(settings, FIRST).close_count == 0
     assert days.leases(settings) == []
 
