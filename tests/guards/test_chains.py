@@ -9,6 +9,8 @@ from datetime import date, timedelta
 import psycopg
 import pytest
 
+import payment_world
+import payouts_again
 from payment_world import PAYMENT_DATE, World
 from tieout import database, gate, payouts
 from tieout.core.errors import TieoutError
@@ -195,6 +197,24 @@ def test_an_undone_payment_verifies(world: World) -> None:
     report = payouts.verify(world.settings)
     assert report.findings == ()
     assert report.links == 1 + 2 * 3 + 2 * 3 + 3 + 6 + 1 + 3
+
+
+def test_whom_a_new_attempt_pays_is_a_link(world: World) -> None:
+    payouts_again.submit(world)
+    payouts_again.fail(world)
+    payouts_again.prove_day(world)
+    payouts.pay_again(
+        world.settings,
+        payment_world.statement_id(1),
+        payouts_again.NEXT_DAY,
+        by="Zhou Min",
+        reason="the payee asked",
+    )
+    assert findings(world) == ()
+    forge(world, "update payout.new_attempts set account_number_token = 'another'")
+    (finding,) = findings(world)
+    assert "new_attempts: A-" in finding
+    assert "changed" in finding
 
 
 def test_writers_of_two_dates_in_any_order_make_no_fork(world: World) -> None:

@@ -1,10 +1,11 @@
 """Hash chains of what was decided and paid: their heads beside the payment files, and the proof.
 
-Each decision, instruction, attempt, event, payment file and undone payout is a link of the chain of
-its kind and payment date (`control.chain_links`, written by the database at commit). The head of
-each chain goes into the folder of the payment files before a file gets its name there, so that who
-owns the database cannot make another history without being seen. `verify` computes every link
-again, in Python and from the rows themselves: it uses no function of the database.
+Each decision, instruction, attempt, new attempt's evidence and payee, event, payment file and
+undone payout is a link of the chain of its kind and payment date (`control.chain_links`, written by
+the database at commit). The head of each chain goes into the folder of the payment files before a
+file gets its name there, so that who owns the database cannot make another history without being
+seen. `verify` computes every link again, in Python and from the rows themselves: it uses no
+function of the database.
 """
 
 from __future__ import annotations
@@ -112,6 +113,35 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         " on attempts.instruction_id = instructions.instruction_id"
         " where instructions.payment_date = %(day)s",
         undone=_OF_UNDONE + "cross join lateral (select undone.attempt as old) as kept",
+    ),
+    "new_attempts": _Kind(
+        row="grounds",
+        fields=(
+            "attempt_id",
+            "previous_attempt_id",
+            "statement_id",
+            "paid_on",
+            "currency_code",
+            "amount_minor",
+            "payee_id",
+            "payee_version",
+            "account_number_token",
+            "account_name_token",
+            "bank_code",
+            "previous_status",
+            "reason_code",
+            "policy",
+            "evidence",
+            "evidence_file_id",
+            "evidence_line_number",
+            "requested_by",
+            "reason",
+            "decided_by_login",
+            "decided_at",
+        ),
+        source="from payout.new_attempts as grounds inner join payout.instructions as instructions"
+        " on grounds.statement_id = instructions.statement_id"
+        " where instructions.payment_date = %(day)s",
     ),
     "events": _Kind(
         row="events",

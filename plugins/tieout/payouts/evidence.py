@@ -91,6 +91,33 @@ _TABLES: Final[Mapping[str, LiteralString]] = {
         inner join payout.instructions as instructions
             on attempts.instruction_id = instructions.instruction_id
         where instructions.payment_date = %(day)s order by attempts.attempt_id""",
+    "new_attempts.csv": """
+        select grounds.attempt_id, grounds.previous_attempt_id, grounds.statement_id,
+            grounds.paid_on, grounds.currency_code, grounds.amount_minor, grounds.payee_id,
+            grounds.payee_version, grounds.previous_status, grounds.reason_code, grounds.policy,
+            grounds.evidence, files.sha256 as evidence_sha256, grounds.evidence_line_number,
+            grounds.requested_by, grounds.reason, grounds.decided_by_login, grounds.decided_at
+        from payout.new_attempts as grounds
+        inner join payout.instructions as instructions
+            on grounds.statement_id = instructions.statement_id
+        left join control.channel_files as files on grounds.evidence_file_id = files.file_id
+        where instructions.payment_date = %(day)s order by grounds.attempt_id""",
+    "holds.csv": """
+        select holds.hold_id, holds.statement_id, holds.reason, holds.held_by,
+            holds.held_by_login, holds.held_at, releases.reason as release_reason,
+            releases.released_by, releases.released_by_login, releases.released_at
+        from payout.payout_holds as holds
+        inner join settlement.settlement_statements as statements
+            on holds.statement_id = statements.statement_id
+        left join payout.payout_hold_releases as releases on holds.hold_id = releases.hold_id
+        where statements.payment_date = %(day)s order by holds.hold_id""",
+    "explanations.csv": """
+        select explanations.decision_id, explanations.arrival_group_id, explanations.candidate_no,
+            explanations.currency_code, explanations.residual_minor, explanations.causes,
+            explanations.confidence, explanations.explained_minor, explanations.rest_minor
+        from gate.explanations as explanations where explanations.payment_date = %(day)s
+        order by explanations.decision_id, explanations.arrival_group_id,
+            explanations.candidate_no""",
     "events.csv": """
         select events.attempt_id, events.event_no, events.status, events.business_date,
             events.source_file_id, files.sha256 as source_sha256, events.reason_code,

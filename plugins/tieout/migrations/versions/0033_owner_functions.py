@@ -706,7 +706,9 @@ security definer set search_path = pg_catalog, pg_temp;
 CHAINS = """
 create table control.chain_links (
     chain text not null check (
-        chain in ('decisions', 'instructions', 'attempts', 'events', 'files', 'undone')
+        chain in (
+            'decisions', 'instructions', 'attempts', 'new_attempts', 'events', 'files', 'undone'
+        )
     ),
     payment_date date not null,
     link_no integer not null check (link_no > 0),
@@ -762,6 +764,16 @@ as $body$
                 given ->> 'attempt_id', given ->> 'instruction_id', given ->> 'attempt_no',
                 given ->> 'end_to_end_id', given ->> 'batch_message_id', given ->> 'submitted_on'
             ]
+            when 'new_attempts' then array[
+                given ->> 'attempt_id', given ->> 'previous_attempt_id', given ->> 'statement_id',
+                given ->> 'paid_on', given ->> 'currency_code', given ->> 'amount_minor',
+                given ->> 'payee_id', given ->> 'payee_version',
+                given ->> 'account_number_token', given ->> 'account_name_token',
+                given ->> 'bank_code', given ->> 'previous_status', given ->> 'reason_code',
+                given ->> 'policy', given ->> 'evidence', given ->> 'evidence_file_id',
+                given ->> 'evidence_line_number', given ->> 'requested_by', given ->> 'reason',
+                given ->> 'decided_by_login', control.chain_time(given ->> 'decided_at')
+            ]
             when 'events' then array[
                 given ->> 'attempt_id', given ->> 'event_no', given ->> 'status',
                 given ->> 'business_date', given ->> 'source_file_id', given ->> 'reason_code',
@@ -792,6 +804,7 @@ as $body$
         when 'decisions' then given ->> 'decision_id'
         when 'instructions' then given ->> 'instruction_id'
         when 'attempts' then given ->> 'attempt_id'
+        when 'new_attempts' then given ->> 'attempt_id'
         when 'events' then (given ->> 'attempt_id') || '/' || (given ->> 'event_no')
         when 'files' then given ->> 'batch_message_id'
         when 'undone' then (given ->> 'undo_id') || '/' || (given ->> 'instruction_id')
@@ -866,6 +879,11 @@ begin
         into wanted_date
         from payout.instructions
         where instruction_id = new.instruction_id;
+    elsif tg_argv[0] = 'new_attempts' then
+        select payment_date
+        into wanted_date
+        from payout.instructions
+        where statement_id = new.statement_id;
     elsif tg_argv[0] = 'undone' then
         select payment_date into wanted_date from payout.undo_approvals where undo_id = new.undo_id;
     else
@@ -925,6 +943,14 @@ from (
         on attempts.instruction_id = instructions.instruction_id
     order by events.event_id
 ) as events;
+select control.add_link('new_attempts', grounds.payment_date, grounds.given)
+from (
+    select instructions.payment_date, to_jsonb(grounds) as given
+    from payout.new_attempts as grounds
+    inner join payout.instructions as instructions
+        on grounds.statement_id = instructions.statement_id
+    order by instructions.payment_date, grounds.attempt_id
+) as grounds;
 select control.add_link('files', files.payment_date, to_jsonb(files))
 from (select * from payout.outbox_files order by payment_date, batch_message_id) as files;
 select control.add_link('undone', undone.payment_date, undone.given)
@@ -994,6 +1020,7 @@ CHAINED = (
     ("control.gate_decisions", "decisions"),
     ("payout.instructions", "instructions"),
     ("payout.attempts", "attempts"),
+    ("payout.new_attempts", "new_attempts"),
     ("payout.attempt_events", "events"),
     ("payout.outbox_files", "files"),
     ("payout.undone_payouts", "undone"),
