@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -10,11 +11,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import payment_world
 from payment_world import PAYMENT_DATE, Finding, World
 from tieout import database, gate, payouts
+from tieout.commands import overview
 from tieout.commands.cli import app
 from tieout.core.errors import DatabaseError, TieoutError
 from tieout.core.settings import Settings
@@ -251,6 +254,14 @@ def run(settings: Settings, *arguments: str, url: Path | None = None) -> tuple[i
     return done.exit_code, said
 
 
+def status(settings: Settings) -> str:
+    """Return what the status says of releases and chains."""
+    console = Console(file=io.StringIO(), width=200)
+    overview.print_waiting_releases(console, settings, None)
+    overview.print_chains(console, settings, None)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
 def test_the_commands_release_with_two_logins(failed: World) -> None:
     folder = failed.settings.secrets_dir / "people"
     li, wang = (folder / f"{login_of(failed, name)}.url" for name in ("li", "wang"))
@@ -259,10 +270,14 @@ def test_the_commands_release_with_two_logins(failed: World) -> None:
     assert (code, "tieout gate approve 1" in said) == (0, True), said
     code, said = run(failed.settings, "gate", "list", day, url=wang)
     assert (code, "asked for by Li: late line" in said) == (0, True), said
+    said = status(failed.settings)
+    assert "release 1 of payment date 2026-09-28, asked for by Li: late line" in said
+    assert "chains of payment date 2026-09-28 (哈希链): decisions 1 " in said
     code, said = run(failed.settings, "gate", "approve", "1", url=li)
     assert (code, "two different people" in said) == (1, True), said
     code, said = run(failed.settings, "gate", "approve", "1", url=wang)
     assert (code, f"next: tieout pay {day}" in said) == (0, True), said
+    assert "waits for a second person" not in status(failed.settings)
     code, said = run(failed.settings, "gate", "list")
     assert (code, "Li, Wang" in said) == (0, True), said
     code, said = run(failed.settings, "people", "list")

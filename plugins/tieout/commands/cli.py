@@ -396,6 +396,7 @@ def status(
     overview.print_week(console, settings, day, day)
     overview.print_reconciliation(console, settings, day)
     overview.print_problems(console, settings, day)
+    overview.print_chains(console, settings, day)
     if day is None:
         overview.print_stages(console, settings)
     else:

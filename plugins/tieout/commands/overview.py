@@ -467,6 +467,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
     for opened_date, reason in reopened:
         why = f" because of {reason}" if reason else ""
         console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
+    print_waiting_releases(console, settings, day)
     _print_payee_problems(console, settings, day)
     _print_payout_problems(console, settings, day)
     _print_bank_problems(console, settings, day)
@@ -476,6 +477,56 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         if day is None or failure.day == day:
             console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
             console.print(f"  {failure.as_error()}")
+
+
+def print_chains(console: Console, settings: Settings, day: date | None) -> None:
+    """Print the heads of a payment date's chains, to be kept elsewhere; default: the newest's."""
+    with database.connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select heads.chain, heads.link_no, left(heads.link_sha256, 16), newest.payment_date
+            from (
+                select coalesce(%(day)s::date, max(payment_date)) as payment_date
+                from control.chain_links
+            ) as newest
+            cross join lateral control.chain_heads(newest.payment_date) as heads
+            order by heads.chain
+            """,
+            {"day": day},
+        ).fetchall()
+    if rows:
+        heads = ", ".join(f"{chain} {number} {sha256}" for chain, number, sha256, _ in rows)
+        console.print(
+            f"chains of payment date {rows[0][3]} (哈希链): {heads}", soft_wrap=True, markup=False
+        )
+
+
+def print_waiting_releases(console: Console, settings: Settings, day: date | None) -> None:
+    """Print the releases that a second person has not approved, while the gate says the same."""
+    with database.connect(settings) as connection:
+        found = connection.execute(
+            """
+            select requests.release_id, requests.payment_date, requests.requested_by,
+                requests.reason
+            from control.gate_release_requests as requests
+            where
+                (%(day)s::date is null or requests.payment_date = %(day)s)
+                and requests.decision_id = (
+                    select max(decisions.decision_id)
+                    from control.gate_decisions as decisions
+                    where decisions.payment_date = requests.payment_date
+                )
+            order by requests.release_id
+            """,
+            {"day": day},
+        ).fetchall()
+    for release_id, payment_date, by, reason in found:
+        console.print(
+            f"waits for a second person: release {release_id} of payment date {payment_date}, "
+            f"asked for by {by}: {reason} (tieout gate approve {release_id})",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def _is_worked_on(settings: Settings, lease: days.Lease) -> bool:
