@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -129,6 +129,33 @@ def test_who_left_decides_nothing(failed: World) -> None:
         gate.request_release(settings, PAYMENT_DATE, "late line")
     with pytest.raises(DatabaseError, match="nobody of that name"):
         persons.leave(failed.settings, "Li")
+
+
+@pytest.mark.parametrize("typed", ["li", "ＬＩ"])
+def test_who_changed_reference_data_does_not_release(failed: World, typed: str) -> None:
+    failed.execute(
+        "insert into control.term_approvals (subject, decision, approved_by_first,"
+        " approved_by_second, reason, reference_sha256)"
+        " values ('reference_data', 'approve', 'Sun', %s, 'r', repeat('0', 64))",
+        (typed,),
+    )
+    gate.decide(failed.settings.acting_as("gate"), PAYMENT_DATE)  # it is one of its inputs
+    release_id = gate.request_release(as_person(failed, "zhao"), PAYMENT_DATE, "late line")
+    words = "approved reference data since the last payment"
+    with pytest.raises(TieoutError, match=words):
+        gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line")
+    with pytest.raises(TieoutError, match=words):
+        gate.approve_release(as_person(failed, "li"), release_id)
+    # A date that failed was not paid: what was approved before it counts on.
+    failed.execute(
+        "insert into control.gate_decisions (payment_date, outcome, fingerprint,"
+        " statements_covered, payout_amount_minor, decided_by)"
+        " select %s, 'failed', null, 0, 0, 'x'",
+        (PAYMENT_DATE - timedelta(days=1),),
+    )
+    with pytest.raises(TieoutError, match=words):
+        gate.approve_release(as_person(failed, "li"), release_id)
+    assert gate.approve_release(as_person(failed, "wang"), release_id).outcome == "released"
 
 
 ACTION = (

@@ -262,6 +262,41 @@ $body$;
 comment on function gate.decide(date, text, jsonb, text, text) is
 'Stores what the gate found; the database compares it with its own tables (闸门决定).';
 
+-- Who has changed by what a date is matched and classified does not also let it pass.
+create function gate.refuse_who_changed_reference(deciding text, wanted_payment_date date)
+returns void
+language plpgsql
+set search_path = pg_catalog
+as $body$
+begin
+    if exists (
+        select 1
+        from control.term_approvals as approvals
+        where
+            approvals.subject = 'reference_data'
+            and control.person_key(deciding) in (
+                control.person_key(approvals.approved_by_first),
+                control.person_key(approvals.approved_by_second)
+            )
+            and approvals.decided_at > coalesce(
+                (
+                    select max(decisions.decided_at)
+                    from control.gate_decisions as decisions
+                    where
+                        decisions.payment_date < wanted_payment_date
+                        and decisions.outcome in ('passed', 'released')
+                ),
+                '-infinity'
+            )
+    ) then
+        raise exception '% approved reference data since the last payment', deciding
+        using
+            errcode = 'restrict_violation',
+            hint = 'Who changes reference data does not release the date it counts for.';
+    end if;
+end
+$body$;
+
 create function gate.request_release(
     wanted_payment_date date, given_reason text, typed_name text default null
 ) returns bigint
@@ -271,6 +306,7 @@ set search_path = pg_catalog, pg_temp
 as $body$
 declare
     latest control.gate_decisions;
+    asking text;
     stored_id bigint;
 begin
     perform control.lock_payment_date(wanted_payment_date);
@@ -294,6 +330,8 @@ begin
             errcode = 'restrict_violation',
             hint = 'Run the gate again, and read what it says now.';
     end if;
+    asking := control.deciding_person(typed_name);
+    perform gate.refuse_who_changed_reference(asking, wanted_payment_date);
     insert into control.gate_release_requests (
         payment_date, decision_id, reason, requested_by, signed_by_login
     )
@@ -301,7 +339,7 @@ begin
         wanted_payment_date,
         latest.decision_id,
         btrim(given_reason),
-        control.deciding_person(typed_name),
+        asking,
         session_user
     )
     returning release_id into stored_id;
@@ -335,6 +373,7 @@ begin
             wanted_release_id, request.requested_by
         using errcode = 'restrict_violation', hint = 'Ask a second person.';
     end if;
+    perform gate.refuse_who_changed_reference(approver, request.payment_date);
     select *
     into latest
     from control.gate_decisions
