@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -120,6 +121,31 @@ def test_a_release_is_approved_once(failed: World) -> None:
     gate.approve_release(as_person(failed, "wang"), release_id)
     with pytest.raises(TieoutError, match="is of decision"):
         gate.approve_release(as_person(failed, "zhao"), release_id)
+
+
+def test_of_two_who_approve_at_once_one_does(failed: World) -> None:
+    release_id = gate.request_release(as_person(failed, "li"), PAYMENT_DATE, "late line")
+    start = threading.Barrier(2)
+    said: list[str] = []
+
+    def approve(name: str) -> None:
+        settings = as_person(failed, name)
+        start.wait(timeout=30)
+        try:
+            said.append(gate.approve_release(settings, release_id).outcome)
+        except TieoutError as error:
+            said.append(error.why)
+
+    threads = [threading.Thread(target=approve, args=(name,)) for name in ("wang", "zhao")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    refused = [text for text in said if text != "released"]
+    assert len(said) == 2
+    assert [f"release {release_id} is of decision" in text for text in refused] == [True]
+    assert len(failed.rows("select 1 from control.gate_decisions where outcome = 'released'")) == 1
+    assert payouts.verify(failed.settings).findings == ()
 
 
 def test_who_left_decides_nothing(failed: World) -> None:
