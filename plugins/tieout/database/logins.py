@@ -16,7 +16,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 from tieout.core.errors import DatabaseError
+from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.migrations import MIGRATION_LOCK
 from tieout.migrations.roles import OWNER, create_role, is_member
@@ -249,12 +249,4 @@ def _kept(settings: Settings) -> Mapping[str, str]:
 
 def _keep(settings: Settings, kept: Mapping[str, str]) -> None:
     """Write the passwords whole or not at all (0600 in a 0700 folder)."""
-    path = _path(settings)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(dict(sorted(kept.items())), stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    write_private(_path(settings), json.dumps(dict(sorted(kept.items())), indent=1).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tieout.core.errors import DatabaseError
+from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.database.connections import connect, ensure_server
 from tieout.database.logins import give_login
@@ -82,13 +82,8 @@ def _written(settings: Settings, admin_url: str, login: str, password: str) -> P
     parts = urlsplit(admin_url)
     address = parts.netloc.rpartition("@")[2]
     url = urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password)}@{address}"))
-    folder = settings.secrets_dir / "people"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{quote(login, safe='')}.url"
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(url + "\n")
+    path = settings.secrets_dir / "people" / f"{quote(login, safe='')}.url"
+    write_private(path, f"{url}\n".encode())
     return path
 
 

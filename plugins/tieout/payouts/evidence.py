@@ -13,7 +13,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tieout.core.errors import TieoutError
+from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.database import connect
 from tieout.payouts import chains
@@ -229,8 +229,7 @@ def write(settings: Settings, payment_date: date, path: Path) -> Evidence:
     contents[MANIFEST] = manifest
     contents[SIGNATURE] = base64.b64encode(key.sign(manifest)) + b"\n"
     archive = _zip(contents)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_private(path, archive)
+    write_private(path, archive)
     return Evidence(
         path=path,
         sha256=hashlib.sha256(archive).hexdigest(),
@@ -357,8 +356,7 @@ def _signing_key(settings: Settings) -> Ed25519PrivateKey:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_private(path, made)
+        write_private(path, made)
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except ValueError as error:
@@ -382,17 +380,6 @@ def _public_bytes(key: Ed25519PublicKey) -> bytes:
     return key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def _not_evidence(path: Path, why: str) -> TieoutError:

@@ -29,6 +29,7 @@ from typing import Literal
 from cryptography.fernet import Fernet
 
 from tieout.core.errors import TieoutError
+from tieout.core.private_files import prepare_private, write_private
 from tieout.core.settings import Settings
 
 __all__ = [
@@ -272,14 +273,8 @@ def _text_of(path: Path, _inode: int, _changed_ns: int) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Replace the file; a reader sees the old or the new one."""
-    _temporary(path, text).replace(path)
+    write_private(path, f"{text}\n".encode("ascii"))
 
 
 def _temporary(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{random_secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    return temporary
+    return prepare_private(path, f"{text}\n".encode("ascii"))

@@ -33,6 +33,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tieout.core.errors import DatabaseError
+from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.server import account as server_account
 from tieout.server.databases import create_databases
@@ -470,13 +471,7 @@ def _write_server_file(pg_dir: Path, server: ServerFile) -> None:
     path = pg_dir / "server.json"
     if _read_server_file(pg_dir) == server:
         return
-    temporary = pg_dir / f".server.json.{secrets.token_hex(4)}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump({"port": server.port, "password": server.password}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    write_private(path, json.dumps({"port": server.port, "password": server.password}).encode())
 
 
 def _free_port() -> int:
