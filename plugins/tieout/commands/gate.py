@@ -34,21 +34,6 @@ _DECISIONS = """
     order by payment_date desc, decision_id desc
     limit %(limit)s
 """
-_WAITING = """
-    select
-        requests.release_id,
-        requests.payment_date,
-        requests.requested_by,
-        requests.reason
-    from control.gate_release_requests as requests
-    where
-        requests.decision_id = (
-            select max(decisions.decision_id)
-            from control.gate_decisions as decisions
-            where decisions.payment_date = requests.payment_date
-        )
-    order by requests.release_id
-"""
 _SHOWN = 40
 
 
@@ -60,9 +45,10 @@ def list_decisions(
 ) -> None:
     """List the decisions of the gate, newest first, and the releases that wait."""
     day = days.business_date(payment_date, None) if payment_date else None
-    with database.connect(shared.deciding_home()) as connection:
+    settings = shared.deciding_home()
+    with database.connect(settings) as connection:
         rows = connection.execute(_DECISIONS, {"day": day, "limit": _SHOWN}).fetchall()
-        waiting = connection.execute(_WAITING).fetchall()
+    waiting = gate.waiting_releases(settings, day)
     made = shared.table(
         "Decisions of the gate 闸门决定",
         ("pays", "decision", "outcome", "statements", "login", "by", "at (Shanghai)", "why"),
@@ -70,9 +56,12 @@ def list_decisions(
     for row in rows:
         made.add_row(*map(str, row))
     shared.console(shared.WIDE).print(made)
-    for release_id, day_asked, by, reason in waiting:
-        say(f"release {release_id} of {day_asked} waits, asked for by {by}: {reason}")
-        say(f"next: another person: tieout gate approve {release_id}")
+    for one in waiting:
+        say(
+            f"release {one.release_id} of {one.payment_date} waits, asked for by "
+            f"{one.requested_by}: {one.reason}"
+        )
+        say(f"next: another person: tieout gate approve {one.release_id}")
     say(f"{len(rows)} decisions shown, {len(waiting)} releases wait")
 
 

@@ -18,7 +18,7 @@ from tieout import database
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.decisions import payouts
-from tieout.gate import data_docs
+from tieout.gate import data_docs, waiting_releases
 from tieout.runs import airflow_home, steps
 
 __all__ = [
@@ -502,28 +502,12 @@ def print_chains(console: Console, settings: Settings, day: date | None) -> None
 
 
 def print_waiting_releases(console: Console, settings: Settings, day: date | None) -> None:
-    """Print the releases that a second person has not approved, while the gate says the same."""
-    with database.connect(settings) as connection:
-        found = connection.execute(
-            """
-            select requests.release_id, requests.payment_date, requests.requested_by,
-                requests.reason
-            from control.gate_release_requests as requests
-            where
-                (%(day)s::date is null or requests.payment_date = %(day)s)
-                and requests.decision_id = (
-                    select max(decisions.decision_id)
-                    from control.gate_decisions as decisions
-                    where decisions.payment_date = requests.payment_date
-                )
-            order by requests.release_id
-            """,
-            {"day": day},
-        ).fetchall()
-    for release_id, payment_date, by, reason in found:
+    """Print the releases that a second person has not approved."""
+    for one in waiting_releases(settings, day):
         console.print(
-            f"waits for a second person: release {release_id} of payment date {payment_date}, "
-            f"asked for by {by}: {reason} (tieout gate approve {release_id})",
+            f"waits for a second person: release {one.release_id} of payment date "
+            f"{one.payment_date}, asked for by {one.requested_by}: {one.reason} "
+            f"(tieout gate approve {one.release_id})",
             soft_wrap=True,
             markup=False,
         )

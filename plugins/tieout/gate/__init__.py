@@ -6,12 +6,14 @@ from tieout.gate.deciding import (
     CheckpointResult,
     Decision,
     Failure,
+    WaitingRelease,
     approve_release,
     close_checkpoint,
     decide,
     keep_expectations,
     landing_checkpoint,
     request_release,
+    waiting_releases,
 )
 from tieout.gate.explanations import explain_failure, explanations
 
@@ -19,6 +21,7 @@ __all__ = [
     "CheckpointResult",
     "Decision",
     "Failure",
+    "WaitingRelease",
     "approve_release",
     "close_checkpoint",
     "decide",
@@ -27,4 +30,5 @@ __all__ = [
     "keep_expectations",
     "landing_checkpoint",
     "request_release",
+    "waiting_releases",
 ]

@@ -39,12 +39,14 @@ __all__ = [
     "CheckpointResult",
     "Decision",
     "Failure",
+    "WaitingRelease",
     "approve_release",
     "close_checkpoint",
     "decide",
     "keep_expectations",
     "landing_checkpoint",
     "request_release",
+    "waiting_releases",
 ]
 
 DECIDED_BY: Final = "settlement_payout"
@@ -108,6 +110,16 @@ class Decision:
     def passed(self) -> bool:
         """Whether the date may be paid: passed, or released by two people."""
         return self.outcome in _MAY_PAY
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRelease:
+    """A release that one person has asked for and a second one has not approved."""
+
+    release_id: int
+    payment_date: date
+    requested_by: str
+    reason: str
 
 
 def landing_checkpoint(settings: Settings, accounting_date: date) -> CheckpointResult:
@@ -183,6 +195,30 @@ def request_release(
             (payment_date, reason, by),
         )
     return int(row[0])
+
+
+def waiting_releases(
+    settings: Settings, payment_date: date | None = None
+) -> tuple[WaitingRelease, ...]:
+    """Return the releases asked for that nobody has approved, while the gate says the same."""
+    with connect(settings) as connection:
+        rows = connection.execute(
+            """
+            select requests.release_id, requests.payment_date, requests.requested_by,
+                requests.reason
+            from control.gate_release_requests as requests
+            where
+                (%(day)s::date is null or requests.payment_date = %(day)s)
+                and requests.decision_id = (
+                    select max(decisions.decision_id)
+                    from control.gate_decisions as decisions
+                    where decisions.payment_date = requests.payment_date
+                )
+            order by requests.release_id
+            """,
+            {"day": payment_date},
+        ).fetchall()
+    return tuple(WaitingRelease(*row) for row in rows)
 
 
 def approve_release(settings: Settings, release_id: int, *, by: str | None = None) -> Decision:
