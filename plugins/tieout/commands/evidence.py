@@ -11,7 +11,6 @@ from tieout.commands import shared
 from tieout.core.progress import say
 from tieout.core.settings import load_settings
 from tieout.dates import days
-from tieout.payouts import evidence
 
 __all__ = ["check", "write"]
 
@@ -23,6 +22,8 @@ def write(
     ] = None,
 ) -> None:
     """Write what was decided, paid and answered of a payment date, signed. 付款日证据包。"""
+    from tieout.payouts import evidence  # noqa: PLC0415  XML libraries are heavy
+
     settings = shared.home()
     day = days.business_date(payment_date, None)
     path = out or settings.home / "evidence" / f"evidence_{day:%Y%m%d}.zip"
@@ -45,6 +46,8 @@ def check(
     ] = None,
 ) -> None:
     """Check an archive of evidence against its signature; needs no database. 核验证据包。"""
+    from tieout.payouts import evidence  # noqa: PLC0415  XML libraries are heavy
+
     public = key.read_bytes() if key else evidence.public_key(load_settings())
     done = evidence.check(archive, public)
     say(

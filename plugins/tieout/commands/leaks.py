@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tieout.commands import shared
 from tieout.core.progress import say
-from tieout.protection.leaks import ScanReport, scan
-from tieout.protection.leaks.places import PAYMENT_FILES
+
+if TYPE_CHECKING:
+    from tieout.protection.leaks import ScanReport
 
 __all__ = ["leak_scan"]
 
@@ -18,6 +21,8 @@ FINDINGS_SHOWN = 50
 
 def leak_scan() -> None:
     """Look for card numbers and people's data in the clear, everywhere in this home. 泄漏扫描。"""
+    from tieout.protection.leaks import scan  # noqa: PLC0415  parsers are heavy
+
     report = scan(shared.home())
     console = shared.console()
     _print_places(console, report)
@@ -49,6 +54,8 @@ def _print_places(console: Console, report: ScanReport) -> None:
 
 
 def _print_looked_for(console: Console, report: ScanReport) -> None:
+    from tieout.protection.leaks.places import PAYMENT_FILES  # noqa: PLC0415  parsers are heavy
+
     kinds = ", ".join(f"{count:,} {kind}s" for kind, count in report.known_value_counts)
     console.print(f"looked for: card numbers (Luhn, known range), and of the files: {kinds or '-'}")
     if report.too_short_count:

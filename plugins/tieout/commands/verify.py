@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from tieout import payouts
 from tieout.commands import shared
 from tieout.core.progress import say
 from tieout.dates import days
@@ -22,6 +21,8 @@ def verify(
     ] = None,
 ) -> None:
     """Compute the hash chains of decisions and payouts again, from their rows. 校验哈希链。"""
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
     day = days.business_date(payment_date, None) if payment_date else None
     report = payouts.verify(shared.home(), day)
     console = shared.console(shared.WIDE)
