@@ -450,7 +450,7 @@ def test_the_log_of_a_build_lists_each_model_with_its_rows_and_seconds(week: Set
 def test_payment_files_and_statements_are_their_owner_s(week: Settings) -> None:
     outbox = Path(week.outbox_url.removeprefix("file://"))
     paths = list(outbox.rglob("*"))
-    assert {path.suffix for path in paths if path.is_file()} == {".xml", ".csv"}
+    assert {path.suffix for path in paths if path.is_file()} == {".xml", ".csv", ".json"}
     assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
 
