@@ -143,7 +143,7 @@ def test_nobody_is_no_person(lined: tuple[World, str], nobody: str) -> None:
     with pytest.raises(TieoutError, match="a name and a reason"):
         asked(world, name, by=nobody)
     decision_id = asked(world, name)
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(psycopg.errors.RestrictViolation, match="nobody is named"):
         world.execute(
             "insert into control.bank_line_approvals (decision_id, approved_by) values (%s, %s)",
             (decision_id, nobody),

@@ -25,7 +25,7 @@ EVENING = datetime(2026, 9, 28, 20, 0, tzinfo=days.BUSINESS_TIME_ZONE)
 def timed(world: World) -> World:
     """A world whose bank has until 20:00 to answer, and a working day more to decide."""
     world.execute(
-        "create table reference.bank_answer_times (currency_code text,"
+        "set local role tieout_owner; create table reference.bank_answer_times (currency_code text,"
         " answer_due_working_days integer, outcome_due_working_days integer, due_minute integer)"
     )
     world.execute("insert into reference.bank_answer_times values ('CNY', 0, 1, 1200)")

@@ -247,7 +247,7 @@ def test_payees_of_before_the_register_are_adopted(place: Settings) -> None:
     [
         ("update control.payee_versions set bank_code = 'x'", "never changes"),
         ("delete from control.payee_versions", "stands in the landed file"),
-        ("truncate control.payee_versions", "append-only"),
+        ("truncate control.payee_versions cascade", "append-only"),
     ],
 )
 def test_the_database_keeps_the_register(place: Settings, statement: str, words: str) -> None:

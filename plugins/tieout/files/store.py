@@ -214,7 +214,7 @@ class Store:
     def write(self, path: str, content: bytes) -> None:
         """Write a file whatever is there, whole or not at all."""
         self.write_hidden(path, content)
-        self.put_out(path)
+        self._give_its_name(path)
 
     def write_hidden(self, path: str, content: bytes) -> None:
         """Write the bytes under the hidden name of ``path``, which nobody fetches."""
@@ -228,6 +228,9 @@ class Store:
 
     def put_out(self, path: str) -> None:
         """Give the hidden file of ``path`` its name: from now on it may be fetched."""
+        self._give_its_name(path)
+
+    def _give_its_name(self, path: str) -> None:
         if self.is_local:
             local_files.rename(self.root, parts_of(hidden(path)), parts_of(path)[-1])
             return
