@@ -22,8 +22,8 @@ _LEFT_OUT = {
 # The clock (a file's, too), random numbers, sequences (a crash leaves gaps), the run, the home.
 _VOLATILE = (
     "account_name_ciphertext", "account_number_ciphertext", "closed_at", "closed_run_id",
-    "created_at", "decided_at", "decided_by_login", "decision_id", "event_id", "file_url", "landed_at", "recorded_at",
-    "sealed_at", "store_version",
+    "created_at", "decided_at", "decided_by_login", "decision_id", "event_id", "file_url",
+    "landed_at", "recorded_at", "sealed_at", "store_version",
 )  # fmt: skip
 Rows = dict[str, list[str]]
 
