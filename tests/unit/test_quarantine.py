@@ -766,7 +766,7 @@ def test_the_limit_comes_from_memory_or_the_environment(tmp_path: Path) -> None:
 
 def test_a_file_is_late_by_the_given_clock() -> None:
     due = datetime(2026, 9, 25, 10, 30, tzinfo=SHANGHAI)
-    missing = expected.MissingFile("wechat", "trade_bill", DAY, due)
+    missing = expected.OwedFile("wechat", "trade_bill", DAY, due)
     assert missing.lateness(due + timedelta(minutes=61)) == "late for 1 h 01 min"
     assert missing.lateness(due - timedelta(minutes=1)) == "not due yet"
 

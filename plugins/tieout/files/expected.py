@@ -14,7 +14,6 @@ from tieout.core.settings import Settings
 from tieout.files.report import FileOutcome, LandingError
 
 __all__ = [
-    "MissingFile",
     "OwedFile",
     "correctable_kinds",
     "missing_files",
@@ -30,17 +29,6 @@ class OwedFile:
     `name_part` tells it from others of its kind, as a place has it (`RecognisedFile.slot`); "" is
     any of them.
     """
-
-    channel: str
-    file_kind: str
-    accounting_date: date
-    due_at: datetime
-    name_part: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MissingFile:
-    """A file a channel owes for a date and that has not come."""
 
     channel: str
     file_kind: str
@@ -69,20 +57,16 @@ def owed_files(settings: Settings, accounting_date: date) -> tuple[OwedFile, ...
     Raises:
         LandingError: nothing is owed: the list is empty, or not loaded yet.
     """
-    return tuple(
-        OwedFile(*_in_business_time(row)) for row in _owed(settings, accounting_date, _EVERY)
-    )
+    return _owed(settings, accounting_date, _EVERY)
 
 
-def missing_files(settings: Settings, accounting_date: date) -> tuple[MissingFile, ...]:
+def missing_files(settings: Settings, accounting_date: date) -> tuple[OwedFile, ...]:
     """Return the files owed for the date of which none came, good or bad (see `problem_files`).
 
     Raises:
         LandingError: nothing is owed: the list is empty, or not loaded yet.
     """
-    return tuple(
-        MissingFile(*_in_business_time(row)) for row in _owed(settings, accounting_date, _MISSING)
-    )
+    return _owed(settings, accounting_date, _MISSING)
 
 
 _EVERY = "true"
@@ -98,10 +82,11 @@ _MISSING = """
             and control.slot_has_part(files.slot, owed.name_part)
     )
 """
-_Row = tuple[str, str, date, datetime, str]
 
 
-def _owed(settings: Settings, accounting_date: date, condition: LiteralString) -> list[_Row]:
+def _owed(
+    settings: Settings, accounting_date: date, condition: LiteralString
+) -> tuple[OwedFile, ...]:
     """Return the owed files that meet a condition of ours; refuse a list that owes nothing."""
     database.migrate(settings)
     with database.connect(settings, autocommit=True) as connection:
@@ -119,13 +104,12 @@ def _owed(settings: Settings, accounting_date: date, condition: LiteralString) -
             "reference data is not loaded",
             next_step="mend the seed reference/expected_files.csv; the next close loads it",
         )
-    return [row[:-1] for row in rows if row[-1]]
-
-
-def _in_business_time(row: _Row) -> _Row:
-    channel, file_kind, accounting_date, due_at, name_part = row
-    local = due_at.astimezone(ZoneInfo(BUSINESS_TIME_ZONE))
-    return channel, file_kind, accounting_date, local, name_part
+    zone = ZoneInfo(BUSINESS_TIME_ZONE)
+    return tuple(
+        OwedFile(channel, file_kind, day, due_at.astimezone(zone), name_part)
+        for channel, file_kind, day, due_at, name_part, is_wanted in rows
+        if is_wanted
+    )
 
 
 def correctable_kinds(settings: Settings) -> frozenset[tuple[str, str]]:

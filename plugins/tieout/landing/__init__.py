@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tieout.files.expected import MissingFile, missing_files, problem_files
+from tieout.files.expected import OwedFile, missing_files, problem_files
 from tieout.files.report import FileOutcome, LandingError, LandingReport
 from tieout.landing.corrections import reject, release
 from tieout.landing.land import land
@@ -12,7 +12,7 @@ __all__ = [
     "FileOutcome",
     "LandingError",
     "LandingReport",
-    "MissingFile",
+    "OwedFile",
     "UnpricedContract",
     "land",
     "missing_files",
