@@ -208,18 +208,14 @@ def write_heads(connection: psycopg.Connection[Any], payment_date: date, outbox:
         TieoutError: the chains do not go on from the heads that lie there.
     """
     kept = outbox.whole(heads_path(payment_date))
-    if kept is not None:
-        heads = {
-            name: [link[3] for link in _chain(connection, name, payment_date)] for name in _KINDS
-        }
-        other = list(_other_heads(outbox, payment_date, kept, heads))
-        if other:
-            raise TieoutError(
-                what=f"what was decided and paid on {payment_date} is not what it was",
-                where=outbox.url_of(heads_path(payment_date)),
-                why="; ".join(other),
-                next_step="pay nothing; tieout verify names the rows; find out who changed them",
-            )
+    other = [] if kept is None else list(_other_heads(connection, outbox, payment_date, kept))
+    if other:
+        raise TieoutError(
+            what=f"what was decided and paid on {payment_date} is not what it was",
+            where=outbox.url_of(heads_path(payment_date)),
+            why="; ".join(other),
+            next_step="pay nothing; tieout verify names the rows; find out who changed them",
+        )
     rows = connection.execute(
         "select chain, link_no, link_sha256 from control.chain_heads(%s)", [payment_date]
     ).fetchall()
@@ -244,17 +240,19 @@ def verify(settings: Settings, payment_date: date | None = None) -> ChainReport:
     with connect(settings.acting_as("finance")) as connection:
         days = [payment_date] if payment_date else _payment_dates(connection)
         for day in days:
-            heads: dict[str, list[str]] = {}
             for name, kind in _KINDS.items():
                 chain = _chain(connection, name, day)
                 links += len(chain)
-                heads[name] = [link[3] for link in chain]
                 found = [*_broken(name, day, chain), *_differing(connection, kind, day, chain)]
                 findings += [f"{day} {name}: {text}" for text in found]
             kept = outbox.whole(heads_path(day))
             files += kept is not None
-            if kept is not None or _has_left_with_heads(connection, day):
-                findings += [f"{day} {text}" for text in _other_heads(outbox, day, kept, heads)]
+            if kept is not None:
+                other = _other_heads(connection, outbox, day, kept)
+                findings += [f"{day} {text}" for text in other]
+            elif _has_left_with_heads(connection, day):
+                where = outbox.url_of(heads_path(day))
+                findings.append(f"{day} {where} is gone, which left with the payment files")
     return ChainReport(len(days), links, files, tuple(findings))
 
 
@@ -368,12 +366,9 @@ def _sha256(text: str) -> str:
 
 
 def _other_heads(
-    outbox: Store, day: date, kept: bytes | None, heads: Mapping[str, list[str]]
+    connection: psycopg.Connection[Any], outbox: Store, day: date, kept: bytes
 ) -> Iterator[str]:
     """Yield the chains that do not go on from the heads that left with the payment files."""
-    if kept is None:
-        yield f"{outbox.url_of(heads_path(day))} is gone, which left with the payment files"
-        return
     try:
         said = {
             str(name): (int(head["links"]), str(head["head_sha256"]))
@@ -383,8 +378,13 @@ def _other_heads(
         yield f"{outbox.url_of(heads_path(day))} cannot be read"
         return
     for name, (links, head) in sorted(said.items()):
-        known = heads.get(name, [])
-        if not 1 <= links <= len(known) or known[links - 1] != head:
+        row = connection.execute(
+            "select count(*), max(link_sha256) filter (where link_no = %(links)s)"
+            " from control.chain_links"
+            " where chain = %(name)s and payment_date = %(day)s and link_no <= %(links)s",
+            {"name": name, "day": day, "links": links},
+        ).fetchone()
+        if links < 1 or row != (links, head):
             yield (
                 f"{name}: the payment files left with link {links}, {head[:16]}; "
                 "the database has another history"
