@@ -40,6 +40,7 @@ __all__ = [
     "is_complete",
     "is_known",
     "role_url",
+    "url_as",
 ]
 
 ROLES: Final = ("ingest", "transform", "gate", "payout", "finance", "people")
@@ -100,6 +101,11 @@ def role_url(settings: Settings, admin_url: str, role: str) -> str:
             next_step="python -m tieout.migrations, or name the login in "
             f"TIEOUT_DATABASE_URL_{role.upper()} (docs/operations/roles.md)",
         )
+    return url_as(admin_url, login, password)
+
+
+def url_as(admin_url: str, login: str, password: str) -> str:
+    """Return the administrator's URL for another login."""
     parts = urlsplit(admin_url)
     address = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password)}@{address}"))
@@ -126,7 +132,8 @@ def ensure(settings: Settings, connection: psycopg.Connection[Any], admin_url: s
     for role in wanted:
         login = _login(admin_url, role)
         kept[login] = _password(admin_url, login, kept)
-        _make(connection, login, kept[login], f"tieout_{role}")
+        _make(connection, login, kept[login])
+        _grant(connection, login, (f"tieout_{role}",))
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("revoke connect, temporary on database {} from public").format(database)
@@ -159,7 +166,8 @@ def ensure_airflow(
     admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
     kept = dict(_kept(settings))
     kept[login] = _password(admin_url, login, kept)
-    _make(admin, login, kept[login], f"tieout_{AIRFLOW}")
+    _make(admin, login, kept[login])
+    _grant(admin, login, (f"tieout_{AIRFLOW}",))
     names = {"login": sql.Identifier(login), "name": sql.Identifier(name)}
     if not is_member(admin, login):
         admin.execute(sql.SQL("grant {login} to current_user").format(**names))
@@ -184,27 +192,27 @@ def give_login(
     connection: psycopg.Connection[Any], login: str, password: str | None, groups: Sequence[str]
 ) -> None:
     """Make a login of somebody's, member of groups; without a password it is one that is there."""
-    name = sql.Identifier(login)
     if password is not None:
-        create_role(connection, login, "login")
-        verifier = sql.Literal(_verifier(connection, login, password))
-        connection.execute(sql.SQL("alter role {} login password {}").format(name, verifier))
-    for group in groups:
-        connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), name))
-    database = sql.Identifier(connection.info.dbname)
+        _make(connection, login, password)
+    _grant(connection, login, groups)
+    name, database = sql.Identifier(login), sql.Identifier(connection.info.dbname)
     connection.execute(sql.SQL("grant connect on database {} to {}").format(database, name))
 
 
-def _make(connection: psycopg.Connection[Any], login: str, password: str, group: str) -> None:
-    names = {
-        "login": sql.Identifier(login),
-        "group": sql.Identifier(group),
-        "password": sql.Literal(_verifier(connection, login, password)),
-    }
+def _make(connection: psycopg.Connection[Any], login: str, password: str) -> None:
     create_role(connection, login, "login")
     # The server is sent a verifier: the password itself stands in no statement and no log.
-    connection.execute(sql.SQL("alter role {login} login password {password}").format(**names))
-    connection.execute(sql.SQL("grant {group} to {login}").format(**names))
+    verifier = sql.Literal(_verifier(connection, login, password))
+    connection.execute(
+        sql.SQL("alter role {} login password {}").format(sql.Identifier(login), verifier)
+    )
+
+
+def _grant(connection: psycopg.Connection[Any], login: str, groups: Sequence[str]) -> None:
+    for group in groups:
+        connection.execute(
+            sql.SQL("grant {} to {}").format(sql.Identifier(group), sql.Identifier(login))
+        )
 
 
 def _verifier(connection: psycopg.Connection[Any], login: str, password: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -14,7 +14,7 @@ from tieout.core.errors import DatabaseError
 from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.database.connections import connect, ensure_server
-from tieout.database.logins import give_login
+from tieout.database.logins import give_login, url_as
 
 __all__ = ["GROUPS", "add", "leave"]
 
@@ -79,11 +79,8 @@ def leave(settings: Settings, person: str) -> None:
 
 
 def _written(settings: Settings, admin_url: str, login: str, password: str) -> Path:
-    parts = urlsplit(admin_url)
-    address = parts.netloc.rpartition("@")[2]
-    url = urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password)}@{address}"))
     path = settings.secrets_dir / "people" / f"{quote(login, safe='')}.url"
-    write_private(path, f"{url}\n".encode())
+    write_private(path, f"{url_as(admin_url, login, password)}\n".encode())
     return path
 
 
