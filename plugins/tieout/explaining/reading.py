@@ -307,19 +307,20 @@ where
 order by terms.accounting_date
 """
 
-# What a channel owes every day, and no file of the date has come, or none that counts.
+# What a channel owes, and no file of the place has come, or none that counts.
 _WAITING: Final = """
 select
-    expected.file_kind,
-    dates.accounting_date,
+    owed.file_kind,
+    owed.accounting_date,
     coalesce(
         (
             select min(files.file_name)
             from control.channel_files as files
             where
-                files.channel = expected.channel
-                and files.file_kind = expected.file_kind
-                and files.accounting_date = dates.accounting_date
+                files.channel = owed.channel
+                and files.file_kind = owed.file_kind
+                and files.accounting_date = owed.accounting_date
+                and control.slot_has_part(files.slot, owed.name_part)
         ),
         ''
     ) as file_name,
@@ -328,27 +329,28 @@ select
             select min(files.status)
             from control.channel_files as files
             where
-                files.channel = expected.channel
-                and files.file_kind = expected.file_kind
-                and files.accounting_date = dates.accounting_date
+                files.channel = owed.channel
+                and files.file_kind = owed.file_kind
+                and files.accounting_date = owed.accounting_date
+                and control.slot_has_part(files.slot, owed.name_part)
         ),
         'missing'
     ) as status
-from reference.expected_files as expected
-cross join unnest(%(dates)s::date[]) as dates (accounting_date)
+from unnest(%(dates)s::date[]) as dates (accounting_date)
+cross join lateral control.owed_files(dates.accounting_date, dates.accounting_date) as owed
 where
-    expected.channel = %(channel)s
-    and expected.calendar = 'every_day'
+    owed.channel = %(channel)s
     and not exists (
         select 1
         from control.channel_files as files
         where
-            files.channel = expected.channel
-            and files.file_kind = expected.file_kind
-            and files.accounting_date = dates.accounting_date
+            files.channel = owed.channel
+            and files.file_kind = owed.file_kind
+            and files.accounting_date = owed.accounting_date
             and files.status = 'landed'
+            and control.slot_has_part(files.slot, owed.name_part)
     )
-order by expected.file_kind, dates.accounting_date
+order by owed.file_kind, owed.accounting_date, owed.name_part
 """
 
 Connection = psycopg.Connection[Any]
