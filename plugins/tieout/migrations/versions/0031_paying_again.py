@@ -1054,6 +1054,28 @@ comment on function payout.weigh_new_attempt(text, date, boolean) is
 """
 
 NEW_ATTEMPT = """
+create function payout.end_to_end_id(statement_id text, attempt_no integer) returns text
+language plpgsql
+immutable
+set search_path = pg_catalog
+as $body$
+declare
+    result text := statement_id || '-' || attempt_no;
+begin
+    -- An abbreviation could make two payments share an id.
+    if result is null or length(result) > 35 or result !~ '^[A-Za-z0-9/\\-?:().,''+]+$' then
+        raise exception 'statement % gives no valid end-to-end id: % has % characters',
+            statement_id, result, length(result)
+        using
+            errcode = 'restrict_violation',
+            hint = 'At most 35 characters, of the plain set of payment systems.';
+    end if;
+    return result;
+end
+$body$;
+comment on function payout.end_to_end_id(text, integer) is
+'The id that the bank sees, of statement and attempt (端到端标识).';
+
 create function payout.new_attempt(
     wanted_statement_id text, wanted_on date, wanted_by text default null,
     wanted_reason text default null
@@ -1121,7 +1143,7 @@ begin
         where starts_with(attempts.batch_message_id, batch_head)
         group by attempts.batch_message_id
     ) as batches;
-    new_end_to_end_id := wanted_statement_id || '-' || grounds.attempt_no;
+    new_end_to_end_id := payout.end_to_end_id(wanted_statement_id, grounds.attempt_no);
     new_attempt_id := 'A-' || new_end_to_end_id;
 
     insert into payout.new_attempts (

@@ -413,28 +413,6 @@ comment on function gate.approve_release(bigint, text) is
 """
 
 PAYOUTS = """
-create function payout.end_to_end_id(statement_id text, attempt_no integer) returns text
-language plpgsql
-immutable
-set search_path = pg_catalog
-as $body$
-declare
-    result text := statement_id || '-' || attempt_no;
-begin
-    -- An abbreviation could make two payments share an id.
-    if result is null or length(result) > 35 or result !~ '^[A-Za-z0-9/\\-?:().,''+]+$' then
-        raise exception 'statement % gives no valid end-to-end id: % has % characters',
-            statement_id, result, length(result)
-        using
-            errcode = 'restrict_violation',
-            hint = 'At most 35 characters, of the plain set of payment systems.';
-    end if;
-    return result;
-end
-$body$;
-comment on function payout.end_to_end_id(text, integer) is
-'The id that the bank sees, of statement and attempt (端到端标识).';
-
 create function payout.instruct(wanted_payment_date date) returns bigint
 language plpgsql
 security definer
