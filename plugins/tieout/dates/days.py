@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -30,6 +30,7 @@ from tieout.core.settings import Settings
 from tieout.dates import workdays
 
 __all__ = [
+    "LAST_STATES",
     "DateBusyError",
     "DateNotReadyError",
     "DayState",
@@ -377,6 +378,20 @@ def has_attempts(settings: Settings, payment_date: date) -> bool:
     return row is not None and bool(row[0])
 
 
+# What payout_status says of an instruction, of `states`: the last attempt's, but paid if any is.
+LAST_STATES: Final[LiteralString] = """
+    select
+        payment_date,
+        (array_agg(end_to_end_id order by attempt_no desc))[1] as end_to_end_id,
+        case
+            when bool_or(status = 'paid') then 'paid'
+            else (array_agg(status order by attempt_no desc))[1]
+        end as status
+    from states
+    group by payment_date, instruction_id
+"""
+
+
 def is_unfinished(settings: Settings, payment_date: date) -> bool:
     """Say whether a run of P ended after its first attempt and before its last step.
 
@@ -389,6 +404,7 @@ def is_unfinished(settings: Settings, payment_date: date) -> bool:
             """
             with states as (
                 select
+                    instructions.payment_date,
                     instructions.instruction_id,
                     attempts.attempt_no,
                     attempts.end_to_end_id,
@@ -399,23 +415,15 @@ def is_unfinished(settings: Settings, payment_date: date) -> bool:
                 where instructions.payment_date = %(day)s
             ),
 
-            -- As payout_status has it: the last attempt's state, but paid if any is.
-            latest as (
-                select
-                    (array_agg(end_to_end_id order by attempt_no desc))[1] as end_to_end_id,
-                    case
-                        when bool_or(status = 'paid') then 'paid'
-                        else (array_agg(status order by attempt_no desc))[1]
-                    end as status
-                from states
-                group by instruction_id
-            )
+            latest as ("""
+            + LAST_STATES
+            + """)
 
             select exists (
                 select 1
                 from latest
                 left join payout.payout_status as statuses
-                    on statuses.payment_date = %(day)s
+                    on latest.payment_date = statuses.payment_date
                     and latest.end_to_end_id = statuses.end_to_end_id
                 where latest.status = 'created'
                     or statuses.current_status is distinct from latest.status

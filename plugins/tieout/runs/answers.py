@@ -329,18 +329,9 @@ def changed_dates(step: Step) -> list[date]:
             where instructions.payment_date <= %(day)s
         ),
 
-        -- As payout_status has it: the last attempt's state, but paid if any is.
-        latest as (
-            select
-                payment_date,
-                (array_agg(end_to_end_id order by attempt_no desc))[1] as end_to_end_id,
-                case
-                    when bool_or(status = 'paid') then 'paid'
-                    else (array_agg(status order by attempt_no desc))[1]
-                end as status
-            from states
-            group by payment_date, instruction_id
-        )
+        latest as ("""
+        + days.LAST_STATES
+        + """)
 
         select distinct latest.payment_date
         from latest
