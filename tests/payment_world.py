@@ -92,6 +92,9 @@ create table reference.payout_retry_limits (
 create table reference.payout_inquiry_rules (
     currency_code text primary key, interval_working_days integer, inquiry_limit integer
 );
+create table reference.decision_limits (
+    decision_kind text, holder_kind text, holder text, currency_code text, limit_minor bigint
+);
 create table clearing.payee_terms (
     accounting_date date, payee_id text, payee_version integer, account_id text,
     currency_code text, payee_status text, effective_from date, effective_to date,
@@ -222,7 +225,10 @@ def build_template(home: Path) -> Settings:
             cursor.executemany(
                 "insert into reference.calendar_days values (%s, %s, %s, %s, %s)", _calendar()
             )
-            for seed in ("payee_return_reasons", "payout_retry_limits", "payout_inquiry_rules"):
+            for seed in (
+                "payee_return_reasons", "payout_retry_limits", "payout_inquiry_rules",
+                "decision_limits",
+            ):  # fmt: skip
                 _load_seed(cursor, seed)
             cursor.executemany(
                 "insert into reference.required_gate_checks values (%s)",
@@ -244,7 +250,10 @@ def _load_seed(cursor: psycopg.Cursor[Any], name: str) -> None:
     with path.open(encoding="utf-8") as stream:
         head, *rows = csv.reader(stream)
     marks = ", ".join(["%s"] * len(head))
-    cursor.executemany(f"insert into reference.{name} ({', '.join(head)}) values ({marks})", rows)
+    cursor.executemany(
+        f"insert into reference.{name} ({', '.join(head)}) values ({marks})",
+        [[value or None for value in row] for row in rows],
+    )
 
 
 @contextmanager

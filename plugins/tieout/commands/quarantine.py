@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from tieout.commands import shared
-from tieout.commands.shared import Reason
+from tieout.commands.shared import By, Reason
 from tieout.core.progress import say
 from tieout.dates import days
+from tieout.decisions import files
 
 __all__ = ["app"]
 
@@ -22,7 +23,6 @@ app = typer.Typer(
 BAD_ROWS_SHOWN = 20
 
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", help="As `tieout quarantine list` says")]
-By = Annotated[str, typer.Option("--by", help="Who decides: your name.")]
 
 
 def _now() -> datetime:
@@ -40,6 +40,12 @@ def list_files(
     settings = shared.home()
     day = days.business_date(on, None) if on else None
     found = quarantine.held_files(settings, today=_now().date(), day=day, channel=channel)
+    for asked in files.waiting(settings):
+        say(
+            f"request {asked.request_id} by {asked.requested_by}: {asked.action} {asked.file_id} "
+            f"({asked.reason}); next: another person: tieout quarantine countersign "
+            f"{asked.request_id}"
+        )
     if not found:
         say("every file that came has landed")
         return
@@ -129,8 +135,42 @@ def show(file_id: FileId) -> None:
 
 
 @app.command()
-def release(file_id: FileId, by: By, reason: Reason) -> None:
+def release(file_id: FileId, reason: Reason, by: By = None) -> None:
     """Let a file count: in the landed one's place, or parsed again, without rows proved apart."""
+    if not _asked(file_id, "release", reason, by):
+        _release(file_id, by or "", reason)
+
+
+@app.command()
+def reject(file_id: FileId, reason: Reason, by: By = None) -> None:
+    """Set a file aside, landed or not: it stays on record, does not count and blocks no date."""
+    if not _asked(file_id, "reject", reason, by):
+        _reject(file_id, by or "", reason)
+
+
+@app.command()
+def countersign(
+    request_id: Annotated[int, typer.Argument(metavar="REQUEST", help="The request's number")],
+    by: By = None,
+) -> None:
+    """Approve, as the second person, what another one has asked for, and carry it out."""
+    agreed = files.approve(shared.deciding_home(), request_id, by)
+    say(f"request {request_id} of {agreed.requested_by} is approved: {agreed.action}")
+    carry_out = _release if agreed.action == "release" else _reject
+    carry_out(agreed.file_id, agreed.requested_by, agreed.reason)
+
+
+def _asked(file_id: str, action: files.Action, reason: str, by: str | None) -> bool:
+    """Ask for a second person where people have logins; False where one name decides."""
+    if not files.needs_two(shared.home()):
+        return False
+    request_id = files.ask(shared.deciding_home(), file_id, action, reason, by)
+    say(f"request {request_id}: {action} {file_id}; nothing changes before a second person agrees")
+    say(f"next: another person: tieout quarantine countersign {request_id}")
+    return True
+
+
+def _release(file_id: str, by: str, reason: str) -> None:
     from tieout.landing import corrections
 
     done = corrections.release(shared.home(), file_id, decided_by=by, reason=reason)
@@ -147,9 +187,7 @@ def release(file_id: FileId, by: By, reason: Reason) -> None:
     say(f"next: tieout close {done.reopened[0] if done.reopened else outcome.accounting_date}")
 
 
-@app.command()
-def reject(file_id: FileId, by: By, reason: Reason) -> None:
-    """Set a file aside, landed or not: it stays on record, does not count and blocks no date."""
+def _reject(file_id: str, by: str, reason: str) -> None:
     from tieout.landing import corrections
 
     reopened = corrections.reject(shared.home(), file_id, decided_by=by, reason=reason)

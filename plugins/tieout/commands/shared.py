@@ -16,7 +16,17 @@ from rich.table import Table
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 
-__all__ = ["WIDE", "By", "On", "Reason", "console", "deciding_home", "home", "table"]
+__all__ = [
+    "WIDE",
+    "By",
+    "On",
+    "Reason",
+    "console",
+    "deciding_home",
+    "home",
+    "people_options",
+    "table",
+]
 
 # Characters of a line in a log, for lists with many columns.
 WIDE = 200
@@ -50,6 +60,14 @@ def deciding_home() -> Settings:
     """
     settings = home()
     return settings.acting_as("people") if "people" in settings.role_urls else settings
+
+
+def people_options(settings: Settings) -> str:
+    """Return the options with which two people decide: two names, or one and a login each."""
+    with database.connect(settings) as connection:
+        row = connection.execute("select exists (select 1 from control.persons)").fetchone()
+    by_login = row is not None and bool(row[0])
+    return "--reason TEXT" if by_login else "--by ONE --second ANOTHER --reason TEXT"
 
 
 def console(log_width: int = 160) -> Console:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 
 from tieout.commands import shared
-from tieout.commands.shared import On, Reason
+from tieout.commands.shared import By, On, Reason
 from tieout.core.progress import say
-from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.decisions import terms
 
@@ -27,8 +27,13 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(help="Changes, as listed or their beginning, or an account's id"),
 ]
-By = Annotated[str, typer.Option("--by", help="The first person: your name.")]
-Second = Annotated[str, typer.Option("--second", help="The second person, who checked it.")]
+Second = Annotated[
+    str | None,
+    typer.Option(
+        "--second",
+        help="The second person's name, as long as nobody has a login; with logins: `countersign`.",
+    ),
+]
 
 
 @app.command("list")
@@ -43,9 +48,15 @@ def list_changes(
     found = terms.changes(settings, states)
     first = terms.first_date_list(settings)
     if not first.is_approved:
-        counts = ", ".join(f"{count} {name}" for name, count in first.counts.items())
-        say(f"the first date's list ({first.first_accounting_date}: {counts}) waits for approval")
-        say("next: tieout terms approve --first-date --by ONE --second ANOTHER --reason TEXT")
+        say(
+            f"the first date's list ({first.first_accounting_date}: {_counts(first)}) waits for "
+            "approval"
+        )
+        say(f"next: tieout terms approve --first-date {shared.people_options(settings)}")
+    for asked in terms.waiting_requests(settings):
+        about = ", ".join(asked.change_ids) or asked.subject
+        say(f"request {asked.request_id} by {asked.requested_by}: {asked.decision} {about}")
+        say(f"next: another person: tieout terms countersign {asked.request_id}")
     if not found:
         say("no change waits for approval")
         return
@@ -72,6 +83,10 @@ def list_changes(
     shared.console(shared.WIDE).print(table)
     say(f"{len(found)} changes after {found[0].accounting_date}")
     say("next: tieout terms show CHANGE; approve or reject it")
+
+
+def _counts(first: terms.FirstDateList) -> str:
+    return ", ".join(f"{count} {name}" for name, count in first.counts.items())
 
 
 def _what(change: terms.TermChange) -> str:
@@ -104,9 +119,9 @@ def show(name: Annotated[str, typer.Argument(help="A change, or an account's id"
 
 @app.command()
 def approve(  # noqa: PLR0917  options of a command
-    by: By,
-    second: Second,
     reason: Reason,
+    by: By = None,
+    second: Second = None,
     names: Names = None,
     first_date: Annotated[
         bool, typer.Option("--first-date", help="The first date's list and the reference data.")
@@ -116,55 +131,101 @@ def approve(  # noqa: PLR0917  options of a command
     ] = False,
     on: On = None,
 ) -> None:
-    """Approve changes, the first date's list or the reference data; two people are on record."""
-    settings = shared.home()
-    people = terms.TwoPeople(by, second, reason)
+    """Approve changes, the first date's list or the reference data: one asks, one countersigns."""
     if sum((bool(names), first_date, reference)) != 1:
         raise typer.BadParameter("name changes, or --first-date, or --reference")
-    if first_date:
-        approved = terms.approve_first_date(settings, people)
-        counts = ", ".join(f"{count} {name}" for name, count in approved.counts.items())
-        say(f"the first date's list is approved: {counts}; and the reference data")
-        say("next: tieout pay DATE")
-    elif reference:
-        sha256 = terms.approve_reference(settings, people)
-        say(f"the reference data {sha256[:16]} is approved")
+    if first_date or reference:
+        settings = shared.home()
+        if first_date:
+            say(f"the first date's list: {_counts(terms.first_date_list(settings))}")
+        if second is None:
+            subject: terms.Subject = "first_date_list" if first_date else "reference_data"
+            _tell_asked(terms.request(shared.deciding_home(), terms.Wanted(subject), reason, by))
+            return
+        people = terms.TwoPeople(by or "", second, reason)
+        if first_date:
+            terms.approve_first_date(settings, people)
+            say("it is approved, and the reference data")
+        else:
+            sha256 = terms.approve_reference(settings, people)
+            say(f"the reference data {sha256[:16]} is approved")
         say("next: tieout pay DATE")
     else:
-        _decide(settings, "approve", names or [], people, on)
+        _decide("approve", names or [], reason, by, second, on)
 
 
 @app.command()
-def reject(by: By, second: Second, reason: Reason, names: Names = None, on: On = None) -> None:
-    """Reject changes: the old terms stand; two people are on record."""
-    _decide(shared.home(), "reject", names or [], terms.TwoPeople(by, second, reason), on)
+def reject(
+    reason: Reason,
+    by: By = None,
+    second: Second = None,
+    names: Names = None,
+    on: On = None,
+) -> None:
+    """Reject changes: the old terms stand. One asks, one countersigns."""
+    _decide("reject", names or [], reason, by, second, on)
 
 
-def _decide(
-    settings: Settings,
+@app.command()
+def countersign(
+    request_id: Annotated[int, typer.Argument(metavar="REQUEST", help="The request's number")],
+    by: By = None,
+) -> None:
+    """Decide, as the second person, what another one has asked for about terms."""
+    _tell(terms.approve_request(shared.deciding_home(), request_id, by))
+
+
+def _decide(  # noqa: PLR0917
     decision: terms.Decision,
     names: list[str],
-    people: terms.TwoPeople,
+    reason: str,
+    by: str | None,
+    second: str | None,
     on: str | None,
 ) -> None:
+    settings = shared.home()
     found = terms.find_changes(settings, names)
-    taking_effect = terms.decide(
-        settings,
-        decision,
-        [change.change_id for change in found],
-        people,
-        days.business_date(on, None) if on else None,
-    )
+    change_ids = [change.change_id for change in found]
+    day = days.business_date(on, None) if on else None
+    if second is None:
+        wanted = terms.Wanted("changes", decision, change_ids, day)
+        request_id = terms.request(shared.deciding_home(), wanted, reason, by)
+        for change in found:
+            say(f"to {decision}: {change.change_id} ({_what(change)})")
+        _tell_asked(request_id)
+        return
+    people = terms.TwoPeople(by or "", second, reason)
+    taking_effect = terms.decide(settings, decision, change_ids, people, day)
     for change in found:
         say(f"{decision}: {change.change_id} ({_what(change)})")
+    _tell_taken(taking_effect)
+
+
+def _tell_asked(request_id: int) -> None:
+    say(f"request {request_id} waits for a second person; until then the old terms stand")
+    say(f"next: another person: tieout terms countersign {request_id}")
+
+
+def _tell_taken(taking_effect: date) -> None:
     say(f"taken over by the close of {taking_effect}; payees count from the next payment on")
     say(f"next: tieout close {taking_effect}")
+
+
+def _tell(decided: terms.TermRequest) -> None:
+    if decided.effective_on is None:
+        what = {"first_date_list": "the first date's list, and the reference data"}
+        say(f"approved: {what.get(decided.subject, 'the reference data')}")
+        say("next: tieout pay DATE")
+        return
+    say(f"{decided.decision}: {', '.join(decided.change_ids)}")
+    _tell_taken(decided.effective_on)
 
 
 @app.command()
 def reference() -> None:
     """Show how the reference data differs from what two people approved last."""
-    found = terms.reference_differences(shared.home())
+    settings = shared.home()
+    found = terms.reference_differences(settings)
     console = shared.console(shared.WIDE)
     for table, side, row in found[:ROWS_SHOWN]:
         text = ", ".join(f"{name}={value}" for name, value in row.items() if value is not None)
@@ -172,7 +233,7 @@ def reference() -> None:
     if len(found) > ROWS_SHOWN:
         say(f"and {len(found) - ROWS_SHOWN} rows more")
     if found:
-        say("next: tieout terms approve --reference --by ONE --second ANOTHER --reason TEXT")
+        say(f"next: tieout terms approve --reference {shared.people_options(settings)}")
     else:
         say("the reference data is what two people approved")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -16,7 +16,10 @@ from tieout.core.settings import Settings
 from tieout.database.connections import connect, ensure_server
 from tieout.database.logins import give_login, url_as
 
-__all__ = ["GROUPS", "add", "leave"]
+__all__ = ["DECISION_ROLES", "GROUPS", "add", "add_gateway", "give_role", "leave", "speaking_for"]
+
+DECISION_ROLES: Final = ("officer", "supervisor")
+"""Whose limits a person has; without one, an officer's."""
 
 GROUPS: Final = ("tieout_people", "tieout_finance")
 """What a person may: call the decision functions, and read."""
@@ -76,6 +79,63 @@ def leave(settings: Settings, person: str) -> None:
             connection.execute(
                 sql.SQL("revoke {} from {}").format(sql.Identifier(group), sql.Identifier(row[0]))
             )
+
+
+def give_role(settings: Settings, person: str, role: str) -> None:
+    """Give a person the limits of a role from now on (`reference.decision_limits`).
+
+    Raises:
+        DatabaseError: nobody of that name decides, or there is no such role.
+    """
+    with connect(settings, autocommit=True) as connection:
+        try:
+            row = connection.execute(
+                "insert into control.person_roles (person, decision_role)"
+                " select person, %s from control.persons"
+                " where control.person_key(person) = control.person_key(%s) and is_active"
+                " returning person",
+                [role, person],
+            ).fetchone()
+        except psycopg.IntegrityError as error:
+            raise _refused(person, f"{role} is no role: {' or '.join(DECISION_ROLES)}") from error
+        if row is None:
+            raise _refused(person, "nobody of that name decides")
+
+
+def add_gateway(settings: Settings, login: str) -> Path:
+    """Make the login with which Airflow's API server speaks for its users.
+
+    Returns:
+        The file with its URL and password (0600), for the API server alone.
+
+    Raises:
+        DatabaseError: the login is there already.
+    """
+    url = ensure_server(settings)
+    with connect(settings, autocommit=True) as connection:
+        if connection.execute("select 1 from pg_roles where rolname = %s", [login]).fetchone():
+            raise _refused(login, "there is a login of that name, which may be somebody's")
+        password = secrets.token_urlsafe(24)
+        give_login(connection, login, password, ("tieout_people",))
+        connection.execute(
+            "insert into control.gateways (database_login, channel) values (%s, 'airflow')",
+            [login],
+        )
+    path = settings.secrets_dir / "gateway.url"
+    write_private(path, f"{url_as(url, login, password)}\n".encode())
+    return path
+
+
+def speaking_for(gateway_url: str, airflow_user: str) -> str:
+    """Return the gateway's URL for what one user of Airflow decides.
+
+    For any other login than a gateway's the user means nothing to the database.
+    """
+    escaped = airflow_user.replace("\\", "\\\\").replace(" ", "\\ ")
+    options = quote(f"-c tieout.airflow_user={escaped}", safe="")
+    parts = urlsplit(gateway_url)
+    query = "&".join(filter(None, (parts.query, f"options={options}")))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _written(settings: Settings, admin_url: str, login: str, password: str) -> Path:

@@ -11,9 +11,9 @@ refuses one person twice and what is too late (migration 0015); nothing here is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -29,19 +29,26 @@ __all__ = [
     "Approval",
     "FirstDateList",
     "TermChange",
+    "TermRequest",
     "TermsError",
     "TwoPeople",
+    "Wanted",
     "approvals",
     "approve_first_date",
     "approve_reference",
+    "approve_request",
     "changes",
     "decide",
     "find_changes",
     "first_date_list",
     "reference_differences",
+    "reference_sha256_of",
+    "request",
+    "waiting_requests",
 ]
 
 Decision = Literal["approve", "reject"]
+Subject = Literal["changes", "first_date_list", "reference_data"]
 
 
 class TermsError(TieoutError):
@@ -82,6 +89,29 @@ class TwoPeople:
     first: str
     second: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be decided; changes have their ids and the date whose close takes them over."""
+
+    subject: Subject
+    decision: Decision = "approve"
+    change_ids: Sequence[str] = ()
+    effective_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermRequest:
+    """What one person asks for; it counts when another one approves it."""
+
+    request_id: int
+    subject: str
+    decision: str
+    change_ids: Sequence[str]
+    effective_on: date | None
+    reason: str
+    requested_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,39 +216,89 @@ def decide(
     people: TwoPeople,
     effective_on: date | None = None,
 ) -> date:
-    """Approve or reject changes; return the accounting date whose close takes it over.
+    """Approve or reject changes by two names; return the accounting date whose close takes it over.
 
     ``effective_on`` is by default the next date to be closed. A payee confirmed until then is paid
-    from the next payment on.
+    from the next payment on. Where people have logins, one asks (`request`) and another approves.
 
     Raises:
         TermsError: no such change, one person twice, no reason, or the date is closed.
     """
     _require_two(people)
+    wanted = _complete(settings, Wanted("changes", decision, change_ids, effective_on))
+    assert wanted.effective_on is not None
+    _by_both(settings, people, wanted)
+    return wanted.effective_on
+
+
+def request(settings: Settings, wanted: Wanted, reason: str, by: str | None = None) -> int:
+    """Ask, as the first of two people, for a decision about terms; return the request's number.
+
+    Args:
+        settings: the home, as the person's own login.
+        wanted: what is to be decided; changes are by default taken over by the next close.
+        reason: why, for those who read it later.
+        by: the person's name; the login's where people have logins.
+
+    Raises:
+        TermsError: no such change, no reason, a closed date, or a login of nobody's.
+    """
+    wanted = _complete(settings, wanted)
+    with database.connect(settings) as connection:
+        return _asked(connection, wanted, reason, by)
+
+
+def approve_request(settings: Settings, request_id: int, by: str | None = None) -> TermRequest:
+    """Decide, as the second person, what another one has asked for; return what that was.
+
+    Raises:
+        TermsError: no such request, the person's own, or what it is about has changed.
+    """
+    with database.connect(settings) as connection:
+        _approved(connection, request_id, by)
+        return _requests(connection, request_id)[0]
+
+
+def waiting_requests(settings: Settings) -> list[TermRequest]:
+    """Return what was asked for about terms and nobody has approved, the oldest first."""
+    with database.connect(settings) as connection:
+        return _requests(connection, None)
+
+
+def _requests(connection: psycopg.Connection[Any], request_id: int | None) -> list[TermRequest]:
+    with connection.cursor(row_factory=class_row(TermRequest)) as cursor:
+        return cursor.execute(
+            """
+            select requests.request_id, requests.subject, requests.decision, requests.change_ids,
+                requests.effective_on, requests.reason, requests.requested_by
+            from control.term_requests as requests
+            where
+                requests.request_id = %(request_id)s
+                or %(request_id)s::bigint is null
+                and not exists (
+                    select 1
+                    from control.term_approvals as approvals
+                    where approvals.request_id = requests.request_id
+                )
+            order by requests.request_id
+            """,
+            {"request_id": request_id},
+        ).fetchall()
+
+
+def _complete(settings: Settings, wanted: Wanted) -> Wanted:
+    """Return what is wanted with its date; refuse changes that do not wait."""
+    if wanted.subject != "changes":
+        return wanted
     known = {change.change_id for change in changes(settings, ("waiting", "rejected"))}
-    unknown = sorted(set(change_ids) - known)
-    if unknown or not change_ids:
+    unknown = sorted(set(wanted.change_ids) - known)
+    if unknown or not wanted.change_ids:
         raise TermsError(
             what=f"nothing is decided: no such change waits: {', '.join(unknown) or 'none named'}",
             where="clearing.term_changes of the latest close",
             next_step="tieout terms list",
         )
-    taking_effect = effective_on or suspense.next_open_date(settings)
-    with database.connect(settings) as connection:
-        approval_id = _insert(
-            connection,
-            people,
-            {"subject": "changes", "decision": decision, "effective_on": taking_effect},
-        )
-        connection.cursor().executemany(
-            "insert into control.term_approval_items"
-            " (approval_id, change_id, effective_on, decision) values (%s, %s, %s, %s)",
-            [
-                (approval_id, change_id, taking_effect, decision)
-                for change_id in sorted(set(change_ids))
-            ],
-        )
-    return taking_effect
+    return replace(wanted, effective_on=wanted.effective_on or suspense.next_open_date(settings))
 
 
 def first_date_list(settings: Settings) -> FirstDateList:
@@ -258,42 +338,35 @@ def first_date_list(settings: Settings) -> FirstDateList:
 
 
 def approve_first_date(settings: Settings, people: TwoPeople) -> FirstDateList:
-    """Approve the first date's terms as one list, and the reference data with it.
+    """Approve the first date's terms as one list by two names, and the reference data with it.
 
     Raises:
         TermsError: nothing is closed yet, one person twice, or no reason.
     """
     _require_two(people)
-    approved = first_date_list(settings)
-    with database.connect(settings) as connection:
-        _insert(
-            connection,
-            people,
-            {
-                "subject": "first_date_list",
-                "decision": "approve",
-                "list_sha256": approved.first_list_sha256,
-                "reference_sha256": _keep_reference(connection),
-            },
-        )
+    first_date_list(settings)
+    _by_both(settings, people, Wanted("first_date_list"))
     return first_date_list(settings)
 
 
 def approve_reference(settings: Settings, people: TwoPeople) -> str:
-    """Approve the reference data as it is now; return its number.
+    """Approve the reference data as it is now by two names; return its number.
 
     Raises:
         TermsError: one person twice, or no reason.
     """
     _require_two(people)
+    return reference_sha256_of(settings, _by_both(settings, people, Wanted("reference_data")))
+
+
+def reference_sha256_of(settings: Settings, request_id: int) -> str:
+    """Return the number of the reference data that a request is about."""
     with database.connect(settings) as connection:
-        sha256 = _keep_reference(connection)
-        _insert(
-            connection,
-            people,
-            {"subject": "reference_data", "decision": "approve", "reference_sha256": sha256},
-        )
-    return sha256
+        row = connection.execute(
+            "select reference_sha256 from control.term_requests where request_id = %s",
+            [request_id],
+        ).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def reference_differences(
@@ -359,36 +432,38 @@ def _count(connection: psycopg.Connection[Any], table: str, day: date) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _keep_reference(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute(
-        """
-        with now as (
-            select control.reference_sha256() as sha256, control.reference_content() as content
+def _by_both(settings: Settings, people: TwoPeople, wanted: Wanted) -> int:
+    """Have two names decide at once, as long as nobody has a login; return the request's number."""
+    with database.connect(settings) as connection:
+        request_id = _asked(connection, wanted, people.reason, people.first)
+        _approved(connection, request_id, people.second)
+    return request_id
+
+
+def _asked(connection: psycopg.Connection[Any], wanted: Wanted, reason: str, by: str | None) -> int:
+    return _called(
+        connection,
+        "select control.request_terms(%s, %s, %s::text[], %s, %s, %s)",
+        (
+            wanted.subject,
+            wanted.decision,
+            list(wanted.change_ids),
+            wanted.effective_on,
+            reason,
+            by,
         ),
-        kept as (
-            insert into control.reference_versions (reference_sha256, content)
-            select sha256, content from now
-            on conflict do nothing
-        )
-        select sha256 from now
-        """
-    ).fetchone()
-    if row is None:  # pragma: no cover  the statement returns one row or fails
-        raise TermsError(what="the reference data is not there")
-    return str(row[0])
+    )
 
 
-def _insert(
-    connection: psycopg.Connection[Any], people: TwoPeople, values: Mapping[str, object]
+def _approved(connection: psycopg.Connection[Any], request_id: int, by: str | None) -> None:
+    _called(connection, "select control.approve_terms(%s, %s)", (request_id, by))
+
+
+def _called(
+    connection: psycopg.Connection[Any], statement: LiteralString, values: Sequence[object]
 ) -> int:
-    named = {
-        **values,
-        "approved_by_first": people.first.strip(),
-        "approved_by_second": people.second.strip(),
-        "reason": people.reason.strip(),
-    }
     try:
-        return database.insert(connection, "control.term_approvals", named, returning="approval_id")
+        row = connection.execute(statement, values).fetchone()
     except psycopg.Error as error:
         raise database.refusal(
             TermsError,
@@ -396,6 +471,7 @@ def _insert(
             error,
             next_step="see tieout terms --help",
         ) from error
+    return 0 if row is None else int(row[0])
 
 
 def _require_two(people: TwoPeople) -> None:
