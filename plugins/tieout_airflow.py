@@ -1,4 +1,4 @@
-"""The one Airflow plugin: the dbt docs and the Data Docs in Airflow's menu, for those logged in.
+"""The one Airflow plugin: the documents in Airflow's menu, and the decisions of Airflow's users.
 
 Airflow does not protect a plugin's application: each page here asks Airflow's own login first.
 """
@@ -13,6 +13,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
 from tieout.core.settings import load_settings
+from tieout.gateway.routes import router_for
 
 PREFIX = "/tieout"
 FOLDERS = {"dbt": "dbt", "data-docs": "data-docs"}
@@ -32,6 +33,16 @@ def document(name: str, path: str, user: GetUserDep) -> FileResponse:
     if not target.is_relative_to(root) or not target.is_file():
         raise HTTPException(status_code=404, detail="not written yet: run `tieout docs`")
     return FileResponse(Path(target))
+
+
+def user_name(user: GetUserDep) -> str:
+    """Return the name of the user whom Airflow's auth manager has authenticated; else 401."""
+    if user is None:
+        raise HTTPException(status_code=401)
+    return str(user.get_name())
+
+
+app.include_router(router_for(user_name))
 
 
 class TieoutPlugin(AirflowPlugin):

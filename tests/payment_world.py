@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -264,6 +265,11 @@ def copy_of(template: Settings, home: Path) -> Iterator[World]:
         # The payees of the template are encrypted with its keys.
         shutil.copytree(template.secrets_dir, settings.secrets_dir, dirs_exist_ok=True)
         yield World(settings)
+
+
+def login_of(world: World, name: str) -> str:
+    """Return a login's name that no other database of the server has."""
+    return f"{name}_{urlsplit(database.ensure_server(world.settings)).path.lstrip('/')}"
 
 
 class Finding:

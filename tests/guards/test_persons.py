@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import payment_world
-from payment_world import PAYMENT_DATE, Finding, World
+from payment_world import PAYMENT_DATE, Finding, World, login_of
 from tieout import database, gate, payouts
 from tieout.commands import overview
 from tieout.commands.cli import app
@@ -29,11 +29,6 @@ pytestmark = pytest.mark.slow
 OPEN_DATE = date(2026, 9, 28)
 REFERENCE = terms.Wanted("reference_data")
 SHOWN = {"COLUMNS": "200", "NO_COLOR": "1"}
-
-
-def login_of(world: World, name: str) -> str:
-    """Return a login's name that no other database of the server has."""
-    return f"{name}_{urlsplit(database.ensure_server(world.settings)).path.lstrip('/')}"
 
 
 def as_person(world: World, name: str) -> Settings:

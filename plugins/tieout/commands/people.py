@@ -41,6 +41,30 @@ def add(
 
 
 @app.command()
+def role(
+    person: Person,
+    decision_role: Annotated[str, typer.Argument(metavar="ROLE", help="officer or supervisor")],
+) -> None:
+    """Give a person the limits of a role (`reference.decision_limits`), from now on."""
+    persons.give_role(shared.home(), person, decision_role)
+    say(f"{person} decides within the limits of: {decision_role}")
+    say("next: tieout people list")
+
+
+@app.command()
+def gateway(
+    login: Annotated[
+        str, typer.Option("--login", help="A new login of the database, for the API server alone.")
+    ],
+) -> None:
+    """Make the login with which Airflow's API server speaks for its users."""
+    path = persons.add_gateway(shared.home(), login)
+    say(f"{login} speaks for users of Airflow who are people here, and for nobody else")
+    say(f"its URL, with a drawn password, is in {path} (0600); whoever has it is any of them")
+    say("next: give it to the API server alone, as TIEOUT_DATABASE_URL_GATEWAY, and remove it")
+
+
+@app.command()
 def leave(person: Person) -> None:
     """Take from a person that they decide. What they decided stays."""
     persons.leave(shared.home(), person)
@@ -54,10 +78,13 @@ def list_people() -> None:
     with database.connect(shared.home()) as connection:
         rows = connection.execute(
             "select person, database_login, coalesce(airflow_user, '-'),"
+            " control.decision_role(person),"
             " case when is_active then 'decides' else 'left' end"
             " from control.persons order by person"
         ).fetchall()
-    made = shared.table("People who decide 决定人", ("person", "login", "Airflow", "state"))
+    made = shared.table(
+        "People who decide 决定人", ("person", "login", "Airflow", "limits of", "state")
+    )
     for row in rows:
         made.add_row(*map(str, row))
     shared.console().print(made)

@@ -116,7 +116,7 @@ def add_gateway(settings: Settings, login: str) -> Path:
         if connection.execute("select 1 from pg_roles where rolname = %s", [login]).fetchone():
             raise _refused(login, "there is a login of that name, which may be somebody's")
         password = secrets.token_urlsafe(24)
-        give_login(connection, login, password, ("tieout_people",))
+        give_login(connection, login, password, GROUPS)
         connection.execute(
             "insert into control.gateways (database_login, channel) values (%s, 'airflow')",
             [login],

@@ -694,8 +694,6 @@ grant execute on function
     control.approve_terms(bigint, text)
 to tieout_people;
 grant insert on control.file_requests, control.file_request_approvals to tieout_people;
--- A gateway is no reader; what it has decided it may show.
-grant select on control.gate_decisions to tieout_people;
 grant select on
     control.person_roles,
     control.gateways,

@@ -1,0 +1,152 @@
+"""Airflow's users decide through the API server, each as the person they are on record as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from fastapi import FastAPI, Header, HTTPException
+from fastapi.testclient import TestClient
+
+from payment_world import PAYMENT_DATE, Finding, World, login_of
+from tieout import database, gate
+from tieout.database import persons
+from tieout.gateway import decisions, routes
+
+pytestmark = pytest.mark.slow
+LOGINS = {"Qian": ("gw_qian", "qian@example.com"), "Zhou": ("gw_zhou", "zhou")}
+RELEASE = "/decisions/gate-release"
+BODY = {"about": str(PAYMENT_DATE), "reason": "line comes tomorrow"}
+
+
+def whom_the_test_says(x_user: str = Header("")) -> str:
+    """Stand in for Airflow's auth manager."""
+    if not x_user:
+        raise HTTPException(status_code=401)
+    return x_user
+
+
+@pytest.fixture
+def client(world: World, finding: Finding, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The API server of a home whose gate failed, with two people among its users."""
+    database.migrate(world.settings)
+    path = persons.add_gateway(world.settings, login_of(world, "gateway"))
+    for person, (login, user) in LOGINS.items():
+        persons.add(world.settings, person, login_of(world, login), user)
+    finding.failures = (gate.Failure("gate_equation", "zero", "x", "residual", "-1", "CNY", "x"),)
+    gate.decide(world.settings.acting_as("gate"), PAYMENT_DATE)
+    monkeypatch.setenv(decisions.GATEWAY_VARIABLE, path.read_text().strip())
+    monkeypatch.setattr(routes, "load_settings", lambda: world.settings)
+    app = FastAPI()
+    app.include_router(routes.router_for(whom_the_test_says))
+    yield TestClient(app)
+    with database.connect(world.settings, autocommit=True) as connection:
+        for login in ("gateway", *(login for login, _ in LOGINS.values())):
+            name = psycopg.sql.Identifier(login_of(world, login))
+            connection.execute(psycopg.sql.SQL("drop owned by {}").format(name))
+            connection.execute(psycopg.sql.SQL("drop role {}").format(name))
+
+
+def as_user(name: str, **more: str) -> dict[str, str]:
+    """Return the headers of a request of a user."""
+    return {"x-user": name, **more}
+
+
+def test_two_users_release_a_date(client: TestClient, world: World) -> None:
+    qian, zhou = as_user("qian@example.com"), as_user("zhou")
+    asked = client.post(RELEASE, json=BODY, headers=qian)
+    assert (asked.status_code, asked.json()["number"]) == (201, 1), asked.text
+    (line,) = client.get("/decisions", headers=zhou).json()
+    assert line == {
+        "kind": "gate-release", "number": 1, "about": str(PAYMENT_DATE), "requested_by": "Qian",
+        "reason": "line comes tomorrow",
+    }  # fmt: skip
+    own = client.post(f"{RELEASE}/1/approval", json={}, headers=qian)
+    assert (own.status_code, "two different people" in own.text) == (409, True), own.text
+    agreed = client.post(f"{RELEASE}/1/approval", json={}, headers=zhou)
+    assert agreed.status_code == 201, agreed.text
+    assert world.rows(
+        "select outcome, released_by_first, released_by_second, decided_by_login"
+        " from control.gate_decisions order by decision_id desc limit 1"
+    ) == [("released", "Qian", "Zhou", f"{login_of(world, 'gateway')} for Airflow user zhou")]
+    assert client.get("/decisions", headers=zhou).json() == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        (as_user("nobody"), 409),
+        (as_user("li"), 409),
+        (as_user("zhou -c role=tieout_owner"), 409),
+        (as_user("zhou", origin="https://elsewhere.example"), 403),
+        (as_user("zhou", **{"sec-fetch-site": "cross-site"}), 403),
+        (as_user("zhou", **{"content-type": "text/plain"}), 415),
+        (as_user("zhou", **{"content-type": "application/x-www-form-urlencoded"}), 415),
+    ],
+)
+def test_nobody_else_decides(
+    client: TestClient, world: World, headers: dict[str, str], status: int
+) -> None:
+    """No login, a user who is nobody, an option in the name, another site's page, a form."""
+    answer = client.post(
+        RELEASE,
+        content=b'{"about": "2026-09-28", "reason": "r"}',
+        headers={"content-type": "application/json", **headers},
+    )
+    assert answer.status_code == status, answer.text
+    assert world.rows("select 1 from control.gate_release_requests") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({**BODY, "about": "yesterday"}, 409, "YYYY-MM-DD"),
+        ({**BODY, "about": "2026-09-29"}, 409, "its latest gate decision is missing"),
+        ({**BODY, "reason": ""}, 422, "reason"),
+        ({**BODY, "reason": " "}, 409, "no reason was given"),
+        ({**BODY, "requested_by": "Qian"}, 422, "requested_by"),
+        ({"about": "x"}, 422, "reason"),
+    ],
+)
+def test_what_is_unclear_is_refused(
+    client: TestClient, body: dict[str, str], status: int, words: str
+) -> None:
+    answer = client.post(RELEASE, json=body, headers=as_user("zhou"))
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("kind", sorted(decisions.REQUESTS))
+def test_each_kind_says_why_it_is_refused(client: TestClient, kind: str) -> None:
+    """A request about nothing and an approval of nothing: words for people, no traceback."""
+    body = {"about": "1970-01-01", "reason": "r", "decision": "approve"}
+    asked = client.post(f"/decisions/{kind}", json=body, headers=as_user("zhou"))
+    assert asked.status_code == 409, asked.text
+    assert asked.json()["detail"]["what"]
+    agreed = client.post(f"/decisions/{kind}/99/approval", json={}, headers=as_user("zhou"))
+    assert agreed.status_code == 409, agreed.text
+    assert agreed.json()["detail"]["what"]
+
+
+def test_without_its_login_nobody_decides(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(decisions.GATEWAY_VARIABLE)
+    answer = client.post(RELEASE, json=BODY, headers=as_user("zhou"))
+    assert (answer.status_code, "tieout people gateway" in answer.text) == (409, True)
+
+
+def test_each_kind_is_asked_and_approved() -> None:
+    assert len(decisions.REQUESTS) > 6
+    assert set(decisions.REQUESTS) == set(decisions.APPROVALS)
+
+
+def test_airflow_s_user_is_who_it_says() -> None:
+    """The plugin's application has the addresses, and asks Airflow's own login for each."""
+    import tieout_airflow
+
+    paths = {route.path for route in tieout_airflow.app.routes if "decisions" in route.path}  # type: ignore[attr-defined]
+    assert paths == {"/decisions", "/decisions/{kind}", "/decisions/{kind}/{number}/approval"}
+    answer = TestClient(tieout_airflow.app).get("/decisions")
+    assert answer.status_code in {401, 403}, answer.text
