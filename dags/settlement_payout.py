@@ -14,9 +14,10 @@ fingerprint in `control.gate_decisions`; `payout.instructions` and attempts; the
 (pain.001) and the statements in the outbox; the seals of the dates it paid.
 
 **Fails when** an accounting date it pays is not closed, an earlier payment date is not paid, a bank
-file was refused, or the gate does not hold: the message names the channel, the term and the amount,
-and no payment file is written. Such errors are not retried; a lost connection is. What pays is
-protected by the database against being done twice.
+file was refused, or nobody releases a gate that does not hold: `gate` says channel, term and amount,
+`agreed` waits five hours for two people (`tieout pay` waits for nobody), and no payment file is
+written. Such errors are not retried; a lost connection is. What pays is protected by the database
+against being done twice.
 
 **Owner.** settlement and treasury (结算与资金)
 """
@@ -103,6 +104,13 @@ def settlement_payout() -> None:
 
         return steps.perform(paying.gate, context)
 
+    @task.sensor(poke_interval=60, timeout=18000, mode="reschedule", **SHORT)
+    def agreed(**context: Any) -> bool:
+        """Go on where the gate holds; else wait until two people have released the date."""
+        from tieout.runs import paying, steps
+
+        return steps.poke(paying.agreed, context)
+
     @task(**MONEY)
     def instruct(**context: Any) -> dict[str, int]:
         """Write the instructions; the database checks the decision."""
@@ -134,7 +142,7 @@ def settlement_payout() -> None:
 
     claimed, released = claim(), release()
     decided = ready() >> claimed >> land_bank() >> build() >> gate()
-    decided >> instruct() >> submit() >> publish() >> released
+    decided >> agreed() >> instruct() >> submit() >> publish() >> released
     claimed >> released
 
 

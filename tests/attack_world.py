@@ -52,7 +52,8 @@ CLOSE_STEPS = (
     "ready", "claim", "fetch", "land", "complete", "build", "check", "publish", "release",
 )  # fmt: skip
 PAY_STEPS = (
-    "ready", "claim", "land_bank", "build", "gate", "instruct", "submit", "publish", "release",
+    "ready", "claim", "land_bank", "build", "gate", "agreed", "instruct", "submit", "publish",
+    "release",
 )  # fmt: skip
 OUTCOME_STEPS = ("ready", "claim", "land", "apply", "send", "build", "publish", "release")
 RUNS: Mapping[str, tuple[ModuleType, Sequence[str]]] = {
@@ -383,11 +384,13 @@ class World:
             days.release(self.settings, kind, day, OWNER)
         return Run(kind, day)
 
-    def step(self, module: ModuleType, kind: str, day: date, name: str) -> object:
-        """Run one step of a run."""
+    def step(
+        self, module: ModuleType, kind: str, day: date, name: str, *, waits: bool = False
+    ) -> object:
+        """Run one step of a run; of the scheduler's, which may wait, or of a command's."""
         function: Callable[[steps.Step], object] = getattr(module, name)
         settings = self.settings.acting_as(steps.role_of(kind, name))
-        return function(steps.Step(settings, kind, day, OWNER, name, datetime.now(UTC)))
+        return function(steps.Step(settings, kind, day, OWNER, name, datetime.now(UTC), waits))
 
     # Where things lie.
 

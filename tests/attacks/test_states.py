@@ -27,13 +27,14 @@ from attack_world import (
     World,
     outcome_of,
 )
-from tieout import database, landing
+from payment_world import Finding
+from tieout import database, gate, landing
 from tieout.channels.common.excerpts import masked_excerpt
 from tieout.core.errors import TieoutError
 from tieout.dates import days
 from tieout.landing import corrections
 from tieout.payouts import submission
-from tieout.runs import paying, transform
+from tieout.runs import paying, steps, transform
 from tieout.simulator import bank
 
 pytestmark = pytest.mark.slow
@@ -75,6 +76,50 @@ def file_id_of(world: World, kind: str, status: str) -> str:
     )
     assert rows, f"no {kind} is {status}"
     return str(rows[0][0])
+
+
+# --- a gate that does not hold ------------------------------------------------------------------
+
+
+def test_a_scheduled_run_waits_for_two_people(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives the date back, looks again until it is released, and takes it before it pays."""
+
+    def scheduled(name: str) -> object:
+        return world.step(paying, days.SETTLEMENT_PAYOUT, PAYMENT, name, waits=True)
+
+    def text_left() -> str:
+        left = steps.read_failure(world.settings, days.SETTLEMENT_PAYOUT, PAYMENT)
+        return "" if left is None else f"{left.what}, {left.awaits_release}"
+
+    world.must(world.close(DAY))
+    steps_of_payment(world, "ready", "claim", "land_bank", "build")
+    finding = Finding(monkeypatch)
+    finding.failures = (gate.Failure("gate_equation", "zero", "x", "residual", "-1", "CNY", "x"),)
+    assert scheduled("gate") == {"failures": 1}
+    assert days.leases(world.settings) == []
+    assert "two people release it" in str(scheduled("agreed"))
+    assert "the gate of 2026-09-23 does not hold" in text_left()
+    assert text_left().endswith("True")
+    take_again(world)
+    with pytest.raises(steps.GateFailedError, match="does not hold"):
+        steps_of_payment(world, "gate")
+    is_refused(world)
+    days.release(world.settings, days.SETTLEMENT_PAYOUT, PAYMENT, OWNER)
+
+    release_id = gate.request_release(world.settings, PAYMENT, "line comes tomorrow", by="Li")
+    assert "two people release it" in str(scheduled("agreed"))
+    gate.approve_release(world.settings, release_id, by="Wang")
+    with days.command_owner(world.settings) as another:
+        days.claim(world.settings, days.SETTLEMENT_PAYOUT, PAYMENT, another)
+        assert another in str(scheduled("agreed"))
+        days.release(world.settings, days.SETTLEMENT_PAYOUT, PAYMENT, another)
+    assert scheduled("agreed") is None
+    assert text_left() == ""
+    steps_of_payment(world, "instruct", "submit")
+    assert world.payments(PAYMENT)
+    assert scheduled("agreed") is None
 
 
 # --- between the gate's decision and the payment ------------------------------------------------

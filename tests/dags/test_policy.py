@@ -114,6 +114,7 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
                 "land_bank",
                 "build",
                 "gate",
+                "agreed",
                 "instruct",
                 "submit",
                 "publish",

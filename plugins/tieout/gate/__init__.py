@@ -12,6 +12,7 @@ from tieout.gate.deciding import (
     decide,
     keep_expectations,
     landing_checkpoint,
+    latest_decision,
     request_release,
     waiting_releases,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "explanations",
     "keep_expectations",
     "landing_checkpoint",
+    "latest_decision",
     "request_release",
     "waiting_releases",
 ]

@@ -221,6 +221,12 @@ def waiting_releases(
     return tuple(WaitingRelease(*row) for row in rows)
 
 
+def latest_decision(settings: Settings, payment_date: date) -> Decision | None:
+    """Return what was decided last about a payment date, None where nothing was."""
+    with connect(settings) as connection:
+        return _latest(connection, payment_date)
+
+
 def approve_release(settings: Settings, release_id: int, *, by: str | None = None) -> Decision:
     """Release, as the second of two people, what a request asks for.
 

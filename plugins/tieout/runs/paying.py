@@ -1,6 +1,6 @@
 """The steps of a payment date, in the order the DAG `settlement_payout` runs them.
 
-ready -> claim -> land_bank -> build -> gate -> instruct -> submit -> publish, and release
+ready -> claim -> land_bank -> build -> gate -> agreed -> instruct -> submit -> publish, and release
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tieout import gate as gate_module
 
 __all__ = [
+    "agreed",
     "build",
     "claim",
     "gate",
@@ -31,6 +32,8 @@ __all__ = [
     "release",
     "submit",
 ]
+
+OPEN_GATE = {"passed", "released"}
 
 
 def ready(step: Step) -> str | None:
@@ -134,6 +137,9 @@ def build(step: Step) -> Counts:
 def gate(step: Step) -> Counts:
     """Decide (Great Expectations); the decision is stored either way.
 
+    A run that may wait gives the date back where the gate does not hold, so that its cause can be
+    mended meanwhile; `agreed` waits for two people.
+
     Raises:
         GateFailedError: names the channel, the term or check, and how much.
     """
@@ -143,8 +149,8 @@ def gate(step: Step) -> Counts:
     if days.has_attempts(step.settings, step.day):
         return {}
     decision = gate_module.decide(step.settings, step.day)
-    if decision.outcome not in {"passed", "released"}:
-        raise GateFailedError(
+    if decision.outcome not in OPEN_GATE:
+        error = GateFailedError(
             what=f"the gate of {step.day} does not hold: {len(decision.failures)} checks failed; "
             "nothing is paid",
             where="gate.gate_checks, gate.balance_equation",
@@ -152,7 +158,36 @@ def gate(step: Step) -> Counts:
             next_step=f"`tieout explain gate {step.day}` shows the rows; correct the cause and pay "
             f"again, or two people release it: tieout gate request {step.day} --reason TEXT",
         )
+        if not step.waits:
+            raise error
+        steps.note_failure(step.settings, step, error)
+        say(str(error))
+        days.release(step.settings, step.kind, step.day, step.owner)
     return {"failures": len(decision.failures)}
+
+
+def agreed(step: Step) -> str | None:
+    """Say what the payment waits for, or None: the gate holds, or two people have released it.
+
+    The date is taken again before it is paid: while the run waited, it was anybody's. A date that
+    was computed anew meanwhile is not what was released, and `instruct` refuses it.
+    """
+    from tieout import gate as gate_module  # noqa: PLC0415  Great Expectations is heavy
+
+    if days.has_attempts(step.settings, step.day):
+        return None
+    decision = gate_module.latest_decision(step.settings.acting_as("gate"), step.day)
+    if decision is None or decision.outcome not in OPEN_GATE:
+        return (
+            f"its gate does not hold; two people release it (tieout gate request {step.day} "
+            "--reason TEXT), or the cause is mended and the run cleared from land_bank on"
+        )
+    try:
+        days.claim(step.settings, step.kind, step.day, step.owner)
+    except (days.DateBusyError, days.DateNotReadyError) as error:
+        return f"{error.what}: {error.why}"
+    steps.forget_failure(step.settings, step.kind, step.day)
+    return None
 
 
 def _explained(step: Step, decision: gate_module.Decision) -> list[str]:

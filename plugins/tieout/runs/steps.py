@@ -29,6 +29,7 @@ __all__ = [
     "GateFailedError",
     "Step",
     "await_files",
+    "forget_failure",
     "listening",
     "note_failure",
     "perform",
@@ -167,6 +168,9 @@ def poke(function: Callable[[Step], str | None], context: Mapping[str, Any]) -> 
         if reason is not None:
             waiting.append(reason)
             print(f"{step.kind} of {step.day} waits: {reason}")  # noqa: T201  the task's log
+            left = read_failure(step.settings, step.kind, step.day)
+            if left is not None and left.awaits_release:
+                return {}  # what the gate found says more
             _write_failure(
                 settings=step.settings,
                 failure=Failure(
