@@ -14,7 +14,7 @@ fingerprint in `control.gate_decisions`; `payout.instructions` and attempts; the
 (pain.001) and the statements in the outbox; the seals of the dates it paid.
 
 **Fails when** an accounting date it pays is not closed, an earlier payment date is not paid, a bank
-file was refused, or nobody releases a gate that does not hold: `gate` says channel, term and amount,
+file was refused, or nobody releases a gate that does not hold: `gate` names channel, term, amount,
 `agreed` waits five hours for two people (`tieout pay` waits for nobody), and no payment file is
 written. Such errors are not retried; a lost connection is. What pays is protected by the database
 against being done twice.
