@@ -3,8 +3,8 @@
 A command of a person's own imports Airflow, dbt and Great Expectations and parses the dbt project:
 half a minute of work that every one of them does alike. Here one process does it once, and forks
 for each command: arguments, exit code, standard output and error are those of the command line, and
-what one command leaves in memory no other sees. `tests/integration/test_end_to_end.py` and
-`make close` start the program itself.
+what one command leaves in memory no other sees. A run's steps follow one another without Airflow
+(`direct_runs`). `tests/integration/test_end_to_end.py` and `make close` start the program itself.
 
 As a program: `warm_commands.py HOME` reads a command a line (JSON) and answers with its exit code.
 """
@@ -90,6 +90,7 @@ def _warm_up() -> None:
     import dbt.cli.main
     import great_expectations
 
+    import direct_runs
     import tieout.gate
     import tieout.runs.answers
     import tieout.runs.closing
@@ -100,6 +101,7 @@ def _warm_up() -> None:
     from tieout.core.settings import load_settings
     from tieout.runs import runner, transform
 
+    runner._run_here = direct_runs.run_here
     settings = load_settings()
     for kind in runner.READY:
         runner._load_dag(settings, kind)
