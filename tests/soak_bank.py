@@ -82,7 +82,7 @@ class Bank:
         self._asked: set[str] = set()
         self._lines: dict[int, list[tuple[BankLine, str | None]]] = defaultdict(list)
         self._files: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
-        self._reports: dict[str, str] = {}
+        self.how_reported: dict[str, str] = {}
         self._balance = 0
         self._yesterday: tuple[str, bytes] | None = None
         self._morning_path = ""
@@ -258,7 +258,7 @@ class Bank:
             order.history for order in orders
         }:
             how = soak_draws.REPORTS[0]
-        self._reports[batch.message_id] = how
+        self.how_reported[batch.message_id] = how
         for order in orders:
             self.kinds.append((order.history, order.kind, how, self.draws.statement(place)))
         content = self._status_report(batch, orders, day)

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-__all__ = ["ACCIDENTS", "ARRIVALS", "PAYMENTS", "REPORTS", "STATEMENTS", "Draws"]
+__all__ = [
+    "ACCIDENTS",
+    "ARRIVALS",
+    "CLASSES",
+    "PAYMENTS",
+    "REPORTS",
+    "REPORT_CLASSES",
+    "STATEMENTS",
+    "Draws",
+]
 
 FIRST: Final = date(2026, 9, 21)  # the accounting date, a Monday
 PAYMENT: Final = date(2026, 9, 22)
@@ -73,6 +82,40 @@ STATEMENTS: Final = ("whole", "twice", "cut_then_whole", "late", "again_next_day
 
 ARRIVALS: Final = ("ties", "one_fen_off", "swapped_channels", "another_group", "cut")
 """What is wrong with the arrivals of the payment date, before the gate."""
+
+CLASSES: Final = {
+    "paid": "honest",
+    "refused": "refused",
+    "refused_for_its_payee": "refused",
+    "refused_for_good": "refused",
+    "refused_without_reason": "refused",
+    "not_found_then_paid": "contradicted by its money",
+    "duplicate_after_paying": "contradicted by its money",
+    "paid_on_paper": "contradicted by its money",
+    "silent_paid": "silent",
+    "silent_not_paid": "silent",
+    "debited_twice": "another sum",
+    "returned_twice": "another sum",
+    "one_fen_off": "another sum",
+    "under_anothers_id": "another sum",
+    "returned_in_part": "another sum",
+    "returned": "returned",
+    "returned_late": "returned",
+}
+"""The kinds of payments by what they have in common: pairs are promised of classes."""
+
+REPORT_CLASSES: Final = {
+    "whole": "whole",
+    "none": "missing",
+    "late": "missing",
+    "cut": "missing",
+    "twice": "again",
+    "again_next_day": "again",
+    "cut_then_whole": "again",
+    "contradicted": "wrong",
+    "of_another_file": "wrong",
+    "of_another_count": "wrong",
+}
 
 ACCIDENTS: Final = ("process", "server", "full_disk", "unwritable_outbox", "two_runs")
 

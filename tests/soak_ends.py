@@ -154,7 +154,7 @@ class _Books:
         states = self.states.get(statement_id, {})
         for order in orders:
             moves = ", ".join(f"{day:%m-%d} {amount:+}" for day, amount in order.moves)
-            how = self.bank._reports.get(order.batch.message_id)
+            how = self.bank.how_reported.get(order.batch.message_id)
             lines.append(
                 f"    {order.end_to_end_id} in {order.batch.message_id}: {order.kind}"
                 f" {order.refusal or ''} {order.oddities or ''}; report {how}; moves {moves or '-'};"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import random
 import signal
 import sys
@@ -38,7 +39,7 @@ from soak_bank import Bank
 from soak_draws import FIRST, LAST, PAYMENT, Draws
 from tieout import database, payouts
 from tieout.core.errors import TieoutError
-from tieout.core.settings import Settings, load_settings
+from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.decisions import payouts as people
 from tieout.files import store as file_store
@@ -57,6 +58,7 @@ PAYING_CUT = ("instruct", "submit")
 READING_CUT = ("land", "apply", "send")
 TRIES = 12
 CHILD_SECONDS = 120
+_SIZE = "statements.txt"
 
 
 # --- the template ---------------------------------------------------------------------------------
@@ -81,17 +83,22 @@ def build_template(home: Path, prepared: Path, merchants: int) -> None:
             attack_world.recording(recorded),
         ):
             honest.must(honest.pay(PAYMENT))
+            ((size,),) = honest.rows("select count(*) from payout.instructions")
             build_books(honest)
     finally:
         database.stop_server(settings)
-    import pickle  # noqa: PLC0415  once, and only here
-
     (home / attack_world._RECORDED).write_bytes(pickle.dumps(recorded))
+    (home / _SIZE).write_text(str(size), encoding="utf-8")
 
 
 def open_template(home: Path) -> Template:
     """Start the server of a template."""
     return attack_world.open_template(home)
+
+
+def size_of(home: Path) -> int:
+    """Return how many statements a wave of a template pays."""
+    return int((home / _SIZE).read_text(encoding="utf-8"))
 
 
 def _simulate(settings: Settings, merchants: int) -> None:
@@ -273,6 +280,9 @@ class Wave:
     refusals: dict[str, str] = field(default_factory=dict)
     accidents: Counter[str] = field(default_factory=Counter)
     cut_steps: Counter[str] = field(default_factory=Counter)
+    drawn: list[tuple[int, str, str, str]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+    daily: list[str] = field(default_factory=list)
     ends: list[soak_ends.End] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -336,6 +346,9 @@ class _Player:
         except TieoutError as error:
             self.wave.violations.append(f"wave {self.wave.number}: no books: {error}")
         self.wave.violations += self.bank.violations
+        self.wave.drawn = self.bank.kinds
+        self.wave.reports = list(self.bank.how_reported.values())
+        self.wave.daily = [self.draws.statement(place) for place in range(soak_draws.DONE_BY)]
         soak_ends.compare(self.world, self.bank, self.wave)
 
     def _statements(self) -> list[str]:
@@ -391,8 +404,12 @@ class _Player:
                 self.wave.accidents[accident.kind] += 1
                 came = self._cut(module, kind, day, name, accident)
                 self.wave.cut_steps[f"{accident.kind} in {name}"] += came
-                if self.random.random() < 0.5:  # the bank is quicker than the one who starts it again
+                if self.random.random() < 0.5:
+                    # The bank is quicker than the one who starts it again.
                     self.bank.fetch(day)
+            if module is answers and self.random.random() < 0.3:
+                self.wave.cut_steps[f"{name} not done before the next evening"] += 1
+                return
         for _ in range(TRIES):
             try:
                 self._run(module, kind, day, name)
@@ -479,7 +496,7 @@ def waves(
     """
     first = killed = number = 0
     while first < histories:
-        has_kills = killed * 100 < kills_percent * (first + 1) or (number == 0 and kills_percent > 0)
+        has_kills = kills_percent > 0 and killed * 100 <= kills_percent * first
         size = sizes[has_kills]
         yield Draws(seed, number, first, has_kills)
         first += size
@@ -487,11 +504,6 @@ def waves(
         number += 1
 
 
-def settings_of(home: Path) -> Settings:
-    """Return a home's settings."""
-    return load_settings({"TIEOUT_HOME": str(home)})
-
-
-def only(wave: Wave, history: int) -> Sequence[str]:
+def stories(wave: Wave, history: int) -> Sequence[str]:
     """Return the story of one history of a wave."""
     return [end.story for end in wave.ends if end.history == history]
