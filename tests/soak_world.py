@@ -410,13 +410,15 @@ class _Player:
             if module is answers and self.random.random() < 0.3:
                 self.wave.cut_steps[f"{name} not done before the next evening"] += 1
                 return
+        lost: Exception | None = None
         for _ in range(TRIES):
             try:
                 self._run(module, kind, day, name)
-            except (database.DatabaseError, psycopg.OperationalError):
+            except (database.DatabaseError, psycopg.OperationalError) as error:
+                lost = error
                 continue
             return
-        raise AssertionError(f"{name} of {day} does not go through after {TRIES} tries")
+        raise AssertionError(f"{name} of {day} does not go through: {lost}")
 
     def _accident(self, name: str) -> Accident:
         kind = self.random.choice(soak_draws.ACCIDENTS)
