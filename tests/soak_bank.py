@@ -270,9 +270,7 @@ class Bank:
             now.append((f"{folder}/{path}.xml", content))
         if how == "twice":
             now.append((f"{folder}/{path}-2.xml", content))
-        elif how == "again_next_day":
-            later.append((f"{next_folder}/{path}.xml", content))
-        elif how == "late":
+        elif how in {"again_next_day", "late"}:
             later.append((f"{next_folder}/{path}.xml", content))
         elif how == "cut":
             now.append((f"{folder}/{path}.xml", cut))
@@ -295,16 +293,12 @@ class Bank:
                 batch,
                 day,
                 {order.end_to_end_id: "AM05" for order in duplicates},
-                frozenset(
-                    order.end_to_end_id for order in orders if order not in duplicates
-                ),
+                frozenset(order.end_to_end_id for order in orders if order not in duplicates),
                 report_id=f"{batch.message_id}-D",
             )
             later.append((f"{next_folder}/{path}-D.xml", again))
 
-    def _status_report(
-        self, batch: pain001.ReadBatch, orders: Iterable[Order], day: date
-    ) -> bytes:
+    def _status_report(self, batch: pain001.ReadBatch, orders: Iterable[Order], day: date) -> bytes:
         rejects = {order.end_to_end_id: order.refusal or "" for order in orders if order.is_refused}
         silent = frozenset(order.end_to_end_id for order in orders if order.kind in _SILENT)
         return _without_empty_reasons(
@@ -316,17 +310,13 @@ class Bank:
     @staticmethod
     def _opposite(batch: pain001.ReadBatch, orders: Iterable[Order], day: date) -> bytes:
         """Say of each payment the contrary of what was said before."""
-        rejects = {
-            order.end_to_end_id: "AM04" for order in orders if not order.is_refused
-        }
+        rejects = {order.end_to_end_id: "AM04" for order in orders if not order.is_refused}
         return bank_answers.status_report(batch, day, rejects, report_id=f"{batch.message_id}-2")
 
     def _of_another(self, content: bytes, batch: pain001.ReadBatch) -> bytes:
         """Name a payment of another file in place of the first of this one."""
         others = [
-            order
-            for order in self.orders.values()
-            if order.batch.message_id != batch.message_id
+            order for order in self.orders.values() if order.batch.message_id != batch.message_id
         ]
         if not others:
             return content
@@ -383,7 +373,7 @@ class Bank:
         return True
 
     def _state(self, day: date, place: int) -> None:
-        """Send the statement of the day, as it is drawn, and what was left of the evening before."""
+        """Send the day's statement as it is drawn, and what was left of the evening before."""
         for path, content in self._early:
             self._put(path, content)
         self._early = []

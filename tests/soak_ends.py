@@ -134,22 +134,23 @@ class _Books:
         for order in orders:
             if order.payment.amount_minor != owed:
                 wrong.append(f"{order.end_to_end_id} orders {order.payment.amount_minor}")
-        if not is_paid:
-            end = f"a person: {self.listed.get(statement_id, 'forgotten')}"
-        elif out > owed:
-            end = "paid too much by the bank, told"
-        elif out == owed:
-            end = "paid once" if len(orders) == 1 else "paid after a new attempt"
-        else:
-            end = "paid, not as the bank says, told"
+        end = self._word(statement_id, out, len(orders), is_paid=is_paid)
         story = self._story(history, statement_id, orders, end)
         wave.violations += [f"history {history}: {text}\n{story}" for text in wrong]
         kinds = tuple(order.kind for order in orders)
         return End(history, statement_id, kinds, end, story)
 
-    def _story(
-        self, history: int, statement_id: str, orders: Iterable[Order], end: str
-    ) -> str:
+    def _word(self, statement_id: str, out: int, order_count: int, *, is_paid: bool) -> str:
+        owed = self.bank.owed[statement_id]
+        if not is_paid:
+            return f"a person: {self.listed.get(statement_id, 'forgotten')}"
+        if out > owed:
+            return "paid too much by the bank, told"
+        if out < owed:
+            return "paid, not as the bank says, told"
+        return "paid once" if order_count == 1 else "paid after a new attempt"
+
+    def _story(self, history: int, statement_id: str, orders: Iterable[Order], end: str) -> str:
         lines = [f"history {history}, {statement_id}, {self.bank.owed[statement_id]}: {end}"]
         states = self.states.get(statement_id, {})
         for order in orders:
@@ -157,8 +158,8 @@ class _Books:
             how = self.bank.how_reported.get(order.batch.message_id)
             lines.append(
                 f"    {order.end_to_end_id} in {order.batch.message_id}: {order.kind}"
-                f" {order.refusal or ''} {order.oddities or ''}; report {how}; moves {moves or '-'};"
-                f" the product says {states.get(order.end_to_end_id)}"
+                f" {order.refusal or ''} {order.oddities or ''}; report {how}; moves {moves or '-'}"
+                f"; the product says {states.get(order.end_to_end_id)}"
             )
         if statement_id in self.wave.refusals:
             lines.append(f"    a person was refused: {self.wave.refusals[statement_id]}")
@@ -196,8 +197,8 @@ class _Books:
             " where attempt_id is not null"
         )
         ((left,),) = self.world.rows(
-            "select coalesce(sum(case side when 'journal' then amount_minor else -amount_minor end),"
-            " 0) from reconciliation.bank_match_lines where payment_date = %s and is_open"
+            "select coalesce(sum(case side when 'journal' then amount_minor"
+            " else -amount_minor end), 0) from reconciliation.bank_match_lines where payment_date = %s and is_open"
             " and bank_account_id = %s and item_kind <> 'channel_arrival'",
             [LAST, account],
         )

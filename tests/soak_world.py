@@ -16,12 +16,13 @@ import os
 import pickle
 import random
 import signal
+import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -39,7 +40,7 @@ from soak_bank import Bank
 from soak_draws import FIRST, LAST, PAYMENT, Draws
 from tieout import database, payouts
 from tieout.core.errors import TieoutError
-from tieout.core.settings import Settings
+from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
 from tieout.decisions import payouts as people
 from tieout.files import store as file_store
@@ -57,7 +58,8 @@ PAYING = ("ready", "claim", "land_bank", "build", "gate", "instruct", "submit")
 PAYING_CUT = ("instruct", "submit")
 READING_CUT = ("land", "apply", "send")
 TRIES = 12
-CHILD_SECONDS = 120
+CHILD_SECONDS = 60
+CUT_OFF, TOLD = 2, 3  # exit codes of a child: it failed; it told people of problems
 _SIZE = "statements.txt"
 
 
@@ -102,8 +104,8 @@ def size_of(home: Path) -> int:
 
 
 def _simulate(settings: Settings, merchants: int) -> None:
-    from tieout.simulator import simulate  # noqa: PLC0415  brings numpy
-    from tieout.simulator.engine import Funds  # noqa: PLC0415
+    from tieout.simulator import simulate
+    from tieout.simulator.engine import Funds
 
     options = sample.SampleOptions(
         seed=SEED, first=FIRST, days=1, transactions=6 * merchants, merchants=merchants,
@@ -117,7 +119,7 @@ def _simulate(settings: Settings, merchants: int) -> None:
 
 
 def _raise_limits(world: World) -> None:
-    """Let a day repeat as many payments as a wave may refuse: the limits have tests of their own."""
+    """Let a day repeat as many payments as a wave refuses: the limits have tests of their own."""
     world.execute(
         "update reference.payout_retry_limits set day_attempt_limit = 100000,"
         " day_amount_limit_minor = 1000000000000000"
@@ -252,8 +254,11 @@ def _forked(action: Callable[[], None]) -> int:
         signal.alarm(CHILD_SECONDS)
         action()
         code = 0
+    except answers.OutcomeError:
+        code = TOLD
     except (TieoutError, psycopg.Error, OSError, days.NothingToDo):
-        code = 2
+        traceback.print_exc()
+        code = CUT_OFF
     except BaseException:
         traceback.print_exc()
     finally:
@@ -296,16 +301,52 @@ class Wave:
 def play(template: Template, home: Path, wave: Wave) -> Wave:
     """Play a wave to its end in a copy of the template; what it found is in it."""
     began = time.monotonic()
-    with ExitStack() as stack:
-        if wave.draws.has_kills:
-            settings = stack.enter_context(server_deaths.own_server(template, home))
-            stack.enter_context(attack_world.replaying(template.recorded))
-            world = World(settings)
-        else:
-            world = stack.enter_context(attack_world.copy_of(template, home))
-        _Player(world, wave).play()
+    if wave.draws.has_kills:
+        wave = _played_apart(template, home, wave)
+    else:
+        with attack_world.copy_of(template, home) as world:
+            _Player(world, wave).play()
     wave.seconds = time.monotonic() - began
     return wave
+
+
+def _played_apart(template: Template, home: Path, wave: Wave) -> Wave:
+    """Play a wave with kills in a process of its own.
+
+    Its runs are forked from a process that has never used Polars, whose threads no fork survives.
+    """
+    given = home.with_name(f"{home.name}.pickle")
+    given.write_bytes(pickle.dumps(wave))
+    done = subprocess.run(
+        [sys.executable, "-c", _APART, str(template.settings.home), str(home), str(given)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"wave {wave.number} was not played:\n{done.stderr[-3000:]}")
+    played: Wave = pickle.loads(given.read_bytes())
+    given.unlink()
+    return played
+
+
+_APART = "import sys, one_thread, soak_world; soak_world.play_killed(*sys.argv[1:])"
+
+
+def play_killed(template_home: str, home: str, given: str) -> None:
+    """Play a pickled wave on a server of its own, in this process, and pickle what came of it."""
+    wave: Wave = pickle.loads(Path(given).read_bytes())
+    template_settings = load_settings({"TIEOUT_HOME": template_home})
+    recorded = pickle.loads((Path(template_home) / attack_world._RECORDED).read_bytes())
+    template = Template(template_settings, recorded)
+    with (
+        server_deaths.own_server(template, Path(home)) as settings,
+        attack_world.replaying(recorded),
+    ):
+        _Player(World(settings), wave).play()
+    Path(given).write_bytes(pickle.dumps(wave))
 
 
 @contextmanager
@@ -368,8 +409,7 @@ class _Player:
         self.bank.morning()
         kind = days.SETTLEMENT_PAYOUT
         if self.draws.arrival != "ties":
-            ended = self.world.pay(PAYMENT)
-            if ended.ok or self.world.payment_files(PAYMENT):
+            if self._is_paid_too_early() or self.world.payment_files(PAYMENT):
                 self.wave.violations.append(
                     f"the arrivals have {self.draws.arrival}, and the date was paid"
                 )
@@ -379,13 +419,21 @@ class _Player:
                 self.step(paying, kind, PAYMENT, name, can_be_cut=name in PAYING_CUT)
         days.release(self.world.settings, kind, PAYMENT, attack_world.OWNER)
 
+    def _is_paid_too_early(self) -> bool:
+        if not self.draws.has_kills:
+            return self.world.pay(PAYMENT).ok
+
+        def pay() -> None:
+            self.world.must(self.world.pay(PAYMENT))
+
+        # What the product refuses is an assertion in the child.
+        return _ended(_forked(pay)) == 0
+
     def read(self, day: date) -> None:
         """Read an evening's answers; what is not understood is told, and the run goes on."""
         for name in READING:
             with suppress(answers.OutcomeError):
-                self.step(
-                    answers, days.PAYOUT_OUTCOMES, day, name, can_be_cut=name in READING_CUT
-                )
+                self.step(answers, days.PAYOUT_OUTCOMES, day, name, can_be_cut=name in READING_CUT)
         days.release(self.world.settings, days.PAYOUT_OUTCOMES, day, attack_world.OWNER)
         self.wave.told += [
             str(text)
@@ -394,9 +442,7 @@ class _Player:
             )
         ]
 
-    def step(
-        self, module: Any, kind: str, day: date, name: str, *, can_be_cut: bool
-    ) -> None:
+    def step(self, module: Any, kind: str, day: date, name: str, *, can_be_cut: bool) -> None:
         """Run a step to its end, after the accidents that are drawn for it."""
         if can_be_cut and self.draws.has_kills:
             for _ in range(self.random.choice((1, 1, 2))):
@@ -410,15 +456,18 @@ class _Player:
             if module is answers and self.random.random() < 0.3:
                 self.wave.cut_steps[f"{name} not done before the next evening"] += 1
                 return
-        lost: Exception | None = None
-        for _ in range(TRIES):
-            try:
-                self._run(module, kind, day, name)
-            except (database.DatabaseError, psycopg.OperationalError) as error:
-                lost = error
-                continue
+        if self.draws.has_kills:
+            self._run_in_child(module, kind, day, name)
             return
-        raise AssertionError(f"{name} of {day} does not go through: {lost}")
+        self._run(module, kind, day, name)
+
+    def _run_in_child(self, module: Any, kind: str, day: date, name: str) -> None:
+        """Run a step to its end in a child, as often as a server that comes back needs."""
+        for _ in range(TRIES):
+            code = _ended(_forked(lambda: self._run(module, kind, day, name)))
+            if code in {0, TOLD}:
+                return
+        raise AssertionError(f"{name} of {day} does not go through: code {code}")
 
     def _accident(self, name: str) -> Accident:
         kind = self.random.choice(soak_draws.ACCIDENTS)
@@ -436,12 +485,16 @@ class _Player:
             self._run(module, kind, day, name)
 
         if accident.kind == "server":
-            with server_deaths.dying_in_psycopg(
-                settings, accident.place, is_answered=accident.place % 2 == 0
-            ) as death, suppress(TieoutError, psycopg.Error, days.NothingToDo):
-                run()
-            return death.came
+
+            def serverless() -> None:
+                with server_deaths.dying_in_psycopg(
+                    settings, accident.place, is_answered=accident.place % 2 == 0
+                ):
+                    run()
+
+            return _ended(_forked(serverless)) == CUT_OFF
         if accident.kind == "process":
+
             def dying() -> None:
                 with _dying_process(accident):
                     run()
@@ -450,7 +503,7 @@ class _Player:
         if accident.kind == "two_runs":
             two = [_forked(run), _forked(run)]
             codes = [_ended(child) for child in two]
-            if not set(codes) <= {0, 2}:
+            if not set(codes) <= {0, CUT_OFF, TOLD}:
                 self.wave.violations.append(f"two runs of {name} at once ended with {codes}")
             return True
 
@@ -458,7 +511,7 @@ class _Player:
             with _broken_store(accident):
                 run()
 
-        return _ended(_forked(failing)) == 2
+        return _ended(_forked(failing)) == CUT_OFF
 
     def _run(self, module: Any, kind: str, day: date, name: str) -> None:
         function = getattr(module, name)
@@ -489,9 +542,7 @@ class _Player:
         payouts.put_out_again(settings)
 
 
-def waves(
-    seed: int, histories: int, sizes: tuple[int, int], kills_percent: int
-) -> Iterator[Draws]:
+def waves(seed: int, histories: int, sizes: tuple[int, int], kills_percent: int) -> Iterator[Draws]:
     """Yield what is drawn for each wave of a run; ``sizes``: histories of a plain one, of a killed.
 
     The share of histories with kills is at least what is asked for, from the first wave on.

@@ -177,7 +177,7 @@ def test_a_run_waits_for_the_statement_and_says_so(sent: World) -> None:
     assert [grounds.refusal for grounds in report.waiting] == ["no_statement"]
 
 
-# --- what the bank has paid meanwhile --------------------------------------------------------------
+# --- what the bank has paid meanwhile -------------------------------------------------------------
 
 AGAIN = "PA20260929-20260928-CNY-001"
 

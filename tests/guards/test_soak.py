@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import prepared_homes
 import soak_bank
 import soak_draws
 import soak_ends
@@ -31,9 +30,7 @@ AT_LEAST = 200
 
 
 @pytest.fixture(scope="module")
-def template(
-    prepared_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Template]:
+def template(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     """A home whose date is closed, with as many statements as a wave has histories."""
     home = tmp_path_factory.mktemp("soak") / "template"
     soak_world.build_template(home, prepared_home, MERCHANTS)
