@@ -13,7 +13,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 # Arguments for one call: make test ARGS="-k gate", make bench ARGS="--transactions 50000"
 ARGS ?=
 
-.PHONY: help setup close check types unit style test stack-test mutate fuzz attack leak-scan ui docs lint format bench landing-bench lock clean
+.PHONY: help setup close check types unit style test stack-test mutate fuzz attack soak leak-scan ui docs lint format bench landing-bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ fuzz: setup ## Change files of every format for a minute; the parsers must accep
 
 attack: setup ## Try to be paid wrongly in every known way, and on drawn wrong days (minutes)
 	@$(BIN)/python -m pytest tests/attacks $(ARGS)
+
+soak: setup ## Play histories of payouts under a lying bank and a dying process (minutes)
+	@$(BIN)/python bin/soak $(ARGS)
 
 leak-scan: setup ## Look for card numbers and people's data in the clear, everywhere in the home
 	@$(BIN)/tieout leak-scan

@@ -12,6 +12,7 @@ import payouts_again
 from payment_world import PAYMENT_DATE, PAYOUTS_MINOR, World
 from payouts_again import NEXT_DAY, attempt_id, event, line, payee, prove_day, statement
 from tieout import database, payouts
+from tieout.core.errors import TieoutError
 from tieout.payouts import NotPaidAgainError, pain001
 
 STATEMENT = payment_world.statement_id(1)
@@ -174,6 +175,82 @@ def test_a_run_waits_for_the_statement_and_says_so(sent: World) -> None:
     report = payouts.pay_again_by_policy(sent.settings.acting_as("payout"), NEXT_DAY)
     assert report.attempt_ids == ()
     assert [grounds.refusal for grounds in report.waiting] == ["no_statement"]
+
+
+# --- what the bank has paid meanwhile -------------------------------------------------------------
+
+AGAIN = "PA20260929-20260928-CNY-001"
+
+
+def the_bank_pays_after_all(world: World) -> None:
+    """Have the statement show the debit of what was refused, and read it."""
+    line(world, -AMOUNT, NEXT_DAY, FIRST)
+    payouts.apply_reports(world.settings, through_date=NEXT_DAY)
+    assert states(world, attempt_id())[-1] == "paid"
+
+
+def states(world: World, attempt: str) -> list[str]:
+    """Return the states an attempt went through."""
+    rows = world.rows(
+        "select status from payout.attempt_events where attempt_id = %s order by event_no",
+        (attempt,),
+    )
+    return [str(status) for (status,) in rows]
+
+
+def files_out(world: World) -> set[str]:
+    """Return the names of the payment files that the bank may fetch."""
+    return {name for name in world.files("payouts") if name.startswith("pain001_")}
+
+
+def test_what_the_bank_has_paid_meanwhile_is_not_put_out(failed: World) -> None:
+    """The run died between the new attempt and its file; the file's other payment leaves."""
+    event(failed, attempt_id(2), "failed", reason="AM04")
+    by_policy(failed)
+    with database.connect(failed.settings.acting_as("payout")) as connection:
+        connection.execute(
+            "select payout.new_attempt(%s, %s)", [payment_world.statement_id(2), NEXT_DAY]
+        )
+    the_bank_pays_after_all(failed)
+    payouts.put_out_again(failed.settings)
+    assert states(failed, attempt_id(attempt_no=2)) == ["created", "failed"]
+    assert states(failed, attempt_id(2, 2)) == ["created", "submitted"]
+    written = pain001.read(failed.files("payouts")[f"pain001_{AGAIN}.xml"], "file")
+    assert [payment.end_to_end_id for payment in written.payments] == [
+        f"{payment_world.statement_id(2)}-2"
+    ]
+    payouts.put_out_again(failed.settings)
+    assert states(failed, attempt_id(attempt_no=2)) == ["created", "failed"]
+
+
+def test_a_file_on_record_with_what_was_paid_meanwhile_waits_for_a_person(
+    failed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_policy(failed)
+    with monkeypatch.context() as patch:
+        patch.setattr("tieout.payouts.store.Store.put_out", _full_disk)
+        with pytest.raises(OSError, match="full"):
+            payouts.put_out_again(failed.settings)
+    the_bank_pays_after_all(failed)
+    before = files_out(failed)
+    with pytest.raises(TieoutError, match="has been paid since"):
+        payouts.put_out_again(failed.settings)
+    assert files_out(failed) == before
+    assert states(failed, attempt_id(attempt_no=2)) == ["created"]
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError("the disk is full")
+
+
+def test_the_database_takes_no_file_with_what_was_paid_meanwhile(failed: World) -> None:
+    by_policy(failed)
+    the_bank_pays_after_all(failed)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="may have paid"):
+        failed.execute(
+            "select payout.record_file(%s, %s, 'x', %s, 1, 1, %s, 'CNY')",
+            (AGAIN, PAYMENT_DATE, "0" * 64, AMOUNT),
+        )
 
 
 # --- without evidence -----------------------------------------------------------------------------

@@ -586,3 +586,19 @@ def test_only_a_lost_server_is_told_as_one() -> None:
     told = database.lost(wrapped)
     assert told is not None
     assert told.why == "gone"
+
+
+def test_a_forked_process_knows_the_server_as_alive(new_home: Settings) -> None:
+    """Its parent started it: taken for dead, it would be started again beside itself."""
+    url = database.ensure_server(new_home)
+    server = postmaster(new_home)
+    assert server in embedded._children
+    child = os.fork()
+    if not child:
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = int(database.ensure_server(new_home) != url)
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert (postmaster(new_home), database.ensure_server(new_home)) == (server, url)

@@ -116,10 +116,14 @@ _TO_PUT_OUT = """
 
 def weigh(settings: Settings, statement_id: str, on: date, *, is_person: bool = True) -> Grounds:
     """Say what a new attempt of a statement on a day would stand on, or why there is none."""
-    with (
-        database.connect(settings) as connection,
-        connection.cursor(row_factory=class_row(Grounds)) as cursor,
-    ):
+    with database.connect(settings) as connection:
+        return _weighed(connection, statement_id, on, is_person=is_person)
+
+
+def _weighed(
+    connection: psycopg.Connection[Any], statement_id: str, on: date, *, is_person: bool
+) -> Grounds:
+    with connection.cursor(row_factory=class_row(Grounds)) as cursor:
         found = cursor.execute(
             f"select {_COLUMNS} from payout.weigh_new_attempt(%s, %s, %s) as grounds",
             [statement_id, on, is_person],
@@ -159,7 +163,8 @@ def pay_again_by_policy(settings: Settings, on: date) -> AgainReport:
     with database.connect(settings, autocommit=True) as connection:
         rows = connection.execute(_BY_POLICY, {"day": on}).fetchall()
         for (statement_id,) in rows:
-            weighed = weigh(settings, statement_id, on, is_person=False)
+            # On the run's own connection: what the function plans is planned once a run.
+            weighed = _weighed(connection, statement_id, on, is_person=False)
             grounds = _written(settings, weighed, on)
             if grounds.refusal is not None:
                 waiting.append(grounds)

@@ -135,8 +135,52 @@ _ATTEMPTS = f"""
             and coalesce(grounds.payee_version, instructions.payee_version)
             = snapshots.payee_version
             and snapshots.snapshot_rank = 1
-    where instructions.payment_date = %(payment_date)s
+    where
+        instructions.payment_date = %(payment_date)s
+        -- What ended before it left is in no file.
+        and not (
+            latest_events.status is not distinct from 'failed'
+            and not exists (
+                select 1
+                from payout.attempt_events as events
+                where events.attempt_id = attempts.attempt_id and events.status = 'submitted'
+            )
+        )
     order by attempts.batch_message_id, attempts.end_to_end_id
+"""
+
+# A new attempt that has not left, and a payment of its statement that the bank has made since: it
+# was refused, or had come back, when the attempt was made.
+_OVERTAKEN = """
+    select
+        opened.attempt_id,
+        attempts.batch_message_id,
+        paid.end_to_end_id,
+        paid.source_file_id,
+        paid.business_date,
+        files.file_path
+    from payout.open_attempts as opened
+    inner join payout.attempts as attempts on opened.attempt_id = attempts.attempt_id
+    inner join payout.instructions as instructions
+        on attempts.instruction_id = instructions.instruction_id
+    inner join lateral (
+        select earlier.end_to_end_id, events.source_file_id, events.business_date
+        from payout.attempts as earlier
+        inner join payout.attempt_events as events
+            on earlier.attempt_id = events.attempt_id and events.status = 'paid'
+        where
+            earlier.instruction_id = attempts.instruction_id
+            and earlier.attempt_no < attempts.attempt_no
+            and payout.latest_status(earlier.attempt_id) = 'paid'
+        order by earlier.attempt_no
+        limit 1
+    ) as paid on true
+    left join payout.outbox_files as files
+        on attempts.batch_message_id = files.batch_message_id
+    where
+        opened.status = 'created'
+        and instructions.payment_date = %(payment_date)s
+    order by opened.attempt_id
 """
 
 # A corrected payee lands after the payment date: the snapshots up to the last attempt's day count.
@@ -202,6 +246,7 @@ def submit(
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
+            _end_overtaken(connection, payment_date, outbox)
             _rehearse(settings, connection, payment_date, outbox)
             if created_count and seal is not None:
                 seal(connection)
@@ -277,6 +322,34 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     ).fetchone()
     assert row is not None, "a function returns a row"
     return int(row[0])
+
+
+def _end_overtaken(
+    connection: psycopg.Connection[Any], payment_date: date, outbox: Store
+) -> None:
+    """End each new attempt that has not left while an earlier one of its statement was paid.
+
+    Between an attempt and its file a run may die, and the bank may pay what it had refused: what
+    the attempt stood on is gone. The event names the file that says so.
+
+    Raises:
+        TieoutError: its file is on record and may have been fetched, or holds others' payments: it
+            is neither written again nor put out by itself.
+    """
+    rows = connection.execute(_OVERTAKEN, {"payment_date": payment_date}).fetchall()
+    for attempt_id, message_id, paid_id, file_id, on, path in rows:
+        if path is None:
+            text = f"not put out: {paid_id} has been paid"
+            append_event(connection, [(attempt_id, "failed", None, text)], on, file_id)
+            say(f"{attempt_id} is {text}")
+        elif not outbox.exists(path) and outbox.prepared(path) is not None:
+            raise TieoutError(
+                what=f"payment file {message_id} is not put out",
+                where=outbox.url_of(path),
+                why=f"{attempt_id} is in it, and {paid_id} of its statement has been paid since",
+                next_step="docs/runbooks/payout-unresolved.md#overtaken: once the bank has proved "
+                "that it never had the file, take what was prepared away",
+            )
 
 
 def _rehearse(

@@ -103,6 +103,9 @@ class Runner:
 
 # The servers this process started: kept so that a stopped one can be reaped here.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+# To a forked process they are no children: asked for one, it would hear that it has ended, and
+# would start a second server beside the first.
+os.register_at_fork(after_in_child=_children.clear)
 
 
 # --- what others call ---------------------------------------------------------------------------

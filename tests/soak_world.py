@@ -1,0 +1,562 @@
+"""Histories of payouts under a bank that lies and a process that dies: `bin/soak` plays them.
+
+A history is one statement from the passed gate to the end of its payouts. A wave is one payment
+date in a database of its own: hundreds of histories, closed, gated and paid by the product's own
+steps (`paying`, `answers`), with the shortcut of the attacks for dbt
+(docs/decisions/0045-attacks-on-a-fast-path.md). The bank is `soak_bank.Bank`: plain Python that
+knows which money really left and came back. What is drawn: what becomes of each payment, of each
+status report, of each day's statement, of the morning's arrivals, and the moment at which a
+process or the server dies. In the end `soak_ends` compares the product's books with the truth.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+import attack_world
+import prepared_homes
+import server_deaths
+import soak_draws
+import soak_ends
+from attack_world import Recording, Template, World
+from soak_bank import Bank
+from soak_draws import FIRST, LAST, PAYMENT, Draws
+from tieout import database, payouts
+from tieout.core.errors import TieoutError
+from tieout.core.settings import Settings, load_settings
+from tieout.dates import days
+from tieout.decisions import payouts as people
+from tieout.files import store as file_store
+from tieout.payouts import pain001
+from tieout.runs import answers, paying, steps, transform
+from tieout.simulator import sample
+
+__all__ = ["Wave", "build_template", "open_template", "play"]
+
+SEED = 11
+PAYMENTS_PER_FILE = 4
+READING = ("ready", "claim", "land", "apply", "send", "publish")
+PAYING = ("ready", "claim", "land_bank", "build", "gate", "instruct", "submit")
+# What an accident may cut off: these move money, the others only look.
+PAYING_CUT = ("instruct", "submit")
+READING_CUT = ("land", "apply", "send")
+TRIES = 12
+CHILD_SECONDS = 60
+CUT_OFF, TOLD = 2, 3  # exit codes of a child: it failed; it told people of problems
+_SIZE = "statements.txt"
+
+
+# --- the template ---------------------------------------------------------------------------------
+
+
+def build_template(home: Path, prepared: Path, merchants: int) -> None:
+    """Simulate and close one date with so many merchants; record what dbt sends for its payment.
+
+    Leaves a stopped home, with the recording in it.
+    """
+    settings = prepared_homes.copy(prepared, home)
+    recorded: Recording = {}
+    try:
+        prepared_homes.start_carelessly(settings)
+        _simulate(settings, merchants)
+        world = World(settings)
+        world.must(world.close(FIRST))
+        attack_world.approve_first_list(settings)
+        template = Template(settings, recorded)
+        with (
+            attack_world.copy_of(template, home.with_name(f"{home.name}-recorded")) as honest,
+            attack_world.recording(recorded),
+        ):
+            honest.must(honest.pay(PAYMENT))
+            ((size,),) = honest.rows("select count(*) from payout.instructions")
+            build_books(honest)
+    finally:
+        database.stop_server(settings)
+    (home / attack_world._RECORDED).write_bytes(pickle.dumps(recorded))
+    (home / _SIZE).write_text(str(size), encoding="utf-8")
+
+
+def open_template(home: Path) -> Template:
+    """Start the server of a template."""
+    return attack_world.open_template(home)
+
+
+def size_of(home: Path) -> int:
+    """Return how many statements a wave of a template pays."""
+    return int((home / _SIZE).read_text(encoding="utf-8"))
+
+
+def _simulate(settings: Settings, merchants: int) -> None:
+    from tieout.simulator import simulate
+    from tieout.simulator.engine import Funds
+
+    options = sample.SampleOptions(
+        seed=SEED, first=FIRST, days=1, transactions=6 * merchants, merchants=merchants,
+        every_merchant=True,
+    )  # fmt: skip
+    simulate(
+        settings.inbox_url.removeprefix("file://"), SEED, FIRST, 1, options.transactions,
+        merchants, [], settings.truth_dir, deliver_through=FIRST, funds=Funds(every_merchant=True),
+    )  # fmt: skip
+    sample.note_sample(settings, options)
+
+
+def _raise_limits(world: World) -> None:
+    """Let a day repeat as many payments as a wave refuses: the limits have tests of their own."""
+    world.execute(
+        "update reference.payout_retry_limits set day_attempt_limit = 100000,"
+        " day_amount_limit_minor = 1000000000000000"
+    )
+
+
+def build_books(world: World) -> None:
+    """Compute the books of the payment date, then of the last day, as if none lay between."""
+    settings = world.settings.acting_as("transform")
+    transform.build_outcomes(settings, PAYMENT)
+    report = transform.run_dbt(
+        settings,
+        ["build", "--select", "tag:outcomes"],
+        {
+            "TIEOUT_PAYMENT_DATE": LAST.isoformat(),
+            "TIEOUT_PREVIOUS_PAYMENT_DATE": PAYMENT.isoformat(),
+        },
+    )
+    if not report.success:
+        raise TieoutError(
+            what="the books of the last day do not hold",
+            where="dbt tag:outcomes",
+            why="\n".join(map(str, report.failures)),
+            next_step="look at the wave",
+        )
+
+
+# --- accidents ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Accident:
+    """What happens to a run: at which of its requests or writes, and of which kind."""
+
+    kind: str
+    place: int
+
+
+@contextmanager
+def _broken_store(accident: Accident) -> Iterator[None]:
+    """Let one write of the outbox fail: half of it is there, or nothing is."""
+    count = 0
+    real_write, real_name = file_store.Store.write_hidden, file_store.Store._give_its_name
+    number = errno.ENOSPC if accident.kind == "full_disk" else errno.EACCES
+
+    def is_it(store: Any) -> bool:
+        nonlocal count
+        if "outbox" not in store.root:
+            return False
+        count += 1
+        return count == accident.place
+
+    def write_hidden(self: Any, path: str, content: bytes) -> None:
+        if is_it(self):
+            if accident.kind == "full_disk":
+                real_write(self, path, content[: len(content) // 2])
+            raise OSError(number, os.strerror(number), path)
+        real_write(self, path, content)
+
+    def give_its_name(self: Any, path: str) -> None:
+        if is_it(self):
+            raise OSError(number, os.strerror(number), path)
+        real_name(self, path)
+
+    file_store.Store.write_hidden = write_hidden  # type: ignore[method-assign]
+    file_store.Store._give_its_name = give_its_name  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        file_store.Store.write_hidden = real_write  # type: ignore[method-assign]
+        file_store.Store._give_its_name = real_name  # type: ignore[method-assign]
+
+
+@contextmanager
+def _dying_process(accident: Accident) -> Iterator[None]:
+    """Kill this process, without any chance to tidy up, at a request or a write."""
+    count = 0
+    real_wait = psycopg.Connection.wait
+    real_write, real_name = file_store.Store.write_hidden, file_store.Store._give_its_name
+
+    def step() -> bool:
+        nonlocal count
+        count += 1
+        return count == accident.place
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def wait(connection: Any, generator: Any, *arguments: Any, **named: Any) -> Any:
+        is_it = step()
+        if is_it and accident.place % 2:
+            die()
+        found = real_wait(connection, generator, *arguments, **named)
+        if is_it:
+            die()
+        return found
+
+    def write_hidden(self: Any, path: str, content: bytes) -> None:
+        if step():
+            real_write(self, path, content[: len(content) // 2])
+            die()
+        real_write(self, path, content)
+
+    def give_its_name(self: Any, path: str) -> None:
+        is_it = step()
+        if is_it and accident.place % 2:
+            die()
+        real_name(self, path)
+        if is_it:
+            die()
+
+    psycopg.Connection.wait = wait  # type: ignore[method-assign, assignment]
+    file_store.Store.write_hidden = write_hidden  # type: ignore[method-assign]
+    file_store.Store._give_its_name = give_its_name  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        psycopg.Connection.wait = real_wait  # type: ignore[method-assign]
+        file_store.Store.write_hidden = real_write  # type: ignore[method-assign]
+        file_store.Store._give_its_name = real_name  # type: ignore[method-assign]
+
+
+def _forked(action: Callable[[], None]) -> int:
+    """Start a child of this process that does one thing; return its id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        signal.alarm(CHILD_SECONDS)
+        action()
+        code = 0
+    except answers.OutcomeError:
+        code = TOLD
+    except (TieoutError, psycopg.Error, OSError, days.NothingToDo):
+        traceback.print_exc()
+        code = CUT_OFF
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _ended(child: int) -> int:
+    """Wait for a child; return its exit code, or minus the signal that killed it."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+# --- a wave ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Wave:
+    """One payment date with its histories, what happened to it, and what was found in the end."""
+
+    number: int
+    draws: Draws
+    statements: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+    accidents: Counter[str] = field(default_factory=Counter)
+    cut_steps: Counter[str] = field(default_factory=Counter)
+    drawn: list[tuple[int, str, str, str]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+    daily: list[str] = field(default_factory=list)
+    ends: list[soak_ends.End] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def first_history(self) -> int:
+        """The number of the wave's first history."""
+        return self.draws.first_history
+
+
+def play(template: Template, home: Path, wave: Wave) -> Wave:
+    """Play a wave to its end in a copy of the template; what it found is in it."""
+    began = time.monotonic()
+    if wave.draws.has_kills:
+        wave = _played_apart(template, home, wave)
+    else:
+        with attack_world.copy_of(template, home) as world:
+            _Player(world, wave).play()
+    wave.seconds = time.monotonic() - began
+    return wave
+
+
+def _played_apart(template: Template, home: Path, wave: Wave) -> Wave:
+    """Play a wave with kills in a process of its own.
+
+    Its runs are forked from a process that has never used Polars, whose threads no fork survives.
+    """
+    given = home.with_name(f"{home.name}.pickle")
+    given.write_bytes(pickle.dumps(wave))
+    done = subprocess.run(
+        [sys.executable, "-c", _APART, str(template.settings.home), str(home), str(given)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"wave {wave.number} was not played:\n{done.stderr[-3000:]}")
+    played: Wave = pickle.loads(given.read_bytes())
+    given.unlink()
+    return played
+
+
+_APART = "import sys, one_thread, soak_world; soak_world.play_killed(*sys.argv[1:])"
+
+
+def play_killed(template_home: str, home: str, given: str) -> None:
+    """Play a pickled wave on a server of its own, in this process, and pickle what came of it."""
+    wave: Wave = pickle.loads(Path(given).read_bytes())
+    template_settings = load_settings({"TIEOUT_HOME": template_home})
+    recorded = pickle.loads((Path(template_home) / attack_world._RECORDED).read_bytes())
+    template = Template(template_settings, recorded)
+    with (
+        server_deaths.own_server(template, Path(home)) as settings,
+        attack_world.replaying(recorded),
+    ):
+        _Player(World(settings), wave).play()
+    Path(given).write_bytes(pickle.dumps(wave))
+
+
+@contextmanager
+def _small_files() -> Iterator[None]:
+    """Let a payment file hold four payments, so that a wave has many files to be lied about."""
+    real = pain001.PAYMENTS_PER_FILE_MAX
+    pain001.PAYMENTS_PER_FILE_MAX = PAYMENTS_PER_FILE  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        pain001.PAYMENTS_PER_FILE_MAX = real  # type: ignore[misc]
+
+
+class _Player:
+    """Lets the days of a wave pass: the bank acts, the product runs, people decide."""
+
+    def __init__(self, world: World, wave: Wave) -> None:
+        self.world = world
+        self.wave = wave
+        self.draws = wave.draws
+        self.random = random.Random(f"{wave.draws.seed}/{wave.number}/accidents")
+        self.bank = Bank(world, wave.draws)
+
+    def play(self) -> None:
+        """Pay the date, let the evenings pass, and look at what is left."""
+        self.pay()
+        _raise_limits(self.world)
+        self.wave.statements = self.bank.statements = self._statements()
+        for place, day in enumerate(soak_draws.EVENINGS):
+            self.bank.fetch(day)
+            self.bank.evening(day, place)
+            self.read(day)
+            if day in soak_draws.PEOPLE_ON:
+                self.people_decide(day)
+            self.bank.fetch(day)
+        try:
+            build_books(self.world)
+        except TieoutError as error:
+            self.wave.violations.append(f"wave {self.wave.number}: no books: {error}")
+        self.wave.violations += self.bank.violations
+        self.wave.drawn = self.bank.kinds
+        self.wave.reports = list(self.bank.how_reported.values())
+        self.wave.daily = [self.draws.statement(place) for place in range(soak_draws.DONE_BY)]
+        soak_ends.compare(self.world, self.bank, self.wave)
+
+    def _statements(self) -> list[str]:
+        rows = self.world.rows(
+            "select statement_id, amount_minor from payout.instructions"
+            " where payment_date = %s order by statement_id",
+            [PAYMENT],
+        )
+        self.bank.owed = {str(statement): int(amount) for statement, amount in rows}
+        assert rows, "nothing is paid in this wave"
+        return [str(statement) for statement, _ in rows]
+
+    # --- the product's runs -----------------------------------------------------------------------
+
+    def pay(self) -> None:
+        """Pay the date; where its arrivals do not tie, it must not be paid before they do."""
+        self.bank.morning()
+        kind = days.SETTLEMENT_PAYOUT
+        if self.draws.arrival != "ties":
+            if self._is_paid_too_early() or self.world.payment_files(PAYMENT):
+                self.wave.violations.append(
+                    f"the arrivals have {self.draws.arrival}, and the date was paid"
+                )
+            self.bank.correct_morning()
+        with _small_files():
+            for name in PAYING:
+                self.step(paying, kind, PAYMENT, name, can_be_cut=name in PAYING_CUT)
+        days.release(self.world.settings, kind, PAYMENT, attack_world.OWNER)
+
+    def _is_paid_too_early(self) -> bool:
+        if not self.draws.has_kills:
+            return self.world.pay(PAYMENT).ok
+
+        def pay() -> None:
+            self.world.must(self.world.pay(PAYMENT))
+
+        # What the product refuses is an assertion in the child.
+        return _ended(_forked(pay)) == 0
+
+    def read(self, day: date) -> None:
+        """Read an evening's answers; what is not understood is told, and the run goes on."""
+        for name in READING:
+            with suppress(answers.OutcomeError):
+                self.step(answers, days.PAYOUT_OUTCOMES, day, name, can_be_cut=name in READING_CUT)
+        days.release(self.world.settings, days.PAYOUT_OUTCOMES, day, attack_world.OWNER)
+        self.wave.told += [
+            str(text)
+            for (text,) in self.world.rows(
+                "select problem from payout.outcome_problems where run_date = %s", [day]
+            )
+        ]
+
+    def step(self, module: Any, kind: str, day: date, name: str, *, can_be_cut: bool) -> None:
+        """Run a step to its end, after the accidents that are drawn for it."""
+        if can_be_cut and self.draws.has_kills:
+            for _ in range(self.random.choice((1, 1, 2))):
+                accident = self._accident(name)
+                self.wave.accidents[accident.kind] += 1
+                came = self._cut(module, kind, day, name, accident)
+                self.wave.cut_steps[f"{accident.kind} in {name}"] += came
+                if self.random.random() < 0.5:
+                    # The bank is quicker than the one who starts it again.
+                    self.bank.fetch(day)
+            if module is answers and self.random.random() < 0.3:
+                self.wave.cut_steps[f"{name} not done before the next evening"] += 1
+                return
+        if self.draws.has_kills:
+            self._run_in_child(module, kind, day, name)
+            return
+        self._run(module, kind, day, name)
+
+    def _run_in_child(self, module: Any, kind: str, day: date, name: str) -> None:
+        """Run a step to its end in a child, as often as a server that comes back needs."""
+        for _ in range(TRIES):
+            code = _ended(_forked(lambda: self._run(module, kind, day, name)))
+            if code in {0, TOLD}:
+                return
+        raise AssertionError(f"{name} of {day} does not go through: code {code}")
+
+    def _accident(self, name: str) -> Accident:
+        kind = self.random.choice(soak_draws.ACCIDENTS)
+        if kind in ("full_disk", "unwritable_outbox"):
+            return Accident(kind, self.random.randrange(1, 12))
+        # Most steps send some twenty requests, a submission hundreds.
+        top = 220 if name in ("submit", "send", "apply") else 25
+        return Accident(kind, int(top ** self.random.random()) or 1)
+
+    def _cut(self, module: Any, kind: str, day: date, name: str, accident: Accident) -> bool:
+        """Let an accident happen to a step; return whether its moment came."""
+        settings = self.world.settings
+
+        def run() -> None:
+            self._run(module, kind, day, name)
+
+        if accident.kind == "server":
+
+            def serverless() -> None:
+                with server_deaths.dying_in_psycopg(
+                    settings, accident.place, is_answered=accident.place % 2 == 0
+                ):
+                    run()
+
+            return _ended(_forked(serverless)) == CUT_OFF
+        if accident.kind == "process":
+
+            def dying() -> None:
+                with _dying_process(accident):
+                    run()
+
+            return _ended(_forked(dying)) == -signal.SIGKILL
+        if accident.kind == "two_runs":
+            two = [_forked(run), _forked(run)]
+            codes = [_ended(child) for child in two]
+            if not set(codes) <= {0, CUT_OFF, TOLD}:
+                self.wave.violations.append(f"two runs of {name} at once ended with {codes}")
+            return True
+
+        def failing() -> None:
+            with _broken_store(accident):
+                run()
+
+        return _ended(_forked(failing)) == CUT_OFF
+
+    def _run(self, module: Any, kind: str, day: date, name: str) -> None:
+        function = getattr(module, name)
+        settings = self.world.settings.acting_as(steps.role_of(kind, name))
+        # In the evening, when the bank's answers are due.
+        now = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=15)
+        function(steps.Step(settings, kind, day, attack_world.OWNER, name, now))
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def people_decide(self, day: date) -> None:
+        """Have people try to pay again what waits for them, as far as their history says so."""
+        settings = self.world.settings
+        for payout in people.open_payouts(settings, day):
+            if payout.state not in ("failed", "returned"):
+                continue
+            if not self.draws.person_acts(self.bank.history_of(payout.statement_id)):
+                continue
+            try:
+                if payout.policy == "stop":
+                    people.hold(settings, payout.statement_id, by="Zhou", reason="looked at it")
+                    people.release(settings, payout.statement_id, by="Wu", reason="it is owed")
+                payouts.pay_again(
+                    settings, payout.statement_id, day, by="Li", reason="the bank confirmed"
+                )
+            except payouts.NotPaidAgainError as error:
+                self.wave.refusals[payout.statement_id] = error.refusal
+        payouts.put_out_again(settings)
+
+
+def waves(seed: int, histories: int, sizes: tuple[int, int], kills_percent: int) -> Iterator[Draws]:
+    """Yield what is drawn for each wave of a run; ``sizes``: histories of a plain one, of a killed.
+
+    The share of histories with kills is at least what is asked for, from the first wave on.
+    """
+    first = killed = number = 0
+    while first < histories:
+        has_kills = kills_percent > 0 and killed * 100 <= kills_percent * first
+        size = sizes[has_kills]
+        yield Draws(seed, number, first, has_kills)
+        first += size
+        killed += size if has_kills else 0
+        number += 1
+
+
+def stories(wave: Wave, history: int) -> Sequence[str]:
+    """Return the story of one history of a wave."""
+    return [end.story for end in wave.ends if end.history == history]
