@@ -17,7 +17,7 @@ from tieout import database
 from tieout.channels.common.model import Frames
 from tieout.landing.row_spool import row_blocks
 
-__all__ = ["copy_frames", "lock_for_transaction"]
+__all__ = ["copy_frames", "copy_version", "lock_for_transaction"]
 
 # Bounds the text of one COPY message, of which there are two at a time: 25 MB each of ACOMN rows.
 ROWS_PER_MESSAGE = 50_000
@@ -36,21 +36,48 @@ def copy_frames(
     table are not disturbed, and with wal_level=minimal its rows write no WAL. Tables go in the
     order of their names, so that two landings cannot wait for one another.
     """
-    row_count = 0
+    return sum(
+        _copy_into_partition(connection, table, blocks, accounting_date)
+        for table, blocks in _located(frames, file_id, accounting_date)
+    )
+
+
+def copy_version(
+    connection: psycopg.Connection[Any],
+    frames: Frames,
+    *,
+    file_id: str,
+    accounting_date: date,
+) -> int:
+    """Copy each frame into its table of versions, which no close reads; return the rows copied.
+
+    They are a file's that came for a sealed date (docs/decisions/0063-restatements.md).
+    """
+    return sum(
+        _copy(connection, sql.Identifier("raw_versions", table), blocks)
+        for table, blocks in _located(frames, file_id, accounting_date)
+    )
+
+
+def _located(
+    frames: Frames, file_id: str, accounting_date: date
+) -> Iterator[tuple[str, Iterator[pl.DataFrame]]]:
+    """Yield each table that gets rows, with its blocks of rows, at least one, and their place."""
     for table in sorted(frames):
         blocks = (block for block in row_blocks(frames, table) if not block.is_empty())
         first = next(blocks, None)
         if first is not None:
-            located = (
-                block.select(
-                    pl.lit(file_id).alias("file_id"),
-                    pl.lit(accounting_date).alias("accounting_date"),
-                    pl.all(),
-                )
-                for block in itertools.chain([first], blocks)
+            yield (
+                table,
+                (
+                    block.select(
+                        pl.lit(file_id).alias("file_id"),
+                        pl.lit(accounting_date).alias("accounting_date"),
+                        pl.all(),
+                    )
+                    for block in itertools.chain([first], blocks)
+                ),
             )
-            row_count += _copy_into_partition(connection, table, located, accounting_date)
-    return row_count
 
 
 def lock_for_transaction(connection: psycopg.Connection[Any], name: str) -> None:

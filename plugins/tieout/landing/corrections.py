@@ -35,7 +35,7 @@ __all__ = ["Release", "good_rows", "reject", "release"]
 NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
 # The bank's answers to payouts: their rows are events of payouts, written when outcomes are read.
 REPORTS = "pain002"
-REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed"})
+REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed", "version"})
 
 
 @dataclass(frozen=True, slots=True)

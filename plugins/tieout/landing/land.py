@@ -39,7 +39,7 @@ from tieout.files.stores import (
     find_entries,
 )
 from tieout.landing import manifest, payee_register
-from tieout.landing.copying import copy_frames, lock_for_transaction
+from tieout.landing.copying import copy_frames, copy_version, lock_for_transaction
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.register import (
     REGISTERED_TABLE,
@@ -392,7 +392,7 @@ def _land_parsed(
                 connection, landing.settings, arrived, parsed, others=others, owner=landing.owner
             )
         if is_sealed(connection, landed.booked_on or arrived.file.accounting_date):
-            return _refuse_paid(connection, landing.settings, arrived, parsed)
+            return _keep_version(connection, landing.settings, arrived, parsed, landed=landed)
         against = _why_not_by_itself(landing, arrived, parsed, landed)
         if against is not None:
             return _conflict(
@@ -508,7 +508,7 @@ def store(
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
     is_banks = arrived.file.channel == "bank"
     if not is_banks and is_sealed(connection, arrived.file.accounting_date):
-        return _refuse_paid(connection, settings, arrived, parsed)
+        return _keep_version(connection, settings, arrived, parsed, landed=None)
     booked_on = manifest.booking_date(connection, arrived.file)
     reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
@@ -595,19 +595,42 @@ def _keep(settings: Settings, arrived: manifest.ArrivedFile) -> None:
         archive.keep(settings, arrived.sha256, arrived.content)
 
 
-def _refuse_paid(
+def _keep_version(
     connection: psycopg.Connection[Any],
     settings: Settings,
     arrived: manifest.ArrivedFile,
     parsed: ParsedFile,
+    *,
+    landed: manifest.KnownFile | None,
 ) -> FileOutcome:
-    reason = (
-        f"{arrived.file.accounting_date} is paid and sealed; it takes no more files. Its bytes are "
-        "kept: book the difference by records of a later date"
-    )
+    """Keep a file of a sealed date with its rows, where no close reads them: for a restatement.
+
+    One that is itself bad is refused, its bytes are kept.
+    """
+    day = (landed and landed.booked_on) or arrived.file.accounting_date
     _keep(settings, arrived)
-    manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
-    return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
+    against = manifest.reason_of(parsed)
+    if against is not None:
+        reason = f"{day} is paid and sealed, and the file is itself bad: {against}"
+        manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
+        manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
+        return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
+    copy_version(connection, parsed.frames, file_id=arrived.file_id, accounting_date=day)
+    corrected = f" of {landed.file_name} ({landed.file_id})" if landed else ""
+    reason = (
+        f"{day} is paid and sealed: kept as a version{corrected}, nothing of the date changes; "
+        f"`tieout restate {day}` says what would"
+    )
+    manifest.write_entry(
+        connection,
+        arrived,
+        parsed,
+        status="version",
+        reason=reason,
+        supersedes=landed.file_id if landed else None,
+        digest=manifest.rows_digest(parsed),
+    )
+    return _outcome(arrived.file, arrived.file_id, "version", parsed.row_count, reason)
 
 
 def _conflict(
@@ -699,6 +722,7 @@ _STATUS_OF_KNOWN: dict[str, FileStatus] = {
     "refused": "refused",
     "superseded": "superseded",
     "unrecognised": "unrecognised",
+    "version": "version",
 }
 
 
@@ -746,5 +770,8 @@ def _say_day(day: date, files: Sequence[FileOutcome]) -> None:
     for file in landed:
         if file.reason:
             say(f"landed: {file}")
-    for file in LandingReport(tuple(files)).problems:
+    report = LandingReport(tuple(files))
+    for file in report.versions:
+        say(f"kept: {file}")
+    for file in report.problems:
         say(f"not landed: {file}")
