@@ -97,6 +97,8 @@ def _report(settings: Settings, one: Restatement, *, as_json: bool) -> None:
         )
         return
     console.print(_said(one), soft_wrap=True)
+    for finding in one.findings:
+        say(f"such a date would not close: {finding}")
     if not found:
         say("nothing differs")
         return

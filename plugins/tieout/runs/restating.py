@@ -44,7 +44,10 @@ class RestatementError(TieoutError):
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
-    """A computation of a sealed date beside the sealed one; counts are None until it is kept."""
+    """A computation of a sealed date beside the sealed one; counts are None until it is kept.
+
+    `findings` are invariants of a close that its rows do not hold.
+    """
 
     restatement_id: int
     accounting_date: date
@@ -53,10 +56,11 @@ class Restatement:
     asked_by: str
     began_at: datetime
     failure: str | None
+    findings: list[str]
     only_sealed_count: int | None
     only_restated_count: int | None
     changed_count: int | None
-    file_names: tuple[str, ...]
+    file_names: list[str]
 
     @property
     def difference_count(self) -> int:
@@ -77,7 +81,7 @@ class Difference:
     table_name: str
     row_key: dict[str, Any]
     kind: str
-    changed_columns: tuple[str, ...]
+    changed_columns: list[str]
     sealed_row: dict[str, Any] | None
     restated_row: dict[str, Any] | None
 
@@ -98,6 +102,7 @@ _RESTATEMENTS = """
     select
         restatements.restatement_id, restatements.accounting_date, restatements.restatement_no,
         restatements.state, restatements.asked_by, restatements.began_at, restatements.failure,
+        restatements.findings,
         restatements.only_sealed_count, restatements.only_restated_count,
         restatements.changed_count,
         array(
@@ -121,8 +126,10 @@ def restate(settings: Settings, day: date, *, asked_by: str) -> Restatement:
     with _alone(settings.acting_as("transform")) as connection:
         restatement_id = _begin(connection, day, asked_by)
         try:
-            transform.build_restatement(settings, day)
-            connection.execute("select control.keep_restatement(%s)", [restatement_id])
+            findings = transform.build_restatement(settings, day)
+            connection.execute(
+                "select control.keep_restatement(%s, %s)", [restatement_id, list(findings)]
+            )
         except (TieoutError, psycopg.Error) as error:
             if connection.closed:
                 raise

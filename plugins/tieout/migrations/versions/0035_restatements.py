@@ -92,6 +92,7 @@ create table control.restatements (
     began_at timestamptz not null default now(),
     ended_at timestamptz,
     failure text,
+    findings text[] not null default '{}',
     only_sealed_count integer,
     only_restated_count integer,
     changed_count integer,
@@ -114,6 +115,8 @@ comment on column control.restatements.restatement_no is
 'Counts the restatements of the date; stands in the names of its schemas (重述序号)';
 comment on column control.restatements.state is
 'building, kept with its rows, or failed without any (状态)';
+comment on column control.restatements.findings is
+'Invariants of a close that the restated rows do not hold; such a date would not close (不变量违反)';
 comment on column control.restatements.only_sealed_count is
 'Rows that the sealed date has and the restated one has not (仅封存行数)';
 comment on column control.restatements.only_restated_count is
@@ -544,7 +547,7 @@ $body$;
 comment on function control.compare_restatement(bigint, date) is
 'Write row by row what differs, and the sums of each account (重述比较).';
 
-create function control.keep_restatement(id bigint) returns void
+create function control.keep_restatement(id bigint, findings text[]) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -602,6 +605,7 @@ begin
     set
         state = 'kept',
         ended_at = clock_timestamp(),
+        findings = keep_restatement.findings,
         only_sealed_count = counted.only_sealed,
         only_restated_count = counted.only_restated,
         changed_count = counted.changed
@@ -616,7 +620,7 @@ begin
     where restatement_id = id;
 end
 $body$;
-comment on function control.keep_restatement(bigint) is
+comment on function control.keep_restatement(bigint, text[]) is
 'Compare a restatement with the sealed date, and give its schemas their names (重述保存).';
 
 create function control.fail_restatement(id bigint, why text) returns void
@@ -642,12 +646,12 @@ revoke execute on function
     control.lock_restatement(),
     control.begin_restatement(date, text),
     control.compare_restatement(bigint, date),
-    control.keep_restatement(bigint),
+    control.keep_restatement(bigint, text[]),
     control.fail_restatement(bigint, text)
 from public;
 grant execute on function
     control.begin_restatement(date, text),
-    control.keep_restatement(bigint),
+    control.keep_restatement(bigint, text[]),
     control.fail_restatement(bigint, text)
 to tieout_transform;
 """
