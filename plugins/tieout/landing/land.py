@@ -39,6 +39,7 @@ from tieout.files.stores import (
     find_entries,
 )
 from tieout.landing import manifest, payee_register
+from tieout.landing.carried import carry_approved, carry_late
 from tieout.landing.copying import copy_frames, copy_version, lock_for_transaction
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.register import (
@@ -112,6 +113,7 @@ def land(
         landing = _Landing(
             settings, owner, began_at, correctable_kinds(settings), cutoffs(connection)
         )
+        carry_approved(connection, settings, owner)
         outcomes: list[FileOutcome] = []
         # Files of paid dates need not be read again and again for years.
         sealed = manifest.sealed_files(connection)
@@ -392,7 +394,9 @@ def _land_parsed(
                 connection, landing.settings, arrived, parsed, others=others, owner=landing.owner
             )
         if is_sealed(connection, landed.booked_on or arrived.file.accounting_date):
-            return _keep_version(connection, landing.settings, arrived, parsed, landed=landed)
+            return _keep_version(
+                connection, landing.settings, arrived, parsed, landed=landed, owner=landing.owner
+            )
         against = _why_not_by_itself(landing, arrived, parsed, landed)
         if against is not None:
             return _conflict(
@@ -508,7 +512,7 @@ def store(
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
     is_banks = arrived.file.channel == "bank"
     if not is_banks and is_sealed(connection, arrived.file.accounting_date):
-        return _keep_version(connection, settings, arrived, parsed, landed=None)
+        return _keep_version(connection, settings, arrived, parsed, landed=None, owner=owner)
     booked_on = manifest.booking_date(connection, arrived.file)
     reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
@@ -602,10 +606,15 @@ def _keep_version(
     parsed: ParsedFile,
     *,
     landed: manifest.KnownFile | None,
+    owner: str | None,
 ) -> FileOutcome:
     """Keep a file of a sealed date with its rows, where no close reads them: for a restatement.
 
-    One that is itself bad is refused, its bytes are kept.
+    One that is itself bad is refused, its bytes are kept. Vouchers that no date has are landed with
+    the first open one: nothing late is lost, and nothing of the sealed date changes.
+
+    Raises:
+        days.DateBusyError, days.DateNotReadyError: a run works on the open date.
     """
     day = (landed and landed.booked_on) or arrived.file.accounting_date
     _keep(settings, arrived)
@@ -630,6 +639,18 @@ def _keep_version(
         supersedes=landed.file_id if landed else None,
         digest=manifest.rows_digest(parsed),
     )
+    if REGISTERED_TABLE in parsed.frames and parsed.row_count:
+        carried = carry_late(
+            connection,
+            settings,
+            version_file_id=arrived.file_id,
+            file_name=arrived.file.file_name,
+            sealed_date=day,
+            owner=owner,
+        )
+        if carried is not None:
+            reason += f"; {carried.row_count} vouchers that came late stand on {carried.booked_on}"
+            manifest.set_status(connection, arrived.file_id, "version", reason)
     return _outcome(arrived.file, arrived.file_id, "version", parsed.row_count, reason)
 
 

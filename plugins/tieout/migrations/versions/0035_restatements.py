@@ -116,7 +116,7 @@ comment on column control.restatements.restatement_no is
 comment on column control.restatements.state is
 'building, kept with its rows, or failed without any (状态)';
 comment on column control.restatements.findings is
-'Invariants of a close that the restated rows do not hold; such a date would not close (不变量违反)';
+'Invariants of a close that the rows do not hold; such a date would not close (不变量违反)';
 comment on column control.restatements.only_sealed_count is
 'Rows that the sealed date has and the restated one has not (仅封存行数)';
 comment on column control.restatements.only_restated_count is
@@ -169,7 +169,7 @@ create table control.restatement_sums (
     )
 );
 comment on table control.restatement_sums is
-'What each account was cleared, and would be, where that differs, + to the merchant (重述清算差额).';
+'What each account was cleared, and would be, where that differs, + to it (重述清算差额).';
 
 create trigger restatement_files_append_only
 before update or delete on control.restatement_files
@@ -199,6 +199,350 @@ $body$;
 create trigger restatements_stay
 before update or delete on control.restatements
 for each row execute function control.keep_restatements();
+"""
+
+# What of a difference is booked, and who decides. A person asks, another approves; the next landing
+# puts correcting vouchers on the open date. Vouchers that came late are there already.
+BOOKINGS = """
+create table control.restatement_requests (
+    request_id bigint generated always as identity primary key,
+    restatement_id bigint not null unique references control.restatements (restatement_id),
+    reason text not null check (btrim(reason) <> ''),
+    requested_by text not null,
+    requested_by_login text not null default session_user,
+    requested_at timestamptz not null default now(),
+    approved_by text,
+    approved_by_login text,
+    approved_at timestamptz,
+    constraint requests_two_people check (
+        control.person_key(approved_by) <> control.person_key(requested_by)
+    ),
+    constraint requests_approved check (
+        (approved_by is null) = (approved_at is null)
+        and (approved_by is null) = (approved_by_login is null)
+    )
+);
+comment on table control.restatement_requests is
+'A request to book what a restatement differs by, and its approval (重述入账申请).';
+
+create table control.restatement_bookings (
+    request_id bigint not null references control.restatement_requests (request_id),
+    voucher_id text not null,
+    restatement_id bigint not null,
+    difference_no integer not null,
+    kind text not null check (kind in ('withdrawn', 'lowered', 'raised')),
+    amount_minor bigint not null check (amount_minor <> 0),
+    currency_code text not null,
+    account_id text not null,
+    correcting_voucher_id text not null unique,
+    file_id text references control.channel_files (file_id),
+    booked_on date,
+    primary key (request_id, voucher_id),
+    foreign key (restatement_id, difference_no)
+    references control.restatement_differences (restatement_id, difference_no),
+    constraint bookings_booked check ((file_id is null) = (booked_on is null)),
+    constraint bookings_sign check ((kind = 'raised') = (amount_minor > 0))
+);
+create index restatement_bookings_by_voucher on control.restatement_bookings (voucher_id);
+comment on table control.restatement_bookings is
+'The correcting voucher of each difference, and the open date on which it stands (重述更正凭证).';
+comment on column control.restatement_bookings.amount_minor is
+'What is added to the voucher''s sum, minor units, + to the merchant (更正金额)';
+
+create table control.carried_files (
+    file_id text primary key references control.channel_files (file_id),
+    sealed_date date not null,
+    booked_on date not null,
+    version_file_id text references control.channel_files (file_id),
+    request_id bigint references control.restatement_requests (request_id),
+    row_count integer not null check (row_count > 0),
+    carried_at timestamptz not null default now(),
+    constraint carried_from check (num_nonnulls(version_file_id, request_id) = 1)
+);
+create index carried_files_by_version on control.carried_files (version_file_id);
+create index carried_files_by_request on control.carried_files (request_id);
+comment on table control.carried_files is
+'Vouchers of a sealed date that stand on an open one: late ones, or corrections (结转凭证文件).';
+grant insert on control.carried_files to tieout_ingest;
+create trigger carried_files_append_only
+before update or delete on control.carried_files
+for each row execute function control.refuse_change();
+
+create function control.keep_booking() returns trigger
+language plpgsql
+set search_path = pg_catalog
+as $body$
+begin
+    -- Each row is completed once, and in nothing else.
+    if tg_op = 'UPDATE' and tg_table_name = 'restatement_requests' then
+        if old.approved_by is null
+            and to_jsonb(new) - array['approved_by', 'approved_by_login', 'approved_at']
+            = to_jsonb(old) - array['approved_by', 'approved_by_login', 'approved_at']
+        then
+            return new;
+        end if;
+    elsif tg_op = 'UPDATE' then
+        if to_jsonb(old) ->> 'file_id' is null
+            and to_jsonb(new) - array['file_id', 'booked_on']
+            = to_jsonb(old) - array['file_id', 'booked_on']
+        then
+            return new;
+        end if;
+    end if;
+    raise exception '%.% is append-only: % refused', tg_table_schema, tg_table_name, tg_op
+    using errcode = 'restrict_violation', hint = 'What was decided stays.';
+end
+$body$;
+create trigger restatement_requests_stay
+before update or delete on control.restatement_requests
+for each row execute function control.keep_booking();
+create trigger restatement_bookings_stay
+before update or delete on control.restatement_bookings
+for each row execute function control.keep_booking();
+
+create function control.restatement_entries(id bigint)
+returns table (
+    difference_no integer,
+    entry_id text,
+    voucher_id text,
+    account_id text,
+    currency_code text,
+    difference_minor bigint,
+    kind text,
+    booked_amount_minor bigint
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+    with entries as (
+        select
+            differences.difference_no,
+            differences.sealed_row,
+            differences.restated_row,
+            coalesce(differences.restated_row, differences.sealed_row) as known_row,
+            coalesce((differences.sealed_row ->> 'transaction_amount_minor')::bigint, 0)
+                as sealed_minor,
+            coalesce((differences.restated_row ->> 'transaction_amount_minor')::bigint, 0)
+                as restated_minor
+        from control.restatement_differences as differences
+        where differences.restatement_id = id
+            and differences.table_name = 'clearing.clearing_entries'
+    ),
+
+    judged as (
+        select
+            entries.*,
+            entries.known_row ->> 'source_id' as voucher_id,
+            registered.accounting_date as registered_on,
+            entries.restated_minor - entries.sealed_minor - coalesce(before.amount_minor, 0)
+                as rest_minor,
+            coalesce(before.amount_minor, 0) as before_minor
+        from entries
+        left join control.voucher_register as registered
+            on registered.source = 'platform'
+            and registered.voucher_id = entries.known_row ->> 'source_id'
+        left join lateral (
+            select sum(bookings.amount_minor) as amount_minor
+            from control.restatement_bookings as bookings
+            inner join control.restatement_requests as requests
+                on bookings.request_id = requests.request_id
+            where bookings.voucher_id = entries.known_row ->> 'source_id'
+                and requests.approved_by is not null
+        ) as before on true
+    ),
+
+    told as (
+        select
+            judged.*,
+            case
+                when known_row ->> 'clearing_session_type' <> 'transaction' then 'by_people'
+                -- It stands on the open date, with the file that brought it.
+                when sealed_row is null
+                    and registered_on > (
+                        select accounting_date
+                        from control.restatements
+                        where restatement_id = id
+                    ) then 'carried'
+                when sealed_row is not null
+                    and restated_row is not null
+                    and sealed_minor = restated_minor
+                    and sealed_row -> 'account_id' = restated_row -> 'account_id'
+                    and sealed_row -> 'currency_code' = restated_row -> 'currency_code'
+                    and before_minor = 0 then 'fee_or_text'
+                when known_row ->> 'transaction_type'
+                    not in ('purchase', 'preauth_completion') then 'by_people'
+                when registered_on is null
+                    or sealed_row is not null
+                    and restated_row is not null
+                    and (
+                        sealed_row -> 'account_id' <> restated_row -> 'account_id'
+                        or sealed_row -> 'merchant_id' <> restated_row -> 'merchant_id'
+                        or sealed_row -> 'channel' <> restated_row -> 'channel'
+                        or sealed_row -> 'currency_code' <> restated_row -> 'currency_code'
+                    ) then 'by_people'
+                when rest_minor = 0 then 'booked_before'
+                when rest_minor > 0 then 'raised'
+                when restated_row is null and before_minor = 0 then 'withdrawn'
+                else 'lowered'
+            end as told_kind
+        from judged
+    )
+
+    select
+        difference_no,
+        known_row ->> 'entry_id',
+        voucher_id,
+        known_row ->> 'account_id',
+        known_row ->> 'currency_code',
+        restated_minor - sealed_minor,
+        told_kind,
+        case when told_kind in ('withdrawn', 'lowered', 'raised') then rest_minor else 0 end
+    from told
+    order by difference_no
+$body$;
+comment on function control.restatement_entries(bigint) is
+'Each cleared entry that differs: what a booking would add, or what carries it already (重述去向).';
+
+create function control.newest_restatement(day date) returns bigint
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+    select restatement_id
+    from control.restatements
+    where accounting_date = day and state = 'kept'
+    order by restatement_no desc
+    limit 1
+$body$;
+
+create function control.request_booking(day date, reason text, typed_name text) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    person text := control.deciding_person(typed_name);
+    newest bigint := control.newest_restatement(day);
+    id bigint;
+begin
+    if newest is null then
+        raise exception 'accounting date % has no restatement', day
+        using errcode = 'restrict_violation', hint = 'tieout restate DATE';
+    end if;
+    insert into control.restatement_requests (restatement_id, reason, requested_by)
+    values (newest, request_booking.reason, person)
+    returning request_id into id;
+    insert into control.restatement_bookings (
+        request_id, voucher_id, restatement_id, difference_no, kind, amount_minor, currency_code,
+        account_id, correcting_voucher_id
+    )
+    select
+        id, entries.voucher_id, newest, entries.difference_no, entries.kind,
+        entries.booked_amount_minor, entries.currency_code, entries.account_id,
+        entries.voucher_id || '-R' || newest
+    from control.restatement_entries(newest) as entries
+    where entries.booked_amount_minor <> 0;
+    if not found then
+        raise exception 'of restatement % nothing is left to book', newest
+        using
+            errcode = 'restrict_violation',
+            hint = 'tieout restate show DATE says what carries each difference.';
+    end if;
+    return id;
+end
+$body$;
+comment on function control.request_booking(date, text, text) is
+'Ask to book what the newest restatement of a date differs by (重述入账申请).';
+
+create function control.approve_booking(id bigint, typed_name text) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    person text := control.deciding_person(typed_name);
+    request control.restatement_requests;
+    day date;
+begin
+    select * into request from control.restatement_requests where request_id = id for update;
+    if request.request_id is null or request.approved_by is not null then
+        raise exception 'request % does not wait for approval', id
+        using errcode = 'restrict_violation', hint = 'tieout restate list';
+    end if;
+    if control.person_key(person) = control.person_key(request.requested_by) then
+        raise exception 'request % is of %: another person has to approve it', id,
+            request.requested_by
+        using errcode = 'restrict_violation', hint = 'Ask a second person.';
+    end if;
+    select accounting_date
+    into day
+    from control.restatements
+    where restatement_id = request.restatement_id;
+    -- One decision after another: what the first books, the second does not book again.
+    perform pg_advisory_xact_lock(hashtextextended('tieout.restatement.' || day, 0));
+    if request.restatement_id <> control.newest_restatement(day) then
+        raise exception 'accounting date % was restated again since request %', day, id
+        using errcode = 'restrict_violation', hint = 'Ask anew: tieout restate book DATE.';
+    end if;
+    update control.restatement_requests
+    set approved_by = person, approved_by_login = session_user, approved_at = now()
+    where request_id = id;
+end
+$body$;
+comment on function control.approve_booking(bigint, text) is
+'Approve another person''s request; the next landing books it (重述入账复核).';
+
+create function control.note_booked(id bigint, of_file text, on_date date) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+begin
+    if not exists (
+        select 1
+        from control.restatement_requests
+        where request_id = id and approved_by is not null
+    ) then
+        raise exception 'request % is not approved', id using errcode = 'restrict_violation';
+    end if;
+    update control.restatement_bookings as bookings
+    set file_id = of_file, booked_on = on_date
+    from control.voucher_register as registered
+    where bookings.request_id = id
+        and registered.source = 'platform'
+        and registered.voucher_id = bookings.correcting_voucher_id
+        and registered.file_id = of_file
+        and registered.accounting_date = on_date
+        and registered.amount_minor = bookings.amount_minor
+        and registered.account_id = bookings.account_id;
+    if exists (
+        select 1 from control.restatement_bookings where request_id = id and file_id is null
+    ) then
+        raise exception 'a correcting voucher of request % is not on %', id, on_date
+        using errcode = 'restrict_violation';
+    end if;
+end
+$body$;
+comment on function control.note_booked(bigint, text, date) is
+'Note the open date and file of the correcting vouchers, which stand there (重述入账登记).';
+
+revoke execute on function
+    control.restatement_entries(bigint),
+    control.newest_restatement(date),
+    control.request_booking(date, text, text),
+    control.approve_booking(bigint, text),
+    control.note_booked(bigint, text, date)
+from public;
+grant execute on function control.restatement_entries(bigint)
+to tieout_ingest, tieout_transform, tieout_gate, tieout_payout, tieout_finance, tieout_people;
+grant execute on function
+    control.request_booking(date, text, text),
+    control.approve_booking(bigint, text)
+to tieout_people;
+grant execute on function control.note_booked(bigint, text, date) to tieout_ingest;
 """
 
 # Names of one restatement in work; whoever begins the next drops what a crash left of them.
@@ -488,7 +832,8 @@ begin
             with ordinality as places (number, place)
         inner join pg_attribute as attributes
             on indexes.indrelid = attributes.attrelid and places.number = attributes.attnum
-        where indexes.indrelid = format('%I.%I', table_of.schema_name, table_of.table_name)::regclass
+        where indexes.indrelid
+            = format('%I.%I', table_of.schema_name, table_of.table_name)::regclass
             and indexes.indisprimary;
         if joined is null then
             raise exception '%.% has no primary key to compare by', table_of.schema_name,
@@ -661,4 +1006,5 @@ def upgrade() -> None:
     """Add the tables of versions and restatements, and the owner's functions for them."""
     op.execute(VERSIONS)
     op.execute(TABLES)
+    op.execute(BOOKINGS)
     op.execute(FUNCTIONS)
