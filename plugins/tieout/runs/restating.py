@@ -269,7 +269,9 @@ def waiting_dates(settings: Settings) -> list[date]:
                     inner join control.restatements
                         on read_files.restatement_id = restatements.restatement_id
                     where read_files.file_id = versions.file_id
-                        and restatements.state in ('kept', 'failed')
+                        -- What was cut off is tried again; what cannot be computed is a person's.
+                        and restatements.state <> 'building'
+                        and restatements.failure is distinct from 'it was cut off'
                 )
             order by 1
             """
