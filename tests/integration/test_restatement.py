@@ -1,7 +1,7 @@
 """A sealed date is restated beside what was paid: files, rows, differences, bookings, roles.
 
 One date of a small business is computed and sealed, without one voucher that its channel has. Then
-the platform corrects its files: the voucher comes, another is withdrawn, a third has another amount.
+the platform corrects its files: the voucher comes, one is withdrawn, one has another amount.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def rewrite(path: Path, column: str, edit: Callable[[list[Row]], list[Row]]) -> 
 
 def query(settings: Settings, statement: str, *values: object) -> list[tuple[Any, ...]]:
     with database.connect(settings) as connection:
-        return connection.execute(statement, values).fetchall()
+        return connection.execute(statement, values or None).fetchall()
 
 
 def sealed_rows(settings: Settings) -> list[tuple[Any, ...]]:
@@ -262,7 +262,8 @@ def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected)
     ]
     assert set(found) == set(zip(ids, ("only_restated", "only_sealed", "changed"), strict=True))
     changed = found[ids[2], "changed"]
-    assert changed.sealed_row and changed.restated_row
+    assert changed.sealed_row
+    assert changed.restated_row
     assert "transaction_amount_minor" in changed.changed_columns
     assert (
         changed.restated_row["transaction_amount_minor"]
