@@ -39,6 +39,22 @@ comment on schema raw_versions is
 'Rows of files that came for a sealed date; only restatements read them (封存日文件版本).';
 grant usage on schema raw_versions to tieout_ingest, tieout_transform;
 
+create function control.keep_version() returns trigger
+language plpgsql
+set search_path = pg_catalog
+as $body$
+begin
+    -- A new key makes another ciphertext of the same value.
+    if tg_op = 'UPDATE'
+        and to_jsonb(new) - tg_argv::text[] = to_jsonb(old) - tg_argv::text[]
+    then
+        return new;
+    end if;
+    raise exception '%.% is append-only: % refused', tg_table_schema, tg_table_name, tg_op
+    using errcode = 'restrict_violation', hint = 'Another version is another file.';
+end
+$body$;
+
 create function control.make_version_tables() returns void
 language plpgsql
 security definer
@@ -46,6 +62,7 @@ set search_path = pg_catalog, pg_temp
 as $body$
 declare
     name text;
+    encrypted text;
 begin
     for name in
         select tables.relname
@@ -53,6 +70,13 @@ begin
         where tables.relnamespace = 'raw'::regnamespace and tables.relkind = 'p'
         order by tables.relname
     loop
+        select coalesce(string_agg(quote_literal(attname), ', '), '')
+        into encrypted
+        from pg_attribute
+        where attrelid = format('raw.%I', name)::regclass
+            and attnum > 0
+            and not attisdropped
+            and attname like '%\\_ciphertext';
         if to_regclass(format('raw_versions.%I', name)) is null then
             execute format(
                 'create table raw_versions.%1$I'
@@ -61,7 +85,7 @@ begin
             );
             execute format(
                 'create trigger versions_append_only before update or delete on raw_versions.%I'
-                ' for each row execute function control.refuse_change()', name
+                ' for each row execute function control.keep_version(%s)', name, encrypted
             );
             execute format(
                 'create trigger versions_no_truncate before truncate on raw_versions.%I'
