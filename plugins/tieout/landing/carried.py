@@ -129,7 +129,9 @@ def carry_late(
     Raises:
         days.DateBusyError, days.DateNotReadyError: a run works on the open date.
     """
-    source = _Source(sealed_date, file_name, version_file_id=version_file_id)
+    # Several versions of one file may each bring some.
+    name = f"{file_name} ({version_file_id})"
+    source = _Source(sealed_date, name, version_file_id=version_file_id)
     values: dict[str, object] = {"version": version_file_id}
     return _carry(connection, settings, source, _LATE, values=values, owner=owner)
 

@@ -497,6 +497,8 @@ def store(
 ) -> FileOutcome:
     """Put a file into its place, which holds no landed file; inside the caller's transaction.
 
+    Of a sealed date it is kept as a version, whatever the place holds.
+
     The caller holds the place (`hold_slot`). A good file for a date that is closed opens it.
 
     Raises:
@@ -511,8 +513,10 @@ def store(
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
     is_banks = arrived.file.channel == "bank"
-    if not is_banks and is_sealed(connection, arrived.file.accounting_date):
-        return _keep_version(connection, settings, arrived, parsed, landed=None, owner=owner)
+    landed_one = next((other for other in others if other.status == "landed"), None)
+    day = (landed_one and landed_one.booked_on) or arrived.file.accounting_date
+    if (landed_one or not is_banks) and is_sealed(connection, day):
+        return _keep_version(connection, settings, arrived, parsed, landed=landed_one, owner=owner)
     booked_on = manifest.booking_date(connection, arrived.file)
     reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
