@@ -1,8 +1,3 @@
-{# Whether a sealed date is computed beside its sealed rows (control.begin_restatement()). #}
-{% macro is_restatement() %}
-    {{ return(env_var('TIEOUT_RESTATEMENT', '') == 'yes') }}
-{% endmacro %}
-
 {#
     The open items of the date before stand in the table that this very run builds further down,
     so that a ref() would be a cycle. The relation is named here once; the first close of a new

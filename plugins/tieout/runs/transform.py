@@ -266,9 +266,9 @@ def run_dbt(
         "none",
         "--no-use-colors",
     ]
-    if arguments[0] in ("build", "test"):
+    if arguments[0] == "build" or (arguments[0] == "test" and is_beside):
         paths += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
-    if arguments[0] in ("build", "test") or is_beside:
+    if arguments[0] == "build" or is_beside:
         paths += [_NO_MANIFEST]
     with (
         _ONE_BUILD_AT_A_TIME,
