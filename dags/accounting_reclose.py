@@ -3,12 +3,14 @@
 **Purpose.** Every hour from 10:30 to 22:30 in Shanghai, look for files that have come since for
 unpaid dates, and close the dates that wait, in order, with nobody at the command line. A date waits
 when it was closed and a file has opened it again, or when its own run (`accounting_close`) has
-begun it and not closed it; those behind it wait with it. The order is that of `tieout close`.
+begun it and not closed it; those behind it wait with it. The order is that of `tieout close`. A
+sealed date for which a file has come is restated: computed beside what was paid, and compared.
 
 **Inputs.** As `accounting_close`, of every unpaid accounting date before the run's day. The run's
 day is its parameter `run_date`, else its logical date in Asia/Shanghai.
 
-**Outputs.** As `accounting_close`, for each date that was closed.
+**Outputs.** As `accounting_close`, for each date that was closed. Of a sealed date
+`control.restatements`, differences, and rows in schemas of their own; nothing sealed changes.
 
 **Waits** for nothing. A date that still lacks a file, or that another run works on, stays as it is,
 with those behind it, and the run says so without failing: the date's own run has.
@@ -73,7 +75,14 @@ def accounting_reclose() -> None:
 
         return steps.perform(reclosing.close, context)
 
-    ready() >> land() >> close()
+    @task(**LONG, trigger_rule="none_failed")
+    def restate(**context: Any) -> dict[str, int]:
+        """Compute sealed dates for which a file has come beside what was paid."""
+        from tieout.runs import reclosing, steps
+
+        return steps.perform(reclosing.restate, context)
+
+    ready() >> land() >> close() >> restate()
 
 
 DAG = accounting_reclose()

@@ -51,7 +51,8 @@ def place(own_database: str, tmp_path: Path) -> Settings:
         tables = connection.execute(
             "select oid::regclass::text from pg_class "
             "where relkind in ('r', 'p') and not relispartition "
-            "and (relnamespace = 'raw'::regnamespace or oid = any(%s::regclass[]))",
+            "and (relnamespace in ('raw'::regnamespace, 'raw_versions'::regnamespace)"
+            " or oid = any(%s::regclass[]))",
             [TABLES_EMPTIED],
         ).fetchall()
         assert len(tables) > 10

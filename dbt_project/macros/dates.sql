@@ -50,3 +50,8 @@
             and (effective_to is null or effective_to > {{ date_sql }})
         )
 {%- endmacro %}
+
+{# Whether a sealed date is computed beside its sealed rows (control.begin_restatement()). #}
+{% macro is_restatement() %}
+    {{ return(env_var('TIEOUT_RESTATEMENT', '') == 'yes') }}
+{% endmacro %}

@@ -64,7 +64,8 @@
     history is named here without ref(): the entries are built from it, by way of their prices.
 #}
 {% macro register_original_movements() %}
-    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' %}
+    {#- A restatement registers nothing: the sealed date's rows are the register's. -#}
+    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' or is_restatement() %}
     select 1
     {%- else %}
     delete from clearing.original_movements where accounting_date = {{ accounting_date() }};

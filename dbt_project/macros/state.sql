@@ -1,7 +1,8 @@
 {#
     The open items of the date before stand in the table that this very run builds further down,
     so that a ref() would be a cycle. The relation is named here once; the first close of a new
-    database finds no table yet and reads an empty one of the same shape.
+    database finds no table yet and reads an empty one of the same shape. A restatement, too, reads
+    what is sealed: the schema is named, not the run's.
 #}
 {% macro suspense_items_relation() -%}
     {%- set relation = api.Relation.create(

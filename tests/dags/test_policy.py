@@ -105,7 +105,7 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
             ],
         ),
         # It takes the lease of each date that it closes.
-        ("accounting_reclose", ["ready", "land", "close"]),
+        ("accounting_reclose", ["ready", "land", "close", "restate"]),
         (
             "settlement_payout",
             [

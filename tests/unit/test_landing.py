@@ -524,9 +524,8 @@ def test_a_sealed_date_takes_no_more_files(place: Settings) -> None:
     with database.connect(place) as connection:
         day_states.set_state(connection, DAY, "sealed")
     put(place, ACOMN, make.acomn())
-    (problem,) = landing.land(place).problems
-    assert problem.status == "refused"
-    assert "sealed" in (problem.reason or "")
+    (version,) = landing.land(place).versions
+    assert "sealed" in (version.reason or "")
     assert count(place, "unionpay_acomn") == 0
 
 
@@ -567,10 +566,9 @@ def test_files_of_sealed_dates_are_read_again_when_they_changed(
         assert landing.land(place).counts == {"files": 1, "already_landed": 1, "rows": 0}
     # The same size, other bytes: a correction of what is paid, which nobody may overlook.
     path.write_bytes(make.acomn(amount="000000099900"))
-    (problem,) = landing.land(place).problems
-    assert problem.status == "refused"
-    assert "2026-09-24 is paid and sealed" in (problem.reason or "")
-    assert landing.land(place).problems == (problem,)
+    (version,) = landing.land(place).versions
+    assert "2026-09-24 is paid and sealed" in (version.reason or "")
+    assert landing.land(place).versions == (version,)
     assert count(place, "unionpay_acomn") == 1
 
 

@@ -187,23 +187,82 @@ def test_a_late_file_opens_the_closed_date(place: Settings) -> None:
     assert decisions(place) == [("late", None, "landed", "tieout", [DAY, NEXT], 0)]
 
 
-def test_a_correction_of_a_paid_date_is_kept_said_and_refused(place: Settings) -> None:
+def test_a_correction_of_a_paid_date_is_kept_as_a_version_and_said(
+    place: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = put(place, VOUCHERS, vouchers(100, 200))
     landing.land(place)
     set_states(place, {DAY: "sealed"})
     content = vouchers(100, 201)
     path.write_bytes(content)
-    (problem,) = landing.land(place).problems
-    assert problem.status == "refused"
-    assert "2026-09-24 is paid and sealed" in (problem.reason or "")
-    (sha256,) = query(place, "select sha256 from control.channel_files where status = 'refused'")[0]
+    report = landing.land(place)
+    assert report.problems == ()
+    (version,) = report.versions
+    assert "2026-09-24 is paid and sealed" in (version.reason or "")
+    assert "kept: " in capsys.readouterr().err
+    (sha256,) = query(place, "select sha256 from control.channel_files where status = 'version'")[0]
     assert archive.read(place, sha256) == content
     assert amounts(place) == [100, 200]
+    rows = "select amount_minor from raw_versions.platform_source_vouchers order by line_number"
+    assert query(place, rows) == [(100,), (201,)]
     with pytest.raises(landing.LandingError) as caught:
-        landing.release(place, problem.file_id, decided_by="Li", reason="try")
-    assert "paid and sealed" in caught.value.why
+        landing.release(place, version.file_id, decided_by="Li", reason="try")
+    assert "a version" in caught.value.why
     assert amounts(place) == [100, 200]
     assert decisions(place) == []
+
+
+def test_of_a_paid_date_a_file_that_is_itself_bad_is_refused(place: Settings) -> None:
+    path = put(place, VOUCHERS, vouchers(100, 200))
+    landing.land(place)
+    set_states(place, {DAY: "sealed"})
+    path.write_bytes(vouchers(100, -1))
+    (problem,) = landing.land(place).problems
+    assert problem.status == "refused"
+    assert "itself bad" in (problem.reason or "")
+    assert query(place, "select 1 from raw_versions.platform_source_vouchers") == []
+
+
+def test_a_voucher_of_a_paid_date_that_comes_late_stands_on_the_open_one_once(
+    place: Settings,
+) -> None:
+    path = put(place, VOUCHERS, vouchers(100, 200))
+    landing.land(place)
+    set_states(place, {DAY: "sealed", NEXT: "closed"})
+    path.write_bytes(vouchers(100, 200, 300))
+    landing.land(place)
+    put(place, f"again/{VOUCHERS}", vouchers(100, 200, 300, 400))
+    for _ in range(2):
+        landing.land(place)
+    # The closed date stays closed: the first open one is behind it.
+    stands = "select voucher_id, accounting_date, file_id from control.voucher_register order by 1"
+    found = query(place, stands)
+    assert [row[:2] for row in found] == [
+        ("V1", DAY),
+        ("V2", DAY),
+        ("V3", NEXT + timedelta(days=1)),
+        ("V4", NEXT + timedelta(days=1)),
+    ]
+    assert amounts(place) == [100, 200, 300, 400]
+    assert states(place) == {"2026-09-24": "sealed", "2026-09-25": "closed"}
+    carried = query(place, "select file_id, sealed_date, row_count from control.carried_files")
+    assert sorted(carried) == sorted((file_id, DAY, 1) for _, _, file_id in found[2:])
+
+
+def test_a_held_file_of_a_date_that_was_paid_since_is_released_as_a_version(
+    place: Settings,
+) -> None:
+    put(place, ACOMN, make.acomn())
+    landing.land(place)
+    put(place, f"again/{ACOMN}", make.acomn(amount="000000000500"))
+    (problem,) = landing.land(place).problems
+    assert problem.status == "conflict"
+    set_states(place, {DAY: "sealed"})
+    done = landing.release(place, problem.file_id, decided_by="Li", reason="they resent it")
+    assert (done.outcome.status, done.replaced_file_id, done.reopened) == ("version", None, ())
+    assert count(place, "unionpay_acomn") == 1
+    assert query(place, "select amount_minor from raw_versions.unionpay_acomn") == [(500,)]
+    assert decisions(place) == [("release", "conflict", "version", "Li", [], 0)]
 
 
 # What speaks against taking the second file by itself, and the words that say so.
@@ -369,7 +428,7 @@ def test_a_date_that_is_paid_while_a_file_lands_takes_it_no_more(place: Settings
     put(place, ACOMN, make.acomn())
     seal = "update control.accounting_days set state = 'sealed' where accounting_date = %s"
     report = meanwhile(place, lambda: landing.land(place), seal, DAY)
-    assert [file.status for file in report.problems] == ["refused", "refused"]
+    assert [file.status for file in report.versions] == ["version", "version"]
     assert amounts(place) == [100, 200]
     assert states(place) == {"2026-09-24": "sealed"}
 
@@ -620,11 +679,10 @@ def test_a_banks_file_of_a_paid_date_keeps_its_place(place: Settings) -> None:
     (problem,) = landing.land(place).problems
     assert problem.status == "conflict"
     set_states(place, {DAY: "sealed"})
-    with pytest.raises(landing.LandingError) as caught:
-        landing.release(place, problem.file_id, decided_by="Li", reason="x")
-    assert "paid and sealed" in caught.value.why
+    done = landing.release(place, problem.file_id, decided_by="Li", reason="x")
+    assert done.outcome.status == "version"
     path.write_bytes(make.camt053(opening="3000.00"))
-    assert landing.land(place).problems[0].status == "refused"
+    assert landing.land(place).versions[0].reason
 
 
 def test_unknown_names_are_on_record_and_masked(place: Settings) -> None:

@@ -21,6 +21,9 @@
     {%- set key = config.require('partition_by') -%}
     {%- set is_setup = env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' -%}
     {%- set value = '' if is_setup else tieout_date(key) -%}
+    {%- if is_restatement() -%}
+        {{ return(dated_partition_beside(key, value)) }}
+    {%- endif -%}
     {%- set parent = this.incorporate(type='table') -%}
     {%- set aside = api.Relation.create(
         database=this.database, schema='work_transform',
@@ -90,6 +93,41 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [parent]}) }}
 {% endmaterialization %}
+
+
+{# Fill the table that stands beside the sealed partition; constraints are the sealed table's. #}
+{% macro dated_partition_beside(key, value) %}
+    {%- set rows = api.Relation.create(
+        database=this.database, schema=this.schema, identifier=this.identifier ~ '__rows',
+        type='table'
+    ) -%}
+    {% do dated_partition_assert_whole() %}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- set found_types = dated_partition_column_types(sql) -%}
+    {%- set order_by = dated_partition_primary_key() -%}
+    {% call statement('main') -%}
+        insert into {{ rows }}
+        select
+            {%- for column in model['columns'].values() %}
+            {{ dated_partition_cast(column, found_types[column['name']]) }} as {{ column['name'] }}
+            {{- ',' if not loop.last }}
+            {%- endfor %}
+        from (
+            {{ sql }}
+        ) as model
+        {%- if order_by %}
+        order by {{ order_by | join(', ') }}
+        {%- endif %}
+    {%- endcall %}
+    {% call statement('count') -%}
+        select control.analyze(array['{{ rows }}'::regclass])
+    {%- endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [this.incorporate(type='view')]}) }}
+{% endmacro %}
 
 
 {# Flags of dbt that leave rows out would put a part of a date, or nothing, in its place. #}

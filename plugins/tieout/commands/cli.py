@@ -28,6 +28,7 @@ from tieout.commands import (
     payouts,
     people,
     quarantine,
+    restate,
     shared,
     suspense,
     terms,
@@ -63,6 +64,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
+app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
 app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")

@@ -407,7 +407,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             """
             select accounting_date, status, channel, file_kind, file_name, reason
             from control.channel_files
-            where status in ('quarantined', 'conflict', 'refused')
+            where status in ('quarantined', 'conflict', 'refused', 'version')
                 and (%(day)s::date is null or accounting_date = %(day)s)
             order by accounting_date, channel, file_kind, file_name
             """,

@@ -20,6 +20,7 @@ FileStatus = Literal[
     "refused",
     "superseded",
     "unrecognised",
+    "version",  # of a sealed date: kept with its rows, for a restatement
     "waiting",  # it would open a date that a run works on: for the next landing
 ]
 PROBLEMS = ("quarantined", "conflict", "refused", "waiting")
@@ -59,6 +60,11 @@ class LandingReport:
     def problems(self) -> tuple[FileOutcome, ...]:
         """Return the files that were recognised and not accepted."""
         return tuple(file for file in self.files if file.status in PROBLEMS)
+
+    @property
+    def versions(self) -> tuple[FileOutcome, ...]:
+        """Return the files of sealed dates, which restatements read."""
+        return tuple(file for file in self.files if file.status == "version")
 
     @property
     def unrecognised(self) -> tuple[FileOutcome, ...]:

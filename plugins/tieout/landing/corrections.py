@@ -35,7 +35,7 @@ __all__ = ["Release", "good_rows", "reject", "release"]
 NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
 # The bank's answers to payouts: their rows are events of payouts, written when outcomes are read.
 REPORTS = "pain002"
-REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed"})
+REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed", "version"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
     """Let a file count that does not, in place of the slot's landed one where there is one.
 
     A file that was landed once takes its place back with its rows. Any other is parsed again under
-    today's rules. Bad rows are left out only where the file without them is proved whole by its own
-    totals; they stay in quarantine.
+    today's rules; of a date that was paid since it is kept as a version. Bad rows are left out only
+    where the file without them is proved whole by its own totals; they stay in quarantine.
 
     Raises:
         LandingError: no such file, its date is paid, it is itself bad, or its bytes are gone.
@@ -109,7 +109,13 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
             )
         others = manifest.files_of_slot(connection, recognised)
         landed = next((other for other in others if other.status == "landed"), None)
-        first = _first_date(connection, entry, recognised, landed)
+        dates = _dates(entry, recognised, landed)
+        sealed = next((day for day in dates if is_sealed(connection, day)), None)
+        if sealed is not None:
+            return _release_version(
+                connection, settings, entry, recognised, decided_by=decided_by, reason=reason
+            )
+        first = min(dates, default=None)
         reopened = days.reopen(settings, connection, first, None) if first else []
         note = f"decided by {decided_by}: {reason}"
         if landed is not None:
@@ -228,21 +234,46 @@ def _with_lines_of_the_file(rest: ParsedFile, kept: Sequence[int]) -> dict[str, 
     }
 
 
-def _first_date(
-    connection: psycopg.Connection[Any],
-    entry: manifest.KnownFile,
-    file: RecognisedFile,
-    landed: manifest.KnownFile | None,
-) -> date | None:
-    """Return the first date whose rows change, or None; refuse one that is paid.
+def _dates(
+    entry: manifest.KnownFile, file: RecognisedFile, landed: manifest.KnownFile | None
+) -> list[date]:
+    """Return the dates whose rows change, in order.
 
     A bank's file that never landed is booked on the next open date: it changes no other.
     """
     booked = [known.booked_on for known in (entry, landed) if known and known.booked_on]
-    dates = booked if file.channel == "bank" else [file.accounting_date, *booked]
-    for day in sorted(dates):
-        _refuse_sealed(connection, entry, day)
-    return min(dates, default=None)
+    return sorted(booked if file.channel == "bank" else [file.accounting_date, *booked])
+
+
+def _release_version(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    entry: manifest.KnownFile,
+    file: RecognisedFile,
+    *,
+    decided_by: str,
+    reason: str,
+) -> Release:
+    """Keep a file of a date that was paid since as a version: nothing of the date changes."""
+    if entry.status == "version":
+        raise _not_possible(
+            entry,
+            f"{file.accounting_date} is paid and sealed: it is kept as a version",
+            f"tieout restate {file.accounting_date}",
+        )
+    with RowSpool(settings.home) as rows:
+        outcome, excluded = _land_again(connection, settings, entry, file, rows)
+    manifest.write_decision(
+        connection,
+        entry.file_id,
+        "release",
+        status_before=entry.status,
+        status_after=outcome.status,
+        decided_by=decided_by,
+        reason=reason,
+        excluded_row_count=len({row.line_number for row in excluded}),
+    )
+    return Release(outcome, None, excluded, ())
 
 
 def _refuse_sealed(
@@ -361,7 +392,7 @@ def _land_again(
         # The message of the database may quote a row.
         name = error.diag.constraint_name or error.diag.column_name or type(error).__name__
         raise _not_possible(entry, f"a row does not fit the table: {name}") from None
-    if outcome.status != "landed":
+    if outcome.status not in {"landed", "version"}:
         raise _not_possible(entry, outcome.reason or outcome.status)
     if excluded:
         manifest.quarantine_rows(connection, entry.file_id, excluded)

@@ -39,7 +39,8 @@ from tieout.files.stores import (
     find_entries,
 )
 from tieout.landing import manifest, payee_register
-from tieout.landing.copying import copy_frames, lock_for_transaction
+from tieout.landing.carried import carry_approved, carry_late
+from tieout.landing.copying import copy_frames, copy_version, lock_for_transaction
 from tieout.landing.institutions import unless_of_another_institution
 from tieout.landing.register import (
     REGISTERED_TABLE,
@@ -112,6 +113,7 @@ def land(
         landing = _Landing(
             settings, owner, began_at, correctable_kinds(settings), cutoffs(connection)
         )
+        carry_approved(connection, settings, owner)
         outcomes: list[FileOutcome] = []
         # Files of paid dates need not be read again and again for years.
         sealed = manifest.sealed_files(connection)
@@ -392,7 +394,9 @@ def _land_parsed(
                 connection, landing.settings, arrived, parsed, others=others, owner=landing.owner
             )
         if is_sealed(connection, landed.booked_on or arrived.file.accounting_date):
-            return _refuse_paid(connection, landing.settings, arrived, parsed)
+            return _keep_version(
+                connection, landing.settings, arrived, parsed, landed=landed, owner=landing.owner
+            )
         against = _why_not_by_itself(landing, arrived, parsed, landed)
         if against is not None:
             return _conflict(
@@ -493,6 +497,8 @@ def store(
 ) -> FileOutcome:
     """Put a file into its place, which holds no landed file; inside the caller's transaction.
 
+    Of a sealed date it is kept as a version, whatever the place holds.
+
     The caller holds the place (`hold_slot`). A good file for a date that is closed opens it.
 
     Raises:
@@ -507,8 +513,10 @@ def store(
         manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
         return _outcome(arrived.file, arrived.file_id, "quarantined", parsed.row_count, reason)
     is_banks = arrived.file.channel == "bank"
-    if not is_banks and is_sealed(connection, arrived.file.accounting_date):
-        return _refuse_paid(connection, settings, arrived, parsed)
+    landed_one = next((other for other in others if other.status == "landed"), None)
+    day = (landed_one and landed_one.booked_on) or arrived.file.accounting_date
+    if (landed_one or not is_banks) and is_sealed(connection, day):
+        return _keep_version(connection, settings, arrived, parsed, landed=landed_one, owner=owner)
     booked_on = manifest.booking_date(connection, arrived.file)
     reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
@@ -595,19 +603,59 @@ def _keep(settings: Settings, arrived: manifest.ArrivedFile) -> None:
         archive.keep(settings, arrived.sha256, arrived.content)
 
 
-def _refuse_paid(
+def _keep_version(
     connection: psycopg.Connection[Any],
     settings: Settings,
     arrived: manifest.ArrivedFile,
     parsed: ParsedFile,
+    *,
+    landed: manifest.KnownFile | None,
+    owner: str | None,
 ) -> FileOutcome:
-    reason = (
-        f"{arrived.file.accounting_date} is paid and sealed; it takes no more files. Its bytes are "
-        "kept: book the difference by records of a later date"
-    )
+    """Keep a file of a sealed date with its rows, where no close reads them: for a restatement.
+
+    One that is itself bad is refused, its bytes are kept. Vouchers that no date has are landed with
+    the first open one: nothing late is lost, and nothing of the sealed date changes.
+
+    Raises:
+        days.DateBusyError, days.DateNotReadyError: a run works on the open date.
+    """
+    day = (landed and landed.booked_on) or arrived.file.accounting_date
     _keep(settings, arrived)
-    manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
-    return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
+    against = manifest.reason_of(parsed)
+    if against is not None:
+        reason = f"{day} is paid and sealed, and the file is itself bad: {against}"
+        manifest.write_entry(connection, arrived, parsed, status="refused", reason=reason)
+        manifest.quarantine_rows(connection, arrived.file_id, parsed.bad_rows)
+        return _outcome(arrived.file, arrived.file_id, "refused", parsed.row_count, reason)
+    copy_version(connection, parsed.frames, file_id=arrived.file_id, accounting_date=day)
+    corrected = f" of {landed.file_name} ({landed.file_id})" if landed else ""
+    reason = (
+        f"{day} is paid and sealed: kept as a version{corrected}, nothing of the date changes; "
+        f"`tieout restate {day}` says what would"
+    )
+    manifest.write_entry(
+        connection,
+        arrived,
+        parsed,
+        status="version",
+        reason=reason,
+        supersedes=landed.file_id if landed else None,
+        digest=manifest.rows_digest(parsed),
+    )
+    if REGISTERED_TABLE in parsed.frames and parsed.row_count:
+        carried = carry_late(
+            connection,
+            settings,
+            version_file_id=arrived.file_id,
+            file_name=arrived.file.file_name,
+            sealed_date=day,
+            owner=owner,
+        )
+        if carried is not None:
+            reason += f"; {carried.row_count} vouchers that came late stand on {carried.booked_on}"
+            manifest.set_status(connection, arrived.file_id, "version", reason)
+    return _outcome(arrived.file, arrived.file_id, "version", parsed.row_count, reason)
 
 
 def _conflict(
@@ -699,6 +747,7 @@ _STATUS_OF_KNOWN: dict[str, FileStatus] = {
     "refused": "refused",
     "superseded": "superseded",
     "unrecognised": "unrecognised",
+    "version": "version",
 }
 
 
@@ -746,5 +795,8 @@ def _say_day(day: date, files: Sequence[FileOutcome]) -> None:
     for file in landed:
         if file.reason:
             say(f"landed: {file}")
-    for file in LandingReport(tuple(files)).problems:
+    report = LandingReport(tuple(files))
+    for file in report.versions:
+        say(f"kept: {file}")
+    for file in report.problems:
         say(f"not landed: {file}")

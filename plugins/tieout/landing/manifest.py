@@ -28,6 +28,7 @@ __all__ = [
     "booking_date",
     "clock",
     "files_of_slot",
+    "first_open_date",
     "found_again",
     "known_file",
     "landed_elsewhere",
@@ -286,6 +287,11 @@ def booking_date(connection: psycopg.Connection[Any], file: RecognisedFile) -> d
     """
     if file.channel != "bank":
         return file.accounting_date
+    return first_open_date(connection, file.accounting_date)
+
+
+def first_open_date(connection: psycopg.Connection[Any], day: date) -> date:
+    """Return the first date from a day on that is not closed, or that no close was started of."""
     row = connection.execute(
         """
         select min(days.day)::date
@@ -297,10 +303,10 @@ def booking_date(connection: psycopg.Connection[Any], file: RecognisedFile) -> d
                 and accounting_days.state <> 'open'
         )
         """,
-        {"day": file.accounting_date},
+        {"day": day},
     ).fetchone()
-    booked_on: date = row[0] if row and row[0] else file.accounting_date
-    return booked_on
+    found: date = row[0] if row and row[0] else day
+    return found
 
 
 def rows_digest(parsed: ParsedFile) -> str | None:

@@ -28,6 +28,7 @@ NEXT_STEPS = {
     "refused": "nothing is waiting for it; release it where that was wrong",
     "unrecognised": "put it into the inbox under its right name, or reject it",
     "superseded": "nothing; release it to put it back in its place",
+    "version": "its date is sealed: `tieout restate DATE` says what would differ",
     "landed": "nothing; it counts; reject it where it should not have landed",
 }
 

@@ -54,7 +54,9 @@ _PATTERNS: dict[KeyKind, str] = {
 _SCHEMAS_LEFT_OUT = ("pg_catalog", "information_schema", "staging", "intermediate")
 VALUES_PER_STATEMENT = 1_000
 # Ciphertexts that open in their own row only: by which columns (the field's name is the column's).
-_BOUND_TO = {("raw", "platform_payees"): ("payee_id", "payee_version")}
+_BOUND_TO = {
+    (schema, "platform_payees"): ("payee_id", "payee_version") for schema in ("raw", "raw_versions")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ def find(settings: Settings, number: str) -> list[FoundRow]:
             row
             for column in _columns(connection, "token")
             # The register has no row that a raw table has not.
-            if column.schema == "raw"
+            if column.schema in ("raw", "raw_versions")
             for row in _rows_with(connection, column, searched)
         ]
 

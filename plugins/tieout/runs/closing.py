@@ -13,7 +13,7 @@ from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.dates import days
-from tieout.runs import steps, transform
+from tieout.runs import restating, steps, transform
 from tieout.runs.steps import Counts, Step
 
 __all__ = ["build", "check", "claim", "complete", "fetch", "land", "publish", "ready", "release"]
@@ -37,7 +37,9 @@ def ready(step: Step) -> str | None:
     database.migrate(step.settings)
     state = days.day_state(step.settings, step.day)
     if state.state == "sealed":
-        raise days.NothingToDo(f"{step.day} is sealed, unchanged")
+        late = step.day in restating.waiting_dates(step.settings)
+        also = "; a file has come for it: `accounting_reclose` restates it" if late else ""
+        raise days.NothingToDo(f"{step.day} is sealed, unchanged{also}")
     holder = days.holder(step.settings, step.kind, step.day, step.owner)
     if holder is not None and not step.is_preflight:
         return f"{step.day} is being closed by {holder}"

@@ -1,6 +1,6 @@
 """The order in which dates are closed, and the steps of the DAG `accounting_reclose`.
 
-    ready -> land -> close
+    ready -> land -> close -> restate
 
 A date is computed from the one before it, so a late or corrected file of a closed date opens that
 date and all later ones, and a date without one of its files holds up those behind it. `in_order` is
@@ -20,10 +20,10 @@ from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.runs import closing, runner, steps
+from tieout.runs import closing, restating, runner, steps
 from tieout.runs.steps import Counts, Step
 
-__all__ = ["close", "in_order", "land", "ready", "waiting_dates"]
+__all__ = ["close", "in_order", "land", "ready", "restate", "waiting_dates"]
 
 _STEPS: tuple[tuple[str, Callable[[Step], Counts]], ...] = (
     ("claim", closing.claim),
@@ -151,6 +151,26 @@ def close(step: Step) -> Counts:
     except _HeldUpError as reason:
         say(f"held up: {reason}")
     return {"dates": len(asked), "closed_dates": len(closed)}
+
+
+def restate(step: Step) -> Counts:
+    """Restate the sealed dates for which a file has come that no restatement has read.
+
+    Nothing of them changes: who is to book what differs is told, and two people decide.
+
+    Raises:
+        NothingToDo: no file waits.
+    """
+    waiting = restating.waiting_dates(step.settings)
+    if not waiting:
+        raise days.NothingToDo("no file of a sealed date waits to be restated")
+    differences = 0
+    for day in waiting:
+        done = restating.restate(step.settings, day, asked_by=step.owner)
+        say(f"{day} is sealed and unchanged; restated: {done.difference_count} rows differ")
+        say(f"    tieout restate show {day}")
+        differences += done.difference_count
+    return {"dates": len(waiting), "differences": differences}
 
 
 def _close_one(step: Step, day: date) -> bool:

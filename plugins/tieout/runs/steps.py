@@ -57,6 +57,7 @@ _ROLES_OF_STEPS = {
     (days.ACCOUNTING_CLOSE, "build"): "transform",
     (days.ACCOUNTING_CLOSE, "check"): "gate",
     (days.ACCOUNTING_CLOSE, "publish"): "transform",
+    (days.ACCOUNTING_RECLOSE, "restate"): "transform",
     (days.SETTLEMENT_PAYOUT, "land_bank"): "ingest",
     (days.SETTLEMENT_PAYOUT, "gate"): "gate",
     (days.PAYOUT_OUTCOMES, "land"): "ingest",

@@ -36,11 +36,16 @@ __all__ = [
     "build_docs",
     "build_outcomes",
     "build_payment",
+    "build_restatement",
     "run_dbt",
     "seed",
 ]
 
 SAMPLE_ROWS = 5
+# What `control.begin_restatement()` puts in front of a schema's name while it is computed.
+BESIDE = "restate_work_"
+_SOURCES_BESIDE = ("raw", "control")
+_CONTROL_BESIDE = ("channel_files", "voucher_register")
 # What PostgreSQL and its client say where the server is gone; dbt keeps the words, not the error.
 _LOST_WORDS = (
     "server closed the connection",
@@ -190,6 +195,29 @@ def build_outcomes(settings: Settings, payment_date: date) -> BuildReport:
     return _raise_on_failure(report, f"the outcomes of {payment_date} could not be computed")
 
 
+def build_restatement(settings: Settings, accounting_date: date) -> tuple[str, ...]:
+    """Compute a sealed date beside its sealed rows, by the models of a close.
+
+    `control.begin_restatement()` has made the schemas; nothing that is sealed is touched, whatever
+    comes of it.
+
+    Returns:
+        The invariants of a close that the rows do not hold: with them the date would not close.
+
+    Raises:
+        TieoutError: a model failed.
+    """
+    settings = settings.acting_as("transform")
+    dates = {"TIEOUT_ACCOUNTING_DATE": accounting_date.isoformat(), "TIEOUT_RESTATEMENT": "yes"}
+    report = run_dbt(settings, ["run"], dates, is_beside=True)
+    _list_models(report, f"the restatement of {accounting_date}")
+    _raise_on_failure(report, f"{accounting_date} could not be restated")
+    tests = run_dbt(settings, ["test"], dates, is_beside=True)
+    for failure in tests.failures:
+        _raise_if_lost(failure.message)
+    return tuple(map(str, tests.failures))
+
+
 def build_docs(settings: Settings) -> Path:
     """Write the dbt docs as one self-contained page; return its path."""
     report = run_dbt(
@@ -204,13 +232,20 @@ def build_docs(settings: Settings) -> Path:
     return target
 
 
-def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) -> BuildReport:
+def run_dbt(
+    settings: Settings,
+    arguments: list[str],
+    dates: Mapping[str, str],
+    *,
+    is_beside: bool = False,
+) -> BuildReport:
     """Run one dbt command in this process against the home's database.
 
     Args:
         settings: the installation; its role makes what is made, the owner where it has none.
         arguments: dbt's command and its options, without paths.
         dates: environment variables with the business dates of the run.
+        is_beside: build what a close builds in the schemas of a restatement.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  dbt takes seconds to import
 
@@ -231,8 +266,9 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
         "none",
         "--no-use-colors",
     ]
-    if arguments[0] == "build":
+    if arguments[0] == "build" or (arguments[0] == "test" and is_beside):
         paths += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
+    if arguments[0] == "build" or is_beside:
         paths += [_NO_MANIFEST]
     with (
         _ONE_BUILD_AT_A_TIME,
@@ -249,9 +285,48 @@ def run_dbt(settings: Settings, arguments: list[str], dates: Mapping[str, str]) 
                 raise _dbt_error("parse", parsed.exception)
             _manifests[key] = parsed.result
         # A run resolves references inside the manifest it is given: it gets a copy.
-        outcome = dbtRunner(manifest=_manifests[key].deepcopy()).invoke([*arguments, *paths])
+        manifest = _manifests[key].deepcopy()
+        if is_beside:
+            arguments = [*arguments, "--select", *_moved_beside(manifest)]
+        outcome = dbtRunner(manifest=manifest).invoke([*arguments, *paths])
         seconds = time.monotonic() - started
     return _report(settings, " ".join(arguments), outcome, seconds)
+
+
+def _moved_beside(manifest: Any) -> list[str]:
+    """Move what a close reads and builds into the schemas of a restatement; return a selection.
+
+    The models of a close, the views before them, the landed rows and the list of files. Reference
+    data, people's decisions and payments are read where they are. The names of schemas are part of
+    what dbt parsed, and half the project would be parsed anew for others.
+    """
+    wanted = [key for key, node in manifest.nodes.items() if "close" in node.tags]
+    seen: set[str] = set()
+    while wanted:
+        key = wanted.pop()
+        if key not in seen:
+            seen.add(key)
+            # Seeds and sources depend on nothing.
+            found = getattr(manifest.nodes.get(key), "depends_on", None)
+            wanted += getattr(found, "nodes", [])
+    selection = ["tag:close"]
+    for key in sorted(seen):
+        node = manifest.nodes.get(key) or manifest.sources[key]
+        kind = node.resource_type.value
+        is_read = kind == "source" and node.schema in _SOURCES_BESIDE
+        if is_read and node.schema == "control" and node.identifier not in _CONTROL_BESIDE:
+            continue
+        if kind == "model" and "close" not in node.tags:
+            # What payments left is state of the dates before, like all that is sealed.
+            if node.config.materialized != "view":
+                continue
+            selection.append(node.name)
+        if kind == "model" or is_read:
+            real, node.schema = node.schema, f"{BESIDE}{node.schema}"
+            node.relation_name = (node.relation_name or "").replace(
+                f'"{real}"', f'"{node.schema}"', 1
+            )
+    return selection
 
 
 @contextmanager

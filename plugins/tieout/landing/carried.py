@@ -1,0 +1,252 @@
+"""Vouchers of a sealed date that are put on an open one: late ones, and approved corrections.
+
+A sealed date's rows stay as they are. A voucher that a later version of its file brings, and that
+no date has, is landed again from `raw_versions` with the first open date: paired, cleared, held and
+paid there like an order booked late. A difference that two people approved becomes a voucher of its
+own. Both are registered like every voucher, so neither counts twice
+(docs/decisions/0063-restatements.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tieout.core.progress import say
+from tieout.core.settings import Settings
+from tieout.dates import days
+from tieout.landing import manifest
+from tieout.landing.copying import insert_rows
+from tieout.landing.register import REGISTERED_TABLE, RepeatedVouchersError, register_vouchers
+
+__all__ = ["CARRIED_KIND", "Carried", "carry_approved", "carry_late"]
+
+CARRIED_KIND = "carried_vouchers"
+
+_LATE = sql.SQL(
+    """
+    select (jsonb_populate_record(
+        null::raw.platform_source_vouchers,
+        to_jsonb(versions) || jsonb_build_object(
+            'file_id', %(file_id)s::text,
+            'accounting_date', %(booked_on)s::date,
+            'is_late_order', true
+        )
+    )).*
+    from raw_versions.platform_source_vouchers as versions
+    where versions.file_id = %(version)s
+        and not exists (
+            select 1
+            from control.voucher_register as register
+            where register.source = 'platform' and register.voucher_id = versions.voucher_id
+        )
+    """
+)
+# A correction is the sealed voucher with another id and amount: what is given back refers to it, as
+# a refund or reversal does, so that its fee comes back by the rule of its contract.
+_CORRECTIONS = sql.SQL(
+    """
+    select (jsonb_populate_record(
+        null::raw.platform_source_vouchers,
+        to_jsonb(sealed) || jsonb_build_object(
+            'file_id', %(file_id)s::text,
+            'accounting_date', %(booked_on)s::date,
+            'line_number', row_number() over (order by bookings.voucher_id),
+            'voucher_id', bookings.correcting_voucher_id,
+            'transaction_type', case bookings.kind
+                when 'withdrawn' then 'reversal'
+                when 'lowered' then 'refund'
+                else 'purchase'
+            end,
+            'transaction_status', 'success',
+            'amount_minor', bookings.amount_minor,
+            'refund_order_id', case
+                when bookings.amount_minor < 0 then bookings.correcting_voucher_id
+            end,
+            'original_voucher_id', case
+                when bookings.amount_minor < 0 then sealed.voucher_id
+            end,
+            'original_transaction_at', case
+                when bookings.amount_minor < 0 then sealed.transaction_at
+            end,
+            'original_amount_minor', case
+                when bookings.amount_minor < 0 then sealed.amount_minor
+            end,
+            'original_refunded_before_minor', null,
+            'is_late_order', true
+        )
+    )).*
+    from control.restatement_bookings as bookings
+    inner join control.voucher_register as register
+        on register.source = 'platform' and register.voucher_id = bookings.voucher_id
+    inner join raw.platform_source_vouchers as sealed
+        on register.accounting_date = sealed.accounting_date
+        and register.file_id = sealed.file_id
+        and register.line_number = sealed.line_number
+    where bookings.request_id = %(request)s
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Vouchers of a sealed date that stand on an open one since."""
+
+    sealed_date: date
+    booked_on: date
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What brings the vouchers: a version of a file, or a request that two people signed."""
+
+    sealed_date: date
+    name: str
+    version_file_id: str | None = None
+    request_id: int | None = None
+
+
+def carry_late(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    *,
+    version_file_id: str,
+    file_name: str,
+    sealed_date: date,
+    owner: str | None,
+) -> Carried | None:
+    """Land a version's vouchers that no date has with the first open date; None without any.
+
+    In the caller's transaction, which has put the version's rows on record.
+
+    Raises:
+        days.DateBusyError, days.DateNotReadyError: a run works on the open date.
+    """
+    # Several versions of one file may each bring some.
+    name = f"{file_name} ({version_file_id})"
+    source = _Source(sealed_date, name, version_file_id=version_file_id)
+    values: dict[str, object] = {"version": version_file_id}
+    return _carry(connection, settings, source, _LATE, values=values, owner=owner)
+
+
+def carry_approved(
+    connection: psycopg.Connection[Any], settings: Settings, owner: str | None
+) -> list[Carried]:
+    """Land the corrections that two people approved and that stand on no date yet.
+
+    One that has to wait for a run that works on the open date is left for the next landing.
+    """
+    rows = connection.execute(
+        """
+        select requests.request_id, restatements.accounting_date
+        from control.restatement_requests as requests
+        inner join control.restatements
+            on requests.restatement_id = restatements.restatement_id
+        where requests.approved_by is not null
+            and exists (
+                select 1
+                from control.restatement_bookings as bookings
+                where bookings.request_id = requests.request_id and bookings.file_id is null
+            )
+        order by requests.request_id
+        """
+    ).fetchall()
+    done = []
+    for request_id, sealed_date in rows:
+        source = _Source(sealed_date, f"restatement request {request_id}", request_id=request_id)
+        try:
+            with connection.transaction():
+                values: dict[str, object] = {"request": request_id}
+                carried = _carry(
+                    connection, settings, source, _CORRECTIONS, values=values, owner=owner
+                )
+        except (days.DateBusyError, days.DateNotReadyError):
+            continue
+        if carried is not None:
+            say(
+                f"booked on {carried.booked_on}: {carried.row_count} approved corrections of "
+                f"{carried.sealed_date}, which is sealed"
+            )
+            done.append(carried)
+    return done
+
+
+def _carry(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    source: _Source,
+    query: sql.Composable,
+    *,
+    values: dict[str, object],
+    owner: str | None,
+) -> Carried | None:
+    days.lock_claims(connection)
+    counted = sql.SQL("select count(*) from ({}) as carried").format(query)
+    row = connection.execute(counted, {**values, "file_id": "", "booked_on": None}).fetchone()
+    if row is None or row[0] == 0:
+        return None
+    booked_on = manifest.first_open_date(connection, source.sealed_date)
+    content = json.dumps(
+        {"carried": source.name, **values, "sealed_date": str(source.sealed_date)}
+    ).encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    file_id = sha256[:16]
+    found = {**values, "file_id": file_id, "booked_on": booked_on}
+    days.admit_file(settings, connection, booked_on, owner, is_banks=False)
+    row_count = insert_rows(connection, REGISTERED_TABLE, query, found, booked_on)
+    try:
+        register_vouchers(connection, file_id, booked_on, row_count)
+    except RepeatedVouchersError as error:
+        raise AssertionError(f"vouchers looked up under a lock are there: {error}") from error
+    connection.execute(
+        """
+        insert into control.channel_files (
+            file_id, file_name, file_url, sha256, size_bytes, channel, file_kind, accounting_date,
+            booked_on, row_count, control_totals, totals_status, status, reason, slot
+        )
+        values (
+            %(file_id)s, %(name)s, %(url)s, %(sha256)s, %(size)s, 'platform', %(kind)s,
+            %(booked_on)s, %(booked_on)s, %(row_count)s, '[]', 'none_in_format', 'landed',
+            %(reason)s, %(slot)s
+        )
+        """,
+        {
+            "file_id": file_id,
+            "name": source.name,
+            "url": f"carried:{source.version_file_id or source.request_id}",
+            "sha256": sha256,
+            "size": len(content),
+            "kind": CARRIED_KIND,
+            "booked_on": booked_on,
+            "row_count": row_count,
+            "reason": f"{row_count} vouchers of {source.sealed_date}, which is sealed",
+            "slot": f"platform/{CARRIED_KIND}/{booked_on}/of={file_id}",
+        },
+    )
+    connection.execute(
+        """
+        insert into control.carried_files
+            (file_id, sealed_date, booked_on, version_file_id, request_id, row_count)
+        values (%s, %s, %s, %s, %s, %s)
+        """,
+        [
+            file_id,
+            source.sealed_date,
+            booked_on,
+            source.version_file_id,
+            source.request_id,
+            row_count,
+        ],
+    )
+    if source.request_id is not None:
+        connection.execute(
+            "select control.note_booked(%s, %s, %s)", [source.request_id, file_id, booked_on]
+        )
+    return Carried(source.sealed_date, booked_on, row_count)
