@@ -283,12 +283,11 @@ def test_another_file_in_its_place_is_kept_and_told(instructed: World) -> None:
 
 
 def test_each_file_of_a_date_is_on_record(instructed: World) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pain001, "PAYMENTS_PER_FILE_MAX", 2)
-        killed_after(instructed, Store, "put_out")
-        # The first is out; the inputs may change now, the rest is paid all the same.
-        instructed.execute("update reference.channels set arrival_lag_days = 7")
-        report = submit(instructed)
+    instructed.execute("update reference.payout_rails set payments_per_file = 2")
+    killed_after(instructed, Store, "put_out")
+    # The first is out; the inputs may change now, the rest is paid all the same.
+    instructed.execute("update reference.channels set arrival_lag_days = 7")
+    report = submit(instructed)
     assert [file.is_new for file in report.files] == [False, True]
     assert instructed.rows(
         "select batch_message_id, payment_count, amount_minor from payout.outbox_files order by 1"

@@ -1,11 +1,12 @@
-"""Submission: attempts, pain.001 files in the outbox, and the statements as CSV.
+"""Submission: attempts, payment files for the bank, and the statements as CSV.
 
 The order makes a crash harmless, wherever it comes: every file is written and verified in memory,
 so that no attempt is stored that no file can hold; attempts are stored; a file is written under a
 hidden name, read back and compared with what the gate decided; its hash goes on record
 (``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its attempts become
-``submitted``. A file on record is never written a second time. See
-docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md.
+``submitted``. A file on record is never written a second time. The files' layout is that of the
+paying account's rail (`tieout.payouts.rails`), their place the store of ``TIEOUT_PAYMENT_FILES``,
+an SFTP server too. See docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md and 0064.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import chains, pain001, queries, statements_csv
+from tieout.payouts import chains, queries, rails, statements_csv
+from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
@@ -149,7 +151,9 @@ _LAST_DAY = """
 """
 
 _RECORDED = """
-    select sha256
+    select
+        sha256,
+        file_path
     from payout.outbox_files
     where batch_message_id = %(batch_message_id)s
 """
@@ -158,16 +162,23 @@ _RECORD = "select payout.record_file(%s, %s, %s, %s, %s, %s, %s, %s)"
 
 _DEBTOR = """
     select
-        account_name,
-        bank_account_id,
-        bank_code,
-        bank_name,
-        payment_message
-    from reference.bank_accounts
+        accounts.account_name,
+        accounts.bank_account_id,
+        accounts.bank_code,
+        accounts.bank_name,
+        accounts.payment_message,
+        payout_rails.rail,
+        payout_rails.customer_id,
+        payout_rails.payments_per_file,
+        payout_rails.payment_limit_minor,
+        payout_rails.creditor_address
+    from reference.bank_accounts as accounts
+    inner join reference.payout_rails as payout_rails
+        on accounts.bank_account_id = payout_rails.bank_account_id
     where
-        account_kind = 'client_reserve'
-        and currency_code = %(currency_code)s
-    order by bank_account_id
+        accounts.account_kind = 'client_reserve'
+        and accounts.currency_code = %(currency_code)s
+    order by accounts.bank_account_id
 """
 
 
@@ -190,6 +201,7 @@ def submit(
             outbox holds other bytes, or a written file does not read back as the gate decided.
     """
     outbox = Store(settings.outbox_url)
+    drop = Store(settings.payment_files_url)
     with connect(settings) as connection:
         # Two runs at once would each put out what the other has prepared. Falls with the session.
         connection.execute(
@@ -202,10 +214,10 @@ def submit(
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
-            _rehearse(settings, connection, payment_date, outbox)
+            _rehearse(settings, connection, payment_date, drop)
             if created_count and seal is not None:
                 seal(connection)
-        files = _put_out_files(settings, connection, payment_date, outbox)
+        files = _put_out_files(settings, connection, payment_date, drop)
         with connection.transaction():
             statements_url = statements_csv.write(connection, payment_date, outbox)
             if files:
@@ -238,9 +250,9 @@ def _refusal_explained(payment_date: date) -> Iterator[None]:
         ) from error
 
 
-def file_path(submitted_on: date, batch_message_id: str) -> str:
-    """Return a payment file's path in the outbox; it lies under the day it is put out for."""
-    return f"payouts/{submitted_on:%Y%m%d}/pain001_{batch_message_id}.xml"
+def file_path(submitted_on: date, batch_message_id: str, rail: str = "pain001") -> str:
+    """Return a payment file's path in its store; it lies under the day it is put out for."""
+    return f"payouts/{submitted_on:%Y%m%d}/{rails.of(rail).file_name(batch_message_id)}"
 
 
 def append_event(
@@ -273,7 +285,7 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     After `failed` or `returned` it needs its own evidence (`payout.new_attempt()`).
     """
     row = connection.execute(
-        "select payout.start_attempts(%s, %s)", [payment_date, pain001.PAYMENTS_PER_FILE_MAX]
+        "select payout.start_attempts(%s, %s)", [payment_date, PAYMENTS_PER_FILE_MAX]
     ).fetchone()
     assert row is not None, "a function returns a row"
     return int(row[0])
@@ -292,9 +304,9 @@ def _rehearse(
         members = list(group)
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
-            content = _content(settings, connection, members)
-            url = outbox.url_of(file_path(members[0].submitted_on, batch_message_id))
-            _verify(settings, content, url, members)
+            debtor = _debtor(connection, members[0].currency_code)
+            content = _content(settings, debtor, members)
+            _verify(settings, debtor, content, outbox.url_of(_path(debtor, members)), members)
 
 
 def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
@@ -306,16 +318,17 @@ def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_
     return [_Attempt(*row) for row in rows]
 
 
-def _content(
-    settings: Settings, connection: psycopg.Connection[Any], members: Sequence[_Attempt]
-) -> bytes:
-    currency_code = members[0].currency_code
-    return pain001.write(
-        pain001.Batch(
+def _path(debtor: Debtor, members: Sequence[_Attempt]) -> str:
+    return file_path(members[0].submitted_on, members[0].batch_message_id, debtor.rail)
+
+
+def _content(settings: Settings, debtor: Debtor, members: Sequence[_Attempt]) -> bytes:
+    return rails.of(debtor.rail).write(
+        Batch(
             message_id=members[0].batch_message_id,
             payment_date=members[0].submitted_on,
-            currency_code=currency_code,
-            debtor=_debtor(connection, currency_code),
+            currency_code=members[0].currency_code,
+            debtor=debtor,
             payments=tuple(_payment(settings, attempt) for attempt in members),
         )
     )
@@ -329,7 +342,6 @@ def _put_out_files(
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
         members = list(group)
-        path = file_path(members[0].submitted_on, batch_message_id)
         waiting = [attempt for attempt in members if attempt.status == "created"]
         is_new = False
         if waiting:
@@ -342,10 +354,13 @@ def _put_out_files(
                     members[0].submitted_on,
                     None,
                 )
+        with connection.transaction():
+            row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
+        assert row is not None, "what is submitted is on record"
         files.append(
             SubmittedFile(
                 message_id=batch_message_id,
-                url=outbox.url_of(path),
+                url=outbox.url_of(str(row[1])),
                 payment_count=len(members),
                 amount_minor=sum(attempt.amount_minor for attempt in members),
                 currency_code=members[0].currency_code,
@@ -364,11 +379,12 @@ def _put_out(
 ) -> bool:
     """Have the batch's file put out exactly once; return whether that was now."""
     batch_message_id = members[0].batch_message_id
-    path = file_path(members[0].submitted_on, batch_message_id)
     with connection.transaction():
         row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
     if row is not None:
-        _write_heads(connection, payment_date, outbox)
+        # As it was recorded: the account's rail may be another one since.
+        path = str(row[1])
+        _write_heads(settings, connection, payment_date)
         handed = _hand_over(outbox, path, str(row[0]), is_first=False)
         if handed is _Handed.GONE:
             say(
@@ -377,15 +393,17 @@ def _put_out(
                 "unknown"
             )
         return handed is _Handed.NOW
-    sha256 = _prepare(settings, connection, payment_date, outbox, members)
-    _write_heads(connection, payment_date, outbox)
+    path, sha256 = _prepare(settings, connection, payment_date, outbox, members)
+    _write_heads(settings, connection, payment_date)
     return _hand_over(outbox, path, sha256, is_first=True) is _Handed.NOW
 
 
-def _write_heads(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> None:
+def _write_heads(
+    settings: Settings, connection: psycopg.Connection[Any], payment_date: date
+) -> None:
     """Have the heads of the date's chains in the outbox before a file, whose record is linked."""
     with connection.transaction():
-        chains.write_heads(connection, payment_date, outbox)
+        chains.write_heads(connection, payment_date, Store(settings.outbox_url))
 
 
 def _prepare(
@@ -394,13 +412,14 @@ def _prepare(
     payment_date: date,
     outbox: Store,
     members: Sequence[_Attempt],
-) -> str:
-    """Write the file where nobody fetches it, verify it, put it on record; return its sha256."""
+) -> tuple[str, str]:
+    """Write the file where nobody fetches it, verify it, put it on record; return path, sha256."""
     currency_code = members[0].currency_code
-    path = file_path(members[0].submitted_on, members[0].batch_message_id)
     with _refusal_explained(payment_date), connection.transaction():
         lock_payment_date(connection, payment_date)
-        content = _content(settings, connection, members)
+        debtor = _debtor(connection, currency_code)
+        path = _path(debtor, members)
+        content = _content(settings, debtor, members)
         sha256 = hashlib.sha256(content).hexdigest()
         present = outbox.whole(path)
         if present is not None and present != content:
@@ -409,7 +428,7 @@ def _prepare(
         written = outbox.prepared(path)
         if written is None or hashlib.sha256(written).hexdigest() != sha256:
             raise _wrong_file(outbox.url_of(path), "it does not read back as it was written")
-        _verify(settings, written, outbox.url_of(path), members)
+        _verify(settings, debtor, written, outbox.url_of(path), members)
         connection.execute(
             _RECORD,
             (
@@ -423,7 +442,7 @@ def _prepare(
                 currency_code,
             ),
         )
-    return sha256
+    return path, sha256
 
 
 def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Handed:
@@ -450,12 +469,14 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     return _Handed.NOW
 
 
-def _verify(settings: Settings, content: bytes, url: str, members: Sequence[_Attempt]) -> None:
+def _verify(
+    settings: Settings, debtor: Debtor, content: bytes, url: str, members: Sequence[_Attempt]
+) -> None:
     """Read a written file again; compare it, payment by payment, with what the gate decided.
 
     Account and name are compared as tokens, under the key that the instruction's are of.
     """
-    written = pain001.read(content, url)
+    written = rails.of(debtor.rail).read(content, url)
     instructed = sorted(
         (member.end_to_end_id, member.amount_minor, member.currency_code) for member in members
     )
@@ -501,7 +522,7 @@ def _has_token(settings: Settings, token: str | None, text: str) -> bool:
     return token is not None and tokens.account_token_like(token, text, settings=settings) == token
 
 
-def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
+def _payment(settings: Settings, attempt: _Attempt) -> Payment:
     """Decrypt the payee's account for the moment the file is written."""
     if (
         attempt.account_number_ciphertext is None
@@ -516,7 +537,7 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
             next_step="land the platform's payees file of the date, then run the payment again",
         )
     payee = (attempt.payee_id, str(attempt.payee_version))
-    return pain001.Payment(
+    return Payment(
         end_to_end_id=attempt.end_to_end_id,
         amount_minor=attempt.amount_minor,
         currency_code=attempt.currency_code,
@@ -532,16 +553,30 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
     )
 
 
-def _debtor(connection: psycopg.Connection[Any], currency_code: str) -> pain001.Debtor:
+def _debtor(connection: psycopg.Connection[Any], currency_code: str) -> Debtor:
     rows = connection.execute(_DEBTOR, {"currency_code": currency_code}).fetchall()
     if len(rows) != 1:
         raise TieoutError(
-            what=f"{len(rows)} client-reserve accounts for {currency_code}",
-            where="reference.bank_accounts",
-            why="a payout needs exactly one account to be paid from",
-            next_step="correct the seed bank_accounts and load it again",
+            what=f"{len(rows)} client-reserve accounts with a rail for {currency_code}",
+            where="reference.bank_accounts, reference.payout_rails",
+            why="a payout needs exactly one account to be paid from, and one way to its bank",
+            next_step="correct the seeds bank_accounts and payout_rails and load them again",
         )
-    return pain001.Debtor(*(str(value) for value in rows[0]))
+    row = rows[0]
+    name, account_id, bank_code, bank_name, message_name, rail = map(str, row[:6])
+    customer_id, payments_per_file, limit_minor, address = row[6:]
+    return Debtor(
+        name=name,
+        bank_account_id=account_id,
+        bank_code=bank_code,
+        bank_name=bank_name,
+        message_name=message_name,
+        rail=rail,
+        customer_id=customer_id or "",
+        payments_per_file_max=payments_per_file,
+        payment_minor_max=limit_minor,
+        is_address_wanted=address == "structured",
+    )
 
 
 def _wrong_file(url: str, why: str) -> TieoutError:

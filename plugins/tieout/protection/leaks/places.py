@@ -33,7 +33,7 @@ __all__ = ["LeakScanError", "NotScanned", "Source", "not_scanned", "sources"]
 # Folders of a home whose name is their place; the rest of the home is the place `home`.
 PLACES = ("airflow", "archive", "dbt", "docs", "gx", "logs", "outbox", "pg", "secrets", "truth")
 PAYMENT_FILES = "outbox payment files"
-PAYMENT_FILE_PREFIX = "pain001_"
+PAYMENT_FILE_PREFIXES = ("pain001_", "agency_payout_")
 STDERR_LINES_SHOWN = 3
 
 
@@ -119,7 +119,7 @@ def _place_of(settings: Settings, path: Path) -> str:
 
 def _is_payment_file(name: str) -> bool:
     """Say whether it is a payment file, or one that is prepared under its hidden name."""
-    return name.removeprefix(".").startswith(PAYMENT_FILE_PREFIX)
+    return name.removeprefix(".").startswith(PAYMENT_FILE_PREFIXES)
 
 
 def _of_file(place: str, path: Path) -> Iterator[Source]:
