@@ -28,12 +28,12 @@ class Settings:
     """One installation: a home folder, stores and a database.
 
     `inbox_url`, `outbox_url` and `payment_files_url` (where payment files go: the outbox, unless
-    the bank has a place of its own) are fsspec URLs without a trailing slash. `external_database_url`
-    is None when the embedded server is used. The folders below `home` exist only once something
-    made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a close looks for files
-    that are not due yet every `files_poll_seconds`. `role` is the database role whose work is done
-    (`ingest`, `transform`…), None where the administrator works; `role_urls` has the logins that an
-    operator made.
+    the bank has a place of its own) are fsspec URLs without a trailing slash.
+    `external_database_url` is None when the embedded server is used. The folders below `home` exist
+    only once something made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a
+    close looks for files that are not due yet every `files_poll_seconds`. `role` is the database
+    role whose work is done (`ingest`, `transform`…), None where the administrator works;
+    `role_urls` has the logins that an operator made.
     """
 
     project_dir: Path

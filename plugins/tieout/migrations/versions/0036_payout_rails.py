@@ -1,4 +1,4 @@
-"""How many payments a file has is reference data, and answers of a second rail are none of a gate's.
+"""How many payments a file has is reference data; answers of each rail are none of a gate's.
 
 `reference.payout_rails` says what the bank of a paying account takes. The functions that make
 attempts read it themselves: the program says only how many it can write. Two functions that stand
@@ -150,7 +150,7 @@ begin
 end
 $body$;
 comment on function payout.start_attempts(date, integer) is
-'The first attempt of each instruction of a date, in files of what bank and caller take (首次代付).';
+'First attempts of a payment date, in files of what bank and caller take (首次代付).';
 alter function payout.start_attempts(date, integer) set enable_seqscan = off;
 """
 
