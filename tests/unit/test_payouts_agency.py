@@ -178,7 +178,7 @@ GOOD = answer(line(1, "000000"), line(2, "111111", "AC01"), total="0.10")
     [
         (b"", 1, "empty"),
         (b"\r\n", 1, "cut, or not"),
-        (GOOD[:-4], 4, "cut"),
+        (GOOD[:-4], 3, "cut"),
         (GOOD[: GOOD.rindex(b"\r\n")], 3, "the file is cut"),
         (GOOD[:-1], 4, "cut, or not"),
         (GOOD.replace(b"\r\n", b"\n"), 1, "CRLF"),
