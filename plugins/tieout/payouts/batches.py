@@ -24,6 +24,7 @@ __all__ = [
     "texts_of_payment",
     "unreadable",
     "unwritable",
+    "why_no_address",
 ]
 
 PAYMENTS_PER_FILE_MAX: Final = 20_000
@@ -173,8 +174,16 @@ def _why_not_in(batch: Batch, payment: Payment) -> str | None:
             f"{payment.amount_minor} minor units, and the bank takes {limit_minor} at most "
             "(reference.payout_rails, payment_limit_minor)"
         )
-    if batch.debtor.is_address_wanted and payment.address is None:
-        return "the bank wants a structured address, and the payee has none"
+    return why_no_address(batch.debtor, payment)
+
+
+def why_no_address(debtor: Debtor, payment: Payment) -> str | None:
+    """Say that the bank wants an address the payee does not have, or None."""
+    if debtor.is_address_wanted and payment.address is None:
+        return (
+            "the bank wants a structured address, and the payee has none: town and country are "
+            "owed (payees file)"
+        )
     return None
 
 

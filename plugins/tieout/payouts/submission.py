@@ -27,7 +27,7 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import chains, queries, rails, statements_csv
+from tieout.payouts import accounts, chains, payees, queries, rails, statements_csv
 from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
@@ -101,6 +101,11 @@ class _Attempt:
     bank_name: str | None
     account_number_ciphertext: str | None
     account_name_ciphertext: str | None
+    town: str | None
+    country_code: str | None
+    post_code: str | None
+    street_ciphertext: str | None
+    building_ciphertext: str | None
 
 
 # Account, name and bank are the instruction's, of a new attempt its own: what is opened here has to
@@ -128,7 +133,12 @@ _ATTEMPTS = f"""
             as account_name_token,
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
-        snapshots.account_name_ciphertext
+        snapshots.account_name_ciphertext,
+        snapshots.town,
+        snapshots.country_code,
+        snapshots.post_code,
+        snapshots.street_ciphertext,
+        snapshots.building_ciphertext
     {queries.ATTEMPTS_WITH_STATE}
     left join payout.new_attempts as grounds on attempts.attempt_id = grounds.attempt_id
     left join snapshots
@@ -159,27 +169,6 @@ _RECORDED = """
 """
 
 _RECORD = "select payout.record_file(%s, %s, %s, %s, %s, %s, %s, %s)"
-
-_DEBTOR = """
-    select
-        accounts.account_name,
-        accounts.bank_account_id,
-        accounts.bank_code,
-        accounts.bank_name,
-        accounts.payment_message,
-        payout_rails.rail,
-        payout_rails.customer_id,
-        payout_rails.payments_per_file,
-        payout_rails.payment_limit_minor,
-        payout_rails.creditor_address
-    from reference.bank_accounts as accounts
-    inner join reference.payout_rails as payout_rails
-        on accounts.bank_account_id = payout_rails.bank_account_id
-    where
-        accounts.account_kind = 'client_reserve'
-        and accounts.currency_code = %(currency_code)s
-    order by accounts.bank_account_id
-"""
 
 
 def submit(
@@ -304,7 +293,7 @@ def _rehearse(
         members = list(group)
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
-            debtor = _debtor(connection, members[0].currency_code)
+            debtor = accounts.paying_account(connection, members[0].currency_code)
             content = _content(settings, debtor, members)
             _verify(settings, debtor, content, outbox.url_of(_path(debtor, members)), members)
 
@@ -417,7 +406,7 @@ def _prepare(
     currency_code = members[0].currency_code
     with _refusal_explained(payment_date), connection.transaction():
         lock_payment_date(connection, payment_date)
-        debtor = _debtor(connection, currency_code)
+        debtor = accounts.paying_account(connection, currency_code)
         path = _path(debtor, members)
         content = _content(settings, debtor, members)
         sha256 = hashlib.sha256(content).hexdigest()
@@ -550,32 +539,15 @@ def _payment(settings: Settings, attempt: _Attempt) -> Payment:
             attempt.account_name_ciphertext, ("account_name", *payee), settings=settings
         ),
         remittance_text=f"商户结算款 settlement {attempt.statement_id}",
-    )
-
-
-def _debtor(connection: psycopg.Connection[Any], currency_code: str) -> Debtor:
-    rows = connection.execute(_DEBTOR, {"currency_code": currency_code}).fetchall()
-    if len(rows) != 1:
-        raise TieoutError(
-            what=f"{len(rows)} client-reserve accounts with a rail for {currency_code}",
-            where="reference.bank_accounts, reference.payout_rails",
-            why="a payout needs exactly one account to be paid from, and one way to its bank",
-            next_step="correct the seeds bank_accounts and payout_rails and load them again",
-        )
-    row = rows[0]
-    name, account_id, bank_code, bank_name, message_name, rail = map(str, row[:6])
-    customer_id, payments_per_file, limit_minor, address = row[6:]
-    return Debtor(
-        name=name,
-        bank_account_id=account_id,
-        bank_code=bank_code,
-        bank_name=bank_name,
-        message_name=message_name,
-        rail=rail,
-        customer_id=customer_id or "",
-        payments_per_file_max=payments_per_file,
-        payment_minor_max=limit_minor,
-        is_address_wanted=address == "structured",
+        address=payees.address_of(
+            settings,
+            payee,
+            attempt.town,
+            attempt.country_code,
+            attempt.post_code,
+            attempt.street_ciphertext,
+            attempt.building_ciphertext,
+        ),
     )
 
 

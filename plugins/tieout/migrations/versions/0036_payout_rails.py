@@ -3,6 +3,7 @@
 `reference.payout_rails` says what the bank of a paying account takes. The functions that make
 attempts read it themselves: the program says only how many it can write. Two functions that stand
 are changed in one place each, by their text, so that what other migrations made of them stays.
+Payees may have a structured address, which some banks want.
 """
 
 from __future__ import annotations
@@ -154,6 +155,25 @@ comment on function payout.start_attempts(date, integer) is
 alter function payout.start_attempts(date, integer) set enable_seqscan = off;
 """
 
+ADDRESSES = """
+alter table raw.platform_payees
+add column town text,
+add column country_code text,
+add column post_code text,
+add column street_ciphertext text,
+add column building_ciphertext text;
+comment on column raw.platform_payees.town is
+'Town of the payee, null where the platform states none (收款人城市)';
+comment on column raw.platform_payees.country_code is
+'Country of the payee, ISO 3166 (收款人国家)';
+comment on column raw.platform_payees.post_code is
+'Post code of the payee (收款人邮编)';
+comment on column raw.platform_payees.street_ciphertext is
+'Street of the payee, encrypted and bound to the version (收款人街道密文)';
+comment on column raw.platform_payees.building_ciphertext is
+'Building number of the payee, encrypted and bound to the version (收款人门牌号密文)';
+"""
+
 # The text of a function as it stands, and what it becomes; it has to stand there once.
 REPLACED = """
 do $do$
@@ -185,7 +205,8 @@ CHANGED = (
 
 
 def upgrade() -> None:
-    """Make the function that reads the limit, and have the others ask it."""
+    """Add the columns, make the function that reads the limit, and have the others ask it."""
+    op.execute(ADDRESSES)
     op.execute(PAYMENTS_PER_FILE)
     op.execute(START_ATTEMPTS)
     for function, old, new in CHANGED:
