@@ -100,7 +100,7 @@ def test_each_column_of_the_payment_file_is_looked_at() -> None:
         for column in schema["file_kinds"]["payees"]["columns"]
         if column.get("in_payment_file")
     }
-    address = {"town", "country_code", "post_code", "street", "building"}
+    address = {"town", "post_code", "street", "building"}
     assert marked == {"account_name", "account_number", "bank_code", "bank_name"} | address
     assert marked <= set(LENGTH_MAX)
 
