@@ -502,6 +502,7 @@ def test_unknown_names_are_reported_and_unfinished_files_left_alone(place: Setti
     for name in ("readme.txt", "IND26092401ACOMN.bak", ".IND26092401ACOMN", "x.csv.part"):
         put(place, name, make.acomn())
     put(place, "pain002_M1.xml", b"<x/>")
+    put(place, "agency_answer_M1.txt", b"E|&|")
     report = landing.land(place)
     assert statuses(report) == {
         "readme.txt": "unrecognised",

@@ -156,14 +156,21 @@ def _member_opener(path: Path, member: str) -> Callable[[], AbstractContextManag
 
 
 def _remote_outbox(settings: Settings) -> Iterator[Source]:
-    """Yield the outbox's files where it is not a folder below the home."""
-    url = settings.outbox_url
-    local = Path(url.removeprefix("file://"))
-    if url.startswith("file://") and (local.is_relative_to(settings.home) or not local.exists()):
-        return
-    for file in find_files([url]):
-        place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
-        yield Source(place, file.url, file.opened)
+    """Yield the files of outbox and payment files where that is no folder below the home.
+
+    A server of the bank's, where payment files alone go, is not ours to read.
+    """
+    urls = {settings.outbox_url}
+    if settings.payment_files_url.startswith("file://"):
+        urls.add(settings.payment_files_url)
+    for url in sorted(urls):
+        local = Path(url.removeprefix("file://"))
+        is_ours = local.is_relative_to(settings.home) or not local.exists()
+        if url.startswith("file://") and is_ours:
+            continue
+        for file in find_files([url]):
+            place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
+            yield Source(place, file.url, file.opened)
 
 
 # --- databases ------------------------------------------------------------------------------------
