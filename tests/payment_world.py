@@ -83,6 +83,13 @@ insert into reference.bank_accounts values
 ('6600100200300400', 'client_reserve', '示例支付有限公司客户备付金', '999100000018', '示例银行',
     'CNY', 'pain.001.001.09');
 
+create table reference.payout_rails (
+    bank_account_id text primary key, rail text, customer_id text, payments_per_file integer,
+    payment_limit_minor bigint, creditor_address text
+);
+insert into reference.payout_rails values
+('6600100200300400', 'pain001', null, 3000, null, 'none');
+
 create table reference.payee_return_reasons (
     reason_code text primary key, reason_en text, reason_zh text, policy text, blocks_payee boolean
 );

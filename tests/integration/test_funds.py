@@ -1,7 +1,8 @@
-"""The funds level: a week of 3,000-payout batches and three arrivals a day, without a hand.
+"""The funds level: a week of payouts in many batches and three arrivals a day, without a hand.
 
-Three thousand payees are paid on each payment date, some of their payouts come back, each channel
-pays each arrival in three lines, and one channel's cost is charged to the fee account by the week.
+More than three thousand payees are paid on each payment date, in files of as many payments as
+reference data says, some of their payouts come back, each channel pays each arrival in three lines,
+and one channel's cost is charged to the fee account by the week.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.timeout(1800)
 MERCHANTS = 3_200
 TRANSACTIONS = 3_500
 RETURNS = 6
-BATCH_PAYOUTS_MAX = 3_000
+BATCH_PAYOUTS_MAX = 500
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,10 @@ def funds_week(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A home in which the week was closed and paid by one command."""
     home = tmp_path_factory.mktemp("funds") / "home"
     with served_home(prepared_home, home) as settings:
+        with database.connect(settings) as connection:
+            connection.execute(
+                "update reference.payout_rails set payments_per_file = %s", (BATCH_PAYOUTS_MAX,)
+            )
         done = tieout(
             home, "sample", "--merchants", str(MERCHANTS), "--transactions", str(TRANSACTIONS),
             "--returns", str(RETURNS), "--three-arrivals", "--every-merchant",
@@ -72,7 +77,7 @@ def last_payment_date(settings: Settings) -> date:
     return query(settings, "select max(payment_date) from gate.balance_equation")[0][0]
 
 
-def test_batches_of_three_thousand_match_one_to_many(funds_week: Settings) -> None:
+def test_batches_of_a_file_each_match_one_to_many(funds_week: Settings) -> None:
     sizes = query(
         funds_week,
         """
@@ -91,8 +96,16 @@ def test_batches_of_three_thousand_match_one_to_many(funds_week: Settings) -> No
     assert {row[0] for row in full} == payment_dates
     assert len(payment_dates) == 4
     assert all((lines, variance) == (1, 0) for _, lines, _, variance in sizes)
-    payouts = query(funds_week, "select count(*) from payout.attempts")[0][0]
-    assert sum(row[2] for row in sizes) == payouts > 4 * BATCH_PAYOUTS_MAX
+    payouts = query(
+        funds_week,
+        "select payment_date, count(*) from payout.attempts inner join payout.instructions"
+        " using (instruction_id) group by payment_date order by payment_date",
+    )
+    assert all(count > 6 * BATCH_PAYOUTS_MAX for _, count in payouts)
+    assert Counter(row[0] for row in sizes) == {
+        day: -(-count // BATCH_PAYOUTS_MAX) for day, count in payouts
+    }
+    assert sum(row[2] for row in sizes) == sum(count for _, count in payouts)
 
 
 def test_each_channel_arrives_in_three_lines(funds_week: Settings) -> None:

@@ -69,6 +69,45 @@ def test_a_whole_day_lands_and_nothing_is_missing(place: Settings) -> None:
     assert totals[0][4][0] == {"name": "rows", "declared": 1, "counted": 1}
 
 
+def test_an_address_lands_with_its_street_encrypted_and_may_be_left_out(place: Settings) -> None:
+    address = {
+        "town": "北京",
+        "country_code": "CN",
+        "street": "示例大街",
+        "building": "1",
+        "post_code": "100000",
+    }
+    other = {**make.PAYEE, "payee_id": "P000002", "account_id": "A000002"}
+    put(
+        place,
+        "payees_20260924.csv",
+        make.platform_file("payees", [{**make.PAYEE, **address}, other]),
+    )
+    put(
+        place,
+        "payees_20260925.csv",
+        make.platform_file("payees", [make.PAYEE], header=list(make.PAYEE)),
+    )
+    put(
+        place,
+        "payees_20260926.csv",
+        make.platform_file("payees", [{**make.PAYEE, "town": "市" * 36, "country_code": "cn"}]),
+    )
+    assert list(statuses(landing.land(place)).values()) == ["landed", "landed", "quarantined"]
+    rows = query(
+        place,
+        "select town, country_code, post_code, street_ciphertext, building_ciphertext"
+        " from raw.platform_payees order by accounting_date, payee_id",
+    )
+    assert rows[1:] == [(None,) * 5] * 2
+    assert rows[0][:3] == ("北京", "CN", "100000")
+    for field, ciphertext in zip(("street", "building"), rows[0][3:], strict=True):
+        where = (field, "P000001", "1")
+        assert tokens.decrypt_bound(ciphertext, where, settings=place) == address[field]
+    reasons = query(place, "select reason_code from control.quarantined_rows order by 1")
+    assert reasons == [("unwritable",), ("wrong_form",)]
+
+
 def test_instants_are_beijing_time_in_utc(place: Settings) -> None:
     put(place, ACOMN, make.acomn())
     put(place, "1900000109All2026-09-24.csv", make.wechat_bill())
@@ -463,6 +502,7 @@ def test_unknown_names_are_reported_and_unfinished_files_left_alone(place: Setti
     for name in ("readme.txt", "IND26092401ACOMN.bak", ".IND26092401ACOMN", "x.csv.part"):
         put(place, name, make.acomn())
     put(place, "pain002_M1.xml", b"<x/>")
+    put(place, "agency_answer_M1.txt", b"E|&|")
     report = landing.land(place)
     assert statuses(report) == {
         "readme.txt": "unrecognised",

@@ -215,6 +215,14 @@ def test_a_payment_file_elsewhere_in_the_home_is_a_leak(home: Settings) -> None:
     assert of_place(report, "logs") == [EXPECTED[0]]
 
 
+def test_payment_files_elsewhere_are_scanned(home: Settings, tmp_path: Path) -> None:
+    (tmp_path / "agency_payout_PO1.txt").write_text(f"1|&|{ACCOUNT}|&|{make.CARD}|&|")
+    report = leaks.scan(replace(home, payment_files_url=f"file://{tmp_path}"))
+    allowed = {place.place: place.allowed_count for place in report.places}
+    assert allowed[places.PAYMENT_FILES] == 1
+    assert [found.kind for found in report.findings] == ["card number"]
+
+
 def test_an_outbox_elsewhere_is_scanned(home: Settings, tmp_path: Path) -> None:
     (tmp_path / "statement.csv").write_text(LEAK)
     report = leaks.scan(replace(home, outbox_url=f"file://{tmp_path}"))

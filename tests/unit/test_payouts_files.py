@@ -63,6 +63,62 @@ def test_a_file_is_valid_against_the_public_schema(name: str) -> None:
     schema.assertValid(etree.fromstring(pain001.write(of_version(name))))
 
 
+ADDRESS = pain001.Address("北京", "CN", "示例大街", "1", "100000")
+ADDRESSES = {
+    "whole": (ADDRESS, ["StrtNm", "BldgNb", "PstCd", "TwnNm", "Ctry"]),
+    "least": (pain001.Address("北京", "CN"), ["TwnNm", "Ctry"]),
+}
+
+
+@pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
+@pytest.mark.parametrize("of_payee", ADDRESSES)
+def test_an_address_is_structured_and_after_the_name(name: str, of_payee: str) -> None:
+    address, elements = ADDRESSES[of_payee]
+    batch = replace(of_version(name), payments=(replace(PAYMENT, address=address),))
+    content = pain001.write(batch)
+    (creditor,) = etree.fromstring(content).findall(".//{*}Cdtr")
+    assert [etree.QName(part).localname for part in creditor] == ["Nm", "PstlAdr"]
+    assert [etree.QName(part).localname for part in creditor[1]] == elements
+    assert b"AdrLine" not in content
+    assert pain001.read(content, "file").payments[0].account_name == PAYMENT.account_name
+
+
+@needs_samples
+@pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
+@pytest.mark.parametrize("of_payee", ADDRESSES)
+def test_an_address_is_valid_against_the_public_schema(name: str, of_payee: str) -> None:
+    schema = etree.XMLSchema(etree.parse(str(SCHEMA.with_name(f"{name}.xsd"))))
+    payment = replace(PAYMENT, address=ADDRESSES[of_payee][0])
+    schema.assertValid(
+        etree.fromstring(pain001.write(replace(of_version(name), payments=(payment,))))
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"country_code": "CHN"}, "country_code has 3 characters"),
+        ({"country_code": "cn"}, "two capital letters"),
+        ({"country_code": "C"}, "two capital letters"),
+        ({"town": "市" * 36}, "town has 36 characters"),
+        ({"town": " "}, "town is empty"),
+        ({"street": "街" * 71}, "street has 71 characters"),
+        ({"building": "1" * 17}, "building has 17 characters"),
+        ({"post_code": "1" * 17}, "post_code has 17 characters"),
+    ],
+)
+def test_an_address_no_file_can_hold_is_not_written(change: dict[str, str], words: str) -> None:
+    payment = replace(PAYMENT, address=replace(ADDRESS, **change))
+    with pytest.raises(TieoutError, match=words):
+        pain001.write(replace(BATCH, payments=(payment,)))
+
+
+def test_a_bank_that_wants_an_address_gets_no_payment_without() -> None:
+    debtor = replace(DEBTOR, is_address_wanted=True)
+    with pytest.raises(TieoutError, match="structured address"):
+        pain001.write(replace(BATCH, debtor=debtor))
+
+
 @pytest.mark.parametrize("name", pain001.MESSAGE_NAMES)
 def test_every_version_reads_back_with_the_same_payments(name: str) -> None:
     content = pain001.write(of_version(name))

@@ -229,11 +229,10 @@ def test_a_second_attempt_while_one_is_live_is_refused_by_the_database(submitted
 
 
 def test_more_payments_than_a_file_takes_make_more_files(world: World) -> None:
+    world.execute("update reference.payout_rails set payments_per_file = 2")
     decide(world)
     payouts.instruct(world.settings, PAYMENT_DATE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pain001, "PAYMENTS_PER_FILE_MAX", 2)
-        report = payouts.submit(world.settings, PAYMENT_DATE)
+    report = payouts.submit(world.settings, PAYMENT_DATE)
     assert [file.payment_count for file in report.files] == [2, 1]
     assert sorted(world.files("payouts")) == [
         "pain001_PO20260928-001-A1.xml",

@@ -282,18 +282,19 @@ def test_another_file_in_its_place_is_kept_and_told(instructed: World) -> None:
     assert statuses(instructed) == {"created"}
 
 
-def test_each_file_of_a_date_is_on_record(instructed: World) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pain001, "PAYMENTS_PER_FILE_MAX", 2)
-        killed_after(instructed, Store, "put_out")
-        # The first is out; the inputs may change now, the rest is paid all the same.
-        instructed.execute("update reference.channels set arrival_lag_days = 7")
-        report = submit(instructed)
+def test_each_file_of_a_date_is_on_record(world: World) -> None:
+    world.execute("update reference.payout_rails set payments_per_file = 2")
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    killed_after(world, Store, "put_out")
+    # The first is out; the inputs may change now, the rest is paid all the same.
+    world.execute("update reference.channels set arrival_lag_days = 7")
+    report = submit(world)
     assert [file.is_new for file in report.files] == [False, True]
-    assert instructed.rows(
+    assert world.rows(
         "select batch_message_id, payment_count, amount_minor from payout.outbox_files order by 1"
     ) == [("PO20260928-001-A1", 2, 123_556), ("PO20260928-002-A1", 1, 7_000_005)]
-    assert statuses(instructed) == {"submitted"}
+    assert statuses(world) == {"submitted"}
 
 
 @pytest.mark.parametrize(

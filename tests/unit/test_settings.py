@@ -55,8 +55,21 @@ def test_a_store_is_a_url_or_a_path(value: str, expected: str) -> None:
     assert load_settings({"TIEOUT_INBOX": value}).inbox_url == expected
 
 
+def test_payment_files_go_to_the_outbox_unless_the_bank_has_a_place() -> None:
+    assert load_settings({"TIEOUT_OUTBOX": "/out"}).payment_files_url == "file:///out"
+    there = {"TIEOUT_OUTBOX": "/out", "TIEOUT_PAYMENT_FILES": "sftp://bank/drop/"}
+    assert load_settings(there).payment_files_url == "sftp://bank/drop"
+    assert load_settings(there).outbox_url == "file:///out"
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
-    names = ("TIEOUT_HOME", "TIEOUT_INBOX", "TIEOUT_OUTBOX", "TIEOUT_DATABASE_URL")
+    names = (
+        "TIEOUT_HOME",
+        "TIEOUT_INBOX",
+        "TIEOUT_OUTBOX",
+        "TIEOUT_PAYMENT_FILES",
+        "TIEOUT_DATABASE_URL",
+    )
     assert load_settings(dict.fromkeys(names, "")) == load_settings({})
 
 

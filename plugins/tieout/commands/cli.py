@@ -342,7 +342,7 @@ def pay(
         say(f"    {result.reason}")
         return
     _show_week(shared.console(), settings)
-    folder = f"{settings.outbox_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
+    folder = f"{settings.payment_files_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
     say(f"the payment files of {day} are in {folder}")
     if sample.has_sample(settings):
         say(f"next: tieout bank-answers {day}, then tieout outcomes {day}")
@@ -556,6 +556,7 @@ def bench(
     os.environ["TIEOUT_HOME"] = str(home)
     os.environ.pop("TIEOUT_INBOX", None)
     os.environ.pop("TIEOUT_OUTBOX", None)
+    os.environ.pop("TIEOUT_PAYMENT_FILES", None)
     settings = shared.home()
     options = sample.SampleOptions(
         seed=seed, days=1, transactions=transactions, merchants=merchants

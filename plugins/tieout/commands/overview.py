@@ -640,8 +640,9 @@ def _print_bank_problems(console: Console, settings: Settings, day: date | None)
 def print_places(console: Console, settings: Settings) -> None:
     """Print where the files and the documents lie."""
     outbox = settings.outbox_url.removeprefix("file://")
+    payment_files = settings.payment_files_url.removeprefix("file://")
     places = {
-        "payment files 付款文件": f"{outbox}/payouts/",
+        "payment files 付款文件": f"{payment_files}/payouts/",
         "settlement statements 结算单": f"{outbox}/statements/",
         "dbt docs (tables, columns)": str(settings.docs_dir / "dbt" / "index.html"),
         "Data Docs (gate)": str(data_docs.folder(settings) / data_docs.INDEX_NAME),

@@ -6,6 +6,7 @@ was. It knows no payee: its answers name a field and a number of characters, nev
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final
@@ -17,10 +18,15 @@ LENGTH_MAX: Final[Mapping[str, int]] = {
     "account_number": 34,
     "bank_code": 35,
     "bank_name": 140,
+    "building": 16,
     "clearing_system": 35,
+    "country_code": 2,
     "end_to_end_id": 35,
     "message_id": 35,
+    "post_code": 16,
     "remittance_text": 140,
+    "street": 70,
+    "town": 35,
 }
 """Characters of each text, by the types of the public schemas (Max34Text, Max35Text, Max140Text).
 The versions 001.03 and 001.09 agree on all of them."""
@@ -41,6 +47,8 @@ def why_unwritable(field: str, text: str) -> str | None:
         return f"{field} is empty; a payment file takes 1 to {length_max} characters"
     if len(text) > length_max:
         return f"{field} has {len(text)} characters; a payment file takes 1 to {length_max} of them"
+    if field == "country_code" and not re.fullmatch("[A-Z]{2}", text):
+        return f"{field} is not two capital letters (ISO 3166)"
     for position, character in enumerate(text, start=1):
         if _is_refused(character):
             return (

@@ -25,20 +25,22 @@ _ROLE_URLS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One installation: a home folder, two stores and a database.
+    """One installation: a home folder, stores and a database.
 
-    `inbox_url` and `outbox_url` are fsspec URLs without a trailing slash. `external_database_url`
-    is None when the embedded server is used. The folders below `home` exist only once something
-    made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a close looks for files
-    that are not due yet every `files_poll_seconds`. `role` is the database role whose work is done
-    (`ingest`, `transform`…), None where the administrator works; `role_urls` has the logins that an
-    operator made.
+    `inbox_url`, `outbox_url` and `payment_files_url` (where payment files go: the outbox, unless
+    the bank has a place of its own) are fsspec URLs without a trailing slash.
+    `external_database_url` is None when the embedded server is used. The folders below `home` exist
+    only once something made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a
+    close looks for files that are not due yet every `files_poll_seconds`. `role` is the database
+    role whose work is done (`ingest`, `transform`…), None where the administrator works;
+    `role_urls` has the logins that an operator made.
     """
 
     project_dir: Path
     home: Path
     inbox_url: str
     outbox_url: str
+    payment_files_url: str
     external_database_url: str | None = field(default=None, repr=False)
     airflow_database_url: str | None = field(default=None, repr=False)
     max_file_bytes: int = 1024**3
@@ -105,7 +107,7 @@ class Settings:
             folder.mkdir(exist_ok=True)
         for folder in (self.pg_dir, self.secrets_dir, self.archive_dir):
             folder.mkdir(mode=0o700, exist_ok=True)
-        for url in (self.inbox_url, self.outbox_url):
+        for url in (self.inbox_url, self.outbox_url, self.payment_files_url):
             if url.startswith("file://"):
                 # Deliveries and payment files hold card and account numbers in the clear.
                 folder = Path(url.removeprefix("file://"))
@@ -114,7 +116,7 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read TIEOUT_HOME, TIEOUT_INBOX, TIEOUT_OUTBOX, TIEOUT_DATABASE_URL (all optional).
+    """Read TIEOUT_HOME, TIEOUT_INBOX, TIEOUT_OUTBOX, TIEOUT_PAYMENT_FILES and the others.
 
     A relative path counts from the current folder. An empty value counts as not set. Raises
     TieoutError for a database URL that is not PostgreSQL's, and for a limit that is no number.
@@ -127,6 +129,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         home=home,
         inbox_url=_store_url(env.get("TIEOUT_INBOX") or "", home / "inbox"),
         outbox_url=_store_url(env.get("TIEOUT_OUTBOX") or "", home / "outbox"),
+        payment_files_url=_store_url(
+            env.get("TIEOUT_PAYMENT_FILES") or env.get("TIEOUT_OUTBOX") or "", home / "outbox"
+        ),
         external_database_url=_database_url(env, "TIEOUT_DATABASE_URL"),
         airflow_database_url=_database_url(env, "TIEOUT_AIRFLOW_DATABASE_URL"),
         max_file_bytes=_whole_number(env, "TIEOUT_MAX_FILE_BYTES") or _memory_bytes() // 12,

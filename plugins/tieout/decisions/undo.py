@@ -156,6 +156,7 @@ def _refuse_left(settings: Settings, payment_date: date) -> list[str]:
 
     The database knows what is on record; a file without its record is seen here only.
     """
+    from tieout.payouts import rails  # noqa: PLC0415  XML libraries are heavy
     from tieout.payouts.store import Store  # noqa: PLC0415  fsspec is heavy
     from tieout.payouts.submission import file_path  # noqa: PLC0415  XML libraries are heavy
 
@@ -171,8 +172,9 @@ def _refuse_left(settings: Settings, payment_date: date) -> list[str]:
             """,
             [payment_date],
         ).fetchall()
-    outbox = Store(settings.outbox_url)
-    paths = [file_path(payment_date, str(row[0])) for row in rows]
+    outbox = Store(settings.payment_files_url)
+    # Of every rail: the account's may be another one since.
+    paths = [file_path(payment_date, str(row[0]), rail) for row in rows for rail in rails.RAILS]
     for path in paths:
         if outbox.whole(path) is not None:
             raise UndoError(
@@ -187,7 +189,7 @@ def _refuse_left(settings: Settings, payment_date: date) -> list[str]:
 def _drop_prepared(settings: Settings, paths: list[str]) -> None:
     from tieout.payouts.store import Store  # noqa: PLC0415  fsspec is heavy
 
-    outbox = Store(settings.outbox_url)
+    outbox = Store(settings.payment_files_url)
     for path in paths:
         outbox.drop_prepared(path)
 

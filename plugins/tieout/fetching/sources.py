@@ -37,6 +37,7 @@ SCHEMES = ("file", "sftp", "s3", "memory")
 SECRET_WORDS = re.compile(r"password|secret|private|token|passphrase|credential|api_?key")
 # The bank's status reports are read by tieout.payouts; their name has no date.
 PAIN002_NAME = re.compile(r"pain002_[A-Za-z0-9._-]+\.xml", re.ASCII)
+AGENCY_ANSWER_NAME = re.compile(r"agency_answer_[A-Za-z0-9._-]+\.txt", re.ASCII)
 HASH_TYPES = ("sha256", "sha1", "md5", "sha512")
 
 
@@ -125,7 +126,7 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 def file_kind_of(file_name: str, day: date) -> tuple[FileKind, date] | None:
     """Return what a file of that name is and its date; a `.pgp` at its end does not count.
 
-    A bank's status report has no date in its name: it counts for `day`.
+    A bank's answer to payouts has no date in its name: it counts for `day`.
     """
     name = plain_name(file_name)
     recognised = recognise(name)
@@ -133,6 +134,8 @@ def file_kind_of(file_name: str, day: date) -> tuple[FileKind, date] | None:
         return FileKind(recognised.channel, recognised.file_kind), recognised.accounting_date
     if PAIN002_NAME.fullmatch(name):
         return FileKind("bank", "pain002"), day
+    if AGENCY_ANSWER_NAME.fullmatch(name):
+        return FileKind("bank", "agency_answer"), day
     return None
 
 

@@ -142,7 +142,7 @@ def problem_files(settings: Settings, accounting_date: date) -> tuple[FileOutcom
             from control.channel_files
             where accounting_date = %s
                 and status in ('quarantined', 'conflict')
-                and file_kind is distinct from 'pain002'
+                and coalesce(file_kind, '') not in ('pain002', 'agency_answer')
             order by channel, file_kind, file_name, file_id
             """,
             [accounting_date],

@@ -34,7 +34,7 @@ __all__ = ["Release", "good_rows", "reject", "release"]
 
 NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
 # The bank's answers to payouts: their rows are events of payouts, written when outcomes are read.
-REPORTS = "pain002"
+REPORTS = frozenset({"pain002", "agency_answer"})
 REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed", "version"})
 
 
@@ -97,7 +97,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         entry, recognised = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status == "landed":
             raise _not_possible(entry, "it has landed; nothing holds it")
-        if recognised is None and entry.file_kind == REPORTS:
+        if recognised is None and entry.file_kind in REPORTS:
             return _release_report(
                 connection, settings, entry, decided_by=decided_by, reason=reason
             )
@@ -182,7 +182,7 @@ def _release_report(
         replaced=row[0] if row is not None else None,
     )
     outcome = FileOutcome(
-        entry.file_id, entry.file_name, "bank", REPORTS, None, "quarantined", 0, note
+        entry.file_id, entry.file_name, "bank", entry.file_kind, None, "quarantined", 0, note
     )
     return Release(outcome, row[0] if row is not None else None, (), ())
 

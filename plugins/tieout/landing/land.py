@@ -53,7 +53,7 @@ from tieout.landing.vault import SettingsVault
 __all__ = ["hold_slot", "is_sealed", "land", "parsed_file", "store"]
 
 # Files other parts of Tieout read: the bank's answers to payouts.
-_OTHERS = ("pain002_",)
+_OTHERS = ("pain002_", "agency_answer_")
 # Who is on record where no person decided.
 BY_ITSELF = "tieout"
 

@@ -22,7 +22,8 @@ from tieout.core.settings import Settings
 from tieout.database import connect
 from tieout.files import archive, decryption
 from tieout.files.local_files import IrregularFileError, Reading
-from tieout.payouts import pain002, queries
+from tieout.payouts import queries, rails
+from tieout.payouts.reports import StatusReport, TransactionStatus
 from tieout.payouts.states import State, combine, may_follow, step
 from tieout.payouts.store import Store
 from tieout.payouts.submission import append_event
@@ -30,7 +31,7 @@ from tieout.payouts.submission import append_event
 LOOKBACK_DAYS: Final = 35
 """How far back a run without a payment date looks; returns of payouts come within days."""
 
-_REPORT_NAME: Final = re.compile(r"pain002_.+\.(?:xml|zip)")
+_ANSWER_KINDS: Final = [rail.answer_kind for rail in rails.RAILS.values()]
 _DATE_FOLDER: Final = re.compile(r"[0-9]{8}")
 
 
@@ -118,7 +119,15 @@ class _ReportFile:
     @property
     def slot(self) -> str:
         """The place of which one report can count: the bank names each report of a date."""
-        return f"bank/pain002/{self.folder_date}/name={decryption.plain_name(self.name)}"
+        kind = self.rail.answer_kind
+        return f"bank/{kind}/{self.folder_date}/name={decryption.plain_name(self.name)}"
+
+    @property
+    def rail(self) -> rails.Rail:
+        """The rail whose answers are named so."""
+        rail = rails.answering(decryption.plain_name(self.name))
+        assert rail is not None, "only answers are looked at"
+        return rail
 
 
 _ATTEMPTS = """
@@ -265,7 +274,7 @@ _KNOWN_FILE = "select status from control.channel_files where file_id = %s and s
 _KEPT_REPORTS = """
     select file_name, file_url, sha256, size_bytes, accounting_date, reason
     from control.channel_files
-    where file_kind = 'pain002' and status = 'quarantined'
+    where file_kind = any(%s) and status = 'quarantined'
     order by accounting_date, file_name, file_id
 """
 
@@ -310,7 +319,7 @@ _REGISTER = """
         %(sha256)s,
         %(size_bytes)s,
         'bank',
-        'pain002',
+        %(file_kind)s,
         %(accounting_date)s,
         %(accounting_date)s,
         %(row_count)s,
@@ -547,7 +556,7 @@ def _report_files(inbox: Store) -> tuple[_ReportFile, ...]:
                 folder_date=day,
             )
             for name in inbox.names(f"bank/{folder}")
-            if _REPORT_NAME.fullmatch(decryption.plain_name(name))
+            if rails.answering(decryption.plain_name(name)) is not None
         ]
     return tuple(files)
 
@@ -599,7 +608,9 @@ def _kept_reports(
 ) -> tuple[_Arrived, ...]:
     """Return the reports that were put aside and lie in the inbox no more, from the archive."""
     arrived = []
-    for name, url, sha256, size, day, reason in connection.execute(_KEPT_REPORTS).fetchall():
+    for name, url, sha256, size, day, reason in connection.execute(
+        _KEPT_REPORTS, [_ANSWER_KINDS]
+    ).fetchall():
         is_later = through_date is not None and day > through_date
         if sha256 in seen or is_later or not archive.is_kept(settings, sha256):
             continue
@@ -632,7 +643,7 @@ def _apply_or_put_aside(
         return
     held_as = "quarantined"
     try:
-        report = pain002.read(_content(arrived), file.url)
+        report = file.rail.read_answer(_content(arrived), file.url)
         if window.through_date is not None and (report.created_on or date.min) > (
             window.through_date
         ):
@@ -701,7 +712,7 @@ def _content(arrived: _Arrived) -> bytes:
 
 
 def _attempts_of(
-    connection: psycopg.Connection[Any], report: pain002.StatusReport, url: str
+    connection: psycopg.Connection[Any], report: StatusReport, url: str
 ) -> tuple[_Attempt, ...]:
     """Return the attempts of the message a report answers.
 
@@ -736,14 +747,14 @@ def _database_words(error: psycopg.Error) -> str:
 
 def _apply_report(
     connection: psycopg.Connection[Any],
-    report: pain002.StatusReport,
+    report: StatusReport,
     attempts: Sequence[_Attempt],
     *,
     file: _ReportFile,
     file_id: str,
     found: _Found,
 ) -> None:
-    lines: dict[str, list[pain002.TransactionStatus]] = {}
+    lines: dict[str, list[TransactionStatus]] = {}
     for line in report.transactions:
         lines.setdefault(line.end_to_end_id, []).append(line)
     for identifier in sorted(set(lines) - {attempt.end_to_end_id for attempt in attempts}):
@@ -770,8 +781,8 @@ def _apply_report(
 
 def _claims(
     attempt: _Attempt,
-    lines: Sequence[pain002.TransactionStatus],
-    report: pain002.StatusReport,
+    lines: Sequence[TransactionStatus],
+    report: StatusReport,
 ) -> tuple[frozenset[State], str | None, str | None, str | None]:
     """Return what a report claims of one attempt: states, reason code, detail, contradiction."""
     if not lines:
@@ -982,7 +993,7 @@ def _register(
     file: _ReportFile,
     reading: Reading,
     *,
-    report: pain002.StatusReport | None,
+    report: StatusReport | None,
     status: str,
     reason: str | None = None,
 ) -> None:
@@ -996,6 +1007,7 @@ def _register(
             "file_url": file.url,
             "sha256": reading.sha256,
             "size_bytes": reading.size_bytes,
+            "file_kind": file.rail.answer_kind,
             "accounting_date": file.folder_date,
             "row_count": len(report.transactions) if report is not None else 0,
             "declared_row_count": declared,

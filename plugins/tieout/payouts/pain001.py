@@ -6,7 +6,6 @@ batch gives the same bytes: nothing in a file depends on the clock or on the ord
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -14,99 +13,40 @@ from lxml import etree
 
 from tieout.channels.common import safe_xml
 from tieout.channels.common.model import UnreadableFileError
-from tieout.core.errors import TieoutError
 from tieout.core.money import decimal_text, minor_units
 from tieout.core.payment_texts import why_unwritable
+from tieout.payouts import batches
+from tieout.payouts.batches import Address, Batch, Debtor, Payment, ReadBatch, ReadPayment
+
+__all__ = [
+    "MESSAGE_NAMES",
+    "Address",
+    "Batch",
+    "Debtor",
+    "Payment",
+    "ReadBatch",
+    "ReadPayment",
+    "read",
+    "why_payment_unwritable",
+    "write",
+]
 
 MESSAGE_NAMES: Final = ("pain.001.001.09", "pain.001.001.03")
 """The versions written, the usual one first. They differ in the namespace and ReqdExctnDt only, of
 what we write: neither has a BIC of ours, since Chinese banks are named by their CNAPS code."""
 _NAMESPACE_PREFIX: Final = "urn:iso:std:iso:20022:tech:xsd:"
-PAYMENTS_PER_FILE_MAX: Final = 3_000
-"""Chinese banks' batch interfaces commonly take 3,000 to 5,000 payments in one file."""
 
 # Payout files of a payment date carry this time of day: the decision to pay is a morning's work,
 # and a real clock would make two runs of the same batch differ.
 CREATED_TIME_OF_DAY: Final = "10:30:00+08:00"
 CLEARING_SYSTEM: Final = "CNAPS"
-AMOUNT_DIGITS_MAX: Final = 18
-"""Digits of an amount and of their sum (ActiveOrHistoricCurrencyAndAmount, DecimalNumber)."""
-
-
-@dataclass(frozen=True)
-class Debtor:
-    """The account payouts are paid from: the client-reserve account (备付金账户).
-
-    `message_name` is the version of pain.001 that its bank takes.
-    """
-
-    name: str
-    bank_account_id: str
-    bank_code: str
-    bank_name: str
-    message_name: str = MESSAGE_NAMES[0]
-
-
-@dataclass(frozen=True)
-class Payment:
-    """One credit transfer. Account number and name are clear text: never logged, never stored."""
-
-    end_to_end_id: str
-    amount_minor: int
-    currency_code: str
-    bank_code: str
-    bank_name: str
-    account_number: str
-    account_name: str
-    remittance_text: str
-
-    def __repr__(self) -> str:
-        """Show what may be shown: no account number, no name."""
-        return (
-            f"Payment({self.end_to_end_id}, {self.amount_minor} {self.currency_code} minor units)"
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One file: payments of one payment date and one currency."""
-
-    message_id: str
-    payment_date: date
-    currency_code: str
-    debtor: Debtor
-    payments: tuple[Payment, ...]
-
-
-@dataclass(frozen=True)
-class ReadPayment:
-    """What a reader of the file needs of one transfer."""
-
-    end_to_end_id: str
-    amount_minor: int
-    currency_code: str
-    bank_code: str
-    account_number: str
-    account_name: str
-
-    def __repr__(self) -> str:
-        """Show what may be shown: no account number, no name."""
-        return f"ReadPayment({self.end_to_end_id}, {self.amount_minor} {self.currency_code})"
-
-
-@dataclass(frozen=True)
-class ReadBatch:
-    """A payment file as read back: the stated count and sum, checked against its payments."""
-
-    message_name: str
-    message_id: str
-    payment_information_id: str
-    requested_on: date
-    debtor_account_id: str
-    currency_code: str
-    payment_count: int
-    control_sum_minor: int
-    payments: tuple[ReadPayment, ...]
+_ADDRESS_ELEMENTS: Final = {
+    "street": "StrtNm",
+    "building": "BldgNb",
+    "post_code": "PstCd",
+    "town": "TwnNm",
+    "country_code": "Ctry",
+}
 
 
 def write(batch: Batch) -> bytes:
@@ -168,10 +108,10 @@ def read(content: bytes, source: str) -> ReadBatch:
     message_name = str(name.namespace or "").removeprefix(_NAMESPACE_PREFIX)
     if name.localname != "Document" or message_name not in MESSAGE_NAMES:
         known = " or ".join(MESSAGE_NAMES)
-        raise _unreadable(source, f"the root element is {root.tag}, not a {known} Document")
+        raise batches.unreadable(source, f"the root element is {root.tag}, not a {known} Document")
     blocks = root.findall("{*}CstmrCdtTrfInitn/{*}PmtInf")
     if len(blocks) != 1:
-        raise _unreadable(source, f"it has {len(blocks)} PmtInf elements instead of one")
+        raise batches.unreadable(source, f"it has {len(blocks)} PmtInf elements instead of one")
     information = blocks[0]
     header = _find(root, "CstmrCdtTrfInitn/GrpHdr", source)
     payments = tuple(
@@ -179,14 +119,16 @@ def read(content: bytes, source: str) -> ReadBatch:
     )
     currencies = {payment.currency_code for payment in payments}
     if len(currencies) != 1:
-        raise _unreadable(source, f"it has payments in {sorted(currencies)}: one currency expected")
+        raise batches.unreadable(
+            source, f"it has payments in {sorted(currencies)}: one currency expected"
+        )
     (currency_code,) = currencies
     total_minor = sum(payment.amount_minor for payment in payments)
     for block in (header, information):
         stated_count = int(_text(block, "NbOfTxs", source))
         stated_minor = minor_units(_text(block, "CtrlSum", source), currency_code)
         if (stated_count, stated_minor) != (len(payments), total_minor):
-            raise _unreadable(
+            raise batches.unreadable(
                 source,
                 f"it states {stated_count} payments of {decimal_text(stated_minor, currency_code)}"
                 f" and carries {len(payments)} of {decimal_text(total_minor, currency_code)}"
@@ -210,31 +152,17 @@ def _root(content: bytes, source: str) -> etree._Element:
     try:
         return safe_xml.root(content)
     except UnreadableFileError as error:
-        raise _unreadable(source, f"{error.why} ({error.reason_code})") from None
+        raise batches.unreadable(source, f"{error.why} ({error.reason_code})") from None
 
 
 def _check(batch: Batch) -> None:
     if batch.debtor.message_name not in MESSAGE_NAMES:
-        raise _unwritable(
+        raise batches.unwritable(
             batch,
             f"{batch.debtor.message_name} is none of {', '.join(MESSAGE_NAMES)} "
             "(reference.bank_accounts, payment_message)",
         )
-    if not 0 < len(batch.payments) <= PAYMENTS_PER_FILE_MAX:
-        raise _unwritable(batch, f"it has {len(batch.payments)} payments")
-    ids = {payment.end_to_end_id for payment in batch.payments}
-    if len(ids) != len(batch.payments):
-        raise _unwritable(batch, "an end-to-end id stands in it twice")
-    for payment in batch.payments:
-        if payment.currency_code != batch.currency_code:
-            raise _unwritable(batch, f"payment {payment.end_to_end_id} has another currency")
-        if payment.amount_minor <= 0:
-            raise _unwritable(batch, f"payment {payment.end_to_end_id} is not above zero")
-    total_minor = sum(payment.amount_minor for payment in batch.payments)
-    if len(str(total_minor)) > AMOUNT_DIGITS_MAX:
-        raise _unwritable(
-            batch, f"its payments sum to more than {AMOUNT_DIGITS_MAX} digits: {total_minor}"
-        )
+    batches.check(batch, why_payment_unwritable)
     _check_texts(batch)
 
 
@@ -252,23 +180,12 @@ def _check_texts(batch: Batch) -> None:
     for field, text in of_batch.items():
         why = why_unwritable(field, text)
         if why is not None:
-            raise _unwritable(batch, f"what it says of itself and of our account: {why}")
-    for payment in batch.payments:
-        why = why_payment_unwritable(payment)
-        if why is not None:
-            raise _unwritable(batch, f"payment {payment.end_to_end_id}: {why}")
+            raise batches.unwritable(batch, f"what it says of itself and of our account: {why}")
 
 
 def why_payment_unwritable(payment: Payment) -> str | None:
     """Say which text of a payment no payment file can hold, or None."""
-    texts = {
-        "end_to_end_id": payment.end_to_end_id,
-        "bank_code": payment.bank_code,
-        "bank_name": payment.bank_name,
-        "account_number": payment.account_number,
-        "account_name": payment.account_name,
-        "remittance_text": payment.remittance_text,
-    }
+    texts = batches.texts_of_payment(payment) | _texts_of_address(payment.address)
     reasons = (why_unwritable(field, text) for field, text in texts.items())
     return next((reason for reason in reasons if reason is not None), None)
 
@@ -285,10 +202,34 @@ def _add_payment(information: etree._Element, payment: Payment) -> None:
     )
     amount.set("Ccy", payment.currency_code)
     _add_agent(transfer, "CdtrAgt", payment.bank_code, payment.bank_name)
-    _add(_add(transfer, "Cdtr"), "Nm", payment.account_name)
+    creditor = _add(transfer, "Cdtr")
+    _add(creditor, "Nm", payment.account_name)
+    if payment.address is not None:
+        _add_address(creditor, payment.address)
     account = _add(transfer, "CdtrAcct")
     _add(_add(_add(account, "Id"), "Othr"), "Id", payment.account_number)
     _add(_add(transfer, "RmtInf"), "Ustrd", payment.remittance_text)
+
+
+def _texts_of_address(address: Address | None) -> dict[str, str]:
+    """Return the texts of an address by their field's name; those that are not known are absent."""
+    if address is None:
+        return {}
+    texts = {
+        "street": address.street,
+        "building": address.building,
+        "post_code": address.post_code,
+        "town": address.town,
+        "country_code": address.country_code,
+    }
+    return {field: text for field, text in texts.items() if text is not None}
+
+
+def _add_address(parent: etree._Element, address: Address) -> None:
+    """Add the structured address: elements that both versions have, in the order of both."""
+    element = _add(parent, "PstlAdr")
+    for field, text in _texts_of_address(address).items():
+        _add(element, _ADDRESS_ELEMENTS[field], text)
 
 
 def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str) -> None:
@@ -324,14 +265,14 @@ def _read_payment(element: etree._Element, source: str) -> ReadPayment:
 def _find(parent: etree._Element, path: str, source: str) -> etree._Element:
     found = parent.find("/".join(f"{{*}}{name}" for name in path.split("/")))
     if found is None:
-        raise _unreadable(source, f"element {path} is missing")
+        raise batches.unreadable(source, f"element {path} is missing")
     return found
 
 
 def _text(parent: etree._Element, path: str, source: str) -> str:
     text = _find(parent, path, source).text
     if not text:
-        raise _unreadable(source, f"element {path} is empty")
+        raise batches.unreadable(source, f"element {path} is empty")
     return str(text)
 
 
@@ -340,26 +281,4 @@ def _date(parent: etree._Element, path: str, source: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise _unreadable(source, f"element {path} is no date") from None
-
-
-def _unreadable(source: str, why: str) -> TieoutError:
-    return TieoutError(
-        what=f"payment file {source} cannot be used",
-        where=source,
-        why=why,
-        next_step="compare the file with the instructions of its payment date; do not send it",
-    )
-
-
-def _unwritable(batch: Batch, why: str) -> TieoutError:
-    return TieoutError(
-        what=f"payment file {batch.message_id} cannot be written",
-        where="tieout.payouts.pain001",
-        why=why,
-        next_step=(
-            "have the payee corrected (a new version) and land the platform's file; where attempts "
-            f"are stored already: tieout undo-payment ask {batch.payment_date} --by NAME "
-            "--reason TEXT"
-        ),
-    )
+        raise batches.unreadable(source, f"element {path} is no date") from None

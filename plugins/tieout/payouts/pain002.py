@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -21,6 +20,7 @@ from tieout.channels.common import safe_xml
 from tieout.channels.common.model import UnreadableFileError
 from tieout.core.errors import TieoutError
 from tieout.core.money import minor_units
+from tieout.payouts.reports import StatusReport, TransactionStatus
 from tieout.payouts.states import State
 
 # National variants add to the name: http://…/pain.002.001.03.ch.02.xsd (Switzerland).
@@ -53,36 +53,6 @@ GROUP_STATES: Final[Mapping[str, State | None]] = {
     "RJCT": "failed",
 }
 """What a group's or payment information's status means for payments without a line of their own."""
-
-
-@dataclass(frozen=True)
-class TransactionStatus:
-    """One ``TxInfAndSts``: whose payment, which status, and why."""
-
-    end_to_end_id: str
-    status_code: str
-    state: State | None
-    reason_code: str | None
-    detail: str | None
-    amount_minor: int | None
-    currency_code: str | None
-
-
-@dataclass(frozen=True)
-class StatusReport:
-    """A status report: the message it answers, the group's status, and its transactions.
-
-    ``created_on`` is the date the bank says it wrote it on; None where it says none.
-    """
-
-    message_id: str
-    created_on: date | None
-    original_message_id: str
-    original_payment_count: int | None
-    group_status_code: str | None
-    group_state: State | None
-    group_reason_code: str | None
-    transactions: tuple[TransactionStatus, ...]
 
 
 def read(content: bytes, source: str) -> StatusReport:

@@ -18,6 +18,11 @@ PAYEE_SNAPSHOTS: Final = """
             payees.account_number_mask,
             payees.account_number_ciphertext,
             payees.account_name_ciphertext,
+            payees.town,
+            payees.country_code,
+            payees.post_code,
+            payees.street_ciphertext,
+            payees.building_ciphertext,
             row_number() over (
                 partition by payees.payee_id, payees.payee_version
                 order by payees.accounting_date desc, payees.file_id, payees.line_number

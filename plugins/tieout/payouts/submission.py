@@ -1,11 +1,12 @@
-"""Submission: attempts, pain.001 files in the outbox, and the statements as CSV.
+"""Submission: attempts, payment files for the bank, and the statements as CSV.
 
 The order makes a crash harmless, wherever it comes: every file is written and verified in memory,
 so that no attempt is stored that no file can hold; attempts are stored; a file is written under a
 hidden name, read back and compared with what the gate decided; its hash goes on record
 (``payout.outbox_files``); it gets its name, from when on the bank may fetch it; its attempts become
-``submitted``. A file on record is never written a second time. See
-docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md.
+``submitted``. A file on record is never written a second time. The files' layout is that of the
+paying account's rail (`tieout.payouts.rails`), their place the store of ``TIEOUT_PAYMENT_FILES``,
+an SFTP server too. See docs/decisions/0038-whom-we-pay-is-part-of-the-decision.md and 0064.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import chains, pain001, queries, statements_csv
+from tieout.payouts import accounts, chains, payees, queries, rails, statements_csv
+from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
 from tieout.protection import tokens
@@ -99,6 +101,11 @@ class _Attempt:
     bank_name: str | None
     account_number_ciphertext: str | None
     account_name_ciphertext: str | None
+    town: str | None
+    country_code: str | None
+    post_code: str | None
+    street_ciphertext: str | None
+    building_ciphertext: str | None
 
 
 # Account, name and bank are the instruction's, of a new attempt its own: what is opened here has to
@@ -126,7 +133,12 @@ _ATTEMPTS = f"""
             as account_name_token,
         snapshots.bank_name,
         snapshots.account_number_ciphertext,
-        snapshots.account_name_ciphertext
+        snapshots.account_name_ciphertext,
+        snapshots.town,
+        snapshots.country_code,
+        snapshots.post_code,
+        snapshots.street_ciphertext,
+        snapshots.building_ciphertext
     {queries.ATTEMPTS_WITH_STATE}
     left join payout.new_attempts as grounds on attempts.attempt_id = grounds.attempt_id
     left join snapshots
@@ -193,26 +205,14 @@ _LAST_DAY = """
 """
 
 _RECORDED = """
-    select sha256
+    select
+        sha256,
+        file_path
     from payout.outbox_files
     where batch_message_id = %(batch_message_id)s
 """
 
 _RECORD = "select payout.record_file(%s, %s, %s, %s, %s, %s, %s, %s)"
-
-_DEBTOR = """
-    select
-        account_name,
-        bank_account_id,
-        bank_code,
-        bank_name,
-        payment_message
-    from reference.bank_accounts
-    where
-        account_kind = 'client_reserve'
-        and currency_code = %(currency_code)s
-    order by bank_account_id
-"""
 
 
 def submit(
@@ -234,6 +234,7 @@ def submit(
             outbox holds other bytes, or a written file does not read back as the gate decided.
     """
     outbox = Store(settings.outbox_url)
+    drop = Store(settings.payment_files_url)
     with connect(settings) as connection:
         # Two runs at once would each put out what the other has prepared. Falls with the session.
         connection.execute(
@@ -246,11 +247,11 @@ def submit(
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
-            _end_overtaken(connection, payment_date, outbox)
-            _rehearse(settings, connection, payment_date, outbox)
+            _end_overtaken(connection, payment_date, drop)
+            _rehearse(settings, connection, payment_date, drop)
             if created_count and seal is not None:
                 seal(connection)
-        files = _put_out_files(settings, connection, payment_date, outbox)
+        files = _put_out_files(settings, connection, payment_date, drop)
         with connection.transaction():
             statements_url = statements_csv.write(connection, payment_date, outbox)
             if files:
@@ -283,9 +284,9 @@ def _refusal_explained(payment_date: date) -> Iterator[None]:
         ) from error
 
 
-def file_path(submitted_on: date, batch_message_id: str) -> str:
-    """Return a payment file's path in the outbox; it lies under the day it is put out for."""
-    return f"payouts/{submitted_on:%Y%m%d}/pain001_{batch_message_id}.xml"
+def file_path(submitted_on: date, batch_message_id: str, rail: str = "pain001") -> str:
+    """Return a payment file's path in its store; it lies under the day it is put out for."""
+    return f"payouts/{submitted_on:%Y%m%d}/{rails.of(rail).file_name(batch_message_id)}"
 
 
 def append_event(
@@ -318,7 +319,7 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     After `failed` or `returned` it needs its own evidence (`payout.new_attempt()`).
     """
     row = connection.execute(
-        "select payout.start_attempts(%s, %s)", [payment_date, pain001.PAYMENTS_PER_FILE_MAX]
+        "select payout.start_attempts(%s, %s)", [payment_date, PAYMENTS_PER_FILE_MAX]
     ).fetchone()
     assert row is not None, "a function returns a row"
     return int(row[0])
@@ -365,9 +366,9 @@ def _rehearse(
         members = list(group)
         recorded = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
         if recorded is None and any(attempt.status == "created" for attempt in members):
-            content = _content(settings, connection, members)
-            url = outbox.url_of(file_path(members[0].submitted_on, batch_message_id))
-            _verify(settings, content, url, members)
+            debtor = accounts.paying_account(connection, members[0].currency_code)
+            content = _content(settings, debtor, members)
+            _verify(settings, debtor, content, outbox.url_of(_path(debtor, members)), members)
 
 
 def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
@@ -379,16 +380,17 @@ def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_
     return [_Attempt(*row) for row in rows]
 
 
-def _content(
-    settings: Settings, connection: psycopg.Connection[Any], members: Sequence[_Attempt]
-) -> bytes:
-    currency_code = members[0].currency_code
-    return pain001.write(
-        pain001.Batch(
+def _path(debtor: Debtor, members: Sequence[_Attempt]) -> str:
+    return file_path(members[0].submitted_on, members[0].batch_message_id, debtor.rail)
+
+
+def _content(settings: Settings, debtor: Debtor, members: Sequence[_Attempt]) -> bytes:
+    return rails.of(debtor.rail).write(
+        Batch(
             message_id=members[0].batch_message_id,
             payment_date=members[0].submitted_on,
-            currency_code=currency_code,
-            debtor=_debtor(connection, currency_code),
+            currency_code=members[0].currency_code,
+            debtor=debtor,
             payments=tuple(_payment(settings, attempt) for attempt in members),
         )
     )
@@ -402,7 +404,6 @@ def _put_out_files(
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
         members = list(group)
-        path = file_path(members[0].submitted_on, batch_message_id)
         waiting = [attempt for attempt in members if attempt.status == "created"]
         is_new = False
         if waiting:
@@ -415,10 +416,13 @@ def _put_out_files(
                     members[0].submitted_on,
                     None,
                 )
+        with connection.transaction():
+            row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
+        assert row is not None, "what is submitted is on record"
         files.append(
             SubmittedFile(
                 message_id=batch_message_id,
-                url=outbox.url_of(path),
+                url=outbox.url_of(str(row[1])),
                 payment_count=len(members),
                 amount_minor=sum(attempt.amount_minor for attempt in members),
                 currency_code=members[0].currency_code,
@@ -437,11 +441,12 @@ def _put_out(
 ) -> bool:
     """Have the batch's file put out exactly once; return whether that was now."""
     batch_message_id = members[0].batch_message_id
-    path = file_path(members[0].submitted_on, batch_message_id)
     with connection.transaction():
         row = connection.execute(_RECORDED, {"batch_message_id": batch_message_id}).fetchone()
     if row is not None:
-        _write_heads(connection, payment_date, outbox)
+        # As it was recorded: the account's rail may be another one since.
+        path = str(row[1])
+        _write_heads(settings, connection, payment_date)
         handed = _hand_over(outbox, path, str(row[0]), is_first=False)
         if handed is _Handed.GONE:
             say(
@@ -450,15 +455,17 @@ def _put_out(
                 "unknown"
             )
         return handed is _Handed.NOW
-    sha256 = _prepare(settings, connection, payment_date, outbox, members)
-    _write_heads(connection, payment_date, outbox)
+    path, sha256 = _prepare(settings, connection, payment_date, outbox, members)
+    _write_heads(settings, connection, payment_date)
     return _hand_over(outbox, path, sha256, is_first=True) is _Handed.NOW
 
 
-def _write_heads(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> None:
+def _write_heads(
+    settings: Settings, connection: psycopg.Connection[Any], payment_date: date
+) -> None:
     """Have the heads of the date's chains in the outbox before a file, whose record is linked."""
     with connection.transaction():
-        chains.write_heads(connection, payment_date, outbox)
+        chains.write_heads(connection, payment_date, Store(settings.outbox_url))
 
 
 def _prepare(
@@ -467,13 +474,14 @@ def _prepare(
     payment_date: date,
     outbox: Store,
     members: Sequence[_Attempt],
-) -> str:
-    """Write the file where nobody fetches it, verify it, put it on record; return its sha256."""
+) -> tuple[str, str]:
+    """Write the file where nobody fetches it, verify it, put it on record; return path, sha256."""
     currency_code = members[0].currency_code
-    path = file_path(members[0].submitted_on, members[0].batch_message_id)
     with _refusal_explained(payment_date), connection.transaction():
         lock_payment_date(connection, payment_date)
-        content = _content(settings, connection, members)
+        debtor = accounts.paying_account(connection, currency_code)
+        path = _path(debtor, members)
+        content = _content(settings, debtor, members)
         sha256 = hashlib.sha256(content).hexdigest()
         present = outbox.whole(path)
         if present is not None and present != content:
@@ -482,7 +490,7 @@ def _prepare(
         written = outbox.prepared(path)
         if written is None or hashlib.sha256(written).hexdigest() != sha256:
             raise _wrong_file(outbox.url_of(path), "it does not read back as it was written")
-        _verify(settings, written, outbox.url_of(path), members)
+        _verify(settings, debtor, written, outbox.url_of(path), members)
         connection.execute(
             _RECORD,
             (
@@ -496,7 +504,7 @@ def _prepare(
                 currency_code,
             ),
         )
-    return sha256
+    return path, sha256
 
 
 def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Handed:
@@ -523,12 +531,14 @@ def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Han
     return _Handed.NOW
 
 
-def _verify(settings: Settings, content: bytes, url: str, members: Sequence[_Attempt]) -> None:
+def _verify(
+    settings: Settings, debtor: Debtor, content: bytes, url: str, members: Sequence[_Attempt]
+) -> None:
     """Read a written file again; compare it, payment by payment, with what the gate decided.
 
     Account and name are compared as tokens, under the key that the instruction's are of.
     """
-    written = pain001.read(content, url)
+    written = rails.of(debtor.rail).read(content, url)
     instructed = sorted(
         (member.end_to_end_id, member.amount_minor, member.currency_code) for member in members
     )
@@ -574,7 +584,7 @@ def _has_token(settings: Settings, token: str | None, text: str) -> bool:
     return token is not None and tokens.account_token_like(token, text, settings=settings) == token
 
 
-def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
+def _payment(settings: Settings, attempt: _Attempt) -> Payment:
     """Decrypt the payee's account for the moment the file is written."""
     if (
         attempt.account_number_ciphertext is None
@@ -589,7 +599,7 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
             next_step="land the platform's payees file of the date, then run the payment again",
         )
     payee = (attempt.payee_id, str(attempt.payee_version))
-    return pain001.Payment(
+    return Payment(
         end_to_end_id=attempt.end_to_end_id,
         amount_minor=attempt.amount_minor,
         currency_code=attempt.currency_code,
@@ -602,19 +612,16 @@ def _payment(settings: Settings, attempt: _Attempt) -> pain001.Payment:
             attempt.account_name_ciphertext, ("account_name", *payee), settings=settings
         ),
         remittance_text=f"商户结算款 settlement {attempt.statement_id}",
+        address=payees.address_of(
+            settings,
+            payee,
+            attempt.town,
+            attempt.country_code,
+            attempt.post_code,
+            attempt.street_ciphertext,
+            attempt.building_ciphertext,
+        ),
     )
-
-
-def _debtor(connection: psycopg.Connection[Any], currency_code: str) -> pain001.Debtor:
-    rows = connection.execute(_DEBTOR, {"currency_code": currency_code}).fetchall()
-    if len(rows) != 1:
-        raise TieoutError(
-            what=f"{len(rows)} client-reserve accounts for {currency_code}",
-            where="reference.bank_accounts",
-            why="a payout needs exactly one account to be paid from",
-            next_step="correct the seed bank_accounts and load it again",
-        )
-    return pain001.Debtor(*(str(value) for value in rows[0]))
 
 
 def _wrong_file(url: str, why: str) -> TieoutError:

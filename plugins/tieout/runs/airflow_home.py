@@ -80,6 +80,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TIEOUT_HOME": str(settings.home),
         "TIEOUT_INBOX": settings.inbox_url,
         "TIEOUT_OUTBOX": settings.outbox_url,
+        "TIEOUT_PAYMENT_FILES": settings.payment_files_url,
         # No library of the house reports home.
         "DO_NOT_TRACK": "1",
         "SCARF_NO_ANALYTICS": "true",

@@ -1,8 +1,9 @@
 """The simulated bank's answers: it reads our payment files, reports on them, and books the debits.
 
-For each payment file of a payment date: a status report (pain.002.001.10) in the inbox, and an
-evening statement with one debit for the batch, the payments below it. A file is answered once,
-whatever its name; nothing is read from a clock.
+For each payment file of a payment date: an answer of its rail in the inbox (pain.002.001.10, or an
+agency's answer file), and an evening statement with one debit for the batch. A bank that took a
+pain.001 has the payments below it; one that took an agency's file names the batch alone. A file is
+answered once, whatever its name; nothing is read from a clock.
 
 ``truth/bank/answers.json`` may name end-to-end ids the bank treats otherwise (tests and drills
 write it; the sample week has none):
@@ -27,7 +28,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -38,15 +38,16 @@ from tieout.core.money import decimal_text
 from tieout.core.settings import Settings
 from tieout.dates.workdays import next_working_day
 from tieout.files.store import Store
-from tieout.payouts import pain001
+from tieout.payouts import agency, rails
+from tieout.payouts.batches import ReadBatch, ReadPayment
 from tieout.simulator import bank
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
 ANSWERED_TIME_OF_DAY: Final = "16:00:00+08:00"
+AGENCY_CUSTOMER_ID: Final = "200000000000"
 PAYER_NAME: Final = "示例支付有限公司"
 # Creditor account closed.
 DEFAULT_RETURN_REASON: Final = "AC04"
-_PAYMENT_FILE: Final = re.compile(r"pain001_(.+)\.xml")
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,8 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
     treatment = _treatment(settings)
     answered = known = settled = settled_minor = rejected = 0
     for path in _payment_files(settings, payment_date):
-        with Store(settings.outbox_url).opened(path) as stream:
-            content = stream.read()
-        batch = pain001.read(content, path)
-        report_path = f"bank/{payment_date:%Y%m%d}/pain002_{batch.message_id}.xml"
+        batch = _read(settings, path)
+        report_path = _answer_path(batch, payment_date, batch.message_id)
         if Store(settings.inbox_url).exists(report_path):
             known += 1
             continue
@@ -114,7 +113,7 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
         ]
         _book(settings, payment_date, batch, paid, treatment)
         # The report is written last: it marks the file as answered.
-        report = status_report(batch, payment_date, treatment.rejects, treatment.silent)
+        report = _answer(batch, payment_date, treatment.rejects, treatment.silent)
         Store(settings.inbox_url).write(report_path, report)
         answered += 1
         settled += len(paid)
@@ -130,7 +129,7 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
             if payment not in paid
         }
         name = f"INQ-{batch.message_id}"
-        report_path = f"bank/{payment_date:%Y%m%d}/pain002_{name}.xml"
+        report_path = _answer_path(batch, payment_date, name)
         if Store(settings.inbox_url).exists(report_path):
             known += 1
             continue
@@ -145,7 +144,7 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
         others = frozenset(payment.end_to_end_id for payment in batch.payments) - {
             payment.end_to_end_id for payment in asked
         }
-        report = status_report(batch, payment_date, refusals, others, report_id=name)
+        report = _answer(batch, payment_date, refusals, others, report_id=name)
         Store(settings.inbox_url).write(report_path, report)
         answered += 1
         settled += len(paid)
@@ -163,8 +162,70 @@ def answer(settings: Settings, payment_date: date) -> AnswersReport:
     )
 
 
+def _read(settings: Settings, path: str) -> ReadBatch:
+    rail = rails.paying(path.rpartition("/")[2])
+    assert rail is not None, "only payment files are looked at"
+    with Store(settings.payment_files_url).opened(path) as stream:
+        return rail.read(stream.read(), path)
+
+
+def _answer_path(batch: ReadBatch, day: date, name: str) -> str:
+    folder = f"bank/{day:%Y%m%d}"
+    if batch.message_name == agency.LAYOUT:
+        return f"{folder}/agency_answer_{name}.txt"
+    return f"{folder}/pain002_{name}.xml"
+
+
+def _answer(
+    batch: ReadBatch,
+    answered_on: date,
+    rejects: dict[str, str],
+    silent: frozenset[str],
+    *,
+    report_id: str | None = None,
+) -> bytes:
+    if batch.message_name == agency.LAYOUT:
+        return agency_answer(batch, rejects, silent)
+    return status_report(batch, answered_on, rejects, silent, report_id=report_id)
+
+
+def agency_answer(
+    batch: ReadBatch, rejects: dict[str, str], silent: frozenset[str] = frozenset()
+) -> bytes:
+    """Return the agency's answer to a payment file: the batch's code, then each payment's."""
+    reported = [payment for payment in batch.payments if payment.end_to_end_id not in silent]
+    is_whole = len(reported) == batch.payment_count
+    rejected_count = sum(payment.end_to_end_id in rejects for payment in reported)
+    lines = [
+        [
+            str(number),
+            payment.end_to_end_id,
+            decimal_text(payment.amount_minor, payment.currency_code),
+            payment.currency_code,
+            "111111" if payment.end_to_end_id in rejects else "000000",
+            rejects.get(payment.end_to_end_id, ""),
+            "",
+        ]
+        for number, payment in enumerate(reported, start=1)
+    ]
+    total = decimal_text(sum(item.amount_minor for item in reported), batch.currency_code)
+    # 0000 would say that the silent ones were accepted.
+    code = "0000" if is_whole and not rejected_count else "0001"
+    head = [
+        agency.FIRST,
+        AGENCY_CUSTOMER_ID,
+        batch.message_id,
+        "S" if is_whole else "D",
+        code,
+        batch.currency_code,
+        str(len(reported)),
+        total,
+    ]
+    return agency.written_lines([head, *lines, [agency.LAST]])
+
+
 def status_report(
-    batch: pain001.ReadBatch,
+    batch: ReadBatch,
     answered_on: date,
     rejects: dict[str, str],
     silent: frozenset[str] = frozenset(),
@@ -213,8 +274,8 @@ def status_report(
 def _book(
     settings: Settings,
     payment_date: date,
-    batch: pain001.ReadBatch,
-    paid: list[pain001.ReadPayment],
+    batch: ReadBatch,
+    paid: list[ReadPayment],
     treatment: _Treatment,
 ) -> None:
     """Book one debit for the batch, and what comes back; each once, by its reference."""
@@ -263,8 +324,9 @@ def _book(
         )
 
 
-def _debit(batch: pain001.ReadBatch, paid: list[pain001.ReadPayment]) -> bank.BankLine:
-    """Return the debit of a batch, its payments below it."""
+def _debit(batch: ReadBatch, paid: list[ReadPayment]) -> bank.BankLine:
+    """Return the debit of a batch; its payments below it, but for an agency's batch."""
+    named = () if batch.message_name == agency.LAYOUT else tuple(paid)
     return bank.BankLine(
         amount_minor=-sum(payment.amount_minor for payment in paid),
         counterparty_name=PAYER_NAME,
@@ -276,7 +338,7 @@ def _debit(batch: pain001.ReadBatch, paid: list[pain001.ReadPayment]) -> bank.Ba
                 counterparty_name=payment.account_name,
                 remittance_text=f"PAYOUT {batch.message_id}",
             )
-            for payment in paid
+            for payment in named
         ),
         batch_message_id=batch.message_id,
         kind="payout_debit",
@@ -286,7 +348,7 @@ def _debit(batch: pain001.ReadBatch, paid: list[pain001.ReadPayment]) -> bank.Ba
 
 def _asked(
     settings: Settings, day: date, treatment: _Treatment
-) -> list[tuple[pain001.ReadBatch, list[pain001.ReadPayment]]]:
+) -> list[tuple[ReadBatch, list[ReadPayment]]]:
     """Return the batches that inquiries of a day are about, with the payments it answers now."""
     outbox = Store(settings.outbox_url)
     asked: dict[tuple[str, str], set[str]] = {}
@@ -299,9 +361,7 @@ def _asked(
                     asked.setdefault(batch, set()).add(row["end_to_end_id"])
     found = []
     for (folder, message_id), identifiers in sorted(asked.items()):
-        path = f"payouts/{folder}/pain001_{message_id}.xml"
-        with outbox.opened(path) as stream:
-            batch_read = pain001.read(stream.read(), path)
+        batch_read = _read(settings, _path_of(settings, f"payouts/{folder}", message_id))
         found.append(
             (
                 batch_read,
@@ -311,7 +371,7 @@ def _asked(
     return found
 
 
-def _return_line(payments: list[pain001.ReadPayment], reasons: dict[str, str]) -> bank.BankLine:
+def _return_line(payments: list[ReadPayment], reasons: dict[str, str]) -> bank.BankLine:
     """Return the credit of payouts that came back: of one in its name, of several with details."""
     first = payments[0]
     is_one = len(payments) == 1
@@ -351,8 +411,15 @@ def _treatment(settings: Settings) -> _Treatment:
 
 def _payment_files(settings: Settings, payment_date: date) -> list[str]:
     folder = f"payouts/{payment_date:%Y%m%d}"
-    names = Store(settings.outbox_url).names(folder)
-    return [f"{folder}/{name}" for name in names if _PAYMENT_FILE.fullmatch(name)]
+    names = Store(settings.payment_files_url).names(folder)
+    return [f"{folder}/{name}" for name in names if rails.paying(name) is not None]
+
+
+def _path_of(settings: Settings, folder: str, message_id: str) -> str:
+    """Return the path of a batch's file, whatever its rail."""
+    names = {rail.file_name(message_id) for rail in rails.RAILS.values()}
+    (found,) = names & set(Store(settings.payment_files_url).names(folder))
+    return f"{folder}/{found}"
 
 
 def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:

@@ -571,17 +571,18 @@ _WHOLE_FILE_CHECKS: Mapping[str, Callable[[pl.DataFrame, Sequence[int], Findings
 def _protected(typed: pl.DataFrame, column: Column, context: FileContext) -> list[pl.Series]:
     values = typed[column["name"]]
     stored_as: Sequence[str] = column["stored_as"]
-    texts: list[str] = values.to_list()
+    texts: list[str | None] = values.to_list()
     # A ciphertext opens in the row it was made for only.
     rows = typed.select(pl.col(column["bound_to"]).cast(pl.String)).rows()
     mask = mask_account if values.name == "account_number" else mask_name
-    forms: Mapping[str, Callable[[], list[str]]] = {
+    forms: Mapping[str, Callable[[], Sequence[str | None]]] = {
         "ciphertext": lambda: [
-            context.vault.encrypt(text, (values.name, *row))
+            None if text is None else context.vault.encrypt(text, (values.name, *row))
             for text, row in zip(texts, rows, strict=True)
         ],
-        "mask": lambda: [mask(text) for text in texts],
-        "token": lambda: context.vault.account_tokens(texts),
+        "mask": lambda: [None if text is None else mask(text) for text in texts],
+        # Only of columns that are required.
+        "token": lambda: context.vault.account_tokens([text or "" for text in texts]),
     }
     return [
         pl.Series(name, forms[name.removeprefix(f"{values.name}_")](), dtype=pl.String)

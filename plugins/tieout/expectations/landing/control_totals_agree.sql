@@ -25,4 +25,4 @@ where
         or batch.declared_total_minor <> batch.counted_total_minor
     )
     -- A status report states how many payments the order had, not how many lines it has itself.
-    and batch.file_kind <> 'pain002'
+    and batch.file_kind not in ('pain002', 'agency_answer')

@@ -33,7 +33,7 @@ __all__ = ["LeakScanError", "NotScanned", "Source", "not_scanned", "sources"]
 # Folders of a home whose name is their place; the rest of the home is the place `home`.
 PLACES = ("airflow", "archive", "dbt", "docs", "gx", "logs", "outbox", "pg", "secrets", "truth")
 PAYMENT_FILES = "outbox payment files"
-PAYMENT_FILE_PREFIX = "pain001_"
+PAYMENT_FILE_PREFIXES = ("pain001_", "agency_payout_")
 STDERR_LINES_SHOWN = 3
 
 
@@ -119,7 +119,7 @@ def _place_of(settings: Settings, path: Path) -> str:
 
 def _is_payment_file(name: str) -> bool:
     """Say whether it is a payment file, or one that is prepared under its hidden name."""
-    return name.removeprefix(".").startswith(PAYMENT_FILE_PREFIX)
+    return name.removeprefix(".").startswith(PAYMENT_FILE_PREFIXES)
 
 
 def _of_file(place: str, path: Path) -> Iterator[Source]:
@@ -156,14 +156,21 @@ def _member_opener(path: Path, member: str) -> Callable[[], AbstractContextManag
 
 
 def _remote_outbox(settings: Settings) -> Iterator[Source]:
-    """Yield the outbox's files where it is not a folder below the home."""
-    url = settings.outbox_url
-    local = Path(url.removeprefix("file://"))
-    if url.startswith("file://") and (local.is_relative_to(settings.home) or not local.exists()):
-        return
-    for file in find_files([url]):
-        place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
-        yield Source(place, file.url, file.opened)
+    """Yield the files of outbox and payment files where that is no folder below the home.
+
+    A server of the bank's, where payment files alone go, is not ours to read.
+    """
+    urls = {settings.outbox_url}
+    if settings.payment_files_url.startswith("file://"):
+        urls.add(settings.payment_files_url)
+    for url in sorted(urls):
+        local = Path(url.removeprefix("file://"))
+        is_ours = local.is_relative_to(settings.home) or not local.exists()
+        if url.startswith("file://") and is_ours:
+            continue
+        for file in find_files([url]):
+            place = PAYMENT_FILES if _is_payment_file(file.name) else "outbox"
+            yield Source(place, file.url, file.opened)
 
 
 # --- databases ------------------------------------------------------------------------------------
