@@ -5,7 +5,7 @@
     by itself, whatever its terms are; only beside each other they show that a total was moved: a
     sale booked on one channel and recorded by another, a fee that one took and another gave. Of
     residuals two arrival groups are compared, so that nobody releases a date because its sums
-    agree.
+    agree; of open items each with each, of about the same time, for in a sum they drown.
 -#}
 with equations as (
     select
@@ -26,8 +26,42 @@ limits as (
     select
         currency_code,
         least_amount_minor,
-        tolerance_minor
+        tolerance_minor,
+        item_minutes
     from {{ ref('channel_offset_limits') }}
+),
+
+paid_dates as (
+    select
+        accounting_date,
+        channel,
+        currency_code
+    from {{ ref('int_calendar__arrival_groups') }}
+    where payment_date = {{ payment_date() }}
+),
+
+suspense_items as (
+    select
+        accounting_date,
+        suspense_item_id,
+        channel,
+        currency_code,
+        side,
+        amount_minor,
+        transaction_at
+    from {{ ref('suspense_items') }}
+    where accounting_date >= {{ days_back(payment_date()) }}
+        and accounting_date < {{ payment_date() }}
+        and opened_on = accounting_date
+),
+
+opened_items as (
+    select suspense_items.*
+    from suspense_items
+    inner join paid_dates
+        on suspense_items.accounting_date = paid_dates.accounting_date
+        and suspense_items.channel = paid_dates.channel
+        and suspense_items.currency_code = paid_dates.currency_code
 ),
 
 differences as (
@@ -63,15 +97,12 @@ differences as (
     from equations
 ),
 
-moved as (
+moved_terms as (
     select
         one.currency_code,
+        abs(one.difference_minor) as moved_minor,
         one.term || ' ' || one.place || ' ' || one.difference_minor || ', ' || other.place || ' '
-        || other.difference_minor as moved_text,
-        row_number() over (
-            partition by one.currency_code
-            order by abs(one.difference_minor) desc, one.term asc, one.place asc, other.place asc
-        ) as moved_order
+        || other.difference_minor as moved_text
     from differences as one
     inner join differences as other
         on one.currency_code = other.currency_code
@@ -85,6 +116,42 @@ moved as (
         and abs(one.difference_minor) >= coalesce(limits.least_amount_minor, 0)
         and abs(one.difference_minor + other.difference_minor)
         <= coalesce(limits.tolerance_minor, 0)
+),
+
+moved_items as (
+    select
+        one.currency_code,
+        abs(one.amount_minor) as moved_minor,
+        'item (单边) ' || one.channel || ' ' || one.suspense_item_id || ' only the platform has, '
+        || other.channel || ' ' || other.suspense_item_id || ' only the channel, '
+        || one.amount_minor as moved_text
+    from opened_items as one
+    inner join opened_items as other
+        on one.currency_code = other.currency_code
+        and one.amount_minor = other.amount_minor
+        and one.channel <> other.channel
+    left join limits on one.currency_code = limits.currency_code
+    where
+        one.side = 'system'
+        and other.side = 'channel'
+        and abs(one.amount_minor) >= coalesce(limits.least_amount_minor, 0)
+        and abs(extract(epoch from one.transaction_at - other.transaction_at))
+        <= coalesce(limits.item_minutes, 1440) * 60
+),
+
+moved as (
+    select
+        currency_code,
+        moved_text,
+        row_number() over (
+            partition by currency_code
+            order by moved_minor desc, moved_text asc
+        ) as moved_order
+    from (
+        select * from moved_terms
+        union all
+        select * from moved_items
+    ) as found
 ),
 
 counted as (
