@@ -102,9 +102,7 @@ def test_more_refunds_than_sales(world: World) -> None:
     ]
     with files.vouchers(world, DAY) as rows:
         like = next(
-            row
-            for row in rows
-            if (row["transaction_type"], row["channel"]) == ("refund", "wechat")
+            row for row in rows if (row["transaction_type"], row["channel"]) == ("refund", "wechat")
         )
         minor = 150_000 + sum(
             int(row["amount_minor"]) for row in sold if row["merchant_id"] == like["merchant_id"]
@@ -185,9 +183,7 @@ def test_a_payee_that_two_people_confirmed_the_evening_before(world: World) -> N
         row["effective_to"] = DAY.isoformat()
     world.must(world.close(DAY))
     changes = [
-        change.change_id
-        for change in terms.changes(world.settings)
-        if change.term_kind == "payee"
+        change.change_id for change in terms.changes(world.settings) if change.term_kind == "payee"
     ]
     assert changes
     terms.decide(world.settings, "approve", changes, PEOPLE)

@@ -33,9 +33,10 @@ statements as (
         sequence_number,
         currency_code,
         booked_on,
+        opening_balance_minor,
         closing_balance_minor
     from {{ ref('stg_bank__statements') }}
-    where booked_on < {{ payment_date() }}
+    where statement_date <= {{ payment_date() }}
 ),
 
 account_balances as (
@@ -61,28 +62,46 @@ open_items as (
         and status in ('in_doubt', 'one_sided')
 ),
 
+-- The last statement that the close has booked. Before the first one there is what that one
+-- opens with.
 ordered_statements as (
     select
         statements.currency_code,
+        statements.booked_on <= as_of_dates.as_of_date as is_booked,
+        statements.opening_balance_minor,
         statements.closing_balance_minor,
         row_number() over (
-            partition by statements.bank_account_id, statements.currency_code
+            partition by
+                statements.bank_account_id,
+                statements.currency_code,
+                statements.booked_on <= as_of_dates.as_of_date
             order by
                 statements.statement_date desc,
                 statements.sequence_number desc,
                 statements.file_id desc
-        ) as statement_order
+        ) as latest_order,
+        row_number() over (
+            partition by statements.bank_account_id, statements.currency_code
+            order by
+                statements.booked_on <= as_of_dates.as_of_date desc,
+                statements.statement_date asc,
+                statements.sequence_number asc,
+                statements.file_id asc
+        ) as first_order
     from statements
     inner join bank_accounts on statements.bank_account_id = bank_accounts.bank_account_id
-    inner join as_of_dates on statements.booked_on <= as_of_dates.as_of_date
+    cross join as_of_dates
 ),
 
 reserves as (
     select
         currency_code,
-        sum(closing_balance_minor) as reserve_minor
+        sum(case when is_booked then closing_balance_minor else opening_balance_minor end)
+            as reserve_minor
     from ordered_statements
-    where statement_order = 1
+    where
+        (is_booked and latest_order = 1)
+        or (not is_booked and first_order = 1)
     group by currency_code
 ),
 

@@ -67,9 +67,7 @@ def agreed_rates(world: World, rates: Sequence[int]) -> list[int]:
     ``reference.channel_prices`` says, all others pay the standard rate.
     """
     return [
-        rates[merchant.index % len(rates)]
-        if merchant.index < _AGREED_MERCHANTS
-        else _STANDARD_RATE
+        rates[merchant.index % len(rates)] if merchant.index < _AGREED_MERCHANTS else _STANDARD_RATE
         for merchant in world.merchants
     ]
 

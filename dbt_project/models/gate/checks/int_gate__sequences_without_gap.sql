@@ -3,7 +3,8 @@
 {#-
     Nothing is missing from a series of numbers: the source vouchers of each series, from its first
     number to its last, on the dates since the payment date before, and the statements of each
-    bank account, by its own way of numbering. What vanishes on both sides leaves every sum as it is, and a gap.
+    bank account, by its own way of numbering. What vanishes on both sides leaves every sum as it
+    is, and a gap.
 
     What is counted is what had landed by the gate, as in bank_statement_continuity.
 -#}
@@ -112,7 +113,8 @@ ordered_statements as (
             partition by
                 statements.bank_account_id,
                 case
-                    when bank_accounts.statement_numbering = 'by_date' then statements.statement_date
+                    when bank_accounts.statement_numbering = 'by_date'
+                        then statements.statement_date
                 end,
                 case
                     when bank_accounts.statement_numbering = 'by_year'
