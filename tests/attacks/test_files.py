@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from rich.console import Console
 
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, Outcome, World, outcome_of
 from tieout import database
+from tieout.commands import overview
 from tieout.simulator import bank
 from tieout.simulator.bank import BankLine, BankLineDetail
 
@@ -195,6 +197,10 @@ def test_the_channel_keeps_too_much_and_the_bank_agrees(world: World, honest: Ou
             " from clearing.channel_cost_findings where accounting_date = %s",
             [DAY],
         ).fetchall() == [("wechat", 1_000, 1_000)]
+    console = Console(width=200)
+    with console.capture() as captured:
+        overview.print_problems(console, world.settings, DAY)
+    assert f"channel costs: {DAY} 1 records of wechat are not as" in captured.get()
 
 
 def test_an_opening_balance_on_a_later_date(world: World, honest: Outcome) -> None:
