@@ -31,7 +31,7 @@ clearing_entries as (
         transaction_type,
         transaction_amount_minor
     from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ days_back(payment_date()) }} - 31
+    where accounting_date >= {{ previous_payment_date() }} - 10
         and accounting_date < {{ payment_date() }}
         and clearing_session_type = 'transaction'
         and transaction_type in ('purchase', 'preauth_completion', 'refund')
@@ -41,7 +41,7 @@ windows as (
     select
         paid_dates.currency_code,
         max(paid_dates.accounting_date) as last_date,
-        max(paid_dates.accounting_date) - max(coalesce(limits.window_days, 31)) as day_before,
+        max(paid_dates.accounting_date) - max(coalesce(limits.window_days, 10)) as day_before,
         max(coalesce(limits.least_refund_count, 0)) as least_refund_count,
         max(coalesce(limits.least_refund_amount_minor, 0)) as least_refund_amount_minor
     from paid_dates

@@ -25,11 +25,16 @@ source_vouchers as (
         and accounting_date < {{ payment_date() }}
 ),
 
-bank_accounts as (
+numberings as (
     select
         bank_account_id,
         statement_numbering
     from {{ ref('bank_account_numbering') }}
+),
+
+bank_accounts as (
+    select bank_account_id
+    from {{ ref('bank_accounts') }}
 ),
 
 statements as (
@@ -108,22 +113,22 @@ ordered_statements as (
         statements.bank_account_id,
         statements.statement_date,
         statements.sequence_number,
-        bank_accounts.statement_numbering,
+        numberings.statement_numbering,
         lag(statements.sequence_number) over (
             partition by
                 statements.bank_account_id,
                 case
-                    when bank_accounts.statement_numbering = 'by_date'
+                    when numberings.statement_numbering = 'by_date'
                         then statements.statement_date
                 end,
                 case
-                    when bank_accounts.statement_numbering = 'by_year'
+                    when numberings.statement_numbering = 'by_year'
                         then extract(year from statements.statement_date)
                 end
             order by statements.statement_date, statements.sequence_number
         ) as number_before
     from statements
-    inner join bank_accounts on statements.bank_account_id = bank_accounts.bank_account_id
+    inner join numberings on statements.bank_account_id = numberings.bank_account_id
 ),
 
 statement_gaps as (
@@ -140,10 +145,22 @@ statement_gaps as (
         and (number_before is not null or statement_numbering = 'by_date')
 ),
 
+unknown_numberings as (
+    select
+        bank_accounts.bank_account_id as subject,
+        1 as missing_count,
+        'nothing says how its statements are numbered (无编号方式)' as gap_text
+    from bank_accounts
+    left join numberings on bank_accounts.bank_account_id = numberings.bank_account_id
+    where numberings.bank_account_id is null
+),
+
 gaps as (
     select * from voucher_gaps
     union all
     select * from statement_gaps
+    union all
+    select * from unknown_numberings
 ),
 
 counted as (
@@ -161,7 +178,6 @@ subjects as (
     union all
     select bank_account_id as subject
     from bank_accounts
-    where statement_numbering <> 'none'
 ),
 
 compared as (
