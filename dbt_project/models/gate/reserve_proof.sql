@@ -201,7 +201,7 @@ final as (
         {{ payment_date() }} as payment_date,
         currency_code,
         as_of_date,
-        reserve_minor as reserve_amount_minor,
+        reserve_minor as client_reserve_amount_minor,
         merchant_payable_minor as merchant_payable_amount_minor,
         merchant_receivable_minor as merchant_receivable_amount_minor,
         payouts_in_transit_minor as payouts_in_transit_amount_minor,

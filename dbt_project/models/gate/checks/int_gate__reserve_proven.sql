@@ -14,7 +14,7 @@ proofs as (
     select
         currency_code,
         as_of_date,
-        reserve_amount_minor,
+        client_reserve_amount_minor,
         own_part_amount_minor,
         booked_own_part_amount_minor,
         difference_minor
@@ -30,7 +30,7 @@ compared as (
         ) as holds,
         case
             when proofs.currency_code is null then 'no close before the payment (无已关账日期)'
-            when proofs.reserve_amount_minor is null
+            when proofs.client_reserve_amount_minor is null
                 then 'no statement of the reserve (无备付金对账单)'
             else concat_ws(
                 '; ',
