@@ -32,7 +32,7 @@ QUIET = frozenset({"no_freeze", "wechat_names_another_merchant"})
 # What is still paid wrongly, and why: played apart, by tests that have to fail.
 OPEN = {
     "no_advance": "an advance that the platform forgets is in no file of anybody else",
-    "a_cheaper_card": "the platform alone prices by a card's kind; no channel's is compared",
+    "a_cheaper_card": "the channel's cost is then not as listed: told, no stop below its limit",
 }
 
 

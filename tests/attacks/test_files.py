@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from rich.console import Console
 
 import attack_files as files
 from attack_files import Row
 from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, Outcome, World, outcome_of
+from tieout import database
+from tieout.commands import overview
 from tieout.simulator import bank
 from tieout.simulator.bank import BankLine, BankLineDetail
 
@@ -176,9 +179,8 @@ def test_a_sale_of_another_merchant(world: World, honest: Outcome) -> None:
     held_up(world, honest)
 
 
-@pytest.mark.xfail(strict=True, reason="a channel's price list is not compared yet")
 def test_the_channel_keeps_too_much_and_the_bank_agrees(world: World, honest: Outcome) -> None:
-    """2g: 10.00 of cost more than its price list says; nobody is told."""
+    """2g: 10.00 of cost more than its price list says."""
     with files.wechat(world, DAY) as rows:
         row = next(row for row in rows if row["交易状态"] == "SUCCESS")
         row["手续费"] = str(Decimal(row["手续费"]) + Decimal("10.00000"))
@@ -188,6 +190,17 @@ def test_the_channel_keeps_too_much_and_the_bank_agrees(world: World, honest: Ou
     outcome = played(world)
     print(outcome.summary(honest))
     assert outcome.heard(honest), outcome.summary(honest)
+    assert not outcome.paid, outcome.summary(honest)
+    with database.connect(world.settings) as connection:
+        assert connection.execute(
+            "select channel, difference_minor, claimable_amount_minor"
+            " from clearing.channel_cost_findings where accounting_date = %s",
+            [DAY],
+        ).fetchall() == [("wechat", 1_000, 1_000)]
+    console = Console(width=200)
+    with console.capture() as captured:
+        overview.print_problems(console, world.settings, DAY)
+    assert f"channel costs: {DAY} 1 records of wechat are not as" in captured.get()
 
 
 def test_an_opening_balance_on_a_later_date(world: World, honest: Outcome) -> None:

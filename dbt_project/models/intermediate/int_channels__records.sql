@@ -26,6 +26,7 @@ with
         refund_order_id,
         terminal_id,
         channel_merchant_id,
+        card_region,
         card_token,
         card_mask
     from {{ ref('stg_' ~ channel ~ '__transactions') }}

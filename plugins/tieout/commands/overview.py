@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tieout import database
+from tieout.core.money import amount_text
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.decisions import payouts
@@ -400,6 +401,32 @@ def _stated_fees(connection: psycopg.Connection[Any], day: date | None) -> list[
     ).fetchall()
 
 
+def _channel_costs(connection: psycopg.Connection[Any], day: date | None) -> list[tuple[Any, ...]]:
+    """Return date, channel, count, claimable sum (minor units) and currency of costs that are not
+    as listed, of dates that are not sealed.
+    """
+    if not database.has_table(connection, "clearing.channel_cost_findings"):
+        return []
+    return connection.execute(
+        """
+        select
+            findings.accounting_date,
+            findings.channel,
+            count(*),
+            sum(findings.claimable_amount_minor)::bigint,
+            findings.currency_code
+        from clearing.channel_cost_findings as findings
+        inner join control.accounting_days as days
+            on findings.accounting_date = days.accounting_date
+        where days.state <> 'sealed'
+            and (%(day)s::date is null or findings.accounting_date = %(day)s)
+        group by findings.accounting_date, findings.channel, findings.currency_code
+        order by findings.accounting_date, findings.channel, findings.currency_code
+        """,
+        {"day": day},
+    ).fetchall()
+
+
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print what holds dates up: runs at work, files not accepted, and the last failures."""
     with database.connect(settings) as connection:
@@ -439,6 +466,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         ).fetchall()
         refused = _refused_vouchers(connection, day)
         stated = _stated_fees(connection, day)
+        costs = _channel_costs(connection, day)
     for lease in days.leases(settings):
         what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
         if lease.is_alive and _is_worked_on(settings, lease):
@@ -461,6 +489,12 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         console.print(
             f"other fees: {row[0]} {row[1]} that the platform states are not the contract's "
             f"(列示手续费不符), the first {row[2]} (clearing.stated_fee_findings)"
+        )
+    for row in costs:
+        console.print(
+            f"channel costs: {row[0]} {row[2]} records of {row[1]} are not as its price list asks "
+            f"(与渠道价目不符), claimable {amount_text(row[3], row[4])} "
+            "(clearing.channel_cost_findings)"
         )
     if unknown is not None and unknown[0] and day is None:
         console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")

@@ -15,7 +15,7 @@ import polars as pl
 
 from tieout.simulator.events import PURCHASE
 from tieout.simulator.texts import pick, timestamps, with_references, yuan, yuan_text
-from tieout.simulator.wechat_files import WalletDay, half_up_share
+from tieout.simulator.wechat_files import WalletDay, agreed_rates, half_up_share
 from tieout.simulator.world import ALIPAY_PARTNER_ID, World
 
 HEADER = (
@@ -46,7 +46,7 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
     amounts = records["channel_amount"].to_numpy()
     size = np.abs(amounts)
     direction = np.where(records["type"].to_numpy() == PURCHASE, 1, -1)
-    rates = np.array(_RATES)[records["merchant"].to_numpy() % len(_RATES)]
+    rates = np.array(agreed_rates(world, _RATES))[records["merchant"].to_numpy()]
     fees = -direction * half_up_share(size, rates)
     coupon = np.where(direction > 0, records["coupon"].to_numpy(), 0)
     money = records.with_columns(

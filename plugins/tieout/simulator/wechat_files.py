@@ -6,6 +6,7 @@ printed with five decimals: positive on payments, negative on refunds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -32,6 +33,8 @@ SUMMARY_HEADER = (
 )
 # Basis points of each merchant's rate, by its place.
 _RATES = (20, 38, 54, 60)
+_STANDARD_RATE = 60
+_AGREED_MERCHANTS = 12
 _TRADE_TYPES = ("JSAPI", "NATIVE", "MICROPAY", "APP")
 _BANKS = ("CFT", "OTHERS", "ICBC_DEBIT", "PSBC_DEBIT")
 
@@ -59,6 +62,16 @@ def half_up_share(amounts: Any, basis_points: Any) -> Any:
     return (amounts * basis_points + 5_000) // 10_000
 
 
+def agreed_rates(world: World, rates: Sequence[int]) -> list[int]:
+    """Return each merchant's rate in basis points: the first ones have agreed on one, as
+    ``reference.channel_prices`` says, all others pay the standard rate.
+    """
+    return [
+        rates[merchant.index % len(rates)] if merchant.index < _AGREED_MERCHANTS else _STANDARD_RATE
+        for merchant in world.merchants
+    ]
+
+
 def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
     """Return the trade bill of a date; ``events`` are the channel's records of the date."""
     records = with_references(world.first_date, events.sort("channel_time", "event_no"))
@@ -66,8 +79,8 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
     amounts = records["channel_amount"].to_numpy()
     size = np.abs(amounts)
     gives_back = records["type"].is_in([REFUND, VOID]).to_numpy()
-    rates = np.array(_RATES)[merchants % len(_RATES)]
-    fees = np.where(gives_back, -1, 1) * half_up_share(size, rates)
+    rates = agreed_rates(world, _RATES)
+    fees = np.where(gives_back, -1, 1) * half_up_share(size, np.array(rates)[merchants])
     zero = np.zeros(len(size), dtype=np.int64)
     payment = np.where(gives_back, 0, size)
     refund = np.where(gives_back, size, 0)
@@ -118,7 +131,7 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         pl.lit("测试商品").alias("c21"),
         pl.lit("").alias("c22"),
         (yuan("fee") + pl.lit("000")).alias("c23"),
-        pick([f"0.{rate:02d}%" for rate in _RATES], records["merchant"] % len(_RATES)).alias("c24"),
+        pick([f"0.{rate:02d}%" for rate in rates], records["merchant"]).alias("c24"),
         yuan("order").alias("c25"),
         yuan("refund").alias("c26"),
         pl.lit("").alias("c27"),

@@ -47,6 +47,7 @@ final as (
         nullif(records.refund_request_id, '') as refund_order_id,
         records.terminal_id,
         records.store_id as channel_merchant_id,
+        cast(null as text) as card_region,
         cast(null as text) as card_token,
         cast(null as text) as card_mask
     from records

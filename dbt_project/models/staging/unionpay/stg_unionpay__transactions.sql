@@ -17,6 +17,7 @@ with records as (
         retrieval_reference_number,
         terminal_id,
         merchant_id,
+        region_flag,
         card_token,
         card_mask
     from {{ source('raw', 'unionpay_acomn') }}
@@ -51,6 +52,9 @@ final as (
         cast(null as text) as refund_order_id,
         records.terminal_id,
         records.merchant_id as channel_merchant_id,
+        -- Field 30: 0 is a domestic card, 1 a foreign one.
+        case records.region_flag when '0' then 'domestic' when '1' then 'foreign' end
+            as card_region,
         records.card_token,
         records.card_mask
     from records

@@ -49,6 +49,7 @@ final as (
         nullif(records.channel_refund_id, '0') as refund_order_id,
         records.device_id as terminal_id,
         records.sub_merchant_id as channel_merchant_id,
+        cast(null as text) as card_region,
         cast(null as text) as card_token,
         cast(null as text) as card_mask
     from records
