@@ -17,7 +17,7 @@ from tieout import database, gate
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.database import persons
-from tieout.decisions import bank_lines, files, suspense, terms, undo
+from tieout.decisions import bank_lines, files, restatements, suspense, terms, undo
 
 __all__ = [
     "APPROVALS",
@@ -33,7 +33,9 @@ __all__ = [
 GATEWAY_VARIABLE: Final = "TIEOUT_DATABASE_URL_GATEWAY"
 """The URL of the gateway's login; the API server alone has it."""
 
-Kind = Literal["gate-release", "terms", "file", "open-item", "adjustment", "bank-line", "undo"]
+Kind = Literal[
+    "gate-release", "terms", "file", "open-item", "adjustment", "bank-line", "restatement", "undo"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,10 @@ def _bank_line(user: User, asked: Asked) -> int:
     )
 
 
+def _restatement(user: User, asked: Asked) -> int:
+    return restatements.ask(user.settings, _date(asked.about), by=user.person, reason=asked.reason)
+
+
 def _undo(user: User, asked: Asked) -> int:
     return undo.ask(user.settings, _date(asked.about), by=user.person, reason=asked.reason)
 
@@ -162,6 +168,7 @@ REQUESTS: Final[Mapping[Kind, Callable[[User, Asked], int]]] = {
     "open-item": _open_item,
     "adjustment": _adjustment,
     "bank-line": _bank_line,
+    "restatement": _restatement,
     "undo": _undo,
 }
 
@@ -191,6 +198,11 @@ def _approve_bank_line(user: User, number: int) -> str:
     return f"taken over by the close of {decided.effective_on}"
 
 
+def _approve_restatement(user: User, number: int) -> str:
+    restatements.approve(user.settings, number, by=user.person)
+    return "the next landing books it"
+
+
 def _approve_undo(user: User, number: int) -> str:
     undone = undo.approve(user.settings, number, by=user.person)
     return f"{undone.payout_count} payouts of {undone.payment_date} are undone"
@@ -203,6 +215,7 @@ APPROVALS: Final[Mapping[Kind, Callable[[User, int], str]]] = {
     "open-item": _approve_item,
     "adjustment": _approve_item,
     "bank-line": _approve_bank_line,
+    "restatement": _approve_restatement,
     "undo": _approve_undo,
 }
 

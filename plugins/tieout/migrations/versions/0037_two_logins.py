@@ -366,6 +366,37 @@ create trigger b_limited before insert on payout.new_attempts
 for each row execute function payout.limit_new_attempt();
 """
 
+RESTATEMENTS = """
+create function control.limit_booking() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    booked record;
+begin
+    new.approved_by_login := control.signing_login();
+    -- Gross: what is taken from one does not make room for what another is given.
+    for booked in
+        select bookings.currency_code, sum(abs(bookings.amount_minor))::bigint as amount_minor
+        from control.restatement_bookings as bookings
+        where bookings.request_id = new.request_id
+        group by bookings.currency_code
+    loop
+        perform control.require_limit(
+            'restatement', new.approved_by, booked.currency_code, booked.amount_minor
+        );
+    end loop;
+    return new;
+end
+$body$;
+create trigger b_limited before update on control.restatement_requests
+for each row when (old.approved_by is null and new.approved_by is not null)
+execute function control.limit_booking();
+alter table control.restatement_requests
+alter column requested_by_login set default control.signing_login();
+"""
+
 TERMS = """
 create table control.term_requests (
     request_id bigint generated always as identity primary key,
@@ -708,6 +739,7 @@ def upgrade() -> None:
     """Make requests of terms and files, limits and the gateway's way to a person."""
     op.execute(PEOPLE)
     op.execute(LIMITS)
+    op.execute(RESTATEMENTS)
     op.execute(TERMS)
     op.execute(FILES)
     op.execute(SIGN.format(table="control.file_requests", column="requested_by"))
