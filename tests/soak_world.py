@@ -332,6 +332,15 @@ def _played_apart(template: Template, home: Path, wave: Wave) -> Wave:
     return played
 
 
+def _import_what_is_heavy() -> None:
+    """Import once what each child would import for itself; nothing of it is used here."""
+    import great_expectations  # noqa: F401
+    from lxml import etree  # noqa: F401
+
+    from tieout import fetching, gate, landing  # noqa: F401
+    from tieout.channels import registry  # noqa: F401
+
+
 _APART = "import sys, one_thread, soak_world; soak_world.play_killed(*sys.argv[1:])"
 
 
@@ -339,6 +348,7 @@ def play_killed(template_home: str, home: str, given: str) -> None:
     """Play a pickled wave on a server of its own, in this process, and pickle what came of it."""
     wave: Wave = pickle.loads(Path(given).read_bytes())
     template_settings = load_settings({"TIEOUT_HOME": template_home})
+    _import_what_is_heavy()
     recorded = pickle.loads((Path(template_home) / attack_world._RECORDED).read_bytes())
     template = Template(template_settings, recorded)
     with (
