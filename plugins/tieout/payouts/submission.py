@@ -324,9 +324,7 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     return int(row[0])
 
 
-def _end_overtaken(
-    connection: psycopg.Connection[Any], payment_date: date, outbox: Store
-) -> None:
+def _end_overtaken(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> None:
     """End each new attempt that has not left while an earlier one of its statement was paid.
 
     Between an attempt and its file a run may die, and the bank may pay what it had refused: what
