@@ -198,8 +198,9 @@ class _Books:
         )
         ((left,),) = self.world.rows(
             "select coalesce(sum(case side when 'journal' then amount_minor"
-            " else -amount_minor end), 0) from reconciliation.bank_match_lines where payment_date = %s and is_open"
-            " and bank_account_id = %s and item_kind <> 'channel_arrival'",
+            " else -amount_minor end), 0) from reconciliation.bank_match_lines"
+            " where payment_date = %s and is_open and bank_account_id = %s"
+            " and item_kind <> 'channel_arrival'",
             [LAST, account],
         )
         if int(journal) - booked != int(left):

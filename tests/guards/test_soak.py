@@ -92,7 +92,7 @@ def test_the_harness_notices(
             sent.setdefault(path, path.read_bytes())
         real_evening(bank, day, place)
         if place == 2:
-            order = bank.orders[f"{bank.statements[0]}-1"]
+            order = bank.orders[f"{bank.statements[-1]}-1"]
             order.moves.append((day, -order.payment.amount_minor))
 
     def send(step: Any) -> Any:
