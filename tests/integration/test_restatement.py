@@ -290,6 +290,14 @@ def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected)
         - changed.sealed_row["transaction_amount_minor"]
         == 100
     )
+    # What the version repeats has kept file and line, so that it does not differ.
+    postings = restating.differences(settings, done.restatement_id, table_name="ledger.postings")
+    assert postings
+    assert all(
+        any(row["voucher_id"] in each.row_key["posting_id"] for row in vouchers)
+        for each in postings
+        if each.kind == "changed"
+    )
     # Both versions, as of their own.
     for name, count in ("clearing", 1), (done.schema("clearing"), 0):
         statement = f"select count(*) from {name}.clearing_entries where entry_id = %s"
