@@ -42,6 +42,7 @@ class Corrected:
     late: Row
     withdrawn: Row
     raised: Row
+    lowered: Row
 
 
 def rewrite(path: Path, column: str, edit: Callable[[list[Row]], list[Row]]) -> None:
@@ -124,7 +125,7 @@ def sealed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             and row["channel"] == "wechat"
             and row["channel_order_id"] in recorded
         ]
-        late, withdrawn, raised = sales[:3]
+        late, withdrawn, raised, lowered = sales[:4]
         rewrite(
             folder / "source_vouchers_20260928.csv",
             "amount_minor",
@@ -142,7 +143,7 @@ def sealed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         transform.build_payment(settings, PAID_ON)
         with database.connect(settings) as connection:
             day_states.set_state(connection, SEALED, "sealed")
-        yield Corrected(settings, late, withdrawn, raised)
+        yield Corrected(settings, late, withdrawn, raised, lowered)
     finally:
         database.stop_server(settings)
 
@@ -183,6 +184,8 @@ def corrected(sealed: Corrected) -> Corrected:
         for row in kept:
             if row[key] == sealed.raised["voucher_id"]:
                 row["amount_minor"] = str(int(row["amount_minor"]) + 100)
+            if row[key] == sealed.lowered["voucher_id"]:
+                row["amount_minor"] = str(int(row["amount_minor"]) - 50)
         return kept
 
     folder = sealed.settings.home / "inbox" / "platform" / "20260928"
@@ -205,6 +208,23 @@ def corrected(sealed: Corrected) -> Corrected:
     assert not report.problems
     assert sealed_rows(sealed.settings) == before
     return sealed
+
+
+def test_a_version_has_the_columns_of_its_raw_table(sealed: Corrected) -> None:
+    columns = """
+        select
+            table_name,
+            string_agg(column_name || ' ' || data_type, ', ' order by ordinal_position)
+        from information_schema.columns
+        where table_schema = '{}' and table_name not like '%_p20______'
+        group by table_name
+        order by table_name
+    """
+    raw, versions = (
+        query(sealed.settings, columns.format(name)) for name in ("raw", "raw_versions")
+    )
+    assert len(raw) > 30
+    assert versions == raw
 
 
 ON_OPEN_DATE = """
@@ -257,10 +277,10 @@ def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected)
             settings, done.restatement_id, table_name="clearing.clearing_entries"
         )
     }
-    ids = [
-        f"T:{row['voucher_id']}" for row in (corrected.late, corrected.withdrawn, corrected.raised)
-    ]
-    assert set(found) == set(zip(ids, ("only_restated", "only_sealed", "changed"), strict=True))
+    vouchers = (corrected.late, corrected.withdrawn, corrected.raised, corrected.lowered)
+    ids = [f"T:{row['voucher_id']}" for row in vouchers]
+    kinds = ("only_restated", "only_sealed", "changed", "changed")
+    assert set(found) == set(zip(ids, kinds, strict=True))
     changed = found[ids[2], "changed"]
     assert changed.sealed_row
     assert changed.restated_row
@@ -269,6 +289,14 @@ def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected)
         changed.restated_row["transaction_amount_minor"]
         - changed.sealed_row["transaction_amount_minor"]
         == 100
+    )
+    # What the version repeats has kept file and line, so that it does not differ.
+    postings = restating.differences(settings, done.restatement_id, table_name="ledger.postings")
+    assert postings
+    assert all(
+        any(row["voucher_id"] in each.row_key["posting_id"] for row in vouchers)
+        for each in postings
+        if each.kind == "changed"
     )
     # Both versions, as of their own.
     for name, count in ("clearing", 1), (done.schema("clearing"), 0):
@@ -324,10 +352,12 @@ def test_two_people_book_what_differs_once(corrected: Corrected) -> None:
         for each in restatements.entries(settings, newest.restatement_id)
     }
     withdrawn, raised = corrected.withdrawn["voucher_id"], corrected.raised["voucher_id"]
+    lowered = corrected.lowered["voucher_id"]
     assert kinds == {
         corrected.late["voucher_id"]: ("carried", 0),
         withdrawn: ("withdrawn", -int(corrected.withdrawn["amount_minor"])),
         raised: ("raised", 100),
+        lowered: ("lowered", -50),
     }
     request = restatements.ask(settings, SEALED, by="Li Na", reason="their correction")
     with pytest.raises(restatements.BookingError, match="another person"):
@@ -345,6 +375,7 @@ def test_two_people_book_what_differs_once(corrected: Corrected) -> None:
             (corrected.late["voucher_id"], OPEN, int(corrected.late["amount_minor"]), True),
             (f"{withdrawn}-R{number}", OPEN, -int(corrected.withdrawn["amount_minor"]), True),
             (f"{raised}-R{number}", OPEN, 100, True),
+            (f"{lowered}-R{number}", OPEN, -50, True),
         ]
     )
     # Links both ways.
@@ -363,7 +394,8 @@ def test_two_people_book_what_differs_once(corrected: Corrected) -> None:
         """,
     )
     assert linked == sorted(
-        (voucher, f"T:{voucher}", f"{voucher}-R{number}") for voucher in (withdrawn, raised)
+        (voucher, f"T:{voucher}", f"{voucher}-R{number}")
+        for voucher in (withdrawn, raised, lowered)
     )
 
 
@@ -392,7 +424,11 @@ def test_what_came_late_is_cleared_once_with_the_open_date(corrected: Corrected)
         " where accounting_date = %s and source_id like '%%-R%%' order by 2",
         OPEN,
     )
-    assert booked == [("reversal", -int(corrected.withdrawn["amount_minor"])), ("purchase", 100)]
+    assert booked == [
+        ("reversal", -int(corrected.withdrawn["amount_minor"])),
+        ("refund", -50),
+        ("purchase", 100),
+    ]
 
 
 def test_a_second_restatement_books_nothing_again(corrected: Corrected) -> None:
@@ -405,6 +441,7 @@ def test_a_second_restatement_books_nothing_again(corrected: Corrected) -> None:
         corrected.late["voucher_id"]: "carried",
         corrected.withdrawn["voucher_id"]: "booked_before",
         corrected.raised["voucher_id"]: "booked_before",
+        corrected.lowered["voucher_id"]: "booked_before",
     }
     with pytest.raises(restatements.BookingError, match="nothing is left to book"):
         restatements.ask(settings, SEALED, by="Li Na", reason="again")

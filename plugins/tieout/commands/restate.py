@@ -65,8 +65,16 @@ def restate_date(
     """Compute a sealed date from what has come since; report row by row what differs."""
     settings = shared.home()
     day = days.business_date(accounting_date, None)
-    done = restating.restate(settings, day, asked_by=getpass.getuser())
+    done = restating.restate(settings, day, asked_by=_account())
     _report(settings, done, as_json=as_json)
+
+
+def _account() -> str:
+    """Return the operating system's name of who asks; in a container there may be none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
 
 
 @app.command("list")
