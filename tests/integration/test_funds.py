@@ -101,7 +101,7 @@ def test_batches_of_a_file_each_match_one_to_many(funds_week: Settings) -> None:
         "select payment_date, count(*) from payout.attempts inner join payout.instructions"
         " using (instruction_id) group by payment_date order by payment_date",
     )
-    assert all(count > 6 * BATCH_PAYOUTS_MAX for _, count in payouts)
+    assert min(count for _, count in payouts) > 5 * BATCH_PAYOUTS_MAX
     assert Counter(row[0] for row in sizes) == {
         day: -(-count // BATCH_PAYOUTS_MAX) for day, count in payouts
     }
