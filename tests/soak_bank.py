@@ -227,7 +227,8 @@ class Bank:
         elif kind == "debited_twice":
             self._lines[later(0, 2)].append((_debit(order.batch, [order]), None))
         elif kind == "one_fen_off":
-            wrong = amount + (1 if order.history % 2 else -1)
+            # Always one more: one more and one less in a batch without its payments cancel out.
+            wrong = amount + 1
             self._lines[place].append((_debit(order.batch, [order], wrong), None))
             return None
         elif kind == "under_anothers_id":
