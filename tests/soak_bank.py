@@ -47,6 +47,7 @@ class Order:
     statement_id: str
     kind: str
     history: int
+    taken_on: date = PAYMENT
     moves: list[tuple[date, int]] = field(default_factory=list)
     times_ordered: int = 1
     refusal: str | None = None
@@ -77,6 +78,7 @@ class Bank:
         self.kinds: list[tuple[int, str, str, str]] = []
         self.lines: list[tuple[date, BankLine]] = []
         self._new: list[pain001.ReadBatch] = []
+        self._unsaid: set[date] = set()
         self._early: list[tuple[str, bytes]] = []
         self._taken: dict[str, bool] = {}
         self._asked: set[str] = set()
@@ -156,7 +158,7 @@ class Bank:
                 )
                 continue
             for other in self.orders.values():
-                if other.statement_id == statement_id and other.out_minor > 0:
+                if other.statement_id == statement_id and self._known_out(other) > 0:
                     self.violations.append(
                         f"statement {statement_id} was paid again on {day} as "
                         f"{payment.end_to_end_id}, while {other.end_to_end_id} "
@@ -165,6 +167,17 @@ class Bank:
             self.orders[payment.end_to_end_id] = Order(
                 payment, batch, int(number), statement_id, "", -1
             )
+
+    def _known_out(self, order: Order) -> int:
+        """Return what has left and not come back, without what no statement could say yet.
+
+        A refusal is proved by a statement of a later day; a debit after that one, whose own
+        statement the bank has not sent, nobody can know of.
+        """
+        unsaid = {
+            day for day in self._unsaid if EVENINGS.index(day) > EVENINGS.index(order.taken_on) + 1
+        }
+        return -sum(amount for day, amount in order.moves if day not in unsaid)
 
     def history_of(self, statement_id: str) -> int:
         """Return the number of a statement's history."""
@@ -188,6 +201,7 @@ class Bank:
         for payment in batch.payments:
             order = self.orders[payment.end_to_end_id]
             order.history = self.history_of(order.statement_id)
+            order.taken_on = EVENINGS[place]
             order.kind = self.draws.payment(order.history, order.attempt_no, place)
             at = self._book(order, place)
             if at is not None:
@@ -213,7 +227,8 @@ class Bank:
         elif kind == "debited_twice":
             self._lines[later(0, 2)].append((_debit(order.batch, [order]), None))
         elif kind == "one_fen_off":
-            wrong = amount + (1 if order.history % 2 else -1)
+            # Always one more: one more and one less in a batch without its payments cancel out.
+            wrong = amount + 1
             self._lines[place].append((_debit(order.batch, [order], wrong), None))
             return None
         elif kind == "under_anothers_id":
@@ -377,6 +392,7 @@ class Bank:
         for path, content in self._early:
             self._put(path, content)
         self._early = []
+        self._unsaid.clear()
         how = self.draws.statement(place)
         lines = []
         for line, real in self._lines.pop(place, []):
@@ -393,8 +409,10 @@ class Bank:
             again = Path(path).with_stem(f"{Path(path).stem}-again")
             self._put(str(again), content)
         elif how == "late":
+            self._unsaid.add(day)
             self._early.append((path, content))
         elif how == "cut_then_whole":
+            self._unsaid.add(day)
             self._put(path, content[: int(len(content) * _CUT)])
             self._early.append((path, content))
         elif how == "again_next_day":

@@ -119,6 +119,8 @@ REPORT_CLASSES: Final = {
 
 ACCIDENTS: Final = ("process", "server", "full_disk", "unwritable_outbox", "two_runs")
 
+DEATHS: Final = ("process", "server", "two_runs")
+
 # Reasons by the policy that the reference data gives them.
 RETRIED: Final = ("AB05", "AM04", "ED05", "TM01")
 AWAITING_PAYEE: Final = ("AC01", "AC04", "BE01")

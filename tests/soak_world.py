@@ -520,9 +520,11 @@ class _Player:
         raise AssertionError(f"{name} of {day} does not go through: code {code}")
 
     def _accident(self, name: str) -> Accident:
-        kind = self.random.choice(soak_draws.ACCIDENTS)
+        # What writes nothing into the outbox meets no full disk there.
+        writes = name in {"submit", "send"}
+        kind = self.random.choice(soak_draws.ACCIDENTS if writes else soak_draws.DEATHS)
         if kind in ("full_disk", "unwritable_outbox"):
-            return Accident(kind, self.random.randrange(1, 12))
+            return Accident(kind, self.random.randrange(1, 12 if name == "submit" else 3))
         # Most steps send some twenty requests, a submission hundreds.
         top = 220 if name in ("submit", "send", "apply") else 25
         return Accident(kind, int(top ** self.random.random()) or 1)
