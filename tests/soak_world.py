@@ -44,7 +44,7 @@ from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
 from tieout.decisions import payouts as people
 from tieout.files import store as file_store
-from tieout.payouts import pain001
+from tieout.payouts import batches, submission
 from tieout.runs import answers, paying, steps, transform
 from tieout.simulator import sample
 
@@ -375,12 +375,14 @@ def _dbt_itself() -> Iterator[None]:
 @contextmanager
 def _small_files() -> Iterator[None]:
     """Let a payment file hold four payments, so that a wave has many files to be lied about."""
-    real = pain001.PAYMENTS_PER_FILE_MAX
-    pain001.PAYMENTS_PER_FILE_MAX = PAYMENTS_PER_FILE  # type: ignore[misc]
+    real = batches.PAYMENTS_PER_FILE_MAX
+    for module in (batches, submission):
+        module.PAYMENTS_PER_FILE_MAX = PAYMENTS_PER_FILE  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        pain001.PAYMENTS_PER_FILE_MAX = real  # type: ignore[misc]
+        for module in (batches, submission):
+            module.PAYMENTS_PER_FILE_MAX = real  # type: ignore[attr-defined]
 
 
 class _Player:
