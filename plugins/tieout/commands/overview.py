@@ -673,8 +673,10 @@ def _print_bank_problems(console: Console, settings: Settings, day: date | None)
 
 def print_places(console: Console, settings: Settings) -> None:
     """Print where the files and the documents lie."""
-    outbox = settings.outbox_url.removeprefix("file://")
-    payment_files = settings.payment_files_url.removeprefix("file://")
+    from tieout.files.store_urls import shown_url  # noqa: PLC0415  fsspec is heavy
+
+    outbox = shown_url(settings.outbox_url).removeprefix("file://")
+    payment_files = shown_url(settings.payment_files_url).removeprefix("file://")
     places = {
         "payment files 付款文件": f"{payment_files}/payouts/",
         "settlement statements 结算单": f"{outbox}/statements/",
