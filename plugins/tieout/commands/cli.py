@@ -287,7 +287,7 @@ def land(
     from tieout import landing
     from tieout.simulator import sample
 
-    settings = shared.home()
+    settings = database.working_as(shared.home(), "ingest")
     through_date = _day(through) if through else None
     if through_date is None and not sample.has_sample(settings):
         # A simulated week has a time of its own.

@@ -17,6 +17,7 @@ from tieout.database.connections import (
     refusal,
     session_url,
     went_away,
+    working_as,
 )
 from tieout.server.embedded import is_running, stop_server
 
@@ -37,4 +38,5 @@ __all__ = [
     "session_url",
     "stop_server",
     "went_away",
+    "working_as",
 ]

@@ -34,6 +34,7 @@ __all__ = [
     "refusal",
     "session_url",
     "went_away",
+    "working_as",
 ]
 
 Refusal = TypeVar("Refusal", bound=TieoutError)
@@ -72,6 +73,13 @@ def has_administrator(settings: Settings) -> bool:
         or not settings.role_urls
         or (settings.pg_dir / "data").exists()
     )
+
+
+def working_as(settings: Settings, role: str) -> Settings:
+    """Return the settings for a command's own work: as a role where nobody is the administrator."""
+    if settings.role is not None or has_administrator(settings):
+        return settings
+    return settings.acting_as(role)
 
 
 def session_url(settings: Settings) -> str:

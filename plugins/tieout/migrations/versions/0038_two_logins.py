@@ -672,6 +672,10 @@ create table control.setups (
 comment on table control.setups is
 'Which reference data and models were set up (装载版本); the latest row counts. Append-only.';
 
+-- Who may not read landed rows asks for the window, too: what is paid next depends on it.
+alter function control.operating_window() security definer;
+alter function control.operating_window() set search_path = pg_catalog, pg_temp;
+
 create function control.first_list_counts(
     first_accounting_date date, out freezes bigint, out opening_balances bigint
 )
