@@ -16,6 +16,7 @@ from tieout import database
 from tieout.core.errors import DatabaseError
 from tieout.core.settings import Settings, load_settings
 from tieout.database import logins
+from tieout.dates import days
 from tieout.decisions import terms
 from tieout.runs import transform
 
@@ -192,6 +193,14 @@ def test_a_command_without_a_role_reads_as_people_or_finance(task: Settings) -> 
         database.connect(without(task, "people", "finance"))
 
 
+def test_a_command_works_as_a_role_where_nobody_is_the_administrator(
+    installed: Settings, task: Settings
+) -> None:
+    assert user_of(database.working_as(task, "ingest")) == "inst_ingest"
+    assert user_of(database.working_as(task.acting_as("gate"), "ingest")) == "inst_gate"
+    assert database.working_as(installed, "ingest") == installed
+
+
 def test_a_process_without_an_administrator_starts_and_migrates_nothing(task: Settings) -> None:
     assert not database.migrate(task)
     for work in (
@@ -258,6 +267,7 @@ def test_who_decides_counts_a_first_list_and_reads_none_of_its_landed_rows(
     for settings in (task, without(task, "people")):
         counts = terms.first_date_list(settings).counts
         assert set(counts) == {"contracts", "fee rules", "payees", "freezes", "opening balances"}
+        assert days.operating_window(settings) is None  # nothing has landed; it may be asked
         with (
             database.connect(settings) as connection,
             pytest.raises(psycopg.errors.InsufficientPrivilege),
