@@ -71,7 +71,7 @@ _NOT_REPLAYED = re.compile(
 _DATABASE = '"<<database>>"'
 _NAMESPACE = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"}
 _RECORDED = "recorded.pickle"
-_COPIED = ("inbox", "outbox", "secrets", "archive", "truth", "dbt/setup.sha256", "sample.json")
+_COPIED = ("inbox", "outbox", "secrets", "archive", "truth", "sample.json")
 
 
 # --- the SQL of a day, recorded once ------------------------------------------------------------

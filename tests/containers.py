@@ -484,8 +484,12 @@ def worker(of: Stack, number: int) -> Iterator[Composed]:
     known.write_text(of.known_hosts("[sftp]:2222"))
     key.chmod(0o444)  # as a mounted secret: whoever runs in the container reads it
     variables = folder / "worker.env"
+    # What docker-compose.worker.yml says: neither the administrator's password nor that of people.
+    lines = of.variables.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not re.match(r"TIEOUT_PG_PASSWORD(_PEOPLE)?=", line)]
+    assert len(kept) == len(lines) - 2, len(lines)
     variables.write_text(
-        of.variables.read_text() + f"TIEOUT_WORKER_INBOX=sftp://drop@sftp:2222/inbox\n"
+        "".join(kept) + f"TIEOUT_WORKER_INBOX=sftp://drop@sftp:2222/inbox\n"
         f"TIEOUT_WORKER_OUTBOX=sftp://drop@sftp:2222/outbox\n"
         f"TIEOUT_WORKER_DATABASE=postgres:5432\n"
         f"TIEOUT_WORKER_API=http://api-server:8080\n"

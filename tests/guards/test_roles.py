@@ -87,6 +87,8 @@ WRITES = {
     "insert into payout.undo_approvals default values": {"people"},
     "insert into control.persons values ('x')": set(),
     "insert into control.chain_links default values": set(),
+    "insert into control.setups default values": set(),
+    "select * from control.first_list_counts('2026-09-24')": {"people", "finance"},
     "insert into control.gate_release_requests default values": set(),
     # Functions of the owner, each for whose work it is.
     "select gate.decide('2026-09-24', 'maybe', '{}', null, 'x')": {"gate"},

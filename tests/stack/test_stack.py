@@ -6,6 +6,7 @@ Not part of `make test`: it needs a container engine. `make stack-test` runs it;
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from collections.abc import Iterator
 from datetime import date
@@ -17,7 +18,7 @@ import pytest
 from lxml import etree
 
 import containers
-from containers import LOCALHOST, Composed, Stack
+from containers import LOCALHOST, Composed, Stack, StackError
 from tieout.core.settings import Settings
 from tieout.simulator import sample
 
@@ -69,6 +70,57 @@ def test_no_process_is_root(stack: Stack) -> None:
     for name, ids in users.items():
         assert ids, name
         assert 0 not in ids, (name, ids)
+
+
+# Run in a container: what each login is that its environment names, and may become.
+LOGINS_KNOWN = """
+import json, os, psycopg
+known = {}
+for name, value in sorted(os.environ.items()):
+    scheme, found, rest = value.partition("://")
+    if not found or not scheme.startswith("postgres"):
+        continue
+    with psycopg.connect("postgresql://" + rest, autocommit=True) as connection:
+        query = "select session_user, bool_or(rolsuper or rolcreaterole) from pg_roles"
+        query += " where pg_has_role(session_user, oid, 'member') group by 1"
+        (row,) = connection.execute(query).fetchall()
+        try:
+            connection.execute("set role tieout")
+            row = (*row, "became the administrator")
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+    known[name] = row
+print(json.dumps(known))
+"""
+STEPS = {"ingest", "transform", "gate", "payout", "finance", "airflow"}
+
+
+def logins_known(place: Composed, service: str) -> set[str]:
+    """The logins a service's container knows; none is a superuser's, and none may become it."""
+    password = dict(line.split("=", 1) for line in place.variables.read_text().splitlines())
+    environment = place.execute(service, "env")
+    assert "TIEOUT_AIRFLOW_DATABASE_URL=" in environment
+    if "TIEOUT_PG_PASSWORD" in password:
+        assert password["TIEOUT_PG_PASSWORD"] not in environment
+    assert "://tieout:" not in environment
+    known = json.loads(place.execute(service, "python", "-c", LOGINS_KNOWN))
+    assert known, service
+    assert {name: row for name, row in known.items() if row[1:] != [False]} == {}
+    return {str(row[0]).removeprefix("stack_") for row in known.values()}
+
+
+def test_no_container_that_stays_can_become_the_administrator(stack: Stack) -> None:
+    assert logins_known(stack, "scheduler") == STEPS
+    assert logins_known(stack, "api-server") == {"ingest", "finance", "people", "airflow"}
+    assert logins_known(stack, "dag-processor") == {"airflow"}
+    assert logins_known(stack, "triggerer") == {"airflow"}
+    # Passwords that installing has made, or been given, lie in a home that no task sees.
+    assert (
+        stack.execute("scheduler", "sh", "-c", "ls /var/lib/tieout/secrets 2>&1; true").count(
+            "database.json"
+        )
+        == 0
+    )
 
 
 def test_no_image_says_where_its_packages_came_from(stack: Stack) -> None:
@@ -146,7 +198,7 @@ def test_a_date_closes_through_the_scheduler(stack: Stack, request: pytest.Fixtu
 def test_the_bank_fetches_what_the_gate_decided(stack: Stack) -> None:
     stack.unpause(PAY)
     people = ["--by", "Zhou Min", "--second", "Wu Fang", "--reason", "the first list"]
-    stack.execute("scheduler", "tieout", "terms", "approve", "--first-date", *people)
+    stack.execute("api-server", "tieout", "terms", "approve", "--first-date", *people)
     run_id = start_payment(stack, SECOND)
     assert stack.wait_run(PAY, run_id) == "success", stack.why(PAY, run_id)
     ((outcome, amount),) = decisions(stack, SECOND)
@@ -154,6 +206,15 @@ def test_the_bank_fetches_what_the_gate_decided(stack: Stack) -> None:
     assert int(amount) > 0
     assert paid_minor(stack.outbox(), SECOND) == int(amount)
     assert day_state(stack, FIRST) == "sealed"
+
+
+def test_the_commands_of_people_need_no_administrator(stack: Stack) -> None:
+    for service in ("scheduler", "api-server"):
+        assert str(FIRST) in stack.execute(service, "tieout", "status")
+        assert "passed" in stack.execute(service, "tieout", "gate", "list")
+        stack.execute(service, "tieout", "quarantine", "list")
+        with pytest.raises(StackError, match="knows no administrator"):
+            stack.execute(service, "tieout", "people", "add", "Li Na", "--login", "li_na")
 
 
 def test_the_documentation_is_served(stack: Stack) -> None:
@@ -224,17 +285,29 @@ def test_two_workers_share_nothing_but_stores_and_work_on_two_dates_at_once(
 def test_nobody_is_paid_while_the_bank_does_not_tie_out(
     stack: Stack, workers: list[Composed]
 ) -> None:
-    """The bank's morning of the last payment date is not sent."""
+    """The bank's morning of the last payment date is not sent: the run waits for two people."""
     before = stack.outbox()
     run_id = start_payment(stack, FOURTH)
-    assert stack.wait_run(PAY, run_id) == "failed", workers[0].logs("worker")
+
+    def waits() -> bool | None:
+        if stack.run_state(PAY, run_id) == "failed":
+            pytest.fail(f"the run does not wait: {stack.why(PAY, run_id)}")
+        state = stack.tasks(PAY, run_id)["agreed"]["state"]
+        return True if state == "up_for_reschedule" else None
+
+    containers.wait_for("the run waits for two people", waits, 300)
     assert [outcome for outcome, _ in decisions(stack, FOURTH)] == ["failed"]
+    tasks = stack.tasks(PAY, run_id)
+    assert {tasks[name]["state"] for name in ("instruct", "submit")} == {None}
     assert stack.outbox() == before
     assert day_state(stack, THIRD) == "closed"
 
 
-def test_no_worker_is_root(stack: Stack, workers: list[Composed]) -> None:
+def test_no_worker_is_root_nor_knows_the_administrator(
+    stack: Stack, workers: list[Composed]
+) -> None:
     for worker in workers:
+        assert logins_known(worker, "worker") == STEPS
         users = worker.users()
         assert len(users) == 1
         assert all(ids and 0 not in ids for ids in users.values()), users

@@ -23,6 +23,8 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from tieout.commands import cli
+from tieout.core.settings import _ROLE_URLS as ROLE_VARIABLES
 from tieout.core.settings import load_settings
 from tieout.protection import key_ring
 
@@ -218,13 +220,27 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     Fernet(values["TIEOUT_DATA_KEY"])
     Fernet(values["TIEOUT_AIRFLOW_FERNET_KEY"])
     assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == key_ring.MINIMUM_KEY_BYTES
-    assert re.fullmatch(r"[0-9a-f]{48}", values["TIEOUT_PG_PASSWORD"])
+    passwords = {name for name in values if name.startswith("TIEOUT_PG_PASSWORD")}
+    assert len(passwords) == 8
+    for name in passwords:
+        assert re.fullmatch(r"[0-9a-f]{48}", values[name]), name
     assert len(set(values.values())) == len(values)
     # A second run would make the stack's data unreadable.
     again = subprocess.run(run, check=False, capture_output=True, text=True)
     assert again.returncode != 0
     assert "stays" in again.stderr
-    assert file.read_text().startswith("TIEOUT_PG_PASSWORD=" + values["TIEOUT_PG_PASSWORD"])
+    written = file.read_text()
+    assert written.startswith("TIEOUT_PG_PASSWORD=" + values["TIEOUT_PG_PASSWORD"])
+    # The file of an older version gets what it lacks, and keeps what it has.
+    lines = written.splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith("TIEOUT_PG_PASSWORD_GATE=")]
+    assert len(older) == len(lines) - 1
+    file.write_text("".join(older))
+    subprocess.run(run, check=True, capture_output=True)
+    completed = file.read_text().splitlines(keepends=True)
+    assert completed[:-1] == older
+    assert re.fullmatch(r"TIEOUT_PG_PASSWORD_GATE=[0-9a-f]{48}\n", completed[-1])
+    assert completed[-1] not in lines
 
 
 def test_no_secret_stands_in_the_files() -> None:
@@ -253,12 +269,82 @@ def test_every_tieout_variable_is_one_the_program_reads() -> None:
 
 
 def test_both_programs_use_one_database_server() -> None:
-    environment = SERVICES["scheduler"]["environment"]
-    url = environment["TIEOUT_DATABASE_URL"]
-    assert "@postgres:5432/" in url
-    # Airflow's own database is what `tieout.database.airflow_url` makes and asks.
-    expected = "postgresql+psycopg2://" + url.partition("://")[2] + "_airflow"
-    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == expected
+    admin = SERVICES["tieout-migrate"]["environment"]["TIEOUT_DATABASE_URL"]
+    assert admin.endswith("@postgres:5432/tieout")
+    for name in AIRFLOW_SERVICES:
+        environment = SERVICES[name]["environment"]
+        # Airflow's own database is what `tieout install` makes, and `tieout.database` asks.
+        own = environment["TIEOUT_AIRFLOW_DATABASE_URL"]
+        expected = "postgresql+psycopg2://" + own.partition("://")[2]
+        assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == expected
+        assert own.endswith("@postgres:5432/tieout_airflow")
+        urls = {value for key, value in environment.items() if key in ROLE_VARIABLES.values()}
+        assert all(url.endswith("@postgres:5432/tieout") for url in urls), name
+
+
+# --- who reaches the database ---------------------------------------------------------------------
+
+STEPS = {"ingest", "transform", "gate", "payout", "finance"}
+# The roles whose logins a service knows, beside Airflow's own; nobody else reaches the database.
+KNOWN_ROLES = {
+    "tieout-migrate": {*STEPS, "people"},
+    "airflow-migrate": set(),
+    "scheduler": STEPS,
+    "worker": STEPS,
+    "api-server": {"ingest", "finance", "people"},
+    "dag-processor": set(),
+    "triggerer": set(),
+}
+
+
+def with_words(values: dict[str, str]) -> dict[str, str]:
+    """An environment with each variable of the compose file in place of itself: `${NAME:?…}`."""
+    return {key: re.sub(r"\$\{(\w+)[^}]*\}", r"<\1>", value) for key, value in values.items()}
+
+
+def test_only_what_installs_knows_the_administrator() -> None:
+    """The server's own container makes the user; of the others one does, and it ends."""
+    services = {**SERVICES, "worker": WORKER["services"]["worker"]}
+    admin = "TIEOUT_PG_PASSWORD"
+    knows = {
+        name
+        for name, service in services.items()
+        for key, value in with_words(service.get("environment", {})).items()
+        if f"<{admin}>" in value or key == "TIEOUT_DATABASE_URL" or "://tieout:" in value
+    }
+    assert knows == {"postgres", "tieout-migrate"}
+    assert SERVICES["tieout-migrate"]["restart"].startswith("on-failure")
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "tieout"
+    assert admin not in re.findall(r"\$\{(\w+)", WORKER_TEXT)
+
+
+def test_each_service_knows_the_logins_its_work_needs() -> None:
+    services = {name: SERVICES[name] for name in AIRFLOW_SERVICES}
+    services["worker"] = WORKER["services"]["worker"]
+    assert set(services) == set(KNOWN_ROLES)
+    for name, service in services.items():
+        environment = with_words(service["environment"])
+        known = {
+            role: environment[variable]
+            for role, variable in ROLE_VARIABLES.items()
+            if variable in environment
+        }
+        assert set(known) == KNOWN_ROLES[name], name
+        for role, url in known.items():
+            # A login of its own: a group is nobody's login, and another role's is another's.
+            assert f"://stack_{role}:<TIEOUT_PG_PASSWORD_{role.upper()}>@" in url, (name, role)
+        own = environment["TIEOUT_AIRFLOW_DATABASE_URL"]
+        assert "://stack_airflow:<TIEOUT_PG_PASSWORD_AIRFLOW>@" in own, name
+
+
+def test_what_installs_has_a_home_of_its_own() -> None:
+    """A person's first password lies there until it is handed over; tasks have another home."""
+    homes = {
+        service: volume for service, volume, target in volume_uses() if target == "/var/lib/tieout"
+    }
+    assert homes.pop("tieout-migrate") == "install"
+    assert set(homes) == set(AIRFLOW_SERVICES) - {"tieout-migrate"}
+    assert set(homes.values()) == {"home"}
 
 
 def test_every_airflow_option_exists() -> None:
@@ -304,10 +390,14 @@ def test_every_airflow_command_exists(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-1000:]
 
 
-def test_the_migration_command_is_a_module() -> None:
-    command = SERVICES["tieout-migrate"]["command"]
-    assert command[:2] == ["python", "-m"]
-    assert (PROJECT / "plugins" / Path(*command[2].split(".")) / "__main__.py").is_file()
+def test_the_install_command_is_one_of_the_program() -> None:
+    assert SERVICES["tieout-migrate"]["command"] == ["tieout", "install"]
+    names = [
+        command.name or command.callback.__name__
+        for command in cli.app.registered_commands
+        if command.callback is not None
+    ]
+    assert "install" in names
 
 
 # --- the image ----------------------------------------------------------------------------------
@@ -345,7 +435,7 @@ def test_the_image_and_the_makefile_install_with_the_same_script() -> None:
     assert setup is not None
     assert setup[1].split() == ["@bin/install", "$(VENV)"]
     assert re.search(r"^VENV := \.venv$", makefile, re.MULTILINE)
-    for target in ("close", "test", "ui", "docs", "lint", "bench"):
+    for target in ("close", "test", "ui", "docs", "style", "bench"):
         assert re.search(rf"^{target}: setup ", makefile, re.MULTILINE), target
 
 

@@ -147,6 +147,27 @@ def _day(text: str) -> date:
 
 
 @app.command()
+def install() -> None:
+    """Make or migrate tables, roles, logins and Airflow's database; load the reference data.
+
+    The administrator's work (TIEOUT_DATABASE_URL): processes that have the logins of roles only
+    need it done before (docs/operations/roles.md). Again after each new version.
+    """
+    from tieout.runs import transform
+
+    settings = load_settings()
+    database.ensure_server(settings)
+    settings.ensure_dirs()
+    changed = database.migrate(settings)
+    database.make_logins(settings)
+    database.make_airflow_database(settings)
+    say("the tables are migrated" if changed else "the tables are up to date")
+    report = transform.seed(settings)
+    say("the reference data is loaded" if report.models else "the reference data is up to date")
+    say("next: airflow db migrate, then start Airflow; or tieout close DATE")
+
+
+@app.command()
 def url() -> None:
     """Start the database when it is down; print its URL."""
     settings = load_settings()
@@ -268,7 +289,7 @@ def land(
     from tieout import landing
     from tieout.simulator import sample
 
-    settings = shared.home()
+    settings = database.working_as(shared.home(), "ingest")
     through_date = _day(through) if through else None
     if through_date is None and not sample.has_sample(settings):
         # A simulated week has a time of its own.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tieout import database
 from tieout.commands import shared
 from tieout.commands.shared import By, Reason
 from tieout.core.progress import say
@@ -173,7 +174,8 @@ def _asked(file_id: str, action: files.Action, reason: str, by: str | None) -> b
 def _release(file_id: str, by: str, reason: str) -> None:
     from tieout.landing import corrections
 
-    done = corrections.release(shared.home(), file_id, decided_by=by, reason=reason)
+    working = database.working_as(shared.home(), "ingest")
+    done = corrections.release(working, file_id, decided_by=by, reason=reason)
     outcome = done.outcome
     say(f"{outcome.file_name} has landed with {outcome.row_count} rows, released by {by}")
     if done.replaced_file_id:
@@ -190,7 +192,8 @@ def _release(file_id: str, by: str, reason: str) -> None:
 def _reject(file_id: str, by: str, reason: str) -> None:
     from tieout.landing import corrections
 
-    reopened = corrections.reject(shared.home(), file_id, decided_by=by, reason=reason)
+    working = database.working_as(shared.home(), "ingest")
+    reopened = corrections.reject(working, file_id, decided_by=by, reason=reason)
     say(f"{file_id} is set aside by {by}; it stays on record")
     if reopened:
         say(f"to be closed again, in order: {', '.join(map(str, reopened))}")

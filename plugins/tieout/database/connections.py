@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -24,39 +24,80 @@ __all__ = [
     "airflow_url",
     "connect",
     "ensure_server",
+    "has_administrator",
     "has_table",
     "insert",
     "lost",
+    "make_airflow_database",
     "make_logins",
     "migrate",
     "refusal",
     "session_url",
     "went_away",
+    "working_as",
 ]
 
 Refusal = TypeVar("Refusal", bound=TieoutError)
+# As whom commands work that name no role, where nobody is the administrator.
+_READERS = ("people", "finance")
 
 
 def ensure_server(settings: Settings) -> str:
     """Return the URL of the database `tieout`; start the embedded server when it is down.
 
     With an external database nothing is started. Raises DatabaseError with the server's own words
-    when it does not come up.
+    when it does not come up, and where this process was given logins of roles and no
+    administrator's.
     """
-    return settings.external_database_url or ensure_embedded(settings)
+    if settings.external_database_url is not None:
+        return settings.external_database_url
+    if not has_administrator(settings):
+        raise DatabaseError(
+            what="this process knows no administrator of the database",
+            where="TIEOUT_DATABASE_URL",
+            why=f"it was given the logins of {', '.join(sorted(settings.role_urls))} only",
+            next_step="do this where the database is installed (docker compose run --rm "
+            "tieout-migrate …), or name the role's login (docs/operations/roles.md)",
+        )
+    return ensure_embedded(settings)
+
+
+def has_administrator(settings: Settings) -> bool:
+    """Say whether this process reaches the database as its administrator.
+
+    It does not where it was given logins of roles, no TIEOUT_DATABASE_URL, and the home has no
+    server of its own: nothing is started, made or migrated then.
+    """
+    return (
+        settings.external_database_url is not None
+        or not settings.role_urls
+        or (settings.pg_dir / "data").exists()
+    )
+
+
+def working_as(settings: Settings, role: str) -> Settings:
+    """Return the settings for a command's own work: as a role where nobody is the administrator."""
+    if settings.role is not None or has_administrator(settings):
+        return settings
+    return settings.acting_as(role)
 
 
 def session_url(settings: Settings) -> str:
     """Return the URL of the database `tieout` for the role whose work is done.
 
-    The embedded server is started when it is down. Raises DatabaseError where the home has no login
-    of that role.
+    The embedded server is started when it is down. Without a role it is the administrator's, and
+    where this process knows none, a reader's. Raises DatabaseError where there is no such login.
     """
-    if settings.role is None:
-        return ensure_server(settings)
+    role = settings.role
+    if role is None:
+        if has_administrator(settings):
+            return ensure_server(settings)
+        role = next((each for each in _READERS if each in settings.role_urls), None)
     # Who names the login has named the server with it, and may know no administrator.
-    named = settings.role_urls.get(settings.role)
-    return named or logins.role_url(settings, ensure_server(settings), settings.role)
+    named = None if role is None else settings.role_urls.get(role)
+    if named is not None or role is None:
+        return named or ensure_server(settings)
+    return logins.role_url(settings, ensure_server(settings), role)
 
 
 def connect(settings: Settings, **kwargs: Any) -> psycopg.Connection[Any]:
@@ -188,6 +229,27 @@ def _own_airflow_url(settings: Settings) -> str:
     return urlunsplit(own._replace(path=f"/{name}"))
 
 
+def make_airflow_database(settings: Settings) -> None:
+    """Make Airflow's own database and the login that owns it, where they are missing.
+
+    A database that TIEOUT_AIRFLOW_DATABASE_URL names on another server, or with a login that is
+    there and none of ours, is the operator's: it is left as it is.
+    """
+    if settings.airflow_database_url is None:
+        _own_airflow_url(settings)
+        return
+    admin_url = ensure_server(settings)
+    ours, named = urlsplit(admin_url), urlsplit(settings.airflow_database_url)
+    if (ours.hostname, ours.port or 5432) != (named.hostname, named.port or 5432):
+        return
+    with open_url(admin_url, autocommit=True) as connection:
+        create_roles(connection)
+        if logins.make_named_airflow(connection, settings.airflow_database_url):
+            create_databases(admin_url, [named.path.lstrip("/")])
+            metadata_url = urlunsplit(ours._replace(path=named.path))
+            logins.give_metadata(connection, unquote(named.username or ""), metadata_url)
+
+
 def migrate(settings: Settings) -> bool:
     """Bring the tables that the program writes to the newest revision; False when they are.
 
@@ -197,7 +259,7 @@ def migrate(settings: Settings) -> bool:
     from tieout.migrations import HEAD, upgrade  # noqa: PLC0415
 
     if settings.external_database_url is None and settings.role_urls:
-        # An operator named the logins and no administrator: who installs migrates, not a step.
+        # Who named the logins and no administrator installs elsewhere: no step migrates.
         return False
     url = ensure_server(settings)
     with open_url(url, autocommit=True) as connection:
@@ -222,6 +284,8 @@ def make_logins(settings: Settings) -> None:
     """Give every login of the database the password that the home keeps, or one it keeps now.
 
     For a home or a database that was copied without the other; `migrate` makes what is missing.
+    Logins that were named (TIEOUT_DATABASE_URL_…) are made where they are missing, and never
+    changed.
     """
     url = ensure_server(settings)
     with open_url(url, autocommit=True) as connection:

@@ -33,18 +33,24 @@ from tieout.migrations.roles import OWNER, create_role, is_member
 from tieout.server.databases import open_url
 
 __all__ = [
+    "PEOPLE_GROUPS",
     "ROLES",
     "ensure",
     "ensure_airflow",
     "give_login",
+    "give_metadata",
     "is_complete",
     "is_known",
+    "make_named_airflow",
     "role_url",
     "url_as",
 ]
 
 ROLES: Final = ("ingest", "transform", "gate", "payout", "finance", "people")
 """The roles that log in; the owner works through the administrator's login."""
+
+PEOPLE_GROUPS: Final = ("tieout_people", "tieout_finance")
+"""What a person may: call the decision functions, and read."""
 
 AIRFLOW: Final = "airflow"
 """The role of Airflow's own database; it reaches no money, and no step's role reaches its."""
@@ -150,8 +156,54 @@ def ensure(settings: Settings, connection: psycopg.Connection[Any], admin_url: s
                 database, sql.Identifier(_login(admin_url, role))
             )
         )
+    for role, url in settings.role_urls.items():
+        _ensure_named(connection, role, url)
     _keep(settings, kept)
     connection.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def _ensure_named(connection: psycopg.Connection[Any], role: str, url: str) -> None:
+    """Make the login that somebody named for a role where it is missing; else let it connect."""
+    parts = urlsplit(url)
+    login, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not login or not password:
+        return  # how it comes in is the server's affair: a certificate, the system's account
+    groups = PEOPLE_GROUPS if role == "people" else (f"tieout_{role}",)
+    row = connection.execute(
+        "select rolsuper or not rolcanlogin or not pg_has_role(oid, %s, 'member')"
+        " from pg_roles where rolname = %s",
+        [groups[0], login],
+    ).fetchone()
+    if row is None:
+        give_login(connection, login, password, groups)
+    elif not row[0]:
+        give_login(connection, login, None, ())
+    elif role != "people":  # who decides no more keeps a login
+        raise DatabaseError(
+            what=f"the login {login} cannot do the work of {role}",
+            where=f"TIEOUT_DATABASE_URL_{role.upper()}",
+            why=f"it is there, and a superuser, no login, or no member of {groups[0]}",
+            next_step="name a login that is not there yet: it is made with the password you name; "
+            f"or grant {groups[0]} to one of yours",
+        )
+
+
+def make_named_airflow(connection: psycopg.Connection[Any], url: str) -> bool:
+    """Make the login that somebody named for Airflow where it is missing; False: it is theirs."""
+    parts = urlsplit(url)
+    login, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not login or not password:
+        return False
+    row = connection.execute(
+        "select exists (select 1 from pg_auth_members as members"
+        " where members.member = pg_roles.oid and members.roleid = %s::regrole)"
+        " from pg_roles where rolname = %s",
+        [f"tieout_{AIRFLOW}", login],
+    ).fetchone()
+    if row is None:
+        _make(connection, login, password)
+        _grant(connection, login, (f"tieout_{AIRFLOW}",))
+    return row is None or bool(row[0])
 
 
 def ensure_airflow(
@@ -162,12 +214,23 @@ def ensure_airflow(
     `admin` is a connection to another database of the server, which commits by itself;
     `metadata_url` is the administrator's way into Airflow's.
     """
-    login, name = _login(admin_url, AIRFLOW), urlsplit(metadata_url).path.lstrip("/")
+    login = _login(admin_url, AIRFLOW)
     admin.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
     kept = dict(_kept(settings))
     kept[login] = _password(admin_url, login, kept)
     _make(admin, login, kept[login])
     _grant(admin, login, (f"tieout_{AIRFLOW}",))
+    give_metadata(admin, login, metadata_url)
+    _keep(settings, kept)
+    admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def give_metadata(admin: psycopg.Connection[Any], login: str, metadata_url: str) -> None:
+    """Make a login the owner of Airflow's own database and of what is in there.
+
+    `admin` commits by itself; `metadata_url` is the administrator's way into that database.
+    """
+    name = urlsplit(metadata_url).path.lstrip("/")
     names = {"login": sql.Identifier(login), "name": sql.Identifier(name)}
     if not is_member(admin, login):
         admin.execute(sql.SQL("grant {login} to current_user").format(**names))
@@ -184,8 +247,6 @@ def ensure_airflow(
                     sql.SQL(kind), sql.SQL(found), names["login"]
                 )
             )
-    _keep(settings, kept)
-    admin.execute("select pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def give_login(

@@ -14,15 +14,14 @@ from tieout.core.errors import DatabaseError
 from tieout.core.private_files import write_private
 from tieout.core.settings import Settings
 from tieout.database.connections import connect, ensure_server
-from tieout.database.logins import give_login, url_as
+from tieout.database.logins import PEOPLE_GROUPS, give_login, url_as
 
 __all__ = ["DECISION_ROLES", "GROUPS", "add", "add_gateway", "give_role", "leave", "speaking_for"]
 
 DECISION_ROLES: Final = ("officer", "supervisor")
 """Whose limits a person has; without one, an officer's."""
 
-GROUPS: Final = ("tieout_people", "tieout_finance")
-"""What a person may: call the decision functions, and read."""
+GROUPS: Final = PEOPLE_GROUPS
 
 
 def add(settings: Settings, person: str, login: str, airflow_user: str | None) -> Path | None:

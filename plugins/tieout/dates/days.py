@@ -625,7 +625,8 @@ def command_owner(settings: Settings) -> Iterator[str]:
     Commands of one home go one after the other: the second waits here for the first.
     """
     owner = f"{COMMAND_PREFIX}{uuid.uuid4().hex}"
-    with database.connect(settings, autocommit=True) as connection:
+    working = database.working_as(settings, "ingest")
+    with database.connect(working, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s, 0)", [COMMAND_LOCK])
         connection.execute("select pg_advisory_lock(%s, hashtext(%s))", [OWNER_LOCK, owner])
         os.environ[OWNER_VARIABLE] = owner

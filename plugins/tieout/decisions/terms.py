@@ -330,10 +330,14 @@ def first_date_list(settings: Settings) -> FirstDateList:
                 ("contracts", "clearing.contract_terms"),
                 ("fee rules", "clearing.fee_rate_terms"),
                 ("payees", "clearing.payee_terms"),
-                ("freezes", "raw.platform_freezes"),
-                ("opening balances", "raw.platform_opening_balances"),
             )
         }
+        # Landed rows: who decides may count them, and not read them.
+        landed = connection.execute(
+            "select freezes, opening_balances from control.first_list_counts(%s)", [row[0]]
+        ).fetchone()
+    if landed is not None:
+        counts |= {"freezes": int(landed[0]), "opening balances": int(landed[1])}
     return FirstDateList(row[0], row[1], bool(row[2]), counts)
 
 

@@ -76,8 +76,8 @@ def user_of(settings: Settings, airflow_user: str) -> User:
             why="it has no login that speaks for its users",
             next_step="tieout people gateway, and give the API server its URL",
         )
-    speaking = replace(settings, role_urls={"people": persons.speaking_for(url, airflow_user)})
-    speaking = speaking.acting_as("people")
+    named = {**settings.role_urls, "people": persons.speaking_for(url, airflow_user)}
+    speaking = replace(settings, role_urls=named).acting_as("people")
     with database.connect(speaking) as connection:
         row = connection.execute(
             "select person from control.persons where airflow_user = %s and is_active",

@@ -1,6 +1,7 @@
 """`python -m tieout.migrations`: bring the database this environment names to the newest revision.
 
-Also makes Airflow's own database beside it, so that `airflow db migrate` can follow.
+Also makes Airflow's own database beside it, so that `airflow db migrate` can follow. `tieout
+install` does the same and loads the reference data.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def main() -> int:
     try:
         changed = database.migrate(settings)
         database.make_logins(settings)
-        database.airflow_url(settings)
+        database.make_airflow_database(settings)
     except TieoutError as error:
         say(str(error))
         return 1

@@ -69,7 +69,8 @@ def run(settings: Settings, kind: str, day: date) -> RunResult:
     """
     started = time.perf_counter()
     now = datetime.now(days.BUSINESS_TIME_ZONE)
-    preflight = steps.Step(settings, kind, day, owner=steps.PREFLIGHT, name="ready", now=now)
+    asking = database.working_as(settings, steps.role_of(kind, "ready"))
+    preflight = steps.Step(asking, kind, day, owner=steps.PREFLIGHT, name="ready", now=now)
     try:
         reason = READY[kind](preflight)
     except days.NothingToDo as nothing:
@@ -86,7 +87,7 @@ def run(settings: Settings, kind: str, day: date) -> RunResult:
     if airflow_home.scheduler_is_alive(settings):
         state = _run_through_scheduler(settings, kind, day)
     else:
-        days.release_dead(settings)
+        days.release_dead(asking)
         state = _run_here(settings, kind, day)
     if state != "success":
         failure = steps.read_failure(settings, kind, day)

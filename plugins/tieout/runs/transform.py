@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tieout.core.errors import TieoutError
+from tieout.core.errors import DatabaseError, TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.database import connect, has_table, session_url, went_away
+from tieout.database import connect, has_administrator, has_table, session_url, went_away
 from tieout.dates.workdays import previous_working_day
 
 __all__ = [
@@ -71,6 +71,7 @@ _PARSING = {
     "TIEOUT_DBT_ROLE": "none",
     "DBT_ENV_SECRET_TIEOUT_PASSWORD": "none",
 }
+_MADE_BY_SETUP = ("reference.channels", "control.setups")
 # The manifest is that of the project, not of the date: `seed` writes it.
 _NO_MANIFEST = "--no-write-json"
 _ONE_BUILD_AT_A_TIME = threading.Lock()
@@ -126,13 +127,26 @@ class BuildReport:
 def seed(settings: Settings, *, force: bool = False) -> BuildReport:
     """Load the reference data, create tables, and views before and behind them; once a version.
 
-    The owner's work, whoever calls.
+    The owner's work, whoever calls. The database keeps which version is loaded; a process that
+    knows no administrator only asks for it.
+
+    Raises:
+        DatabaseError: another version is loaded, and this process may not load its own.
     """
-    settings = settings.acting_as(None)
-    stamp = settings.dbt_dir / "setup.sha256"
     wanted = _setup_fingerprint(settings)
-    if not force and stamp.exists() and stamp.read_text() == wanted and _has_reference(settings):
+    loaded = _loaded_setup(settings)
+    if wanted == loaded and not force:
         return BuildReport("tag:setup", 0, 0, 0.0, ())
+    if not has_administrator(settings):
+        raise DatabaseError(
+            what="the database is not set up for this version of the program",
+            where="control.setups",
+            why=f"its reference data and models are {wanted[:12]}; what is loaded is "
+            f"{loaded[:12] if loaded else 'none'}, and no administrator is known here",
+            next_step="run the install job: tieout install, where TIEOUT_DATABASE_URL is set "
+            "(docker compose up tieout-migrate)",
+        )
+    settings = settings.acting_as(None)
     # Tests on views alone would be picked with them, but they need the date of a run.
     report = run_dbt(
         settings,
@@ -146,8 +160,9 @@ def seed(settings: Settings, *, force: bool = False) -> BuildReport:
         {"TIEOUT_PARENTS_ONLY": "yes", **_EPOCH},
     )
     _raise_on_failure(tables, "the tables could not be created")
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(wanted)
+    with connect(settings) as connection:
+        connection.execute("set local role tieout_owner")
+        connection.execute("insert into control.setups (setup_sha256) values (%s)", [wanted])
     return report
 
 
@@ -220,6 +235,8 @@ def build_restatement(settings: Settings, accounting_date: date) -> tuple[str, .
 
 def build_docs(settings: Settings) -> Path:
     """Write the dbt docs as one self-contained page; return its path."""
+    if not has_administrator(settings):
+        settings = settings.acting_as("transform")
     report = run_dbt(
         settings,
         ["docs", "generate", "--static"],
@@ -497,6 +514,12 @@ def _setup_fingerprint(settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def _has_reference(settings: Settings) -> bool:
+def _loaded_setup(settings: Settings) -> str | None:
+    """Return the fingerprint of what was set up last; None where its tables are not there."""
     with connect(settings) as connection:
-        return has_table(connection, "reference.channels")
+        if not all(has_table(connection, name) for name in _MADE_BY_SETUP):
+            return None
+        row = connection.execute(
+            "select setup_sha256 from control.setups order by setup_id desc limit 1"
+        ).fetchone()
+    return None if row is None else str(row[0])

@@ -693,6 +693,44 @@ create trigger a_signed before insert on control.file_decisions
 for each row execute function control.sign_file_decision();
 """
 
+SETUPS = """
+create table control.setups (
+    setup_id bigint generated always as identity primary key,
+    setup_sha256 text not null check (setup_sha256 ~ '^[0-9a-f]{64}$'),
+    loaded_at timestamptz not null default now(),
+    loaded_by_login text not null default session_user
+);
+comment on table control.setups is
+'Which reference data and models were set up (装载版本); the latest row counts. Append-only.';
+
+-- Who may not read landed rows asks for the window, too: what is paid next depends on it.
+alter function control.operating_window() security definer;
+alter function control.operating_window() set search_path = pg_catalog, pg_temp;
+
+create function control.first_list_counts(
+    first_accounting_date date, out freezes bigint, out opening_balances bigint
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $body$
+    select
+        (
+            select count(*)
+            from raw.platform_freezes as landed
+            where landed.accounting_date = first_accounting_date
+        ),
+        (
+            select count(*)
+            from raw.platform_opening_balances as landed
+            where landed.accounting_date = first_accounting_date
+        )
+$body$;
+comment on function control.first_list_counts(date) is
+'How many freezes and opening balances a first list has, for who may not read them (首日清单行数).';
+"""
+
 SIGN = """
 create trigger a_signed before insert on {table}
 for each row execute function control.sign_decision('{column}');
@@ -711,6 +749,7 @@ KEPT = (
     "control.term_requests",
     "control.file_requests",
     "control.file_request_approvals",
+    "control.setups",
 )
 
 RIGHTS = """
@@ -718,8 +757,12 @@ revoke execute on function
     control.require_limit(text, text, text, bigint),
     control.request_terms(text, text, text[], date, text, text),
     control.approve_terms(bigint, text),
-    control.keep_reference()
+    control.keep_reference(),
+    control.first_list_counts(date)
 from public;
+grant execute on function control.first_list_counts(date) to tieout_people, tieout_finance;
+grant select on control.setups
+to tieout_people, tieout_finance, tieout_gate, tieout_payout, tieout_ingest, tieout_transform;
 grant execute on function
     control.request_terms(text, text, text[], date, text, text),
     control.approve_terms(bigint, text)
@@ -742,6 +785,7 @@ def upgrade() -> None:
     op.execute(RESTATEMENTS)
     op.execute(TERMS)
     op.execute(FILES)
+    op.execute(SETUPS)
     op.execute(SIGN.format(table="control.file_requests", column="requested_by"))
     op.execute(SIGN.format(table="control.file_request_approvals", column="approved_by"))
     for table in KEPT:
