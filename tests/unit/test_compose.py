@@ -436,7 +436,7 @@ def test_the_image_and_the_makefile_install_with_the_same_script() -> None:
     assert setup[1].split() == ["@bin/install", "$(VENV)"]
     assert re.search(r"^VENV := \.venv$", makefile, re.MULTILINE)
     for target in ("close", "test", "ui", "docs", "style", "bench"):
-        assert re.search(rf"^{target}: setup ", makefile, re.MULTILINE), target
+        assert re.search(rf"^{target}: setup\b", makefile, re.MULTILINE), target
 
 
 def test_the_image_installs_with_what_it_copies(tmp_path: Path) -> None:
