@@ -506,8 +506,8 @@ class _Player:
                     # The bank is quicker than the one who starts it again.
                     self.bank.fetch(day)
             # After the last evening comes none: what is left undone then would never be done.
-            is_left = self.random.random() < 0.3 and day != soak_draws.EVENINGS[-1]
-            if module is answers and is_left:
+            can_be_left = module is answers and day != soak_draws.EVENINGS[-1]
+            if can_be_left and self.random.random() < 0.3:
                 self.wave.cut_steps[f"{name} not done before the next evening"] += 1
                 return
         if self.draws.has_kills:
