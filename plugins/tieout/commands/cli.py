@@ -350,6 +350,7 @@ def pay(
     Ends with 3 where the gate does not pass: nothing waits, and the same command goes on when the
     cause is mended or two people have released the date (`tieout gate`).
     """
+    from tieout.files.store_urls import shown_url
     from tieout.runs import runner
     from tieout.simulator import sample
 
@@ -363,7 +364,8 @@ def pay(
         say(f"    {result.reason}")
         return
     _show_week(shared.console(), settings)
-    folder = f"{settings.payment_files_url.removeprefix('file://')}/payouts/{day:%Y%m%d}/"
+    place = shown_url(settings.payment_files_url).removeprefix("file://")
+    folder = f"{place}/payouts/{day:%Y%m%d}/"
     say(f"the payment files of {day} are in {folder}")
     if sample.has_sample(settings):
         say(f"next: tieout bank-answers {day}, then tieout outcomes {day}")
