@@ -45,6 +45,12 @@ def gate(
     if not open_groups:
         say(f"next: nothing to explain; `tieout pay {day}` says whether anything else fails")
         return
+    if not any(one.candidates for one in open_groups):
+        say(
+            "next: ask the bank and the channel, with the amount; then"
+            f" `tieout pay {day}`, or two people release it (docs/runbooks/failing-day.md)"
+        )
+        return
     say(
         "next: look at the rows of the first candidate of each group, do what it says, then"
         f" `tieout pay {day}` (docs/runbooks/gate-failed.md)"
