@@ -3,8 +3,9 @@
 {#-
     No payout is far from what its account was paid before: per accounting date above a factor of
     the median of its last statements, and above a floor. An account with too few of them is held
-    against a limit of its own. The equation cannot see it: a file of the platform, one of the
-    channel and one of the bank may agree on any amount.
+    against a limit of its own, and above the largest amount any payout takes two people. The
+    equation cannot see it: a file of the platform, one of the channel and one of the bank may agree
+    on any amount.
 -#}
 with all_statements as (
     select
@@ -30,7 +31,8 @@ limits as (
         least_statement_count,
         factor_permille,
         floor_amount_minor,
-        new_account_limit_minor
+        new_account_limit_minor,
+        largest_amount_minor
     from {{ ref('statement_limits') }}
 ),
 
@@ -93,7 +95,8 @@ judged as (
                     and paid_statements.date_amount_minor * 1000
                     > pasts.median_minor * limits.factor_permille
             else paid_statements.payout_amount_minor > limits.new_account_limit_minor
-        end as is_far
+        end as is_far,
+        paid_statements.payout_amount_minor > limits.largest_amount_minor as is_large
     from paid_statements
     left join limits on paid_statements.currency_code = limits.currency_code
     left join pasts
@@ -107,13 +110,14 @@ far_statements as (
         currency_code,
         account_id || ' ' || statement_id || ' pays ' || payout_amount_minor || ', '
         || date_amount_minor || ' a date, '
-        || coalesce('its past ' || median_minor || ' a date', 'new (新账户)') as far_statement,
+        || coalesce('its past ' || median_minor || ' a date', 'new (新账户)')
+        || case when is_large then ', large (超过单笔限额)' else '' end as far_statement,
         row_number() over (
             partition by currency_code
             order by payout_amount_minor desc, statement_id asc
         ) as far_order
     from judged
-    where is_far
+    where is_far or is_large
 ),
 
 counted as (
