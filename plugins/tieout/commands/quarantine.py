@@ -11,6 +11,7 @@ from tieout import database
 from tieout.commands import shared
 from tieout.commands.shared import By, Reason
 from tieout.core.progress import say
+from tieout.database import persons
 from tieout.dates import days
 from tieout.decisions import files
 
@@ -163,7 +164,7 @@ def countersign(
 
 def _asked(file_id: str, action: files.Action, reason: str, by: str | None) -> bool:
     """Ask for a second person where people have logins; False where one name decides."""
-    if not files.needs_two(shared.home()):
+    if not persons.have_logins(shared.home()):
         return False
     request_id = files.ask(shared.deciding_home(), file_id, action, reason, by)
     say(f"request {request_id}: {action} {file_id}; nothing changes before a second person agrees")

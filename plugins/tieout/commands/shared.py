@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tieout import database
 from tieout.core.settings import Settings, load_settings
+from tieout.database import persons
 
 __all__ = [
     "WIDE",
@@ -64,10 +65,8 @@ def deciding_home() -> Settings:
 
 def people_options(settings: Settings) -> str:
     """Return the options with which two people decide: two names, or one and a login each."""
-    with database.connect(settings) as connection:
-        row = connection.execute("select exists (select 1 from control.persons)").fetchone()
-    by_login = row is not None and bool(row[0])
-    return "--reason TEXT" if by_login else "--by ONE --second ANOTHER --reason TEXT"
+    who = "" if persons.have_logins(settings) else "--by ONE --second ANOTHER "
+    return f"{who}--reason TEXT"
 
 
 def console(log_width: int = 160) -> Console:

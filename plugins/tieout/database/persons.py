@@ -16,7 +16,10 @@ from tieout.core.settings import Settings
 from tieout.database.connections import connect, ensure_server
 from tieout.database.logins import PEOPLE_GROUPS, give_login, url_as
 
-__all__ = ["DECISION_ROLES", "GROUPS", "add", "add_gateway", "give_role", "leave", "speaking_for"]
+__all__ = [
+    "DECISION_ROLES", "GROUPS", "add", "add_gateway", "give_role", "have_logins", "leave",
+    "speaking_for",
+]  # fmt: skip
 
 DECISION_ROLES: Final = ("officer", "supervisor")
 """Whose limits a person has; without one, an officer's."""
@@ -78,6 +81,13 @@ def leave(settings: Settings, person: str) -> None:
             connection.execute(
                 sql.SQL("revoke {} from {}").format(sql.Identifier(group), sql.Identifier(row[0]))
             )
+
+
+def have_logins(settings: Settings) -> bool:
+    """Say whether people have logins, so that two people are two of these."""
+    with connect(settings) as connection:
+        row = connection.execute("select exists (select 1 from control.persons)").fetchone()
+    return row is not None and bool(row[0])
 
 
 def give_role(settings: Settings, person: str, role: str) -> None:

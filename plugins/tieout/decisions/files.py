@@ -18,7 +18,7 @@ from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 
-__all__ = ["Action", "FileDecisionError", "FileRequest", "approve", "ask", "needs_two", "waiting"]
+__all__ = ["Action", "FileDecisionError", "FileRequest", "approve", "ask", "waiting"]
 
 Action = Literal["release", "reject"]
 
@@ -56,13 +56,6 @@ _REQUESTS: LiteralString = """
     where {condition}
     order by request_id
 """
-
-
-def needs_two(settings: Settings) -> bool:
-    """Say whether people have logins, so that a file takes two of them."""
-    with database.connect(settings) as connection:
-        row = connection.execute("select exists (select 1 from control.persons)").fetchone()
-    return row is not None and bool(row[0])
 
 
 def ask(settings: Settings, file_id: str, action: Action, reason: str, by: str | None) -> int:
