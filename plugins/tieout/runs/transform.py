@@ -227,7 +227,9 @@ def build_restatement(settings: Settings, accounting_date: date) -> tuple[str, .
     report = run_dbt(settings, ["run"], dates, is_beside=True)
     _list_models(report, f"the restatement of {accounting_date}")
     _raise_on_failure(report, f"{accounting_date} could not be restated")
-    tests = run_dbt(settings, ["test"], dates, is_beside=True)
+    # A test of the payment may look at nothing but what a close reads, too.
+    of_payments = ["--exclude", "tag:payment", "tag:outcomes"]
+    tests = run_dbt(settings, ["test", *of_payments], dates, is_beside=True)
     for failure in tests.failures:
         _raise_if_lost(failure.message)
     return tuple(map(str, tests.failures))

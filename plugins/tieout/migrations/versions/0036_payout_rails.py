@@ -162,6 +162,31 @@ add column country_code text,
 add column post_code text,
 add column street_ciphertext text,
 add column building_ciphertext text;
+-- What is kept of a version has the columns of its landed rows.
+alter table raw_versions.platform_payees
+add column town text,
+add column country_code text,
+add column post_code text,
+add column street_ciphertext text,
+add column building_ciphertext text;
+-- Which of them a new key may write anew stands in the trigger.
+drop trigger versions_append_only on raw_versions.platform_payees;
+do $body$
+begin
+    execute (
+        select
+            'create trigger versions_append_only'
+            ' before update or delete on raw_versions.platform_payees'
+            ' for each row execute function control.keep_version('
+            || string_agg(quote_literal(attname), ', ' order by attnum) || ')'
+        from pg_attribute
+        where attrelid = 'raw_versions.platform_payees'::regclass
+            and attnum > 0
+            and not attisdropped
+            and attname like '%\\_ciphertext'
+    );
+end
+$body$;
 comment on column raw.platform_payees.town is
 'Town of the payee, null where the platform states none (收款人城市)';
 comment on column raw.platform_payees.country_code is
