@@ -14,8 +14,7 @@ from lxml import etree
 from parts import examples
 from samples_folder import SAMPLES, needs_samples
 from tieout.core.errors import TieoutError
-from tieout.payouts import pain001, pain002
-from tieout.payouts.outcomes import _REPORT_NAME
+from tieout.payouts import pain001, pain002, rails
 
 ISO = "urn:iso:std:iso:20022:tech:xsd:pain.002.001."
 SWISS = "http://www.six-interbank-clearing.com/de/pain.002.001.03.ch.02.xsd"
@@ -120,7 +119,7 @@ def test_a_report_may_come_in_a_zip() -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a.xml", report(group="RJCT"))
     assert pain002.read(buffer.getvalue(), "f").group_state == "failed"
-    assert _REPORT_NAME.fullmatch("pain002_M1.zip")
+    assert rails.RAILS["pain001"].is_answer("pain002_M1.zip")
 
 
 # --- real files -----------------------------------------------------------------------------------

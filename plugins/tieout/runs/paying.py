@@ -170,11 +170,12 @@ def agreed(step: Step) -> str | None:
     """Say what the payment waits for, or None: the gate holds, or two people have released it.
 
     The date is taken again before it is paid: while the run waited, it was anybody's. A date that
-    was computed anew meanwhile is not what was released, and `instruct` refuses it.
+    was computed anew meanwhile is not what was released, and `instruct` refuses it. A run that may
+    not wait has kept the date; its `gate` has failed where it does not hold.
     """
     from tieout import gate as gate_module  # noqa: PLC0415  Great Expectations is heavy
 
-    if days.has_attempts(step.settings, step.day):
+    if not step.waits or days.has_attempts(step.settings, step.day):
         return None
     decision = gate_module.latest_decision(step.settings.acting_as("gate"), step.day)
     if decision is None or decision.outcome not in OPEN_GATE:
