@@ -17,7 +17,7 @@ __all__ = [
 
 # What is drawn where nobody asks for another number, and what the same options should draw when
 # there is time: before a release, and after a change of what they protect.
-DAYS, DAYS_IN_FULL = 60, 200
+DAYS, DAYS_IN_FULL = 50, 200
 WORLDS = WORLDS_IN_FULL = 200
 # Of a hundred examples of a property. Hypothesis draws others in each run, but where it says not.
 EXAMPLES, EXAMPLES_IN_FULL = 25, 100
