@@ -24,7 +24,7 @@ def test_each_path_of_a_part_is_there() -> None:
 
 def test_what_is_left_to_an_option_is_said_with_its_command() -> None:
     days, examples = parts.left_out(parts.DAYS, parts.WORLDS, parts.EXAMPLES)
-    assert "140 of 200 wrong days" in days
+    assert "150 of 200 wrong days" in days
     assert 'make attack ARGS="--days 200"' in days
     assert "75 of 100 examples" in examples
     assert 'make test ARGS="tests/unit --examples 100"' in examples
