@@ -17,14 +17,12 @@ from tieout.database.connections import connect, ensure_server
 from tieout.database.logins import PEOPLE_GROUPS, give_login, url_as
 
 __all__ = [
-    "DECISION_ROLES", "GROUPS", "add", "add_gateway", "give_role", "have_logins", "leave",
+    "DECISION_ROLES", "add", "add_gateway", "give_role", "have_logins", "leave",
     "speaking_for",
 ]  # fmt: skip
 
 DECISION_ROLES: Final = ("officer", "supervisor")
 """Whose limits a person has; without one, an officer's."""
-
-GROUPS: Final = PEOPLE_GROUPS
 
 
 def add(settings: Settings, person: str, login: str, airflow_user: str | None) -> Path | None:
@@ -45,7 +43,7 @@ def add(settings: Settings, person: str, login: str, airflow_user: str | None) -
             " on members.roleid = groups.oid where members.member = pg_roles.oid"
             " and groups.rolname like 'tieout\\_%%' and groups.rolname <> all(%s))"
             " from pg_roles where rolname = %s",
-            [list(GROUPS), login],
+            [list(PEOPLE_GROUPS), login],
         ).fetchone()
         if row is not None and row[0]:
             raise _refused(person, f"{login} is the login of a step, of an owner or a superuser")
@@ -58,7 +56,7 @@ def add(settings: Settings, person: str, login: str, airflow_user: str | None) -
         except psycopg.IntegrityError as error:
             raise _refused(person, str(error.diag.message_primary)) from error
         password = None if row is not None else secrets.token_urlsafe(24)
-        give_login(connection, login, password, GROUPS)
+        give_login(connection, login, password, PEOPLE_GROUPS)
     return None if password is None else _written(settings, url, login, password)
 
 
@@ -77,7 +75,7 @@ def leave(settings: Settings, person: str) -> None:
         ).fetchone()
         if row is None:
             raise _refused(person, "nobody of that name decides")
-        for group in GROUPS:
+        for group in PEOPLE_GROUPS:
             connection.execute(
                 sql.SQL("revoke {} from {}").format(sql.Identifier(group), sql.Identifier(row[0]))
             )
@@ -125,7 +123,7 @@ def add_gateway(settings: Settings, login: str) -> Path:
         if connection.execute("select 1 from pg_roles where rolname = %s", [login]).fetchone():
             raise _refused(login, "there is a login of that name, which may be somebody's")
         password = secrets.token_urlsafe(24)
-        give_login(connection, login, password, GROUPS)
+        give_login(connection, login, password, PEOPLE_GROUPS)
         connection.execute(
             "insert into control.gateways (database_login, channel) values (%s, 'airflow')",
             [login],

@@ -11,7 +11,7 @@ from tieout import database
 from tieout.channels.common.model import BUSINESS_TIME_ZONE
 from tieout.channels.registry import expected_name
 from tieout.core.settings import Settings
-from tieout.files.report import FileOutcome, LandingError
+from tieout.files.report import ANSWER_KINDS, FileOutcome, LandingError
 
 __all__ = [
     "OwedFile",
@@ -142,9 +142,9 @@ def problem_files(settings: Settings, accounting_date: date) -> tuple[FileOutcom
             from control.channel_files
             where accounting_date = %s
                 and status in ('quarantined', 'conflict')
-                and coalesce(file_kind, '') not in ('pain002', 'agency_answer')
+                and coalesce(file_kind, '') <> all(%s)
             order by channel, file_kind, file_name, file_id
             """,
-            [accounting_date],
+            [accounting_date, list(ANSWER_KINDS)],
         ).fetchall()
     return tuple(FileOutcome(*row) for row in rows)

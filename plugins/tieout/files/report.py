@@ -10,7 +10,7 @@ from typing import Literal
 
 from tieout.core.errors import TieoutError
 
-__all__ = ["FileOutcome", "FileStatus", "LandingError", "LandingReport"]
+__all__ = ["ANSWER_KINDS", "FileOutcome", "FileStatus", "LandingError", "LandingReport"]
 
 FileStatus = Literal[
     "landed",  # now, by this call
@@ -23,6 +23,8 @@ FileStatus = Literal[
     "version",  # of a sealed date: kept with its rows, for a restatement
     "waiting",  # it would open a date that a run works on: for the next landing
 ]
+# The bank's answers to payouts: no accounting date owes one, and outcomes read them.
+ANSWER_KINDS = ("pain002", "agency_answer")
 PROBLEMS = ("quarantined", "conflict", "refused", "waiting")
 
 

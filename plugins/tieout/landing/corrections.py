@@ -21,7 +21,7 @@ from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.files import archive, decryption, store_urls
 from tieout.files.cutoffs import cutoffs
-from tieout.files.report import FileOutcome, LandingError
+from tieout.files.report import ANSWER_KINDS, FileOutcome, LandingError
 from tieout.files.stores import FileBytes, find_files
 from tieout.landing import manifest, payee_register
 from tieout.landing.institutions import ANOTHER_INSTITUTION
@@ -33,8 +33,6 @@ from tieout.landing.vault import SettingsVault
 __all__ = ["Release", "good_rows", "reject", "release"]
 
 NEXT_STEP_OF_REPEATS = "ask its sender; reject the file that has the vouchers wrongly"
-# The bank's answers to payouts: their rows are events of payouts, written when outcomes are read.
-REPORTS = frozenset({"pain002", "agency_answer"})
 REJECTABLE = frozenset({"quarantined", "conflict", "unrecognised", "landed", "version"})
 
 
@@ -97,7 +95,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
         entry, recognised = _held_entry(connection, file_id, decided_by=decided_by, reason=reason)
         if entry.status == "landed":
             raise _not_possible(entry, "it has landed; nothing holds it")
-        if recognised is None and entry.file_kind in REPORTS:
+        if recognised is None and entry.file_kind in ANSWER_KINDS:
             return _release_report(
                 connection, settings, entry, decided_by=decided_by, reason=reason
             )

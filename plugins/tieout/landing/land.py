@@ -29,7 +29,7 @@ from tieout.dates import days
 from tieout.files import archive, decryption, store_urls
 from tieout.files.cutoffs import cutoffs
 from tieout.files.expected import correctable_kinds
-from tieout.files.report import FileOutcome, FileStatus, LandingReport
+from tieout.files.report import ANSWER_KINDS, FileOutcome, FileStatus, LandingReport
 from tieout.files.stores import (
     FileBytes,
     FileGoneError,
@@ -53,7 +53,7 @@ from tieout.landing.vault import SettingsVault
 __all__ = ["hold_slot", "is_sealed", "land", "parsed_file", "store"]
 
 # Files other parts of Tieout read: the bank's answers to payouts.
-_OTHERS = ("pain002_", "agency_answer_")
+_OTHERS = tuple(f"{kind}_" for kind in ANSWER_KINDS)
 # Who is on record where no person decided.
 BY_ITSELF = "tieout"
 
