@@ -55,8 +55,8 @@ class Part:
 # lint is in the check's.
 PARTS = (
     Part("oracle worlds", 2, ("tests/integration/test_oracle.py",)),
-    Part("guards, explainer", 5, ("tests/guards/", "tests/integration/test_explaining.py")),
-    Part("attacks", 6, ("tests/attacks/",)),
+    Part("guards, explainer", 4, ("tests/guards/", "tests/integration/test_explaining.py")),
+    Part("attacks", 7, ("tests/attacks/",)),
     Part("stack", 3, ("tests/stack/",)),
     Part("check", 5, ("tests/unit/", "tests/dbt/test_dbt.py")),
     Part("the rest", 15, ("tests/",)),
