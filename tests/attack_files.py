@@ -122,10 +122,16 @@ def invented(like: Row, number: int, **changes: str) -> Row:
 # --- the channels -------------------------------------------------------------------------------
 
 
+def wechat_path(world: World, day: date) -> Path:
+    """Return where WeChat's trade bill of a date lies."""
+    (path,) = (world.inbox / "wechat" / f"{day:%Y%m%d}").glob("*All*.csv")
+    return path
+
+
 @contextmanager
 def wechat(world: World, day: date) -> Iterator[list[Row]]:
     """Give a WeChat bill's rows to be changed; its totals follow them."""
-    (path,) = (world.inbox / "wechat" / f"{day:%Y%m%d}").glob("*All*.csv")
+    path = wechat_path(world, day)
     lines = path.read_text(encoding="utf-8").splitlines()
     header, titles = lines[0].split(","), lines[-2].split(",")
     rows = [_backticked(header, line) for line in lines[1:-2]]

@@ -7,3 +7,8 @@
     from {{ source('control', 'channel_files') }}
     where status = 'landed'
 {%- endmacro %}
+
+{# Whose account a file is of, as the channel numbers it: a part of the file's slot. #}
+{% macro channel_account(slot) -%}
+    substring({{ slot }} from '(?:channel_merchant_id|account_id)=([^/]+)')
+{%- endmacro %}

@@ -6,13 +6,15 @@ been paid. Who lies writes all files, totals included.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
 import attack_files as files
+import wallet_files
 from attack_files import Row
-from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, World
+from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, Outcome, World
 from tieout.decisions import bank_lines, terms
 from tieout.decisions.terms import TwoPeople
 
@@ -222,3 +224,84 @@ def take(world: World, line: bank_lines.BankLine) -> None:
         world.settings, line.name, taken_as="own_error", by="Zhou Min", reason="our own transfer"
     )
     bank_lines.approve(world.settings, decision_id, by="Wu Fang")
+
+
+def fund_bill(world: World, change: Callable[[list[dict[str, str]]], None]) -> None:
+    """Lay WeChat's fund bill of the date down, as its trade bill says and then changed."""
+    rows: list[dict[str, str]] = []
+
+    def line(item: Row, key: str, word: str, minor: int) -> None:
+        rows.append(
+            {
+                **wallet_files.fund_rows(("1.00",))[0],
+                "记账时间": item["交易时间"],
+                "微信支付业务单号": item[key],
+                "资金流水单号": f"{len(rows):026}",
+                "业务名称": word,
+                "业务类型": word,
+                "收支类型": "收入" if minor > 0 else "支出",
+                "收支金额(元)": yuan(abs(minor)),
+            }
+        )
+
+    trade_bill = files.wechat_path(world, DAY)
+    for item in files.read_wechat(world.inbox, DAY):
+        fee = int(Decimal(item["手续费"]) * 100)
+        if item["交易状态"] == "SUCCESS":
+            line(item, "微信订单号", "交易", int(Decimal(item["应结订单金额"]) * 100))
+            line(item, "微信订单号", "扣除交易手续费", -fee)
+        else:
+            line(item, "微信退款单号", "退款", -int(Decimal(item["退款金额"]) * 100) - fee)
+    change(rows)
+    balance = Decimal("5000.00")
+    for row in rows:
+        balance += Decimal(row["收支金额(元)"]) * (1 if row["收支类型"] == "收入" else -1)
+        row["账户结余(元)"] = str(balance)
+    name = trade_bill.name.replace("All", "FundFlowBasic")
+    trade_bill.with_name(name).write_bytes(wallet_files.fund_bill(rows))
+
+
+def test_a_wallet_that_never_booked_what_its_trade_bill_has(world: World) -> None:
+    """Platform, trade bill and bank have a sale of 600,000.00 of which the account never heard."""
+    enlarge_a_sale(world, 60_000_000)
+    with files.vouchers(world, DAY) as vouchers:
+        order = sale(vouchers)["channel_order_id"]
+
+    def never(rows: list[dict[str, str]]) -> None:
+        rows[:] = [row for row in rows if row["微信支付业务单号"] != order]
+        # A word nobody knows stands for nothing else, and another number's money is no record's.
+        rows[0] = {**rows[0], "业务类型": "分账"}
+
+    fund_bill(world, never)
+    world.must(world.close(DAY))
+    run = world.pay(PAYMENT)
+    assert run.failed_step == "gate", run.message
+    (said,) = world.rows(
+        "select detail from gate.gate_checks"
+        " where payment_date = %s and check_name = 'fund_bills_agree' and not holds",
+        [PAYMENT],
+    )
+    assert order in said[0]
+    assert not world.payments(PAYMENT)
+    found = world.rows(
+        "select finding, fund_key from reconciliation.fund_bill_findings"
+        " where accounting_date = %s",
+        [DAY],
+    )
+    assert ("not_booked", order) in found
+    assert sorted(finding for finding, _ in found) == ["not_booked", "other_amount", "unknown_word"]
+
+
+def test_an_honest_fund_bill_pays_everybody(world: World, honest: Outcome) -> None:
+    """Amount and fee apart or together, the numbers are those of the trade bill."""
+    fund_bill(world, lambda rows: None)
+    world.must(world.close_and_pay())
+    assert world.paid(PAYMENT) == honest.paid
+    (totals,) = world.rows(
+        "select line_count, opening_balance_minor from reconciliation.fund_bill_totals"
+        " where accounting_date = %s",
+        [DAY],
+    )
+    assert totals[0] > 40
+    assert totals[1] == 500_000
+    assert not world.rows("select finding_id from reconciliation.fund_bill_findings")

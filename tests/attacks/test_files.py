@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import attack_files as files
+import institution_files
 from attack_files import Row
 from attack_world import DAY, FIRST, NEXT_DAY, NEXT_PAYMENT, PAYMENT, Outcome, World, outcome_of
 from tieout import database
@@ -395,3 +396,61 @@ def is_plain_sale(row: Row, channel: str) -> bool:
         and row["transaction_type"] == "purchase"
         and row["transaction_status"] == "success"
     )
+
+
+def fee_file(world: World, name: str, *records: bytes) -> None:
+    """Lay a file of fees between members down; each record is of the attacked date."""
+    folder = world.inbox / "unionpay" / f"{DAY:%Y%m%d}"
+    (folder / f"IND{DAY:%y%m%d}{name}").write_bytes(b"".join(records))
+
+
+def fee(trace_number: str = "900001", amount: str = "D000000000500") -> bytes:
+    """Return a fee of 5.00 that UnionPay takes from us."""
+    return institution_files.fcp(
+        amount=amount, trace_number=trace_number, transmission_time=f"{DAY:%m%d}090001"
+    )
+
+
+def unionpay_pays_less(world: World, minor: int) -> None:
+    """Let the bank say that less arrives from UnionPay."""
+    with files.bank_morning(world, PAYMENT) as lines:
+        next(filter(files.of_channel("unionpay"), lines))["amount_minor"] -= minor
+
+
+def test_a_fee_between_members_is_read_from_its_file(world: World, honest: Outcome) -> None:
+    """In two files it counts once: the bank took it once, and everybody is paid."""
+    fee_file(world, "99FCP", fee(), fee("900002", "C000000000200"))
+    fee_file(world, "99AFCP", fee())
+    unionpay_pays_less(world, 300)
+    world.must(world.close_and_pay())
+    assert world.paid(PAYMENT) == honest.paid
+    assert world.rows(
+        "select fee_collections_amount_minor from clearing.channel_terms"
+        " where accounting_date = %s and channel = 'unionpay'",
+        [DAY],
+    ) == world.rows(
+        "select 300 + coalesce(sum(-(funds_effect_minor + fees_effect_minor)), 0)"
+        " from staging.stg_unionpay__adjustments where accounting_date = %s"
+        " and adjustment_type in ('fee_collection', 'funds_disbursement')",
+        [DAY],
+    )
+
+
+@pytest.mark.parametrize(
+    "second",
+    [("99FCP", "D000000000500"), ("99AFCP", "D000000000501")],
+    ids=["twice in a file", "two amounts"],
+)
+def test_a_fee_that_contradicts_itself_closes_nothing(
+    world: World, second: tuple[str, str]
+) -> None:
+    name, amount = second
+    records = [fee(), fee(amount=amount)]
+    if name == "99FCP":
+        fee_file(world, name, *records)
+    else:
+        fee_file(world, "99FCP", records[0])
+        fee_file(world, name, records[1])
+    run = world.close(DAY)
+    assert run.failed_step == "build", run.message
+    assert "assert_fee_records_stand_once" in run.message

@@ -101,6 +101,9 @@ EveryMerchant = Annotated[
 StatedFees = Annotated[
     bool, typer.Option("--stated-fees", help="The platform states the fee of each voucher.")
 ]
+FundBills = Annotated[
+    bool, typer.Option("--fund-bills", help="The wallets send their fund bills, too.")
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -202,6 +205,7 @@ def simulate(  # noqa: PLR0917  options of a command
     returns: Returns = 0,
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
+    fund_bills: FundBills = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -223,6 +227,7 @@ def simulate(  # noqa: PLR0917  options of a command
         returns=returns,
         every_merchant=every_merchant,
         stated_fees=stated_fees,
+        fund_bills=fund_bills,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -446,6 +451,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     returns: Returns = 0,
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
+    fund_bills: FundBills = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -465,6 +471,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             returns=returns,
             every_merchant=every_merchant,
             stated_fees=stated_fees,
+            fund_bills=fund_bills,
         ),
         tuple(inject or ()),
     )

@@ -427,6 +427,33 @@ def _channel_costs(connection: psycopg.Connection[Any], day: date | None) -> lis
     ).fetchall()
 
 
+def _fund_bills(connection: psycopg.Connection[Any], day: date | None) -> list[tuple[Any, ...]]:
+    """Return date, channel, count, absolute sum (minor units) and currency of what fund bills book
+    otherwise than trade bills say, of dates that are not sealed.
+    """
+    if not database.has_table(connection, "reconciliation.fund_bill_findings"):
+        return []
+    return connection.execute(
+        """
+        select
+            findings.accounting_date,
+            findings.channel,
+            count(*),
+            sum(abs(findings.difference_minor))::bigint,
+            findings.currency_code
+        from reconciliation.fund_bill_findings as findings
+        inner join control.accounting_days as days
+            on findings.accounting_date = days.accounting_date
+        where days.state <> 'sealed'
+            and findings.finding <> 'booked_later'
+            and (%(day)s::date is null or findings.accounting_date = %(day)s)
+        group by findings.accounting_date, findings.channel, findings.currency_code
+        order by findings.accounting_date, findings.channel, findings.currency_code
+        """,
+        {"day": day},
+    ).fetchall()
+
+
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
     """Print what holds dates up: runs at work, files not accepted, and the last failures."""
     with database.connect(settings) as connection:
@@ -464,9 +491,6 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             """,
             {"day": day},
         ).fetchall()
-        refused = _refused_vouchers(connection, day)
-        stated = _stated_fees(connection, day)
-        costs = _channel_costs(connection, day)
     for lease in days.leases(settings):
         what = f"{lease.kind} of {lease.business_date} since {lease.leased_at:%F %T %Z}"
         if lease.is_alive and _is_worked_on(settings, lease):
@@ -480,6 +504,31 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
         console.print(f"not finished: the payment of {unfinished}: run tieout pay {unfinished}")
     for row in files:
         console.print(f"not accepted: {row[0]} {row[2]} {row[3]} {row[4]}: {row[1]}: {row[5]}")
+    _print_findings(console, settings, day)
+    if unknown is not None and unknown[0] and day is None:
+        console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")
+    for opened_date, reason in reopened:
+        why = f" because of {reason}" if reason else ""
+        console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
+    print_waiting_releases(console, settings, day)
+    _print_payee_problems(console, settings, day)
+    _print_payout_problems(console, settings, day)
+    _print_bank_problems(console, settings, day)
+    _print_freeze_problems(console, settings, day)
+    for path in sorted((settings.logs_dir / "failures").glob("*.json")):
+        failure = steps.read_failure_file(path)
+        if day is None or failure.day == day:
+            console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
+            console.print(f"  {failure.as_error()}")
+
+
+def _print_findings(console: Console, settings: Settings, day: date | None) -> None:
+    """Print what the close found of each date's files that people have to look at."""
+    with database.connect(settings) as connection:
+        refused = _refused_vouchers(connection, day)
+        stated = _stated_fees(connection, day)
+        costs = _channel_costs(connection, day)
+        funds = _fund_bills(connection, day)
     for row in refused:
         console.print(
             f"refused: {row[0]} {row[1]} source vouchers contradict our history (拒收凭证), the "
@@ -496,21 +545,12 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             f"(与渠道价目不符), claimable {amount_text(row[3], row[4])} "
             "(clearing.channel_cost_findings)"
         )
-    if unknown is not None and unknown[0] and day is None:
-        console.print(f"of unknown names: {unknown[0]} files (tieout quarantine list)")
-    for opened_date, reason in reopened:
-        why = f" because of {reason}" if reason else ""
-        console.print(f"to be closed again: {opened_date}{why}", soft_wrap=True, markup=False)
-    print_waiting_releases(console, settings, day)
-    _print_payee_problems(console, settings, day)
-    _print_payout_problems(console, settings, day)
-    _print_bank_problems(console, settings, day)
-    _print_freeze_problems(console, settings, day)
-    for path in sorted((settings.logs_dir / "failures").glob("*.json")):
-        failure = steps.read_failure_file(path)
-        if day is None or failure.day == day:
-            console.print(f"failed: {failure.kind} of {failure.day} in {failure.stage}:")
-            console.print(f"  {failure.as_error()}")
+    for row in funds:
+        console.print(
+            f"fund bills: {row[0]} {row[2]} numbers of {row[1]} are booked otherwise than its "
+            f"trade bill says (资金账单不符), together {amount_text(row[3], row[4])} "
+            "(reconciliation.fund_bill_findings)"
+        )
 
 
 def print_chains(console: Console, settings: Settings, day: date | None) -> None:

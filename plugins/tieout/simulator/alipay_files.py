@@ -25,7 +25,7 @@ HEADER = (
 )
 FIRST_DATA_LINE = 6
 _RATES = (38, 45, 55, 60)
-_RULE = "-" * 41
+RULE = "-" * 41
 
 
 class _GbkZipInfo(zipfile.ZipInfo):
@@ -58,7 +58,7 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         *_opening_lines(day),
         HEADER,
         *_rows(world, money),
-        f"#{_RULE}业务明细列表结束{_RULE[:-5]}",
+        f"#{RULE}业务明细列表结束{RULE[:-5]}",
         f"#交易合计：{payments}笔，商家实收共{yuan_text(int(amounts[direction > 0].sum()))}元，"
         f"商家优惠共{yuan_text(int(coupon.sum()))}元",
         f"#退款合计：{records.height - payments}笔，"
@@ -71,7 +71,7 @@ def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
         "门店编号,门店名称,交易订单总笔数,退款订单总笔数,订单金额（元）,商家实收（元）,服务费（元）",
         f"合计,,{payments},{records.height - payments},{yuan_text(int((amounts + coupon).sum()))},"
         f"{yuan_text(int(amounts.sum()))},{yuan_text(int(fees.sum()))}",
-        f"#{_RULE}业务汇总列表结束{_RULE[:-5]}",
+        f"#{RULE}业务汇总列表结束{RULE[:-5]}",
         "",
     ]
     return WalletDay(
@@ -92,7 +92,7 @@ def _opening_lines(day: date) -> list[str]:
         f"#账号：[{ALIPAY_PARTNER_ID}0156]",
         f"#起始日期：[{day:%Y年%m月%d日} 00:00:00]   "
         f"终止日期：[{day + timedelta(days=1):%Y年%m月%d日} 00:00:00]",
-        f"#{_RULE}业务明细列表{_RULE[:-1]}",
+        f"#{RULE}业务明细列表{RULE[:-1]}",
     ]
 
 

@@ -16,7 +16,15 @@ import polars as pl
 from tieout.core.errors import TieoutError
 from tieout.dates import workdays
 from tieout.files.store import Store
-from tieout.simulator import alipay_files, bank, platform_files, truth, unionpay_files, wechat_files
+from tieout.simulator import (
+    alipay_files,
+    bank,
+    fund_files,
+    platform_files,
+    truth,
+    unionpay_files,
+    wechat_files,
+)
 from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
 from tieout.simulator.events import (
     ALIPAY,
@@ -73,7 +81,8 @@ class Funds:
     ``three_arrivals``: every channel pays each arrival in three lines; by default UnionPay does so
     once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
     merchant sells something each day, so that each payment date pays nearly all of them.
-    ``stated_fees``: the platform says which fee it booked of each voucher.
+    ``stated_fees``: the platform says which fee it booked of each voucher. ``fund_bills``: the
+    wallets send their fund bills beside their trade bills.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -83,6 +92,7 @@ class Funds:
     returns: int = 0
     every_merchant: bool = False
     stated_fees: bool = False
+    fund_bills: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -96,8 +106,8 @@ class Funds:
         return earliest if channel == "wechat" else workdays.working_day_on_or_after(earliest)
 
     def noted(self) -> dict[str, Any]:
-        """Return what a simulation is known by; an ordinary calendar is none of it."""
-        calendar = {"lags", "cutoff_minutes", "wechat_cutoff_minutes"}
+        """Return what a simulation is known by; what came later and is not asked for is none."""
+        calendar = {"fund_bills", "lags", "cutoff_minutes", "wechat_cutoff_minutes"}
         ordinary = asdict(Funds())
         return {
             name: value
@@ -137,6 +147,7 @@ class _Progress:
     arrivals: dict[tuple[str, date], int]
     injected: list[Injected]
     billed_costs: dict[tuple[str, date], int] = field(default_factory=dict)
+    fund_balances: dict[str, int] = field(default_factory=dict)
     files: int = 0
     vouchers: int = 0
     channel_records: int = 0
@@ -335,6 +346,8 @@ def _play_day(
     }
     for channel in channels.values():
         files.update(channel.files)
+    if progress.funds.fund_bills:
+        files.update(_fund_bills(world, day, events, progress.fund_balances))
     _write_truth(world, day, events, booked, channels, truth_dir=truth_dir, funds=progress.funds)
     _inject(files, kinds, fault_date, day, progress)
     store = Store(str(out))
@@ -389,6 +402,23 @@ def _channel_days(
         "wechat": wechat_files.write_day(world, when, of_channel[WECHAT]),
         "alipay": alipay_files.write_day(world, when, of_channel[ALIPAY]),
     }
+
+
+def _fund_bills(
+    world: World, day: Day, events: pl.DataFrame, balances: dict[str, int]
+) -> dict[str, bytes]:
+    """Return the wallets' fund bills of the date; ``balances`` go on to the next one."""
+    today = events.filter(pl.col("channel_day") == day.day).drop(_KEYS)
+    files = {}
+    for name, channel, write in (
+        ("wechat", WECHAT, fund_files.write_wechat),
+        ("alipay", ALIPAY, fund_files.write_alipay),
+    ):
+        records = today.filter(pl.col("channel") == channel)
+        bill = write(world, day.accounting_date, records, balances.get(name, 0))
+        files[bill.path] = bill.content
+        balances[name] = bill.closing_minor
+    return files
 
 
 def _with_keys(events: pl.DataFrame, booked: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -52,6 +52,7 @@ class SampleOptions:
     returns: int = 0
     every_merchant: bool = False
     stated_fees: bool = False
+    fund_bills: bool = False
 
     @property
     def last(self) -> date:
@@ -91,7 +92,11 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
         options.inject,
         truth_dir,
         funds=Funds(
-            options.three_arrivals, options.returns, options.every_merchant, options.stated_fees
+            options.three_arrivals,
+            options.returns,
+            options.every_merchant,
+            options.stated_fees,
+            options.fund_bills,
         ),
     )
     if out is None:
@@ -113,6 +118,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "returns": options.returns,
         "every_merchant": options.every_merchant,
         "stated_fees": options.stated_fees,
+        "fund_bills": options.fund_bills,
     }
     path = settings.home / "sample.json"
     path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")

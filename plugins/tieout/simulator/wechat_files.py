@@ -72,15 +72,23 @@ def agreed_rates(world: World, rates: Sequence[int]) -> list[int]:
     ]
 
 
+def kept_back(world: World, records: pl.DataFrame) -> Any:
+    """Return the fee of each record in fen, negative where it is given back."""
+    merchants = records["merchant"].to_numpy()
+    gives_back = records["type"].is_in([REFUND, VOID]).to_numpy()
+    rates = np.array(agreed_rates(world, _RATES))[merchants]
+    size = np.abs(records["channel_amount"].to_numpy())
+    return np.where(gives_back, -1, 1) * half_up_share(size, rates)
+
+
 def write_day(world: World, day: date, events: pl.DataFrame) -> WalletDay:
     """Return the trade bill of a date; ``events`` are the channel's records of the date."""
     records = with_references(world.first_date, events.sort("channel_time", "event_no"))
-    merchants = records["merchant"].to_numpy()
     amounts = records["channel_amount"].to_numpy()
     size = np.abs(amounts)
     gives_back = records["type"].is_in([REFUND, VOID]).to_numpy()
     rates = agreed_rates(world, _RATES)
-    fees = np.where(gives_back, -1, 1) * half_up_share(size, np.array(rates)[merchants])
+    fees = kept_back(world, records)
     zero = np.zeros(len(size), dtype=np.int64)
     payment = np.where(gives_back, 0, size)
     refund = np.where(gives_back, size, 0)

@@ -3,8 +3,8 @@
 Format: docs/formats/unionpay-fcp.md.
 
 Only the variant of UnionPay International is known, from one public tool; the domestic file is
-taken to look the same, which is not verified. E20 and E30 mean what they do in AERRN, but whether a
-fee stands in both files is not known: the rows have a table of their own.
+taken to look the same, which is not verified. E20 and E30 mean what they do in AERRN; whether a fee
+stands in both files is not known, so one of the same keys counts once.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Format: docs/formats/wechat-fund-bill.md.
 
-Not read by the close: what the channel owes is in the trade bill. It shows fees, withdrawals and
-refunds as they moved the account.
+What the channel owes is in the trade bill. This one shows fees, withdrawals and refunds as they
+moved the account; the close compares both.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ with required as (
         ('fees_posted_as_cleared'),
         ('fees_recomputed'),
         ('files_complete_and_totals_agree'),
+        ('fund_bills_agree'),
         ('holds_rollforward_exact'),
         ('late_arrivals_explained'),
         ('merchant_payable_ties'),
