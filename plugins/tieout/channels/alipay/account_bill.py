@@ -2,7 +2,7 @@
 
 Format: docs/formats/alipay-account-bill.md.
 
-What the channel owes is in the trade bill; the close compares both. Fees are rows of their own here.
+What the channel owes is in the trade bill; the close compares both. Fees are rows of their own.
 """
 
 from __future__ import annotations
