@@ -41,7 +41,6 @@ CLOSE_TESTS = PROJECT_DIR / "dbt_project" / "tests" / "close"
 SEED = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / "calendar_days.csv"
 # A view that only puts three views under one another has nothing to test.
 WITHOUT_LOGIC = {
-    "int_channels__adjustments",
     "int_channels__brand_fees",
     "int_channels__records",
 }
@@ -111,6 +110,12 @@ def _posting(posting_id: str, **values: object) -> dict[str, object]:
     return {
         "posting_id": posting_id, "source_kind": "statement", "amount_minor": 1, **known, **values
     }  # fmt: skip
+
+
+def _fee(trace_number: str, **values: object) -> dict[str, object]:
+    known = {"adjustment_type": "fee_collection", "transmission_time": "0902100000"}
+    known = {**known, "currency_code": "CNY", "funds_effect_minor": -500}
+    return {"trace_number": trace_number, **known, **values}
 
 
 def _balance(account: str, **values: object) -> dict[str, object]:
@@ -273,6 +278,30 @@ BREAKS: dict[str, list[Break]] = {
                 ]
             },
         ),
+        Break(
+            [":7", "code_kind=currency of the channel", "code=USD"],
+            {
+                "raw.unionpay_aerrn": [
+                    {"line_number": 7, "adjustment_type": "chargeback", "currency_code": "USD"}
+                ]
+            },
+        ),
+        Break(
+            ["record_id=fee0", "code_kind=fund bill of a channel", "code=newpay"],
+            {
+                "control.channel_files": [
+                    {
+                        "file_id": f"fee0{'0' * 12}",
+                        "sha256": f"fee0{'0' * 60}",
+                        "channel": "newpay",
+                        "file_kind": "fund_bill_basic",
+                        "row_count": 0,
+                        "totals_status": "agree",
+                        "status": "landed",
+                    }
+                ]
+            },
+        ),
     ],
     "assert_each_cleared_voucher_is_priced": [
         Break(
@@ -311,6 +340,24 @@ BREAKS: dict[str, list[Break]] = {
                     _result("O:2", "V7"),
                     _result("O:3", "V7", outcome="system_one_sided"),
                 ],
+            },
+        ),
+    ],
+    "assert_fee_records_stand_once": [
+        Break(
+            [":71", "trace_number=000071", ":72"],
+            {
+                "raw.unionpay_fcp": [
+                    _fee("000071", line_number=71),
+                    _fee("000071", line_number=72),
+                ]
+            },
+        ),
+        Break(
+            [":73", "trace_number=000073", ":74"],
+            {
+                "raw.unionpay_fcp": [_fee("000073", line_number=73)],
+                "raw.unionpay_aerrn": [_fee("000073", line_number=74, funds_effect_minor=-501)],
             },
         ),
     ],
@@ -388,7 +435,11 @@ CASES = [
 
 
 # Tables that are not partitioned by date, besides those of the schema intermediate.
-PLAIN_TABLES = {"reconciliation.actions", "reconciliation.action_approvals"}
+PLAIN_TABLES = {
+    "control.channel_files",
+    "reconciliation.actions",
+    "reconciliation.action_approvals",
+}
 
 
 class Breaker:
