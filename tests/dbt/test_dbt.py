@@ -253,6 +253,33 @@ BREAKS: dict[str, list[Break]] = {
             },
         ),
     ],
+    "assert_channels_are_set_up": [
+        Break(
+            [":7", "code_kind=currency of the channel", "code=USD"],
+            {
+                "raw.unionpay_aerrn": [
+                    {"line_number": 7, "adjustment_type": "chargeback", "currency_code": "USD"}
+                ]
+            },
+        ),
+        Break(
+            ["record_id=fee0", "code_kind=fund bill of a channel", "code=newpay"],
+            {
+                "control.channel_files": [
+                    {
+                        "file_id": f"fee0{'0' * 12}",
+                        "sha256": f"fee0{'0' * 60}",
+                        "channel": "newpay",
+                        "file_kind": "fund_bill_basic",
+                        "row_count": 0,
+                        "totals_status": "agree",
+                        "status": "landed",
+                        "masked_values": "[]",
+                    }
+                ]
+            },
+        ),
+    ],
     "assert_codes_are_known": [
         Break(
             ["record_id=V3", "code_kind=channel", "code=newpay"],
@@ -275,30 +302,6 @@ BREAKS: dict[str, list[Break]] = {
             {
                 "raw.unionpay_aerrn": [
                     {"line_number": 8, "adjustment_type": "apology", "currency_code": "CNY"}
-                ]
-            },
-        ),
-        Break(
-            [":7", "code_kind=currency of the channel", "code=USD"],
-            {
-                "raw.unionpay_aerrn": [
-                    {"line_number": 7, "adjustment_type": "chargeback", "currency_code": "USD"}
-                ]
-            },
-        ),
-        Break(
-            ["record_id=fee0", "code_kind=fund bill of a channel", "code=newpay"],
-            {
-                "control.channel_files": [
-                    {
-                        "file_id": f"fee0{'0' * 12}",
-                        "sha256": f"fee0{'0' * 60}",
-                        "channel": "newpay",
-                        "file_kind": "fund_bill_basic",
-                        "row_count": 0,
-                        "totals_status": "agree",
-                        "status": "landed",
-                    }
                 ]
             },
         ),

@@ -1,5 +1,5 @@
--- Channels, their currencies and fund bills, transaction and adjustment types are joined to seeds.
--- A token that is not there would drop its record out of the close instead of stopping it
+-- Channels, transaction types and adjustment types are joined to reference data. A token that is
+-- not there would drop its record out of the close instead of stopping it
 -- (docs/domain.md#no-default-for-an-unknown-code).
 {{ config(tags=['close']) }}
 
@@ -24,18 +24,8 @@ channel_records as (
 adjustments as (
     select
         adjustment_id,
-        channel,
-        adjustment_type,
-        currency_code
-    from {{ ref('int_channels__adjustments') }}
-    where accounting_date = {{ accounting_date() }}
-),
-
-fund_bills as (
-    select
-        file_id,
-        channel
-    from {{ ref('int_channels__fund_bills') }}
+        adjustment_type
+    from {{ ref('stg_unionpay__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 )
 
@@ -60,15 +50,3 @@ from adjustments
 where adjustment_type not in (
     select known.adjustment_type from {{ ref('adjustment_types') }} as known
 )
-union all
-select adjustment_id as record_id, 'currency of the channel' as code_kind, currency_code as code
-from adjustments
-where not exists (
-    select 1
-    from {{ ref('channel_currencies') }} as known
-    where known.channel = adjustments.channel and known.currency_code = adjustments.currency_code
-)
-union all
-select file_id as record_id, 'fund bill of a channel' as code_kind, channel as code
-from fund_bills
-where channel not in (select known.channel from {{ ref('fund_bills') }} as known)
