@@ -30,7 +30,6 @@ from .test_restatement import Row, query, rewrite, sealed_rows
 pytestmark = pytest.mark.timeout(1800)
 
 SEALED, OPEN, PAID_ON = date(2026, 9, 28), date(2026, 9, 29), date(2026, 9, 29)
-KEEPS, GIVES = "keep", "return"
 
 
 def refund(sale: Row, number: int, amount_minor: int, **others: str) -> Row:
@@ -167,41 +166,46 @@ def world(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def fill(world: World) -> None:
     """Choose the sales, and make their refunds."""
-    of_gone, of_less, of_more, of_late, of_beyond, moved, given_back = world.sales[:7]
+    # Who has no more than one large sale cannot give it back, who has several can.
+    by_amount = sorted(world.sales, key=lambda row: int(row["amount_minor"]))
+    small, large = by_amount[0], by_amount[-1]
+    rest = [row for row in world.sales if row not in (small, large)]
+    of_gone, of_less, of_more, of_late, of_beyond, given_back = rest[:6]
     world.vouchers = {
         "gone": refund(of_gone, 1, 100),
         "less": refund(of_less, 2, 200),
         "more": refund(of_more, 3, 100),
         "late": refund(of_late, 4, 80),
-        "beyond": refund(of_beyond, 5, int(of_beyond["amount_minor"])),
+        "first": refund(of_beyond, 5, 10),
+        "beyond": refund(
+            of_beyond, 6, int(of_beyond["amount_minor"]), original_refunded_before_minor="10"
+        ),
         # Of this one something is given back, and the sale itself is withdrawn.
-        "stays": refund(given_back, 6, 300),
-        "of_beyond": of_beyond,
-        "moved": moved,
+        "stays": refund(given_back, 7, 300),
+        "small": small,
+        "large": large,
         "withdrawn": given_back,
     }
+
+
+def moved(world: World, name: str) -> Row:
+    """Return a sale as that of another merchant."""
+    row = world.vouchers[name]
+    other = next(one for one in world.sales if one["account_id"] != row["account_id"])
+    names = ("account_id", "merchant_id", "terminal_id")
+    return {**row, **{name: other[name] for name in names}}
 
 
 @pytest.fixture(scope="module")
 def corrected(world: World) -> dict[tuple[str, str], restatements.Entry]:
     """The correction came; what its restatement says of each voucher."""
-    other = next(
-        row for row in world.sales if row["account_id"] != world.vouchers["moved"]["account_id"]
-    )
-    names = ("account_id", "merchant_id", "terminal_id")
-    moved = {**world.vouchers["moved"], **{name: other[name] for name in names}}
-    first = refund(world.vouchers["of_beyond"], 7, 10)
-    world.vouchers["first"] = first
-    beyond = {**world.vouchers["beyond"], "original_refunded_before_minor": "10"}
     world.write(
-        {world.id(name) for name in ("gone", "less", "more", "moved", "withdrawn")},
+        {world.id(name) for name in ("gone", "less", "more", "small", "large", "withdrawn")},
         [
             {**world.vouchers["less"], "amount_minor": "-150"},
             {**world.vouchers["more"], "amount_minor": "-130"},
-            world.vouchers["late"],
-            first,
-            beyond,
-            moved,
+            *(world.vouchers[name] for name in ("late", "first", "beyond")),
+            *(moved(world, name) for name in ("small", "large")),
         ],
     )
     before = sealed_rows(world.settings)
@@ -221,15 +225,16 @@ def of(
 def test_what_becomes_of_each_voucher(
     world: World, corrected: dict[tuple[str, str], restatements.Entry]
 ) -> None:
-    amount = int(world.vouchers["moved"]["amount_minor"])
     assert of(corrected, "gone") == [("return_less", 100, None)]
     assert of(corrected, "less") == [("return_less", 50, None)]
     assert of(corrected, "more") == [("return_more", -30, None)]
     assert of(corrected, "late") == [("carried", 0, None)]
-    assert sorted(of(corrected, "moved")) == [
-        ("moved_in", amount, None),
-        ("moved_out", -amount, None),
-    ]
+    for name in ("small", "large"):
+        amount = int(world.vouchers[name]["amount_minor"])
+        assert sorted(of(corrected, name)) == [
+            ("moved_in", amount, None),
+            ("moved_out", -amount, None),
+        ]
     assert of(corrected, "withdrawn") == [
         ("by_people", 0, "more than is left of the sale: something of it was given back")
     ]
@@ -284,16 +289,19 @@ def test_each_is_cleared_once_with_its_fee(world: World, booked: dict[str, str])
         of_date = sealed[voucher["voucher_id"]]
         fee = fees.get(voucher["voucher_id"], 0) - of_date[3]
         assert cleared[booked[name]] == ("refund", voucher["account_id"], amount, fee), name
-    # The sale that moved is taken from who had it with its fee, and nobody has got it yet.
-    moved = world.vouchers["moved"]
-    taken = sealed[moved["voucher_id"]]
-    assert cleared[booked["moved moved_out"]] == (
-        "reversal", moved["account_id"], -taken[2], -taken[3]
-    )  # fmt: skip
-    assert booked["moved moved_in"] not in cleared
-    waits = next(one for one in restatements.bookings(world.settings) if one.kind == "moved_in")
-    assert waits.booked_on is None
-    assert waits.waits_for_voucher_id == booked["moved moved_out"]
+    # A sale that moved is taken from who had it with its fee, and nobody has got it yet.
+    waiting = {
+        one.correcting_voucher_id: one.waits_for_voucher_id
+        for one in restatements.bookings(world.settings)
+        if one.booked_on is None
+    }
+    for name in ("small", "large"):
+        taken = sealed[world.id(name)]
+        out, into = booked[f"{name} moved_out"], booked[f"{name} moved_in"]
+        assert cleared[out] == ("reversal", taken[1], -taken[2], -taken[3])
+        assert into not in cleared
+        assert waiting.pop(into) == out
+    assert waiting == {}
     # A late refund is charged once; one beyond what is left is refused, and nobody is charged.
     assert cleared[world.id("late")][2] == -80
     assert cleared[world.id("first")][2] == -10
@@ -310,7 +318,7 @@ def test_what_was_refused_on_the_open_date_says_so(world: World, booked: dict[st
     assert of(found, "beyond") == [
         ("by_people", 0, "it came late and was refused there: above_original")
     ]
-    for name in ("gone", "less", "more", "moved"):
+    for name in ("gone", "less", "more", "small", "large"):
         assert {kind for kind, _, _ in of(found, name)} == {"booked_before"}, name
     with pytest.raises(restatements.BookingError, match="nothing is left to book"):
         restatements.ask(world.settings, SEALED, by="Li Na", reason="again")
@@ -319,47 +327,90 @@ def test_what_was_refused_on_the_open_date_says_so(world: World, booked: dict[st
 def test_who_a_sale_moved_to_gets_it_when_the_charge_is_paid_and_covered(
     world: World, booked: dict[str, str]
 ) -> None:
-    settings, moved_in = world.settings, booked["moved moved_in"]
-    stands = "select accounting_date from control.voucher_register where voucher_id = %s"
+    settings, next_date = world.settings, OPEN + timedelta(days=1)
+    stands = (
+        "select voucher_id, accounting_date from control.voucher_register"
+        " where voucher_id = any(%s) order by voucher_id"
+    )
+    into = {name: booked[f"{name} moved_in"] for name in ("small", "large")}
+    transform.build_payment(settings, next_date)
+    landing.land(settings, through_date=OPEN)
+    assert query(settings, stands, list(into.values())) == []  # stated, and not paid
+    with database.connect(settings) as connection:
+        day_states.set_state(connection, OPEN, "sealed")
+        day_states.seal(connection, OPEN, "wechat", next_date)
+    landing.land(settings, through_date=OPEN)
+    landing.land(settings, through_date=OPEN)
+    rest = dict(
+        query(
+            settings,
+            "select account_id, sum(carried_forward_amount_minor - held_amount_minor)::bigint"
+            " from settlement.settlement_statements where payment_date = %s group by account_id",
+            next_date,
+        )
+    )
+    owing = {name: rest[world.vouchers[name]["account_id"]] for name in into}
+    assert owing["large"] < 0 <= owing["small"], owing
+    assert query(settings, stands, list(into.values())) == [(into["small"], next_date)]
+    # The database lets nobody land the other one either.
+    ((file_id,),) = query(
+        settings,
+        "select file_id from control.voucher_register where voucher_id = %s",
+        into["small"],
+    )
+    with database.connect(settings) as connection:
+        connection.execute(
+            "insert into control.voucher_register select (jsonb_populate_record(register,"
+            " jsonb_build_object('voucher_id', %s::text, 'accounting_date', %s::date))).*"
+            " from control.voucher_register as register where voucher_id = %s",
+            [into["large"], next_date, into["small"]],
+        )
+        with pytest.raises(psycopg.errors.RestrictViolation, match="its charge is not covered"):
+            connection.execute(
+                "select control.note_booked(max(request_id), %s, %s)"
+                " from control.restatement_bookings where correcting_voucher_id = %s",
+                [file_id, next_date, into["large"]],
+            )
+        connection.rollback()
+    # What moved in is held: the channel's record met the sale of who had it.
+    landing.land(settings, through_date=next_date)
+    transform.build_close(settings, next_date)
+    items = query(
+        settings,
+        "select status from reconciliation.suspense_items"
+        " where accounting_date = %s and suspense_item_id = %s",
+        next_date,
+        f"S:{into['small']}",
+    )
+    assert items
+    assert items[0][0] in {"in_doubt", "one_sided"}
+    row = world.entries(next_date)[into["small"]]
+    amount = int(world.vouchers["small"]["amount_minor"])
+    assert row[:3] == ("purchase", moved(world, "small")["account_id"], amount)
+
+
+def test_a_positive_return_that_nobody_approved_is_refused(world: World) -> None:
     with (
-        pytest.raises(psycopg.errors.RestrictViolation, match="not covered"),
-        database.connect(settings) as connection,
+        pytest.raises(psycopg.errors.RestrictViolation, match="nobody approved"),
+        database.connect(world.settings.acting_as("ingest")) as connection,
     ):
         connection.execute(
             "insert into control.voucher_register select (jsonb_populate_record(register,"
-            " jsonb_build_object('voucher_id', %s::text))).* from control.voucher_register"
-            " as register where voucher_id = %s",
-            [moved_in, world.id("moved")],
+            " jsonb_build_object('voucher_id', 'FORGED', 'accounting_date', %s::date,"
+            " 'amount_minor', 5000))).* from control.voucher_register as register"
+            " where voucher_id = %s",
+            [OPEN + timedelta(days=2), world.id("late")],
         )
-        (file_id,) = connection.execute(
-            "select file_id from control.voucher_register where voucher_id = %s", [moved_in]
-        ).fetchone() or ("",)
-        connection.execute("select control.note_booked(%s, %s, %s)", [1, file_id, OPEN])
-    transform.build_payment(settings, OPEN + timedelta(days=1))
-    landing.land(settings, through_date=OPEN)
-    assert query(settings, stands, moved_in) == []  # stated, and not paid
-    with database.connect(settings) as connection:
-        day_states.set_state(connection, OPEN, "sealed")
-        day_states.seal(connection, OPEN, "wechat", OPEN + timedelta(days=1))
-    account = world.vouchers["moved"]["account_id"]
-    owes = (
-        "update settlement.settlement_statements set carried_forward_amount_minor ="
-        " carried_forward_amount_minor {} where account_id = %s and payment_date = %s"
-    )
-    values = [account, OPEN + timedelta(days=1)]
-    with database.connect(settings) as connection:
-        connection.execute("set local session_replication_role = replica")
-        connection.execute(
-            "alter table settlement.settlement_statements drop constraint if exists x"
-        )
-        (carried, held) = connection.execute(
-            "select sum(carried_forward_amount_minor), sum(held_amount_minor) from"
-            " settlement.settlement_statements where account_id = %s and payment_date = %s",
-            values,
-        ).fetchone() or (0, 0)
-    landing.land(settings, through_date=OPEN)
-    is_covered = carried - held >= 0
-    assert query(settings, stands, moved_in) == (
-        [(OPEN + timedelta(days=1),)] if is_covered else []
-    )
-    assert is_covered, (carried, held, owes)
+
+
+def test_what_a_correction_takes_back_again_is_booked_back(world: World) -> None:
+    """The platform puts its first file's refund back: what was given for it is taken again."""
+    world.write(set(), [world.vouchers["gone"]])
+    found = world.restate()
+    assert of(found, "gone") == [("return_more", -100, None)]
+    late = world.vouchers["late"]
+    world.write({late["voucher_id"]}, [{**late, "amount_minor": "-60"}])
+    assert of(world.restate(), "late") == [("return_less", 20, None)]
+    # One that had come late and is gone again is given back too.
+    world.write({late["voucher_id"]}, [])
+    assert of(world.restate(), "late") == [("return_less", 80, None)]

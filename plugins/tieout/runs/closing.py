@@ -57,7 +57,7 @@ def ready(step: Step) -> str | None:
 
 def _why_sealed(step: Step) -> str:
     """Say that the date stays as it is, and what to do about what came for it."""
-    said = f"{step.day} is sealed: money was paid on it, its rows stay unchanged"
+    said = f"{step.day} is sealed, unchanged: money was paid on it"
     for one in restating.waiting(step.settings):
         if one.accounting_date == step.day:
             who = f"tieout restate {step.day}" if one.is_given_up else "`accounting_reclose` or you"
