@@ -335,12 +335,14 @@ def test_the_scheduler_restates_a_paid_date_for_which_a_file_came(running: Setti
     ]
     assert {row[3].partition("__")[0] for row in rows} == {"scheduled"}
     wait_for(
-        lambda: airflow_rows(
-            running,
-            "select state from task_instance where dag_id = 'accounting_reclose'"
-            f" and task_id = 'restate' and run_id = '{rows[0][3]}'",
-        )
-        == [("success",)],
+        lambda: (
+            airflow_rows(
+                running,
+                "select state from task_instance where dag_id = 'accounting_reclose'"
+                f" and task_id = 'restate' and run_id = '{rows[0][3]}'",
+            )
+            == [("success",)]
+        ),
         60,
         running.home / "ui.log",
     )

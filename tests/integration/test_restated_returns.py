@@ -150,6 +150,7 @@ def world(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ]
         world = World(settings, folder, sales)
         fill(world)
+        sell_nothing(home / "inbox" / "platform" / "20260929", world.vouchers["large"])
         paid = ("gone", "less", "more", "stays")
         world.write(set(), [world.vouchers[name] for name in paid])
         landing.land(settings, through_date=SEALED)
@@ -166,7 +167,7 @@ def world(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def fill(world: World) -> None:
     """Choose the sales, and make their refunds."""
-    # Who has no more than one large sale cannot give it back, who has several can.
+    # Who sells nothing on the open date cannot give back the large one, who goes on selling can.
     by_amount = sorted(world.sales, key=lambda row: int(row["amount_minor"]))
     small, large = by_amount[0], by_amount[-1]
     rest = [row for row in world.sales if row not in (small, large)]
@@ -186,6 +187,16 @@ def fill(world: World) -> None:
         "large": large,
         "withdrawn": given_back,
     }
+
+
+def sell_nothing(folder: Path, of: Row) -> None:
+    """Take the vouchers of a sale's account out of the open date's files."""
+    for name in ("source_vouchers", "accounting_vouchers"):
+        rewrite(
+            folder / f"{name}_20260929.csv",
+            "amount_minor",
+            lambda rows: [row for row in rows if row["account_id"] != of["account_id"]],
+        )
 
 
 def moved(world: World, name: str) -> Row:
