@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import date
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,10 @@ import prepared_homes
 import true_outcomes
 from tieout import database
 from tieout.core.settings import Settings
-from tieout.runs import airflow_home, restating
-from tieout.simulator import sample
+from tieout.runs import airflow_home
 
 from .conftest import environment_of, tieout
-from .test_restatement import query, sealed_rows
+from .test_end_to_end import query
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -40,12 +39,22 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """A home with the week's files, and `tieout ui` running on it."""
     home = tmp_path_factory.mktemp("backfill") / "home"
     settings = prepared_homes.copy(prepared_home, home)
-    log = home / "ui.log"
-    process: subprocess.Popen[bytes] | None = None
     try:
         prepared_homes.start_carelessly(settings)
         done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
         assert done.returncode == 0, done.stderr
+        with scheduling(settings):
+            yield settings
+    finally:
+        database.stop_server(settings)
+
+
+@contextmanager
+def scheduling(settings: Settings) -> Iterator[None]:
+    """Run `tieout ui` on a home, and stop it as a service manager does."""
+    home, log = settings.home, settings.home / "ui.log"
+    process: subprocess.Popen[bytes] | None = None
+    try:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tieout.commands.cli", "ui"],
@@ -55,13 +64,12 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
                 stderr=subprocess.STDOUT,
             )
         wait_for(lambda: "login" in log.read_text(), READY_SECONDS_MAX, log)
-        yield settings
+        yield
     finally:
         if process is not None:
-            process.send_signal(signal.SIGTERM)  # as a service manager stops it
+            process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, log.read_text()
             assert not airflow_processes(settings), "nothing of Airflow is left behind"
-        database.stop_server(settings)
 
 
 def wait_for(condition: Any, seconds_max: float, log: Path) -> None:
@@ -119,14 +127,14 @@ def failed_runs(settings: Settings) -> list[tuple[Any, ...]]:
     return airflow_rows(settings, "select dag_id, run_id from dag_run where state = 'failed'")
 
 
-def backfill(settings: Settings, *options: str) -> None:
-    """Have Airflow's own command create a backfill of the week."""
+def backfill(settings: Settings, first: str, last: str) -> None:
+    """Have Airflow's own command create a backfill of closes."""
     done = subprocess.run(
         [
             *[sys.executable, "-m", "airflow", "backfill", "create"],
             *["--dag-id", "accounting_close"],
-            *["--from-date", "2026-09-24T02:00:00", "--to-date", "2026-09-30T02:00:00"],
-            *["--max-active-runs", "1", *options],
+            *["--from-date", f"{first}T02:00:00", "--to-date", f"{last}T02:00:00"],
+            *["--max-active-runs", "1"],
         ],
         env={**environment_of(settings.home), **airflow_home.environment(settings)},
         capture_output=True,
@@ -138,7 +146,7 @@ def backfill(settings: Settings, *options: str) -> None:
 
 
 def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
-    backfill(running)
+    backfill(running, DATES[0], DATES[-1])
     deadline = time.monotonic() + BACKFILL_SECONDS_MAX
     while set(states(running).values()) != {"closed"} or len(states(running)) < len(DATES):
         assert not failed_runs(running), list((running.logs_dir / "failures").glob("*"))
@@ -224,137 +232,6 @@ def test_the_scheduler_closes_again_what_a_late_file_opened(running: Settings) -
     assert [row[0] for row in order] == DATES[3:]
     assert {row[1].partition("__")[0] for row in order} == {"scheduled"}
     assert query(running, "select * from control.date_leases") == []
-    assert not failed_runs(running)
-
-
-def correct_terminal(settings: Settings, day: str) -> None:
-    """Have the platform correct a terminal, which changes no amount."""
-    number = day.replace("-", "")
-    path = settings.home / f"inbox/platform/{number}/source_vouchers_{number}.csv"
-    header, first, rest = path.read_text(encoding="utf-8").split("\n", 2)
-    cells = first.split(",")
-    cells[header.split(",").index("terminal_id")] = "88888888"
-    path.write_text("\n".join([header, ",".join(cells), rest]), encoding="utf-8")
-
-
-def task_log(settings: Settings, dag_id: str, run_id: str, task_id: str) -> str:
-    folder = settings.logs_dir / "airflow" / f"dag_id={dag_id}" / f"run_id={run_id}"
-    files = sorted((folder / f"task_id={task_id}").glob("*.log"))
-    return "\n".join(path.read_text(encoding="utf-8") for path in files)
-
-
-SEALED, OPEN = DATES[:4], DATES[4:]
-
-
-def test_a_backfill_leaves_what_is_paid_and_closes_what_is_open_again(running: Settings) -> None:
-    sample.approve_first_list(running, lambda _: None)
-    done = tieout(running.home, "pay", "2026-09-28")
-    assert done.returncode == 0, done.stderr
-    assert states(running) == {
-        **dict.fromkeys(SEALED, "sealed"),
-        **dict.fromkeys(OPEN, "closed"),
-    }
-    paid = {day: sealed_rows(running, date.fromisoformat(day)) for day in SEALED}
-    assert all(len(rows) > 40 for rows in paid.values())
-    counts = "select accounting_date::text, close_count from control.accounting_days"
-    before = dict(query(running, counts))
-    correct_terminal(running, "2026-09-26")
-    correct_terminal(running, "2026-09-29")
-    backfill(running, "--reprocess-behavior", "completed")
-    wanted = {day: before[day] + (day in OPEN) for day in DATES}
-    log = running.home / "ui.log"
-    ended = (
-        "select count(*) from dag_run where dag_id = 'accounting_close'"
-        " and run_type = 'backfill' and state = 'success'"
-        " and backfill_id = (select max(id) from backfill)"
-    )
-    wait_for(
-        lambda: airflow_rows(running, ended) == [(len(DATES),)] or failed_runs(running),
-        BACKFILL_SECONDS_MAX,
-        log,
-    )
-    assert not failed_runs(running)
-    # Byte for byte what was paid on; the others in order, with what came since.
-    assert {day: sealed_rows(running, date.fromisoformat(day)) for day in SEALED} == paid
-    assert dict(query(running, counts)) == wanted
-    closed = query(
-        running,
-        "select accounting_date::text from control.accounting_days"
-        " where state = 'closed' order by closed_at",
-    )
-    assert [day for (day,) in closed] == OPEN
-    terminals = "select terminal_id from raw.platform_source_vouchers where accounting_date = %s"
-    assert [
-        ("88888888",) in query(running, terminals, date.fromisoformat(day))
-        for day in ("2026-09-26", "2026-09-29")
-    ] == [False, True]
-    # Skipped, and why, and what to do.
-    runs = airflow_rows(
-        running,
-        "select run_id, logical_date::date::text from dag_run"
-        " where dag_id = 'accounting_close' and run_type = 'backfill'",
-    )
-    for run_id, day in runs:
-        tasks = dict(
-            airflow_rows(
-                running,
-                "select task_id, state from task_instance where dag_id = 'accounting_close'"
-                f" and run_id = '{run_id}'",
-            )
-        )
-        expected = "skipped" if day in SEALED else "success"
-        assert {tasks[name] for name in ("ready", "claim", "land", "build")} == {expected}, day
-        if day in SEALED:
-            said = task_log(running, "accounting_close", run_id, "ready")
-            assert f"{day} is sealed, unchanged: money was paid on it" in said
-            assert f"tieout restate {day}" in said
-
-
-def test_the_scheduler_restates_a_paid_date_for_which_a_file_came(running: Settings) -> None:
-    correct_terminal(running, "2026-09-25")
-    days_of = [date.fromisoformat(day) for day in ("2026-09-25", "2026-09-26")]
-    paid = [sealed_rows(running, day) for day in days_of]
-    let_the_clock_strike(running, "accounting_reclose")
-    kept = (
-        "select accounting_date::text, restatement_no, state, asked_by"
-        " from control.restatements order by accounting_date"
-    )
-    # That of the 26th came with the backfill.
-    wait_for(
-        lambda: len(query(running, kept)) == 2 or failed_runs(running), RECLOSE_SECONDS_MAX,
-        running.home / "ui.log",
-    )  # fmt: skip
-    wait_for(
-        lambda: all(row[2] != "building" for row in query(running, kept)), RECLOSE_SECONDS_MAX,
-        running.home / "ui.log",
-    )  # fmt: skip
-    rows = query(running, kept)
-    assert [row[:3] for row in rows] == [
-        ("2026-09-25", 1, "kept"),
-        ("2026-09-26", 1, "kept"),
-    ]
-    assert {row[3].partition("__")[0] for row in rows} == {"scheduled"}
-    wait_for(
-        lambda: (
-            airflow_rows(
-                running,
-                "select state from task_instance where dag_id = 'accounting_reclose'"
-                f" and task_id = 'restate' and run_id = '{rows[0][3]}'",
-            )
-            == [("success",)]
-        ),
-        60,
-        running.home / "ui.log",
-    )
-    assert [sealed_rows(running, day) for day in days_of] == paid
-    assert restating.waiting(running) == []
-    differing = query(
-        running,
-        "select distinct table_name from control.restatement_differences"
-        " inner join control.restatements using (restatement_id)"
-        " where accounting_date = '2026-09-25'",
-    )
-    assert ("clearing.clearing_entries",) not in differing, "a terminal changes no amount"
     assert not failed_runs(running)
 
 
