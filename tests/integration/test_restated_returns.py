@@ -424,4 +424,23 @@ def test_what_a_correction_takes_back_again_is_booked_back(world: World) -> None
     assert of(world.restate(), "late") == [("return_less", 20, None)]
     # One that had come late and is gone again is given back too.
     world.write({late["voucher_id"]}, [])
-    assert of(world.restate(), "late") == [("return_less", 80, None)]
+    # A sale that moved goes back: who has it now is charged first, if they have got it.
+    moved_back = [world.vouchers[name] for name in ("small", "large")]
+    world.write({row["voucher_id"] for row in moved_back}, moved_back)
+    found = world.restate()
+    assert of(found, "late") == [("return_less", 80, None)]
+    amount = int(world.vouchers["small"]["amount_minor"])
+    assert sorted(of(found, "small")) == [
+        ("moved_in", amount, None),
+        ("withdrawn", -amount, None),
+    ]
+    waits = "an approved correction of it has not been cleared yet"
+    assert of(found, "large") == [("by_people", 0, waits)] * 2
+    request = world.book()
+    landing.land(world.settings, through_date=SEALED)
+    landed = {
+        one.kind: one.booked_on is not None
+        for one in restatements.bookings(world.settings)
+        if one.request_id == request and one.voucher_id == world.id("small")
+    }
+    assert landed == {"moved_in": False, "withdrawn": True}

@@ -483,6 +483,22 @@ def test_a_second_restatement_books_nothing_again(corrected: Corrected) -> None:
         restatements.ask(settings, SEALED, by="Li Na", reason="again")
 
 
+def test_what_came_where_every_date_is_paid_is_landed_and_restated(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = corrected.settings
+    path = settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("99999999", "99999998"), "utf-8")
+    step = steps.Step(
+        settings, days.ACCOUNTING_RECLOSE, OPEN, "test", "restate", now=datetime.now(UTC)
+    )
+    with pytest.raises(days.NothingToDo):
+        reclosing.restate(step)
+    # The steps before had nothing to do, and have looked for no file.
+    monkeypatch.setattr(reclosing, "_unpaid_dates", lambda step: [])
+    assert steps.run_step(reclosing.restate, step)["dates"] == 1
+
+
 def test_what_is_not_sealed_is_closed_again_and_not_restated(corrected: Corrected) -> None:
     with pytest.raises(TieoutError, match="is not restated") as caught:
         restating.restate(corrected.settings, OPEN, asked_by="test")

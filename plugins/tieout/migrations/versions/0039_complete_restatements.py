@@ -54,8 +54,8 @@ add constraint restatement_bookings_kind_check check (
 add constraint bookings_sign check (
     (kind in ('raised', 'moved_in', 'return_less')) = (amount_minor > 0)
 ),
--- Only what moved in is not a copy of a voucher that is on record: it is the version's.
-add constraint bookings_row check ((row_voucher_id is null) = (kind = 'moved_in')),
+-- Only what moved in may be a copy of no voucher that is on record: it is the version's.
+add constraint bookings_row check (row_voucher_id is not null or kind = 'moved_in'),
 -- Who a sale moved to gets it after who had it was charged.
 add constraint bookings_moved check ((waits_for_voucher_id is not null) = (kind = 'moved_in'));
 comment on column control.restatement_bookings.difference_no is
@@ -587,7 +587,8 @@ as $body$
                 when why_not is not null then 'by_people'
                 when is_return and rest_minor > 0 then 'return_less'
                 when is_return then 'return_more'
-                when rest_minor > 0 and anchor_id is null then 'moved_in'
+                -- Back to who had it first, too: what another account gives up comes first.
+                when rest_minor > 0 and (anchor_id is null or somebody_is_charged) then 'moved_in'
                 when rest_minor > 0 then 'raised'
                 when sealed_row is not null and restated_row is not null and not is_one_place
                     then 'moved_out'
@@ -625,9 +626,7 @@ as $body$
                     ) then 'reversal'
                 else 'refund'
             end as transaction_type,
-            case when told_kind <> 'moved_in' then coalesce(
-                case when is_return then registered_id end, anchor_id
-            ) end as row_voucher_id,
+            case when is_return then registered_id else anchor_id end as row_voucher_id,
             case when is_return or rest_minor < 0 then sale_id end as original_voucher_id,
             case when told_kind = 'by_people' then why_not end as why
         from told
