@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import signal
 import sys
 import time
@@ -50,7 +51,16 @@ from tieout.payouts import batches, submission
 from tieout.runs import answers, paying, steps, transform
 from tieout.simulator import sample
 
-__all__ = ["Wave", "apart", "build_template", "open_template", "play", "play_killed"]
+__all__ = [
+    "Wave",
+    "apart",
+    "build_template",
+    "open_template",
+    "play",
+    "play_killed",
+    "play_plain",
+    "server_cpu_seconds",
+]
 
 SEED = 11
 PAYMENTS_PER_FILE = 4
@@ -293,7 +303,7 @@ class Wave:
     ends: list[soak_ends.End] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of the program and its server; not counted where they are killed
+    cpu_seconds: float = 0.0  # of the program without its server; not counted with kills
 
     @property
     def first_history(self) -> int:
@@ -304,21 +314,33 @@ class Wave:
 def play(template: Template, home: Path, wave: Wave) -> Wave:
     """Play a wave to its end in a copy of the template; what it found is in it."""
     if wave.draws.has_kills:
-        with apart(home.with_name(f"{home.name}.log")) as process:
+        with apart(1, home.with_name(f"{home.name}.log")) as process:
             return process.submit(play_killed, template.settings.home, home, wave).result()
-    began, used = time.monotonic(), time.process_time() + _server_cpu_seconds(template.settings)
+    began, used = time.monotonic(), time.process_time()
     with (
         attack_world.copy_of(template, home) as world,
         kept_connections.kept(),
         _not_waiting_for_the_disk(),
     ):
+        # What dbt has parsed once; only a date that is built again needs it.
+        shutil.copytree(template.settings.dbt_dir, world.settings.dbt_dir, dirs_exist_ok=True)
         _Player(world, wave).play()
     wave.seconds = time.monotonic() - began
-    wave.cpu_seconds = time.process_time() + _server_cpu_seconds(template.settings) - used
+    wave.cpu_seconds = time.process_time() - used
     return wave
 
 
-def _server_cpu_seconds(settings: Settings) -> float:
+def play_plain(template_home: Path, home: Path, wave: Wave) -> Wave:
+    """Play a wave without kills on the server of a template, which another process has started."""
+    return play(_template_of(template_home), home, wave)
+
+
+def _template_of(home: Path) -> Template:
+    recorded = pickle.loads((home / attack_world._RECORDED).read_bytes())
+    return Template(load_settings({"TIEOUT_HOME": str(home)}), recorded)
+
+
+def server_cpu_seconds(settings: Settings) -> float:
     """Return what the server of a home has used so far, its sessions that ended included."""
     pid = (settings.pg_dir / "data" / "postmaster.pid").read_text().splitlines()[0]
     ticks = 0
@@ -333,13 +355,14 @@ def _server_cpu_seconds(settings: Settings) -> float:
 
 
 @contextmanager
-def apart(log: Path) -> Iterator[ProcessPoolExecutor]:
-    """Give a process of its own for waves with kills, one after the other; ``log``: what it says.
+def apart(count: int, log: Path) -> Iterator[ProcessPoolExecutor]:
+    """Give so many processes for waves, each one after the other; ``log``: what they say.
 
-    Their runs are forked from it, so it never uses Polars, whose threads no fork survives.
+    Runs of waves with kills are forked from theirs, so nothing else is played there: no fork
+    survives the threads of Polars.
     """
     with ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=_prepare_apart, initargs=(log,)
+        count, multiprocessing.get_context("spawn"), initializer=_prepare_apart, initargs=(log,)
     ) as process:
         try:
             yield process
@@ -370,11 +393,10 @@ def _import_what_is_heavy() -> None:
 def play_killed(template_home: Path, home: Path, wave: Wave) -> Wave:
     """Play a wave on a server of its own, in this process; see `apart`."""
     began = time.monotonic()
-    recorded = pickle.loads((template_home / attack_world._RECORDED).read_bytes())
-    template = Template(load_settings({"TIEOUT_HOME": str(template_home)}), recorded)
+    template = _template_of(template_home)
     with (
         server_deaths.own_server(template, home) as settings,
-        attack_world.replaying(recorded),
+        attack_world.replaying(template.recorded),
         _not_waiting_for_the_disk(),
     ):
         _Player(World(settings), wave).play()
