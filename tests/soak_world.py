@@ -27,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ PAYING = ("ready", "claim", "land_bank", "build", "gate", "instruct", "submit")
 PAYING_CUT = ("instruct", "submit")
 READING_CUT = ("land", "apply", "send")
 TRIES = 12
-CHILD_SECONDS = 60
+CHILD_SECONDS = 240  # dbt on a machine with other work to do
 CUT_OFF, TOLD = 2, 3  # exit codes of a child: it failed; it told people of problems
 _SIZE = "statements.txt"
 
@@ -493,8 +494,6 @@ class _Player:
             self._is_not_paid("as they came")
             if self.draws.has_kills:
                 self._cut_off_while_it_does_not_tie()
-                with _dbt_itself():
-                    self._is_not_paid("after runs were cut off")
             self.bank.correct_morning()
             if self.draws.arrival != "cut":
                 self._is_not_paid("are corrected, and no person has said so")
@@ -518,9 +517,12 @@ class _Player:
                 self._pay_whole()
             except answers.OutcomeError:
                 refused = True
+        found = [] if refused else ["the run was not refused for them"]
+        self._note_early(when, [*found, *self._ordered()])
+
+    def _ordered(self) -> list[str]:
+        """Say what is ordered or decided to be."""
         found = []
-        if not refused:
-            found.append("the run was not refused for them")
         if self.world.payment_files(PAYMENT):
             found.append("payment files lie in the outbox")
         ((count,),) = self.world.rows(
@@ -528,19 +530,32 @@ class _Player:
         )
         if count:
             found.append(f"{count} statements are instructed")
+        return found
+
+    def _note_early(self, when: str, found: Sequence[str]) -> None:
         self.wave.violations += [
             f"wave {self.wave.number}: arrivals {self.draws.arrival}, {when}: {text}"
             for text in found
         ]
 
     def _cut_off_while_it_does_not_tie(self) -> None:
-        """Let a run that must not pay be cut off at some request, three times over."""
+        """Cut off the step that refuses, three times over; then go on as if it had not refused."""
+        name = "land_bank" if self.draws.arrival == "cut" else "gate"
+        kind = days.SETTLEMENT_PAYOUT
+        self._run_in_child(paying, kind, PAYMENT, "claim")
         for _ in range(3):
-            place = int(250 ** self.random.random()) or 1
+            place = int(60 ** self.random.random()) or 1
             accident = Accident(self.random.choice(soak_draws.DEATHS), place)
             self.wave.accidents[accident.kind] += 1
-            came = self._accident_to(self._pay_whole, "a run that must not pay", accident)
-            self.wave.cut_steps[f"{accident.kind} in a run that must not pay"] += came
+            came = self._cut(paying, kind, PAYMENT, name, accident)
+            self.wave.cut_steps[f"{accident.kind} in {name}, which refuses"] += came
+        found = []
+        for forced in (name, "instruct", "submit"):
+            code = _ended(_forked(partial(self._run, paying, kind, PAYMENT, forced)))
+            if code != CUT_OFF:
+                found.append(f"{forced} was not refused, but ended with {code}")
+        days.release(self.world.settings, kind, PAYMENT, attack_world.OWNER)
+        self._note_early("forced on after cuts", [*found, *self._ordered()])
 
     def _a_person_says_which_is_true(self) -> None:
         from tieout.landing import corrections
@@ -639,11 +654,8 @@ class _Player:
 
     def _cut(self, module: Any, kind: str, day: date, name: str, accident: Accident) -> bool:
         """Let an accident happen to a step; return whether its moment came."""
-        return self._accident_to(lambda: self._run(module, kind, day, name), name, accident)
-
-    def _accident_to(self, run: Callable[[], None], name: str, accident: Accident) -> bool:
-        """Let an accident happen to what a child does; return whether its moment came."""
         settings = self.world.settings
+        run = partial(self._run, module, kind, day, name)
         if accident.kind == "server":
 
             def serverless() -> None:
