@@ -97,6 +97,10 @@ create table reference.payout_retry_limits (
     currency_code text primary key, statement_attempt_limit integer, day_attempt_limit integer,
     day_amount_limit_minor bigint
 );
+create table reference.bank_answer_times (
+    currency_code text primary key, answer_due_working_days integer,
+    outcome_due_working_days integer, due_minute integer
+);
 create table reference.payout_inquiry_rules (
     currency_code text primary key, interval_working_days integer, inquiry_limit integer
 );
@@ -235,7 +239,7 @@ def build_template(home: Path) -> Settings:
             )
             for seed in (
                 "payee_return_reasons", "payout_retry_limits", "payout_inquiry_rules",
-                "decision_limits",
+                "decision_limits", "bank_answer_times",
             ):  # fmt: skip
                 _load_seed(cursor, seed)
             cursor.executemany(

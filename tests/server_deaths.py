@@ -23,7 +23,7 @@ import psycopg
 import prepared_homes
 from attack_world import Template
 from tieout import database
-from tieout.core.settings import Settings, load_settings
+from tieout.core.settings import Settings
 
 __all__ = ["Death", "dying_in_dbt", "dying_in_psycopg", "kill_server", "own_server"]
 
@@ -39,10 +39,12 @@ def own_server(template: Template, home: Path) -> Iterator[Settings]:
     In this process it does not wait for the disk, which takes seconds after each death: what a
     killed server wrote is the kernel's. A command of its own process starts it as ever.
     """
-    database.stop_server(template.settings)
-    shutil.copytree(template.settings.home, home)
-    prepared_homes.start_carelessly(template.settings)
-    settings = load_settings({"TIEOUT_HOME": str(home)})
+    is_running = (template.settings.pg_dir / "data" / "postmaster.pid").exists()
+    if is_running:
+        database.stop_server(template.settings)
+    settings = prepared_homes.copy(template.settings.home, home)
+    if is_running:
+        prepared_homes.start_carelessly(template.settings)
     with prepared_homes.server_options({"fsync": "off"}):
         try:
             database.ensure_server(settings)

@@ -373,6 +373,8 @@ class Bank:
         answer = self.draws.inquiry_answer(order.history, order.attempt_no)
         if place >= DONE_BY - 1:
             answer = "refuses" if answer == "nothing" else answer
+        if place > DONE_BY:
+            answer = "pays_now"  # a refusal would be repeated after the last evening
         order.oddities.append(f"asked: {answer}")
         if answer == "nothing":
             return False

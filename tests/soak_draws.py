@@ -26,6 +26,7 @@ __all__ = [
 FIRST: Final = date(2026, 9, 21)  # the accounting date, a Monday
 PAYMENT: Final = date(2026, 9, 22)
 # The bank's working days from the payment date on; what is sent from QUIET_FROM on is simply paid.
+# On the last two nothing is cut off: what was sent on the day before is answered there.
 EVENINGS: Final = (
     PAYMENT,
     date(2026, 9, 23),
@@ -35,11 +36,15 @@ EVENINGS: Final = (
     date(2026, 9, 30),
     date(2026, 10, 8),
     date(2026, 10, 9),
+    date(2026, 10, 10),
+    date(2026, 10, 12),
 )
 LAST: Final = EVENINGS[-1]
 QUIET_FROM: Final = 4
 # Nothing of what an earlier attempt is drawn to do happens later than here.
 DONE_BY: Final = 6
+# From here on every run goes through.
+CALM_FROM: Final = 8
 PEOPLE_ON: Final = (EVENINGS[3], EVENINGS[4])
 
 PAYMENTS: Final = (
@@ -133,13 +138,18 @@ INQUIRY_ANSWERS: Final = ("pays_now", "refuses", "not_found_then_pays", "nothing
 
 @dataclass(frozen=True)
 class Draws:
-    """All choices of one wave; ``only``: the one history that is not paid honestly."""
+    """All choices of one wave; ``only``: the one history that is not paid honestly.
+
+    ``turn`` counts the waves of its sort, with kills or without: the arrivals of every second are
+    wrong, each time in another way.
+    """
 
     seed: int
     wave: int
     first_history: int
     has_kills: bool
     only: int | None = None
+    turn: int = 0
 
     def chance(self, *names: object) -> random.Random:
         """Return the dice of a name."""
@@ -147,10 +157,11 @@ class Draws:
 
     @property
     def arrival(self) -> str:
-        """What is wrong with the morning's arrivals; in most waves nothing."""
-        if self.only is not None or self.wave % 3 != 1:
+        """What is wrong with the morning's arrivals; in every second wave nothing."""
+        if self.only is not None or self.turn % 2 == 0:
             return ARRIVALS[0]
-        return ARRIVALS[1 + (self.wave // 3 + self.seed) % (len(ARRIVALS) - 1)]
+        wrong = ARRIVALS[1:]
+        return wrong[(self.turn // 2 + self.seed + self.has_kills) % len(wrong)]
 
     def statement(self, place: int) -> str:
         """What the bank does with the statement of an evening; the last two are whole."""

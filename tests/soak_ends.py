@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import attack_world
@@ -23,7 +24,7 @@ from tieout.simulator import bank as simulated
 if TYPE_CHECKING:
     from soak_world import Wave
 
-__all__ = ["End", "compare"]
+__all__ = ["End", "compare", "overdue"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,31 @@ def compare(world: attack_world.World, bank: Bank, wave: Wave) -> None:
     for statement_id in bank.statements:
         wave.ends.append(books.end_of(statement_id))
     wave.violations += [f"wave {wave.number}: {text}" for text in books.whole_wave()]
+
+
+def overdue(world: attack_world.World, bank: Bank, day: date) -> list[str]:
+    """Say what an evening's run, once it has applied the answers, ought to have made unknown.
+
+    The bank answers on the day itself, and says how what it has taken ends a working day later.
+    Who is not paid is in flight for that long, or stands in the list by then.
+    """
+    listed = {payout.statement_id for payout in people.open_payouts(world.settings, day)}
+    found, in_flight, paid = [], set(), set()
+    for statement_id, identifier, submitted_on, status in world.rows(
+        "select instructions.statement_id, attempts.end_to_end_id, attempts.submitted_on,"
+        " payout.latest_status(attempts.attempt_id) from payout.attempts as attempts"
+        " inner join payout.instructions as instructions"
+        " on attempts.instruction_id = instructions.instruction_id order by attempts.attempt_id"
+    ):
+        if status == "submitted" or (status == "accepted" and submitted_on < day):
+            found.append(f"{identifier} of {submitted_on} is {status} on the evening of {day}")
+        if status == "paid":
+            paid.add(statement_id)
+        elif status in {"created", "accepted"}:
+            in_flight.add(statement_id)
+    forgotten = set(bank.statements) - listed - paid - in_flight
+    found += [f"{statement} stands in no list on {day}" for statement in sorted(forgotten)]
+    return found
 
 
 class _Books:

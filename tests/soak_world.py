@@ -12,25 +12,29 @@ process or the server dies. In the end `soak_ends` compares the product's books 
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 import attack_world
+import kept_connections
 import prepared_homes
 import server_deaths
 import soak_draws
@@ -48,7 +52,16 @@ from tieout.payouts import batches, submission
 from tieout.runs import answers, paying, steps, transform
 from tieout.simulator import sample
 
-__all__ = ["Wave", "build_template", "open_template", "play"]
+__all__ = [
+    "Wave",
+    "apart",
+    "build_template",
+    "open_template",
+    "play",
+    "play_killed",
+    "play_plain",
+    "server_cpu_seconds",
+]
 
 SEED = 11
 PAYMENTS_PER_FILE = 4
@@ -58,7 +71,7 @@ PAYING = ("ready", "claim", "land_bank", "build", "gate", "instruct", "submit")
 PAYING_CUT = ("instruct", "submit")
 READING_CUT = ("land", "apply", "send")
 TRIES = 12
-CHILD_SECONDS = 60
+CHILD_SECONDS = 240  # dbt on a machine with other work to do
 CUT_OFF, TOLD = 2, 3  # exit codes of a child: it failed; it told people of problems
 _SIZE = "statements.txt"
 
@@ -291,6 +304,7 @@ class Wave:
     ends: list[soak_ends.End] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of the program without its server; not counted with kills
 
     @property
     def first_history(self) -> int:
@@ -300,36 +314,72 @@ class Wave:
 
 def play(template: Template, home: Path, wave: Wave) -> Wave:
     """Play a wave to its end in a copy of the template; what it found is in it."""
-    began = time.monotonic()
     if wave.draws.has_kills:
-        wave = _played_apart(template, home, wave)
-    else:
-        with attack_world.copy_of(template, home) as world:
-            _Player(world, wave).play()
+        with apart(1, home.with_name(f"{home.name}.log")) as process:
+            return process.submit(play_killed, template.settings.home, home, wave).result()
+    began, used = time.monotonic(), time.process_time()
+    with (
+        attack_world.copy_of(template, home) as world,
+        kept_connections.kept(),
+        _not_waiting_for_the_disk(),
+    ):
+        # What dbt has parsed once; only a date that is built again needs it.
+        shutil.copytree(template.settings.dbt_dir, world.settings.dbt_dir, dirs_exist_ok=True)
+        _Player(world, wave).play()
     wave.seconds = time.monotonic() - began
+    wave.cpu_seconds = time.process_time() - used
     return wave
 
 
-def _played_apart(template: Template, home: Path, wave: Wave) -> Wave:
-    """Play a wave with kills in a process of its own.
+def play_plain(template_home: Path, home: Path, wave: Wave) -> Wave:
+    """Play a wave without kills on the server of a template, which another process has started."""
+    return play(_template_of(template_home), home, wave)
 
-    Its runs are forked from a process that has never used Polars, whose threads no fork survives.
+
+def _template_of(home: Path) -> Template:
+    recorded = pickle.loads((home / attack_world._RECORDED).read_bytes())
+    return Template(load_settings({"TIEOUT_HOME": str(home)}), recorded)
+
+
+def server_cpu_seconds(settings: Settings) -> float:
+    """Return what the server of a home has used so far, its sessions that ended included."""
+    pid = (settings.pg_dir / "data" / "postmaster.pid").read_text().splitlines()[0]
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            values = stat.read_text().rpartition(")")[2].split()
+            if stat.parent.name == pid:
+                ticks += sum(map(int, values[11:15]))
+            elif values[1] == pid:
+                ticks += sum(map(int, values[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def apart(count: int, log: Path) -> Iterator[ProcessPoolExecutor]:
+    """Give so many processes for waves, each one after the other; ``log``: what they say.
+
+    Runs of waves with kills are forked from theirs, so nothing else is played there: no fork
+    survives the threads of Polars.
     """
-    given = home.with_name(f"{home.name}.pickle")
-    given.write_bytes(pickle.dumps(wave))
-    done = subprocess.run(
-        [sys.executable, "-c", _APART, str(template.settings.home), str(home), str(given)],
-        cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise AssertionError(f"wave {wave.number} was not played:\n{done.stderr[-3000:]}")
-    played: Wave = pickle.loads(given.read_bytes())
-    given.unlink()
-    return played
+    with ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), initializer=_prepare_apart, initargs=(log,)
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.shutdown(wait=False, cancel_futures=True)
+            if log.exists():
+                print(log.read_text(encoding="utf-8", errors="replace")[-3000:], file=sys.stderr)
+            raise
+
+
+def _prepare_apart(log: Path) -> None:
+    """Send what the process and its children say to a file, and import what is heavy once."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    _import_what_is_heavy()
 
 
 def _import_what_is_heavy() -> None:
@@ -341,22 +391,29 @@ def _import_what_is_heavy() -> None:
     from tieout.channels import registry  # noqa: F401
 
 
-_APART = "import sys, one_thread, soak_world; soak_world.play_killed(*sys.argv[1:])"
-
-
-def play_killed(template_home: str, home: str, given: str) -> None:
-    """Play a pickled wave on a server of its own, in this process, and pickle what came of it."""
-    wave: Wave = pickle.loads(Path(given).read_bytes())
-    template_settings = load_settings({"TIEOUT_HOME": template_home})
-    _import_what_is_heavy()
-    recorded = pickle.loads((Path(template_home) / attack_world._RECORDED).read_bytes())
-    template = Template(template_settings, recorded)
+def play_killed(template_home: Path, home: Path, wave: Wave) -> Wave:
+    """Play a wave on a server of its own, in this process; see `apart`."""
+    began = time.monotonic()
+    template = _template_of(template_home)
     with (
-        server_deaths.own_server(template, Path(home)) as settings,
-        attack_world.replaying(recorded),
+        server_deaths.own_server(template, home) as settings,
+        attack_world.replaying(template.recorded),
+        _not_waiting_for_the_disk(),
     ):
         _Player(World(settings), wave).play()
-    Path(given).write_bytes(pickle.dumps(wave))
+    wave.seconds = time.monotonic() - began
+    return wave
+
+
+@contextmanager
+def _not_waiting_for_the_disk() -> Iterator[None]:
+    """Leave what is written to the kernel, as the tests' servers do: no power is cut here."""
+    real = os.fsync
+    os.fsync = lambda _: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.fsync = real
 
 
 _RUN_DBT = transform.run_dbt
@@ -434,13 +491,12 @@ class _Player:
         self.bank.morning()
         kind = days.SETTLEMENT_PAYOUT
         if self.draws.arrival != "ties":
-            if self._is_paid_too_early() or self.world.payment_files(PAYMENT):
-                self.wave.violations.append(
-                    f"the arrivals have {self.draws.arrival}, and the date was paid"
-                )
+            self._is_not_paid("as they came")
+            if self.draws.has_kills:
+                self._cut_off_while_it_does_not_tie()
             self.bank.correct_morning()
             if self.draws.arrival != "cut":
-                self._is_paid_too_early()  # it stands against the one that landed
+                self._is_not_paid("are corrected, and no person has said so")
                 self._a_person_says_which_is_true()
         with _small_files():
             for name in PAYING:
@@ -450,6 +506,56 @@ class _Player:
                     continue
                 self.step(paying, kind, PAYMENT, name, can_be_cut=name in PAYING_CUT)
         days.release(self.world.settings, kind, PAYMENT, attack_world.OWNER)
+
+    def _is_not_paid(self, when: str) -> None:
+        """Pay while the arrivals do not tie: it is refused for that, and nothing is ordered."""
+        if self.draws.has_kills:
+            refused = _ended(_forked(self._pay_whole)) == TOLD
+        else:
+            refused = False
+            try:
+                self._pay_whole()
+            except answers.OutcomeError:
+                refused = True
+        found = [] if refused else ["the run was not refused for them"]
+        self._note_early(when, [*found, *self._ordered()])
+
+    def _ordered(self) -> list[str]:
+        """Say what is ordered or decided to be."""
+        found = []
+        if self.world.payment_files(PAYMENT):
+            found.append("payment files lie in the outbox")
+        ((count,),) = self.world.rows(
+            "select count(*) from payout.instructions where payment_date = %s", [PAYMENT]
+        )
+        if count:
+            found.append(f"{count} statements are instructed")
+        return found
+
+    def _note_early(self, when: str, found: Sequence[str]) -> None:
+        self.wave.violations += [
+            f"wave {self.wave.number}: arrivals {self.draws.arrival}, {when}: {text}"
+            for text in found
+        ]
+
+    def _cut_off_while_it_does_not_tie(self) -> None:
+        """Cut off the step that refuses, three times over; then go on as if it had not refused."""
+        name = "land_bank" if self.draws.arrival == "cut" else "gate"
+        kind = days.SETTLEMENT_PAYOUT
+        self._run_in_child(paying, kind, PAYMENT, "claim")
+        for _ in range(3):
+            place = int(60 ** self.random.random()) or 1
+            accident = Accident(self.random.choice(soak_draws.DEATHS), place)
+            self.wave.accidents[accident.kind] += 1
+            came = self._cut(paying, kind, PAYMENT, name, accident)
+            self.wave.cut_steps[f"{accident.kind} in {name}, which refuses"] += came
+        found = []
+        for forced in (name, "instruct", "submit"):
+            code = _ended(_forked(partial(self._run, paying, kind, PAYMENT, forced)))
+            if code != CUT_OFF:
+                found.append(f"{forced} was not refused, but ended with {code}")
+        days.release(self.world.settings, kind, PAYMENT, attack_world.OWNER)
+        self._note_early("forced on after cuts", [*found, *self._ordered()])
 
     def _a_person_says_which_is_true(self) -> None:
         from tieout.landing import corrections
@@ -471,21 +577,31 @@ class _Player:
         elif _ended(_forked(release)):
             raise AssertionError("the corrected statement could not be released")
 
-    def _is_paid_too_early(self) -> bool:
-        if not self.draws.has_kills:
-            return self.world.pay(PAYMENT).ok
-
-        def pay() -> None:
-            self.world.must(self.world.pay(PAYMENT))
-
-        # What the product refuses is an assertion in the child.
-        return _ended(_forked(pay)) == 0
+    def _pay_whole(self) -> None:
+        """Run the payment of the date; raise an OutcomeError where its money keeps it from it."""
+        run = self.world.pay(PAYMENT)
+        assert run.ok or run.failed_step in {"land_bank", "gate"}, f"{run}"
+        if not run.ok:
+            raise answers.OutcomeError(
+                what="the date is not paid", where=run.failed_step, why=run.message, next_step=""
+            )
 
     def read(self, day: date) -> None:
-        """Read an evening's answers; what is not understood is told, and the run goes on."""
+        """Read an evening's answers; what is not understood is told, and the run goes on.
+
+        A run that is given up ends there, as the timetable's does: no later step is done before
+        the next evening.
+        """
         for name in READING:
+            is_done = True
             with suppress(answers.OutcomeError):
-                self.step(answers, days.PAYOUT_OUTCOMES, day, name, can_be_cut=name in READING_CUT)
+                is_done = self.step(
+                    answers, days.PAYOUT_OUTCOMES, day, name, can_be_cut=name in READING_CUT
+                )
+            if not is_done:
+                break
+            if name == "apply":
+                self.wave.violations += soak_ends.overdue(self.world, self.bank, day)
         days.release(self.world.settings, days.PAYOUT_OUTCOMES, day, attack_world.OWNER)
         self.wave.told += [
             str(text)
@@ -494,9 +610,13 @@ class _Player:
             )
         ]
 
-    def step(self, module: Any, kind: str, day: date, name: str, *, can_be_cut: bool) -> None:
-        """Run a step to its end, after the accidents that are drawn for it."""
-        if can_be_cut and self.draws.has_kills:
+    def step(self, module: Any, kind: str, day: date, name: str, *, can_be_cut: bool) -> bool:
+        """Run a step after the accidents that are drawn for it; return whether it came to its end.
+
+        A run of the answers may be given up: the next evening's makes up for it.
+        """
+        is_calm = day in soak_draws.EVENINGS[soak_draws.CALM_FROM :]
+        if can_be_cut and self.draws.has_kills and not is_calm:
             for _ in range(self.random.choice((1, 1, 2))):
                 accident = self._accident(name)
                 self.wave.accidents[accident.kind] += 1
@@ -505,15 +625,14 @@ class _Player:
                 if self.random.random() < 0.5:
                     # The bank is quicker than the one who starts it again.
                     self.bank.fetch(day)
-            # After the last evening comes none: what is left undone then would never be done.
-            can_be_left = module is answers and day != soak_draws.EVENINGS[-1]
-            if can_be_left and self.random.random() < 0.3:
+            if module is answers and self.random.random() < 0.3:
                 self.wave.cut_steps[f"{name} not done before the next evening"] += 1
-                return
+                return False
         if self.draws.has_kills:
             self._run_in_child(module, kind, day, name)
-            return
-        self._run(module, kind, day, name)
+        else:
+            self._run(module, kind, day, name)
+        return True
 
     def _run_in_child(self, module: Any, kind: str, day: date, name: str) -> None:
         """Run a step to its end in a child, as often as a server that comes back needs."""
@@ -536,17 +655,19 @@ class _Player:
     def _cut(self, module: Any, kind: str, day: date, name: str, accident: Accident) -> bool:
         """Let an accident happen to a step; return whether its moment came."""
         settings = self.world.settings
-
-        def run() -> None:
-            self._run(module, kind, day, name)
-
+        run = partial(self._run, module, kind, day, name)
         if accident.kind == "server":
 
             def serverless() -> None:
+                is_answered = accident.place % 2 == 0
                 with server_deaths.dying_in_psycopg(
-                    settings, accident.place, is_answered=accident.place % 2 == 0
-                ):
-                    run()
+                    settings, accident.place, is_answered=is_answered
+                ) as death:
+                    try:
+                        run()
+                    finally:
+                        if death.came:
+                            os._exit(CUT_OFF)
 
             return _ended(_forked(serverless)) == CUT_OFF
         if accident.kind == "process":
@@ -603,14 +724,15 @@ def waves(seed: int, histories: int, sizes: tuple[int, int], kills_percent: int)
 
     The share of histories with kills is at least what is asked for, from the first wave on.
     """
-    first = killed = number = 0
+    first = killed = 0
+    turns: Counter[bool] = Counter()
     while first < histories:
         has_kills = kills_percent > 0 and killed * 100 <= kills_percent * first
         size = sizes[has_kills]
-        yield Draws(seed, number, first, has_kills)
+        yield Draws(seed, turns.total(), first, has_kills, turn=turns[has_kills])
         first += size
         killed += size if has_kills else 0
-        number += 1
+        turns[has_kills] += 1
 
 
 def stories(wave: Wave, history: int) -> Sequence[str]:

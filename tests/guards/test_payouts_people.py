@@ -63,7 +63,7 @@ def silent(world: World, day: date = PAYMENT_DATE) -> None:
 def test_the_list_has_what_is_not_paid_with_its_age(sent: World) -> None:
     payouts_again.fail(sent)
     listed = json.loads(done("list", "--on", "2026-10-05", "--json"))
-    (one,) = listed
+    (one,) = [payout for payout in listed if not payout["is_overdue"]]
     assert (one["statement_id"], one["state"], one["age_days"]) == (STATEMENT, "failed", 7)
     assert (one["reason_code"], one["policy"], one["amount_minor"]) == ("AM04", "retry", AMOUNT)
     shown = done("list", "--on", "2026-10-05")
@@ -74,6 +74,28 @@ def test_the_list_has_what_is_not_paid_with_its_age(sent: World) -> None:
     )
     wrong = tieout("list", "--state", "lost", "--on", "2026-09-28")
     assert "payouts are not 'lost'" in str(wrong.exception)
+
+
+def test_what_is_not_answered_when_it_is_due_is_listed_whether_or_not_a_run_came(
+    sent: World,
+) -> None:
+    """No run makes it unknown while the scheduler stands still; the list asks the calendar."""
+    event(sent, attempt_id(2), "accepted")
+
+    def listed(day: str) -> dict[str, str]:
+        found = json.loads(done("list", "--on", day, "--json"))
+        assert all(payout["is_overdue"] for payout in found)
+        return {payout["statement_id"]: payout["state"] for payout in found}
+
+    accepted, silent_ones = (
+        payment_world.statement_id(2),
+        (STATEMENT, payment_world.statement_id(3)),
+    )
+    assert listed("2026-09-28") == {}
+    assert listed("2026-09-29") == dict.fromkeys(silent_ones, "submitted")
+    # What the bank has taken ends a working day later; the day after it the list has it.
+    assert listed("2026-09-30") == {**dict.fromkeys(silent_ones, "submitted"), accepted: "accepted"}
+    assert "overdue" in done("list", "--on", "2026-09-30")
 
 
 def test_the_status_shows_what_is_not_paid_and_how_old_it_is(
@@ -97,7 +119,8 @@ def test_the_status_shows_what_is_not_paid_and_how_old_it_is(
     ) in text
     assert "1.00 CNY: unknown since 2026-09-28, age 3 days (asked 1 times)" in text
     monkeypatch.setattr(overview, "PAYOUTS_SHOWN", 1)
-    assert "and 1 more: tieout payouts list" in shown()
+    # The third was never answered, which no run has noticed.
+    assert "and 2 more: tieout payouts list" in shown()
 
 
 def test_a_statement_shows_its_whole_life(sent: World) -> None:
@@ -151,7 +174,7 @@ def test_two_people_hold_and_release(sent: World) -> None:
     own = tieout("release", STATEMENT, *WHO)
     assert "another person has to release it" in str(own.exception)
     assert f"hold 1 of {STATEMENT} is released by Wu Fang" in done("release", STATEMENT, *OTHER)
-    assert json.loads(done("list", "--json", "--on", str(NEXT_DAY))) == []
+    assert json.loads(done("list", "--json", "--on", str(PAYMENT_DATE))) == []
     nameless = tieout("hold", STATEMENT, "--by", " ", "--reason", "x")
     assert "a name and a reason" in str(nameless.exception)
 
@@ -343,10 +366,7 @@ def test_a_date_paid_again_is_computed_once(sent: World, step: Step) -> None:
 def test_a_run_by_the_timetable_tells_a_problem_once_a_date(sent: World, step: Step) -> None:
     sent.execute(
         "set role tieout_owner;"
-        " create table payout.payout_status (payment_date date, current_status text);"
-        " create table reference.bank_answer_times (currency_code text,"
-        " answer_due_working_days integer, outcome_due_working_days integer, due_minute integer);"
-        " insert into reference.bank_answer_times values ('CNY', 0, 1, 1200)"
+        " create table payout.payout_status (payment_date date, current_status text)"
     )
     answers.apply(step)
     with pytest.raises(answers.OutcomeError, match="3 answers"):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import attack_world
 import soak_bank
 import soak_draws
 import soak_ends
@@ -43,11 +45,11 @@ def template(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def played(template: Template, tmp_path_factory: pytest.TempPathFactory) -> list[Wave]:
-    """A wave without kills and one with them; the second also has wrong arrivals."""
+    """A wave without kills and one with them; both dates must first not be paid."""
     size = soak_world.size_of(template.settings.home)
     waves = []
-    for number, has_kills in ((0, False), (1, True)):
-        wave = Wave(number, Draws(SEED, number, number * size, has_kills))
+    for number, has_kills, turn in ((0, False, 7), (1, True, 1)):
+        wave = Wave(number, Draws(SEED, number, number * size, has_kills, turn=turn))
         waves.append(soak_world.play(template, tmp_path_factory.mktemp("wave") / "home", wave))
     return waves
 
@@ -59,7 +61,8 @@ def test_what_is_promised_was_drawn(played: list[Wave]) -> None:
     assert {kind for _, kind, _, _ in drawn} >= set(soak_draws.PAYMENTS)
     assert {how for _, _, how, _ in drawn} == set(soak_draws.REPORTS)
     assert {how for wave in played for how in wave.daily} == set(soak_draws.STATEMENTS)
-    assert played[1].draws.arrival != "ties"
+    assert [wave.draws.arrival for wave in played] == ["one_fen_off", "another_group"]
+    assert any(name.endswith("which refuses") for name in +played[1].cut_steps)
     assert set(played[1].accidents) == set(soak_draws.ACCIDENTS)
     came = {name.partition(" in ")[0] for name, count in played[1].cut_steps.items() if count}
     assert came >= set(soak_draws.ACCIDENTS)
@@ -78,8 +81,8 @@ def test_nobody_is_paid_twice_forgotten_or_unexplained(played: list[Wave]) -> No
 def test_the_harness_notices(
     template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three things are broken in an honest wave: a bank that pays twice and says nothing, a run
-    that puts a file out again, and a list that leaves a payout out."""
+    """Four things are broken in an honest wave: a bank that pays twice and says nothing, a run
+    that puts a file out again, one that waits for answers for ever, and an empty list."""
     draws = replace(Draws(SEED, 3, 0, False), only=2)
     wave = Wave(3, draws)
     real_evening, real_send = soak_bank.Bank.evening, answers.send
@@ -107,6 +110,7 @@ def test_the_harness_notices(
     monkeypatch.setattr(Draws, "is_fetched_away", lambda _: True)
     monkeypatch.setattr(Draws, "payment", _one_is_refused)
     monkeypatch.setattr(soak_ends.people, "open_payouts", lambda *_: [])
+    monkeypatch.setattr(answers, "_due_through", lambda *_: date.min)
     # What is taken away in the evening has to be kept before it is.
     real_fetch = soak_bank.Bank.fetch
 
@@ -120,11 +124,51 @@ def test_the_harness_notices(
     text = "\n".join(wave.violations)
     assert "was ordered a second time" in text
     assert "nobody is told" in text
-    assert "stands in no list" in text
-    assert {line.split(":")[0] for line in text.splitlines() if "in no list" in line} == {
-        "history 2"
+    assert "-1 of 2026-09-22 is submitted on the evening of 2026-09-22" in text
+    assert "stands in no list on 2026-09-23" in text
+    assert {
+        line.split(":")[0] for line in text.splitlines() if "and stands in no list" in line
+    } == {
+        "history 1",
+        "history 2",
     }
 
 
+def test_the_harness_notices_a_date_that_is_paid_too_early(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arrivals are drawn to be wrong, and the bank's statement is right."""
+    draws = Draws(SEED, 4, 0, False, turn=7)
+    wave = Wave(4, draws)
+    monkeypatch.setattr(soak_bank.Bank, "_wrong", lambda _, lines: list(lines))
+    with attack_world.copy_of(template, tmp_path / "home") as world:
+        player = soak_world._Player(world, wave)
+        player.bank.morning()
+        player._is_not_paid("as they came")
+    assert [text.rpartition(": ")[2].lstrip("0123456789 ") for text in wave.violations] == [
+        "the run was not refused for them",
+        "payment files lie in the outbox",
+        "statements are instructed",
+    ]
+
+
+def test_a_run_that_is_given_up_ends_there(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the timetable's does: nobody is paid again while statements that came are not landed."""
+    done: list[str] = []
+
+    def step(
+        _: object, module: object, kind: str, day: date, name: str, *, can_be_cut: bool
+    ) -> bool:
+        done.append(name)
+        return name != "land"
+
+    monkeypatch.setattr(soak_world._Player, "step", step)
+    with attack_world.copy_of(template, tmp_path / "home") as world:
+        soak_world._Player(world, Wave(5, Draws(SEED, 5, 0, True))).read(soak_draws.EVENINGS[1])
+    assert done == ["ready", "claim", "land"]
+
+
 def _one_is_refused(_: Draws, history: int, attempt_no: int, place: int) -> str:
-    return "refused_for_good" if history == 2 else "paid"
+    return {1: "silent_not_paid", 2: "refused_for_good"}.get(history, "paid")

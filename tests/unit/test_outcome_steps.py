@@ -21,17 +21,6 @@ FRIDAY_BEFORE = date(2026, 9, 24)  # the Thursday: 25 to 27 September are holida
 EVENING = datetime(2026, 9, 28, 20, 0, tzinfo=days.BUSINESS_TIME_ZONE)
 
 
-@pytest.fixture
-def timed(world: World) -> World:
-    """A world whose bank has until 20:00 to answer, and a working day more to decide."""
-    world.execute(
-        "set local role tieout_owner; create table reference.bank_answer_times (currency_code text,"
-        " answer_due_working_days integer, outcome_due_working_days integer, due_minute integer)"
-    )
-    world.execute("insert into reference.bank_answer_times values ('CNY', 0, 1, 1200)")
-    return world
-
-
 def step_of(world: World, day: date, now: datetime) -> Step:
     """Return a step of the outcomes of ``day`` at ``now``."""
     return Step(world.settings, days.PAYOUT_OUTCOMES, day, "test", "apply", now)
@@ -50,27 +39,27 @@ def step_of(world: World, day: date, now: datetime) -> Step:
     ],
 )
 def test_answers_are_due_by_the_run_and_its_clock(
-    timed: World, day: date, now: datetime, answered: date, ended: date
+    world: World, day: date, now: datetime, answered: date, ended: date
 ) -> None:
-    due = answers.answers_due(step_of(timed, day, now))
+    due = answers.answers_due(step_of(world, day, now))
     assert due == {"CNY": AnswersDue(answered, ended)}
 
 
 @pytest.fixture
-def silent(timed: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def silent(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose three payments lie at the bank, which says nothing."""
     from tieout import payouts
 
-    payment_world.decide(timed)
-    payouts.instruct(timed.settings, PAYMENT_DATE)
-    payouts.submit(timed.settings, PAYMENT_DATE)
-    timed.execute("create table payout.payout_status (payment_date date, current_status text)")
+    payment_world.decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    payouts.submit(world.settings, PAYMENT_DATE)
+    world.execute("create table payout.payout_status (payment_date date, current_status text)")
 
     def is_held(*_: Any) -> None:
         return None
 
     monkeypatch.setattr(days, "require_lease", is_held)
-    return timed
+    return world
 
 
 def test_a_silent_bank_ends_the_run_with_an_error_and_the_rest_done(silent: World) -> None:

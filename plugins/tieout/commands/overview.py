@@ -616,7 +616,7 @@ def _print_payee_problems(console: Console, settings: Settings, day: date | None
 
 
 def _print_payout_problems(console: Console, settings: Settings, day: date | None) -> None:
-    """Print payouts that are unknown, failed, returned or held, oldest first, with their age."""
+    """Print payouts that are unknown, failed, returned, held or overdue, oldest first."""
     with database.connect(settings) as connection:
         if not database.has_table(connection, "reference.payee_return_reasons"):
             return
@@ -624,6 +624,8 @@ def _print_payout_problems(console: Console, settings: Settings, day: date | Non
     found = payouts.open_payouts(settings, as_of)
     for payout in found[:PAYOUTS_SHOWN]:
         marks = [text for text in (payout.reason_code, payout.policy) if text]
+        if payout.is_overdue:
+            marks.append("overdue 逾期: no answer of the bank when it was due")
         if payout.inquiry_count:
             marks.append(f"asked {payout.inquiry_count} times")
         if payout.held_by:

@@ -47,7 +47,7 @@ def list_payouts(
     on: On = None,
     as_json: Json = False,
 ) -> None:
-    """List payouts that are unknown, failed, returned or held, with their age."""
+    """List payouts that are unknown, failed, returned, held or overdue, with their age."""
     settings = shared.home()
     day = _day(settings, on)
     found = decided.open_payouts(settings, day, state)
@@ -85,7 +85,8 @@ def _cells(payout: OpenPayout) -> tuple[str, ...]:
         payout.statement_id,
         str(payout.payment_date),
         f"{overview.money(payout.amount_minor, payout.currency_code)} {payout.currency_code}",
-        f"{payout.state}: {decided.STATES[payout.state]}",
+        f"{payout.state}: {decided.STATES[payout.state]}"
+        + (", overdue 逾期" if payout.is_overdue else ""),
         str(payout.attempt_no or ""),
         str(payout.since),
         str(payout.age_days),

@@ -53,7 +53,8 @@ class PayoutError(TieoutError):
 class OpenPayout:
     """A statement whose payout is not paid: its last attempt, since when, and what holds it.
 
-    Amounts are minor units. ``reason_code`` and ``policy`` are of the last event.
+    Amounts are minor units. ``reason_code`` and ``policy`` are of the last event. ``is_overdue``:
+    the day before at the latest it ought to have left, or to have been answered by the bank.
     """
 
     statement_id: str
@@ -70,6 +71,7 @@ class OpenPayout:
     policy: str | None
     inquiry_count: int
     held_by: str | None
+    is_overdue: bool
 
 
 _OPEN = """
@@ -94,6 +96,7 @@ _OPEN = """
             attempts.attempt_no,
             attempts.end_to_end_id,
             opened.since,
+            attempts.submitted_on as sent_on,
             latest.reason_code,
             (
                 select count(*)
@@ -122,6 +125,7 @@ _OPEN = """
             null as attempt_no,
             null as end_to_end_id,
             instructions.payment_date as since,
+            instructions.payment_date as sent_on,
             null as reason_code,
             0 as inquiry_count
         from payout.instructions as instructions
@@ -132,6 +136,31 @@ _OPEN = """
                 from payout.attempts as attempts
                 where attempts.instruction_id = instructions.instruction_id
             )
+    ),
+
+    -- Up to the end of the day before, whether or not a run came to make them unknown.
+    overdue as (
+        select last_attempts.statement_id
+        from last_attempts
+        left join reference.bank_answer_times as times
+            on last_attempts.currency_code = times.currency_code
+        cross join lateral (
+            select count(*) as day_count
+            from reference.calendar_days as calendar
+            where
+                calendar.is_working_day
+                and calendar.calendar_date > last_attempts.sent_on
+                and calendar.calendar_date < %(day)s::date
+        ) as passed
+        where
+            last_attempts.sent_on < %(day)s::date
+            and case last_attempts.state
+                when 'instructed' then true
+                when 'created' then true
+                when 'submitted' then passed.day_count >= coalesce(times.answer_due_working_days, 0)
+                when 'accepted' then passed.day_count >= coalesce(times.outcome_due_working_days, 0)
+                else false
+            end
     )
 
     select
@@ -148,15 +177,20 @@ _OPEN = """
         last_attempts.reason_code,
         reasons.policy,
         last_attempts.inquiry_count,
-        held.held_by
+        held.held_by,
+        overdue.statement_id is not null as is_overdue
     from last_attempts
     left join reference.payee_return_reasons as reasons
         on last_attempts.reason_code = reasons.reason_code
     left join held on last_attempts.statement_id = held.statement_id
+    left join overdue on last_attempts.statement_id = overdue.statement_id
     where
         case
             when %(state)s::text is null
-                then last_attempts.state = any(%(troubled)s) or held.held_by is not null
+                then
+                    last_attempts.state = any(%(troubled)s)
+                    or held.held_by is not null
+                    or overdue.statement_id is not null
             when %(state)s = 'held' then held.held_by is not null
             else last_attempts.state = %(state)s
         end
@@ -276,7 +310,7 @@ def business_day(settings: Settings) -> date:
 
 
 def open_payouts(settings: Settings, day: date, state: str | None = None) -> list[OpenPayout]:
-    """Return what is not paid, oldest first: by default what is troubled or held.
+    """Return what is not paid, oldest first: by default what is troubled, held or overdue.
 
     Raises:
         PayoutError: ``state`` is none of STATES and not ``held``.
