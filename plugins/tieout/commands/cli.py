@@ -30,6 +30,7 @@ from tieout.commands import (
     quarantine,
     restate,
     shared,
+    statements,
     suspense,
     terms,
     undo,
@@ -64,6 +65,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
+app.add_typer(statements.app, name="statements")
 app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
 app.add_typer(people.app, name="people")
