@@ -1,9 +1,9 @@
 {{ config(materialized='public_view', tags=['views']) }}
 
 {#-
-    What a merchant reads of each line of a statement (结算单逐笔明细): the entry as it was cleared, with
-    the time, terminal and order number of its voucher. Nothing is stored. Both dates are partitions:
-    a reader who names both reads these alone.
+    What a merchant reads of each line of a statement (结算单逐笔明细): the entry as it was cleared,
+    with the time, terminal and order number of its voucher. Nothing is stored. Both dates are
+    partitions: a reader who names both reads these alone.
 -#}
 with statement_lines as (
     select
