@@ -113,6 +113,43 @@ def _posting(posting_id: str, **values: object) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _numbered(voucher_id: str, **values: object) -> dict[str, object]:
+    known = {"voucher_kind": "transaction", "currency_code": "CNY", "amount_minor": 100}
+    return {"voucher_id": voucher_id, "posting_count": 1, **known, **values}
+
+
+def _booked(
+    voucher_id: str, number: int, *, swapped: bool = False, **source: object
+) -> dict[str, list[dict[str, object]]]:
+    """A voucher and its posting of a purchase of 1.00 of A1, and the source as it is said to be."""
+    sides = ["merchant_payable", "channel_receivable"]
+    debit, credit = sides if swapped else sides[::-1]
+    name = f"B-{voucher_id}"
+    said = {"account_id": "A1", "amount_minor": 100, **source}
+    return {
+        "raw.platform_source_vouchers": [_voucher(voucher_id, **said)],
+        "ledger.vouchers": [
+            _numbered(
+                name, voucher_no=number, source_voucher_id=voucher_id, transaction_type="purchase"
+            )
+        ],
+        "ledger.postings": [
+            _posting(
+                f"TX:T:{voucher_id}",
+                voucher_id=name,
+                source_id=voucher_id,
+                event_type="transaction",
+                currency_code="CNY",
+                amount_minor=100,
+                debit_account=debit,
+                credit_account=credit,
+                debit_subledger_id="A1",
+                credit_subledger_id="A1",
+            )
+        ],
+    }
+
+
 def _balance(account: str, **values: object) -> dict[str, object]:
     return {"ledger_account": account, "subledger_id": "A1", "currency_code": "USD", **values}
 
@@ -330,6 +367,39 @@ BREAKS: dict[str, list[Break]] = {
         Break(
             ["posting_id=E4", "rule=none"],
             {"ledger.postings": [_posting("E4", rule="none")]},
+        ),
+    ],
+    "assert_vouchers_hold_each_posting_once": [
+        Break(
+            ["voucher_id=B-LOST", "reason=its postings are others"],
+            {
+                "ledger.postings": [
+                    _posting(
+                        "E5", voucher_id="B-LOST", event_type="transaction", currency_code="CNY"
+                    )
+                ]
+            },
+        ),
+        Break(
+            ["voucher_id=B-GONE", "reason=its postings are others"],
+            {"ledger.vouchers": [_numbered("B-GONE", voucher_no=1)]},
+        ),
+        Break(
+            ["voucher_kind=all", "reason=numbers have a gap"],
+            {"ledger.vouchers": [_numbered("B-LATE", voucher_no=9)]},
+        ),
+    ],
+    "assert_vouchers_say_what_their_source_voucher_says": [
+        Break(
+            ["source_voucher_id=V51", "transaction_type=refund"],
+            _booked("V51", 51, transaction_type="refund", amount_minor=-100),
+        ),
+        Break(["source_voucher_id=V52"], _booked("V52", 52, amount_minor=101)),
+        Break(["source_voucher_id=V53"], _booked("V53", 53, account_id="A2")),
+        Break(["source_voucher_id=V54"], _booked("V54", 54, currency_code="USD")),
+        Break(
+            ["source_voucher_id=V55", "credit_account=channel_receivable"],
+            _booked("V55", 55, swapped=True),
         ),
     ],
     "assert_source_voucher_ids_are_unique": [

@@ -25,6 +25,7 @@ from tieout.commands import (
     gate,
     keys,
     leaks,
+    ledger,
     payouts,
     people,
     quarantine,
@@ -66,6 +67,7 @@ app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
 app.add_typer(statements.app, name="statements")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
 app.add_typer(people.app, name="people")

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tieout.commands import shared
+from tieout.commands.shared import FileFormat
 from tieout.core.money import amount_text
 from tieout.core.progress import say
 from tieout.dates import days
 
-__all__ = ["FileFormat", "app"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Merchants' statements, line by line: export. 商户结算单。", no_args_is_help=True
 )
-
-
-class FileFormat(StrEnum):
-    """The forms a list is written in."""
-
-    CSV = "csv"
-    XLSX = "xlsx"
 
 
 @app.callback()

@@ -31,7 +31,14 @@ from tieout.database import connect
 from tieout.dates import days
 from tieout.exports.tables import Amount, Cell, Column, CsvList, Rows, Workbook
 
-__all__ = ["ExportedStatements", "StatementExportError", "export_statements"]
+__all__ = [
+    "ExportedStatements",
+    "Format",
+    "StatementExportError",
+    "aside_of",
+    "export_statements",
+    "in_steps",
+]
 
 Format = Literal["csv", "xlsx"]
 FORMATS: Final = ("csv", "xlsx")
@@ -300,7 +307,7 @@ def export_statements(
     """
     wanted = {"payment_date": payment_date, "account_id": account_id}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with connect(settings.acting_as("finance")) as connection, _aside(folder) as aside:
+    with connect(settings.acting_as("finance")) as connection, aside_of(folder) as aside:
         # One instant for all of it.
         connection.execute("set transaction isolation level repeatable read read only")
         _refuse_undecided(connection, payment_date)
@@ -326,7 +333,7 @@ def export_statements(
 
 
 @contextmanager
-def _aside(folder: Path) -> Iterator[Path]:
+def aside_of(folder: Path) -> Iterator[Path]:
     """Have a hidden folder for what has no name yet; it is gone at the end, with what is left."""
     aside = folder / ".exporting"
     if aside.exists():
@@ -376,7 +383,7 @@ def _write_all(
         _sources(connection, wanted) as sources,
         CsvList(aside / _list_name(payment_date), LIST_COLUMNS, for_people=True) as listed,
     ):
-        for statement in _rows(connection, "statements", _STATEMENTS, wanted):
+        for statement in in_steps(connection, "statements", _STATEMENTS, wanted):
             path = aside / f"{_file_name(statement.statement_id)}.{file_format}"
             lines = sources.lines_of(statement, names)
             count = _write_one(path, payment_date, statement, lines, file_format)
@@ -425,7 +432,7 @@ def _type_names(connection: psycopg.Connection[Any]) -> dict[str, str]:
     return dict(rows)
 
 
-def _rows(
+def in_steps(
     connection: psycopg.Connection[Any], name: str, query: str, parameters: Mapping[str, Any]
 ) -> Iterator[Any]:
     """Return a query's rows one by one, through a cursor of the server."""
@@ -534,7 +541,7 @@ def _sources(connection: psycopg.Connection[Any], wanted: Mapping[str, Any]) -> 
         )
     ]
     by_date = [
-        _rows(connection, f"entries_{day:%Y%m%d}", _ENTRIES, {**wanted, "accounting_date": day})
+        in_steps(connection, f"entries_{day:%Y%m%d}", _ENTRIES, {**wanted, "accounting_date": day})
         for day in dates
     ]
     yield _Sources(
@@ -542,8 +549,8 @@ def _sources(connection: psycopg.Connection[Any], wanted: Mapping[str, Any]) -> 
             "clearing entries",
             heapq.merge(*by_date, key=lambda row: (row.statement_id, row.accounting_date)),
         ),
-        advances=_InOrder("advances", _rows(connection, "advances", _ADVANCES, wanted)),
-        holds=_InOrder("holds", _rows(connection, "holds", _HOLDS, wanted)),
+        advances=_InOrder("advances", in_steps(connection, "advances", _ADVANCES, wanted)),
+        holds=_InOrder("holds", in_steps(connection, "holds", _HOLDS, wanted)),
     )
 
 
