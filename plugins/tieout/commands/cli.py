@@ -40,7 +40,7 @@ from tieout.commands import (
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
-from tieout.dates import days
+from tieout.dates import days, workdays
 from tieout.runs import airflow_home
 from tieout.runs.steps import GateFailedError
 
@@ -340,6 +340,7 @@ def close(
         closed = sum(1 for _ in reclosing.in_order(settings, asked, close_one))
     _show_week(console, settings)
     say(f"closed {closed} dates; the tables are at `tieout url`")
+    _say_end_of_calendar(last)
     unpaid = days.first_unpaid(settings)
     if unpaid is not None:
         say(f"next: tieout pay {unpaid.payment_date}")
@@ -432,9 +433,18 @@ def status(
         overview.print_day_stages(console, settings, day)
     state = "running" if airflow_home.scheduler_is_alive(settings) else "not running"
     say(f"home {settings.home}; scheduler {state}")
+    newest = day or days.last_closed(settings)
+    if newest is not None:
+        _say_end_of_calendar(newest)
     unpaid = days.first_unpaid(settings)
     if unpaid is not None:
         say(f"next: tieout pay {unpaid.payment_date}")
+
+
+def _say_end_of_calendar(day: date) -> None:
+    warning = workdays.ends_soon(day)
+    if warning is not None:
+        say(warning)
 
 
 # --- the sample ---------------------------------------------------------------------------------
