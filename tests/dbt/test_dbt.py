@@ -114,7 +114,7 @@ def _posting(posting_id: str, **values: object) -> dict[str, object]:
 
 
 def _numbered(voucher_id: str, **values: object) -> dict[str, object]:
-    known = {"voucher_kind": "transaction", "currency_code": "CNY", "amount_minor": 100}
+    known = {"voucher_kind": "suspense", "currency_code": "CNY", "amount_minor": 100}
     return {"voucher_id": voucher_id, "posting_count": 1, **known, **values}
 
 
@@ -130,7 +130,11 @@ def _booked(
         "raw.platform_source_vouchers": [_voucher(voucher_id, **said)],
         "ledger.vouchers": [
             _numbered(
-                name, voucher_no=number, source_voucher_id=voucher_id, transaction_type="purchase"
+                name,
+                voucher_no=number,
+                voucher_kind="transaction",
+                source_voucher_id=voucher_id,
+                transaction_type="purchase",
             )
         ],
         "ledger.postings": [
