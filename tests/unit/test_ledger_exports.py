@@ -34,7 +34,6 @@ create table reference.posting_rules (rule text, text_zh text);
 insert into reference.posting_rules values
 ('transaction.sale', '商户交易'), ('merchant_fee.net', '手续费'),
 ('payout_submitted.under_way', '代付发出');
-create table ledger.vouchers (accounting_date date, voucher_no bigint);
 create table ledger.voucher_lines (
     accounting_date date, voucher_no bigint, entry_id text, voucher_kind text, voucher_id text,
     event_type text, transaction_type text, rule text, direction text, subject_code text,
@@ -78,7 +77,7 @@ def fill(world: World) -> None:
             "update control.accounting_days set state = 'closed' where accounting_date = %s", (DAY,)
         )
     world.execute(
-        "truncate ledger.postings, ledger.vouchers, ledger.voucher_lines,"
+        "truncate ledger.postings, ledger.voucher_lines,"
         " ledger.account_balances, ledger.trial_balance"
     )
     for number, posting, kind, rule, debit, debit_id, credit, credit_id, minor in POSTINGS:
@@ -94,7 +93,6 @@ def fill(world: World) -> None:
                  direction, subledger, minor, account),
             )  # fmt: skip
         world.execute("insert into ledger.postings values (%s, %s, 'B1')", (DAY, posting))
-    world.execute("insert into ledger.vouchers values (%s, 1), (%s, 2)", (DAY, DAY))
     for account, subledger, debit, credit in BALANCES_OF_DAY:
         sums = (0, debit, credit, debit - credit)
         world.execute(
@@ -233,12 +231,6 @@ def test_a_date_that_is_not_closed_does_not_leave(closed: World, tmp_path: Path)
     day = closed.value("select date '2026-10-30'")
     with pytest.raises(LedgerExportError, match="is not closed"):
         export_ledger(closed.settings, day, folder=tmp_path / "out")
-
-
-def test_a_date_without_numbered_vouchers_does_not_leave(closed: World, tmp_path: Path) -> None:
-    closed.execute("truncate ledger.vouchers")
-    with pytest.raises(LedgerExportError, match="no numbered vouchers"):
-        export(closed, tmp_path / "out")
 
 
 def test_the_amounts_of_the_journal_are_the_trial_balance(closed: World, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
-{{ config(materialized='dated_partition', partition_by='accounting_date', tags=['close']) }}
+{{ config(materialized='public_view', tags=['views']) }}
 
 {#-
-    The vouchers of T as a finance system numbers them (会计凭证): of each kind of event, from 1
+    The vouchers of a date as a finance system numbers them (会计凭证): of each kind of event, from 1
     without a gap, one currency each (docs/domain.md#numbered-vouchers). Each posting belongs to
-    one. The order is of what the vouchers are called, so the same postings have the same numbers.
+    one. Nothing is stored: the order is of what the vouchers are called, so the same postings have
+    the same numbers, and those of a sealed date never change. A filter on the date reads that date.
 -#}
 with postings as (
     select
+        accounting_date,
         posting_id,
         voucher_id,
         event_type,
@@ -15,14 +17,14 @@ with postings as (
         amount_minor,
         is_catch_up
     from {{ ref('postings') }}
-    where accounting_date = {{ accounting_date() }}
 ),
 
-priced_vouchers as (
+source_vouchers as (
     select
+        accounting_date,
         voucher_id,
         transaction_type
-    from {{ ref('int_pricing__priced_vouchers') }}
+    from {{ ref('stg_platform__source_vouchers') }}
 ),
 
 kinds_of_postings as (
@@ -34,21 +36,23 @@ kinds_of_postings as (
 
 grouped as (
     select
+        accounting_date,
         voucher_kind,
         voucher_id,
         currency_code,
         min(case when voucher_kind = 'transaction' then source_id end) as source_voucher_id,
         count(*) as posting_count,
-        sum(amount_minor) as amount_minor,
+        cast(sum(amount_minor) as bigint) as amount_minor,
         bool_or(is_catch_up) as is_catch_up
     from kinds_of_postings
-    group by voucher_kind, voucher_id, currency_code
+    group by accounting_date, voucher_kind, voucher_id, currency_code
 ),
 
-final as (
+numbered as (
     select
-        {{ accounting_date() }} as accounting_date,
+        grouped.*,
         row_number() over (
+            partition by grouped.accounting_date
             order by
                 case grouped.voucher_kind
                     when 'opening' then 1
@@ -64,17 +68,26 @@ final as (
                 end,
                 grouped.voucher_id collate "C",
                 grouped.currency_code collate "C"
-        ) as voucher_no,
-        grouped.voucher_kind,
-        grouped.voucher_id,
-        grouped.currency_code,
-        grouped.source_voucher_id,
-        priced_vouchers.transaction_type,
-        grouped.posting_count,
-        grouped.amount_minor,
-        grouped.is_catch_up
+        ) as voucher_no
     from grouped
-    left join priced_vouchers on grouped.source_voucher_id = priced_vouchers.voucher_id
+),
+
+final as (
+    select
+        numbered.accounting_date,
+        numbered.voucher_no,
+        numbered.voucher_kind,
+        numbered.voucher_id,
+        numbered.currency_code,
+        numbered.source_voucher_id,
+        source_vouchers.transaction_type,
+        numbered.posting_count,
+        numbered.amount_minor,
+        numbered.is_catch_up
+    from numbered
+    left join source_vouchers
+        on numbered.accounting_date = source_vouchers.accounting_date
+        and numbered.source_voucher_id = source_vouchers.voucher_id
 )
 
 select * from final

@@ -19,7 +19,7 @@ import psycopg
 
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
-from tieout.database import connect, has_table
+from tieout.database import connect
 from tieout.exports.statements import Format, aside_of, in_steps
 from tieout.exports.tables import Amount, Cell, Column, CsvList, Rows, Workbook
 
@@ -194,8 +194,7 @@ def export_ledger(
         file_format: ``csv``: three files, headings are the columns' names; ``xlsx``: one workbook.
 
     Raises:
-        LedgerExportError: the date is not closed, was closed before there were vouchers, or a sum
-            differs; then no file is written.
+        LedgerExportError: the date is not closed, or a sum differs; then no file is written.
         TieoutError: a workbook cannot hold it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -226,16 +225,6 @@ def _state(connection: psycopg.Connection[Any], day: date) -> str:
             f"the ledger of {day} is not closed",
             f"its state is {state}: what it holds may still change",
             f"tieout close {day}, then export again",
-        )
-    posted = "select exists (select from {} where accounting_date = %s)"
-    if not has_table(connection, "ledger.vouchers") or (
-        connection.execute(posted.format("ledger.postings"), (day,)).fetchone()
-        != connection.execute(posted.format("ledger.vouchers"), (day,)).fetchone()
-    ):
-        raise _refused(
-            f"{day} has no numbered vouchers",
-            "it was closed by a version before they were numbered",
-            f"an open date: tieout close {day}; a sealed one stays without",
         )
     return state
 
