@@ -118,6 +118,45 @@ def _fee(trace_number: str, **values: object) -> dict[str, object]:
     return {"trace_number": trace_number, **known, **values}
 
 
+def _booked(
+    voucher_id: str, *, swapped: bool = False, booked_as: str | None = None, **source: object
+) -> dict[str, list[dict[str, object]]]:
+    """The posting of a purchase of 1.00 of A1, and the source voucher as it is said to be."""
+    sides = ["merchant_payable", "channel_receivable"]
+    debit, credit = sides if swapped else sides[::-1]
+    # No success, so that the tests of what clears leave it alone.
+    known = {"account_id": "A1", "amount_minor": 100, "transaction_status": "failed"}
+    said = {**known, **source}
+    return {
+        "raw.platform_source_vouchers": [_voucher(voucher_id, **said)],
+        "ledger.accounting_vouchers": [
+            {
+                "accounting_voucher_id": f"B-{voucher_id}",
+                "source_voucher_id": voucher_id,
+                "account_id": "A1",
+                "currency_code": "CNY",
+                "amount_minor": 100,
+                "is_catch_up": False,
+                "agrees_with_source": True,
+            }
+        ],
+        "ledger.postings": [
+            _posting(
+                f"TX:T:{voucher_id}",
+                voucher_id=booked_as or f"B-{voucher_id}",
+                source_id=voucher_id,
+                event_type="transaction",
+                currency_code="CNY",
+                amount_minor=100,
+                debit_account=debit,
+                credit_account=credit,
+                debit_subledger_id="A1",
+                credit_subledger_id="A1",
+            )
+        ],
+    }
+
+
 def _balance(account: str, **values: object) -> dict[str, object]:
     return {"ledger_account": account, "subledger_id": "A1", "currency_code": "USD", **values}
 
@@ -381,6 +420,22 @@ BREAKS: dict[str, list[Break]] = {
             ["posting_id=E4", "rule=none"],
             {"ledger.postings": [_posting("E4", rule="none")]},
         ),
+    ],
+    "assert_each_posting_has_a_kind_of_voucher": [
+        Break(
+            ["posting_id=E5", "event_type=no_such_event"],
+            {"ledger.postings": [_posting("E5", event_type="no_such_event")]},
+        ),
+    ],
+    "assert_postings_say_what_their_source_voucher_says": [
+        Break(
+            ["source_id=V51", "transaction_type=refund"],
+            _booked("V51", transaction_type="refund", amount_minor=-100),
+        ),
+        Break(["source_id=V52"], _booked("V52", amount_minor=101)),
+        Break(["source_id=V53"], _booked("V53", account_id="A2")),
+        Break(["source_id=V54", "credit_account=channel_receivable"], _booked("V54", swapped=True)),
+        Break(["source_id=V55"], _booked("V55", booked_as="B-other")),
     ],
     "assert_source_voucher_ids_are_unique": [
         Break(
@@ -730,7 +785,7 @@ def test_calendar_seed_is_the_calendar_of_the_program() -> None:
         header, *rows = csv.reader(file)
     assert tuple(header) == workdays.SEED_COLUMNS
     assert len(rows) == 730
-    expected = workdays.calendar_rows(workdays.FIRST_SEED_DATE, workdays.LAST_SEED_DATE)
+    expected = workdays.calendar_rows(workdays.FIRST_SEED_DATE, workdays.known_through())
     assert [tuple(row) for row in rows] == expected
 
 

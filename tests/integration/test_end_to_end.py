@@ -16,7 +16,7 @@ import pytest
 from lxml import etree
 
 import true_outcomes
-from tieout import database
+from tieout import database, exports
 from tieout.core.settings import PROJECT_DIR, Settings
 from tieout.dates import workdays
 from tieout.runs import transform
@@ -51,11 +51,14 @@ TABLES = (
     "reconciliation.bank_matches",
     "ledger.postings",
     "ledger.journal_entries",
+    "ledger.vouchers",
+    "ledger.voucher_lines",
     "ledger.account_balances",
     "ledger.trial_balance",
     "clearing.clearing_entries",
     "clearing.clearing_records",
     "settlement.settlement_statements",
+    "settlement.statement_details",
     "settlement.holds",
     "settlement.backed_rollforward",
     "settlement.fee_bills",
@@ -202,6 +205,34 @@ def test_the_payment_files_are_the_statements_paid(week: Settings) -> None:
     )
     assert {row[0] for row in paid} == {"paid"}
     assert sum(int(row[1]) for row in paid) == sum(in_files.values())
+
+
+def test_every_list_that_leaves_sums_to_what_was_paid(week: Settings, tmp_path: Path) -> None:
+    """Each merchant's list of each payment date leaves, and together they are the payouts."""
+    payments = query(
+        week,
+        "select payment_date, count(*), sum(payout_amount_minor)"
+        " from settlement.settlement_statements group by payment_date order by payment_date",
+    )
+    assert len(payments) >= 4
+    for payment_date, count, paid_minor in payments:
+        done = exports.export_statements(week, payment_date, folder=tmp_path / str(payment_date))
+        assert (done.statements, done.payouts) == (count, {"CNY": paid_minor})
+        with done.list_path.open(encoding="utf-8-sig", newline="") as stream:
+            _, *rows = csv.reader(stream)
+        assert sum(Decimal(row[5]) for row in rows) * 100 == paid_minor
+
+
+def test_the_journal_of_each_date_leaves(week: Settings, tmp_path: Path) -> None:
+    """Every posting of the week has a voucher, and the vouchers are the trial balance."""
+    days = query(
+        week,
+        "select accounting_date, count(*) from ledger.postings group by accounting_date",
+    )
+    assert len(days) >= 7
+    for day, postings in days:
+        done = exports.export_ledger(week, day, folder=tmp_path)
+        assert done.lines == 2 * postings
 
 
 def true_holds(settings: Settings) -> dict[str, dict[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,29 @@ def test_rule_is_whole(row: dict[str, str]) -> None:
 
 def test_rules_are_named_once() -> None:
     assert len(RULES) == len(rows_of("posting_rules")) > 90
+
+
+# First digits of the standard's codes by class of account (企业会计准则).
+CLASS_DIGITS = {"asset": "1", "liability": "2", "equity": "4", "income": "6", "expense": "6"}
+
+
+@pytest.mark.parametrize("row", ACCOUNTS.values(), ids=lambda row: row["ledger_account"])
+def test_each_account_has_a_subject_code_of_its_class(row: dict[str, str]) -> None:
+    code = row["subject_code"]
+    assert code.isdigit()
+    assert len(code) == 6
+    assert code[0] == CLASS_DIGITS[row["account_class"]]
+    assert [one for one in ACCOUNTS.values() if one["subject_code"] == code] == [row]
+
+
+def test_each_event_has_a_kind_of_voucher() -> None:
+    """Who adds an event has to put it into a kind; the contract refuses one without."""
+    macro = (DBT / "macros" / "ledger.sql").read_text(encoding="utf-8")
+    kinds = macro[macro.index("macro voucher_kind") :]
+    named = set(re.findall(r"'(\w+)'", kinds))
+    events = {event for event, row in RULES if RULES[event, row]["is_used"] == "true"}
+    assert len(events) > 25
+    assert events - named == set()
+    given = set(re.findall(r"then\s+'(\w+)'", kinds))
+    model = (DBT / "models" / "ledger" / "vouchers.sql").read_text(encoding="utf-8")
+    assert set(re.findall(r"when '(\w+)' then \d+", model)) == given, "each kind has its place"

@@ -25,11 +25,13 @@ from tieout.commands import (
     gate,
     keys,
     leaks,
+    ledger,
     payouts,
     people,
     quarantine,
     restate,
     shared,
+    statements,
     suspense,
     terms,
     undo,
@@ -38,7 +40,7 @@ from tieout.commands import (
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
-from tieout.dates import days
+from tieout.dates import days, workdays
 from tieout.runs import airflow_home
 from tieout.runs.steps import GateFailedError
 
@@ -64,6 +66,8 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
+app.add_typer(statements.app, name="statements")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
 app.add_typer(people.app, name="people")
@@ -341,6 +345,7 @@ def close(
         closed = sum(1 for _ in reclosing.in_order(settings, asked, close_one))
     _show_week(console, settings)
     say(f"closed {closed} dates; the tables are at `tieout url`")
+    _say_end_of_calendar(last)
     unpaid = days.first_unpaid(settings)
     if unpaid is not None:
         say(f"next: tieout pay {unpaid.payment_date}")
@@ -433,9 +438,18 @@ def status(
         overview.print_day_stages(console, settings, day)
     state = "running" if airflow_home.scheduler_is_alive(settings) else "not running"
     say(f"home {settings.home}; scheduler {state}")
+    newest = day or days.last_closed(settings)
+    if newest is not None:
+        _say_end_of_calendar(newest)
     unpaid = days.first_unpaid(settings)
     if unpaid is not None:
         say(f"next: tieout pay {unpaid.payment_date}")
+
+
+def _say_end_of_calendar(day: date) -> None:
+    warning = workdays.ends_soon(day)
+    if warning is not None:
+        say(warning)
 
 
 # --- the sample ---------------------------------------------------------------------------------

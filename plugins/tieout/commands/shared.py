@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from tieout.database import persons
 __all__ = [
     "WIDE",
     "By",
+    "FileFormat",
     "On",
     "Reason",
     "console",
@@ -44,6 +46,13 @@ On = Annotated[
     str | None,
     typer.Option("--on", help="Close in which it takes effect; default: the next one."),
 ]
+
+
+class FileFormat(StrEnum):
+    """The forms a list is written in."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
 
 
 def home() -> Settings:

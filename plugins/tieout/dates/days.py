@@ -258,6 +258,29 @@ def has_calendar(settings: Settings) -> bool:
         )
 
 
+def refuse_unknown_calendar(settings: Settings, accounting_date: date) -> None:
+    """Refuse a date of which the reference data does not know when it is paid, or says another day.
+
+    Raises:
+        TieoutError: the list of working days ends before the next one, or the reference data that
+            is loaded has other days than the program.
+    """
+    expected = workdays.is_working_day(accounting_date), workdays.next_working_day(accounting_date)
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            "select is_working_day, next_working_day from reference.calendar_days"
+            " where calendar_date = %s",
+            (accounting_date,),
+        ).fetchone()
+    if row != expected:
+        raise TieoutError(
+            what=f"the working days after {accounting_date} are not those of the reference data",
+            where="reference.calendar_days",
+            why=f"it has {row or 'no such date'}, the program {expected}: (working day, next one)",
+            next_step="write calendar_days.csv anew (docs/runbooks/calendar-ends.md)",
+        )
+
+
 def operating_window(settings: Settings) -> OperatingWindow | None:
     """Return the newest landed operating window, else the simulated one's, else None."""
     with database.connect(settings) as connection:
@@ -303,6 +326,15 @@ def _day_state(connection: psycopg.Connection[Any], accounting_date: date) -> Da
         [accounting_date],
     ).fetchone()
     return DayState(accounting_date) if row is None else DayState(*row)
+
+
+def last_closed(settings: Settings) -> date | None:
+    """Return the newest accounting date that is closed or sealed, or None."""
+    with database.connect(settings) as connection:
+        row = connection.execute(
+            "select max(accounting_date) from control.accounting_days where state <> 'open'"
+        ).fetchone()
+    return row[0] if row else None
 
 
 def missing_close(settings: Settings, accounting_date: date) -> str | None:

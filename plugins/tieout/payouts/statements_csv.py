@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from tieout.core.money import decimal_text
+from tieout.core.spreadsheets import csv_text
 from tieout.payouts import queries
 from tieout.payouts.store import Store
 
@@ -88,7 +89,6 @@ _STATEMENTS = f"""
 
 _CURRENCY_COLUMN: Final = 7
 _AMOUNT_COLUMNS: Final = range(9, 20)
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> str | None:
@@ -122,6 +122,4 @@ def _cell(column: int, value: Any, currency_code: str) -> str:
         return decimal_text(int(value), currency_code)
     if isinstance(value, list | tuple):
         return " ".join(str(item) for item in value)
-    text = str(value)
-    # A name that begins like a formula would be run by a spreadsheet program.
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return csv_text(str(value))

@@ -31,6 +31,7 @@ def ready(step: Step) -> str | None:
 
     Raises:
         NothingToDo: T is sealed, or outside the operating window.
+        TieoutError: nobody knows yet when T is paid: the list of working days ends.
     """
     from tieout import fetching, landing  # noqa: PLC0415  parsers are heavy
 
@@ -52,6 +53,7 @@ def ready(step: Step) -> str | None:
         window = days.operating_window(step.settings)
     if window is not None and not window.holds(step.day):
         raise days.NothingToDo(f"{step.day} is no accounting date: the business runs {window}")
+    days.refuse_unknown_calendar(step.settings, step.day)
     return days.missing_close(step.settings, step.day)
 
 

@@ -1,0 +1,70 @@
+-- What a transaction books is what its source voucher (原始凭证) says: account, currency, amount, and
+-- the direction in which its transaction type moves what we owe the merchant; and nothing else
+-- stands in its accounting voucher. It is read from the landed rows, so that a wrong turn between
+-- landing and ledger shows.
+{{ config(tags=['close']) }}
+
+with accounting_vouchers as (
+    select
+        accounting_voucher_id,
+        source_voucher_id
+    from {{ ref('accounting_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+postings as (
+    select
+        posting_id,
+        voucher_id,
+        source_id,
+        currency_code,
+        amount_minor,
+        debit_account,
+        debit_subledger_id,
+        credit_account,
+        credit_subledger_id
+    from {{ ref('postings') }}
+    where accounting_date = {{ accounting_date() }} and event_type = 'transaction'
+),
+
+source_vouchers as (
+    select
+        voucher_id,
+        account_id,
+        currency_code,
+        amount_minor,
+        transaction_type
+    from {{ ref('stg_platform__source_vouchers') }}
+    where accounting_date = {{ accounting_date() }}
+),
+
+transaction_types as (
+    select
+        transaction_type,
+        amount_sign
+    from {{ ref('transaction_types') }}
+)
+
+select
+    postings.posting_id,
+    postings.source_id,
+    source_vouchers.transaction_type,
+    postings.amount_minor,
+    postings.debit_account,
+    postings.credit_account
+from postings
+left join source_vouchers on postings.source_id = source_vouchers.voucher_id
+left join transaction_types
+    on source_vouchers.transaction_type = transaction_types.transaction_type
+left join accounting_vouchers on postings.source_id = accounting_vouchers.source_voucher_id
+where postings.voucher_id is distinct from accounting_vouchers.accounting_voucher_id
+    or postings.currency_code is distinct from source_vouchers.currency_code
+    or postings.amount_minor * transaction_types.amount_sign
+    is distinct from source_vouchers.amount_minor
+    or case transaction_types.amount_sign
+        when 1 then postings.credit_account else postings.debit_account
+    end is distinct from 'merchant_payable'
+    or case transaction_types.amount_sign
+        when 1 then postings.credit_subledger_id else postings.debit_subledger_id
+    end is distinct from source_vouchers.account_id
+order by postings.source_id
