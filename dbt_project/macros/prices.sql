@@ -16,6 +16,7 @@
         combinations.priced_on,
         combinations.tier_volume_minor,
         contracts.contract_id,
+        contracts.merchant_category_code,
         contracts.refund_fee_policy,
         fee_rates.fee_rule_id,
         coalesce(fee_rates.tier_from_minor, 0) as tier_from_minor,
@@ -47,6 +48,10 @@
         and (fee_rates.effective_to is null or combinations.priced_on < fee_rates.effective_to)
         -- greatest() skips NULLs, and a month of more returns than sales is a volume of 0.
         and coalesce(fee_rates.tier_from_minor, 0) <= greatest(combinations.tier_volume_minor, 0)
+        and (
+            fee_rates.merchant_category_code is null
+            or fee_rates.merchant_category_code = contracts.merchant_category_code
+        )
         and (fee_rates.channel is null or fee_rates.channel = combinations.channel)
         and (
             fee_rates.transaction_type is null

@@ -168,7 +168,8 @@
             cast(null as text) as fee_rule_id,
             cast(null as text) as contract_id,
             cast(null as bigint) as tier_from_minor,
-            cast(null as bigint) as tier_volume_minor
+            cast(null as bigint) as tier_volume_minor,
+            cast(null as text) as merchant_category_code
         limit 0
     ) as clearing_entries
     {%- else -%}

@@ -257,7 +257,7 @@ BREAKS: dict[str, list[Break]] = {
                         "entry_id": "T:V-lost",
                         "clearing_session_type": "adjustment",
                         "account_id": "A-lost",
-                        "currency_code": "CNY",
+                        "currency_code": "EUR",
                         "settlement_mode": "net",
                         "transaction_amount_minor": 50,
                         "clearing_amount_minor": 50,

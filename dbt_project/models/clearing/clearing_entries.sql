@@ -24,6 +24,7 @@ with priced_vouchers as (
         fee_rule_id,
         tier_from_minor,
         tier_volume_minor,
+        merchant_category_code,
         settlement_mode,
         fee_amount_minor
     from {{ ref('int_pricing__priced_vouchers') }}
@@ -77,7 +78,8 @@ entries as (
         fee_rule_id,
         contract_id,
         tier_from_minor,
-        tier_volume_minor
+        tier_volume_minor,
+        merchant_category_code
     from priced_vouchers
     union all
     select
@@ -97,7 +99,8 @@ entries as (
         fee_rule_id,
         contract_id,
         cast(null as bigint) as tier_from_minor,
-        cast(null as bigint) as tier_volume_minor
+        cast(null as bigint) as tier_volume_minor,
+        cast(null as text) as merchant_category_code
     from adjustment_fees
 ),
 
@@ -131,7 +134,8 @@ final as (
         arrival_groups.arrival_date,
         arrival_groups.payment_date,
         entries.tier_from_minor,
-        entries.tier_volume_minor
+        entries.tier_volume_minor,
+        entries.merchant_category_code
     from entries
     left join arrival_groups
         on entries.channel = arrival_groups.channel

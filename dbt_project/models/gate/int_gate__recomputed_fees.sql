@@ -102,7 +102,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        coalesce(effective_to, date 'infinity') as effective_to
+        coalesce(effective_to, date 'infinity') as effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
 ),
@@ -132,7 +133,8 @@ rates as (
         cap_fee_minor,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date >= {{ payment_date() }} - 391
         and snapshot_date < {{ payment_date() }}
@@ -330,6 +332,8 @@ offers as materialized (
         inner join rates on contracts.contract_id = rates.contract_id
         where contracts.snapshot_date = wanted.terms_date
             and rates.snapshot_date = wanted.terms_date
+            and coalesce(rates.merchant_category_code, contracts.merchant_category_code)
+            is not distinct from contracts.merchant_category_code
         offset 0
     ) as listed
 ),

@@ -77,7 +77,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        coalesce(effective_to, date 'infinity') as effective_to
+        coalesce(effective_to, date 'infinity') as effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
 ),
@@ -98,7 +99,8 @@ rates as (
         cap_fee_minor,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date >= {{ days_back(payment_date()) }}
         and snapshot_date < {{ payment_date() }}
@@ -165,10 +167,12 @@ approved as (
         or told.change_kind <> 'changed'
         or (
             told.content_before ->> 'merchant_id', told.content_before ->> 'account_id',
-            told.content_before ->> 'effective_from', told.content_before ->> 'effective_to'
+            told.content_before ->> 'effective_from', told.content_before ->> 'effective_to',
+            told.content_before ->> 'merchant_category_code'
         ) is distinct from (
             told.content_delivered ->> 'merchant_id', told.content_delivered ->> 'account_id',
-            told.content_delivered ->> 'effective_from', told.content_delivered ->> 'effective_to'
+            told.content_delivered ->> 'effective_from', told.content_delivered ->> 'effective_to',
+            told.content_delivered ->> 'merchant_category_code'
         ) as prices,
         told.term_kind = 'contract'
         and (
@@ -401,6 +405,8 @@ prices as (
     inner join rates
         on kinds.closed_on = rates.snapshot_date
         and contracts.contract_id = rates.contract_id
+        and coalesce(rates.merchant_category_code, contracts.merchant_category_code)
+        is not distinct from contracts.merchant_category_code
         and kinds.sold_on >= rates.effective_from
         and kinds.sold_on < rates.effective_to
         and coalesce(rates.channel, kinds.channel) = kinds.channel

@@ -71,7 +71,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        effective_to
+        effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -91,7 +92,8 @@ fee_rates as (
         cap_fee_minor,
         effective_from,
         effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date = {{ accounting_date() }}
 ),

@@ -58,6 +58,7 @@ returned_sales as (
         fee_rule_id,
         tier_from_minor,
         tier_volume_minor,
+        merchant_category_code,
         refund_fee_policy
     from {{ ref('int_pricing__returned_sales') }}
 ),
@@ -78,7 +79,8 @@ contracts as (
         settlement_mode,
         refund_fee_policy,
         effective_from,
-        effective_to
+        effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -98,7 +100,8 @@ fee_rates as (
         cap_fee_minor,
         effective_from,
         effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -202,6 +205,10 @@ with_original_fee as (
             when returned_sales.voucher_id is not null then returned_sales.tier_volume_minor
             else cleared_vouchers.tier_volume_minor
         end as priced_tier_volume_minor,
+        case
+            when returned_sales.voucher_id is not null then returned_sales.merchant_category_code
+            else priced_combinations.merchant_category_code
+        end as merchant_category_code,
         coalesce(returned_sales.contract_id, priced_combinations.contract_id) as contract_id,
         coalesce(returned_sales.fee_rule_id, priced_combinations.fee_rule_id) as fee_rule_id,
         coalesce(returned_sales.refund_fee_policy, priced_combinations.refund_fee_policy)
@@ -257,6 +264,7 @@ final as (
         fee_rule_id,
         priced_tier_from_minor as tier_from_minor,
         priced_tier_volume_minor as tier_volume_minor,
+        merchant_category_code,
         settlement_mode,
         case
             when fee_treatment = 'charge' then full_fee_minor
