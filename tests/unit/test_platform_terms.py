@@ -16,6 +16,7 @@ from landing_world import own_database, place, put, statuses, whole_day
 from parts import examples
 from tieout import landing
 from tieout.channels.common.model import BadRow
+from tieout.channels.platform import csv_files
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.runs import closing, steps
@@ -182,7 +183,7 @@ def test_rules_that_cross_are_tied() -> None:
 @pytest.mark.parametrize("code", ["541", "54110", "54A1", "５４１１"])
 @pytest.mark.parametrize("kind", ["contracts", "fee_rates"])
 def test_a_category_that_is_not_four_digits_is_refused(kind: str, code: str) -> None:
-    assert codes(findings(kind, {"merchant_category_code": code})) == [(2, "bad_format")]
+    assert codes(findings(kind, {"merchant_category_code": code})) == [(2, "wrong_form")]
     assert findings(kind, {"merchant_category_code": "5411"}) == []
 
 
@@ -317,6 +318,32 @@ def test_overlapping_contracts_do_not_land_and_a_corrected_file_does(place: Sett
     ]
     put(place, CONTRACTS, make.platform_file("contracts", ended))
     assert statuses(landing.land(place)) == {CONTRACTS: "landed"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("contracts", [CONTRACT, {**CONTRACT, "contract_id": "C2"}]),
+        ("fee_rates", [RULE, {**RULE, "fee_rule_id": "F2", "channel": "wechat"}]),
+    ],
+)
+def test_the_database_refuses_what_prices_a_sale_twice(
+    place: Settings, monkeypatch: pytest.MonkeyPatch, kind: str, rows: Sequence[Row]
+) -> None:
+    """Also where the door does not look: by a constraint at the end of what lands it."""
+    monkeypatch.setattr(csv_files, "_WHOLE_FILE_CHECKS", {})
+    name = f"{kind}_{DAY:%Y%m%d}.csv"
+    put(place, name, make.platform_file(kind, rows))
+    (file,) = landing.land(place).files
+    assert file.status == "quarantined"
+    assert "ExclusionViolation" in (file.reason or "")
+    ended = {"effective_to": "2026-09-01"}, {"effective_from": "2026-09-01"}
+    put(
+        place,
+        name,
+        make.platform_file(kind, [{**row, **days} for row, days in zip(rows, ended, strict=True)]),
+    )
+    assert statuses(landing.land(place)) == {name: "landed"}
 
 
 def test_a_contract_without_a_price_stops_the_close_before_it_computes(place: Settings) -> None:

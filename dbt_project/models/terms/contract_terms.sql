@@ -17,8 +17,8 @@
 {#-
     What pays a merchant more: gross for net, a lower payout minimum, fees returned, an earlier end
     (it pays what is below the minimum), another account, another beginning, a later end where the
-    account's next terms have begun by then, another category, which other rules may price, and other
-    ids under which channels know the merchant: records that name another are not paid.
+    account's next terms have begun by then, another category, which other rules may price, and
+    other ids under which channels know the merchant: records that name another are not paid.
 -#}
 {%- set pays_more -%}
     compared.merchant_id_before is distinct from compared.merchant_id_delivered
