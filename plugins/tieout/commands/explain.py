@@ -67,8 +67,10 @@ def fee(
     as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
 ) -> None:
     """Tell how the fee of a voucher came about, computed once more from its rule and inputs."""
-    settings = shared.home().acting_as("gate")
-    with database.connect(settings) as connection:
+    # Its tables are those of a close and of a payment, which the gate's role does not all read.
+    settings = shared.home().acting_as("transform")
+    with database.connect(settings) as connection, connection.transaction():
+        connection.execute("set transaction isolation level repeatable read read only")
         has_entries = database.has_table(connection, "clearing.clearing_entries")
         facts = fees.read_fee(connection, voucher_id) if has_entries else None
     if facts is None:
