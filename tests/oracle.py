@@ -172,6 +172,7 @@ class Contract:
     account_id: str
     settlement_mode: str
     refund_fee_policy: str
+    merchant_category_code: str | None
     effective_from: date
     effective_to: date | None
 
@@ -187,10 +188,12 @@ class FeeRate:
     transaction_type: str | None
     card_kind: str | None
     card_region: str | None
+    tier_from_minor: int
     fee_rate: Decimal
     fixed_fee_minor: int
     minimum_fee_minor: int
     cap_fee_minor: int | None
+    merchant_category_code: str | None
     effective_from: date
     effective_to: date | None
     priority: int
@@ -1729,6 +1732,9 @@ def merchant_fee(source: Landed, voucher: Voucher) -> int:
         and rate.transaction_type in (None, voucher.transaction_type)
         and rate.card_kind in (None, voucher.card_kind)
         and rate.card_region in (None, voucher.card_region)
+        and rate.merchant_category_code in (None, contract.merchant_category_code)
+        # The worlds begin inside a month: no volume of the month before is known.
+        and rate.tier_from_minor == 0
         and _in_force(priced_on, rate.effective_from, rate.effective_to)
     ]
     rate = min(rates, key=lambda found: (found.priority, found.fee_rule_id))

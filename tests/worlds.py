@@ -1215,6 +1215,7 @@ class _Writer:
                         effective_from=since,
                         effective_to=until,
                         ended_on=None,
+                        merchant_category_code=None,
                     )
                     self.add(
                         "raw.platform_fee_rates",
@@ -1234,6 +1235,7 @@ class _Writer:
                         effective_from=since,
                         effective_to=until,
                         priority=10,
+                        merchant_category_code=None,
                     )
 
     def voucher(self, name: str, voucher: Voucher, by_ref: Mapping[str, Voucher]) -> None:

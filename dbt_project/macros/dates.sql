@@ -43,6 +43,15 @@
     {{ date_sql }} - 31
 {%- endmacro %}
 
+{# The first day of a date's calendar month, and that of the month before it. #}
+{% macro month_of(date_sql) -%}
+    cast(date_trunc('month', {{ date_sql }}) as date)
+{%- endmacro %}
+
+{% macro month_before(date_sql) -%}
+    cast(date_trunc('month', {{ date_sql }}) - interval '1 month' as date)
+{%- endmacro %}
+
 {# Whether terms are in force on a date; on `effective_to` itself they are not any more. #}
 {% macro in_force(date_sql) -%}
     (

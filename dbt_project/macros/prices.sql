@@ -1,7 +1,9 @@
 {#
     The price of each kind of sale: the contract and the fee rule in force on the date that prices
     it. Looked up per kind, not per voucher: thousands instead of millions. It reads the CTEs
-    `combinations`, `contracts` and `fee_rates` of its model; `rule_order` 1 is the price.
+    `combinations`, `contracts` and `fee_rates` of its model; `rule_order` 1 is the price. Of the
+    tiers of one priority the highest that the volume of the month before reaches prices; a volume
+    that is not known (NULL) reaches the base alone (docs/domain.md#volume-tiers).
 #}
 {% macro priced_combinations() -%}
     select
@@ -12,9 +14,12 @@
         combinations.priced_card_kind,
         combinations.priced_card_region,
         combinations.priced_on,
+        combinations.tier_volume_minor,
         contracts.contract_id,
+        contracts.merchant_category_code,
         contracts.refund_fee_policy,
         fee_rates.fee_rule_id,
+        coalesce(fee_rates.tier_from_minor, 0) as tier_from_minor,
         fee_rates.fee_rate,
         fee_rates.fixed_fee_minor,
         fee_rates.minimum_fee_minor,
@@ -24,12 +29,13 @@
                 combinations.merchant_id, combinations.account_id, combinations.channel,
                 combinations.priced_type, combinations.priced_card_kind,
                 combinations.priced_card_region,
-                combinations.priced_on
+                combinations.priced_on, combinations.tier_volume_minor
             -- The contract of the voucher's own account; another one of the merchant only where the
             -- account changed between the sale and its refund.
             order by
                 contracts.account_id is distinct from combinations.account_id,
-                fee_rates.priority, fee_rates.fee_rule_id, contracts.contract_id
+                fee_rates.priority, coalesce(fee_rates.tier_from_minor, 0) desc,
+                fee_rates.fee_rule_id, contracts.contract_id
         ) as rule_order
     from combinations
     inner join contracts
@@ -40,6 +46,12 @@
         on contracts.contract_id = fee_rates.contract_id
         and combinations.priced_on >= fee_rates.effective_from
         and (fee_rates.effective_to is null or combinations.priced_on < fee_rates.effective_to)
+        -- greatest() skips NULLs, and a month of more returns than sales is a volume of 0.
+        and coalesce(fee_rates.tier_from_minor, 0) <= greatest(combinations.tier_volume_minor, 0)
+        and (
+            fee_rates.merchant_category_code is null
+            or fee_rates.merchant_category_code = contracts.merchant_category_code
+        )
         and (fee_rates.channel is null or fee_rates.channel = combinations.channel)
         and (
             fee_rates.transaction_type is null

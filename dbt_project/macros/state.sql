@@ -166,9 +166,55 @@
             cast(null as bigint) as deducted_fee_amount_minor,
             cast(null as text) as settlement_mode,
             cast(null as text) as fee_rule_id,
-            cast(null as text) as contract_id
+            cast(null as text) as contract_id,
+            cast(null as bigint) as tier_from_minor,
+            cast(null as bigint) as tier_volume_minor,
+            cast(null as text) as merchant_category_code
         limit 0
     ) as clearing_entries
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for the sums of earlier dates, of which a home of before makes its volumes. #}
+{% macro clearing_records_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='clearing', identifier='clearing_records'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'clearing', 'clearing_records') is none -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as account_id,
+            cast(null as text) as currency_code,
+            cast(null as bigint) as transaction_amount_minor
+        limit 0
+    ) as clearing_records
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for the month's volume of each account, of which the tiers of the next are. #}
+{% macro monthly_volumes_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='clearing', identifier='monthly_volumes'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'clearing', 'monthly_volumes') is none -%}
+    (
+        select
+            cast(null as date) as accounting_date,
+            cast(null as text) as account_id,
+            cast(null as text) as currency_code,
+            cast(null as date) as volume_month,
+            cast(null as bigint) as previous_volume_minor,
+            cast(null as boolean) as is_previous_known,
+            cast(null as bigint) as month_volume_minor
+        limit 0
+    ) as monthly_volumes
     {%- else -%}
     {{ relation }}
     {%- endif -%}

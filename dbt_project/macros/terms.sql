@@ -8,13 +8,27 @@
     encode(sha256(convert_to(cast({{ content_array(relation, columns) }} as text), 'UTF8')), 'hex')
 {%- endmacro %}
 
+{#
+    A column that came later counts where it has a value: the number of what was approved before
+    stays what it was.
+#}
 {% macro content_array(relation, columns) -%}
     jsonb_build_array(
-        {%- for column in columns %}
+        {%- for column in columns if column not in later_columns() %}
         {{ term_value(relation, column) }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     )
+    {%- for column in columns if column in later_columns() %}
+    || case
+        when {{ relation }}.{{ column }} is null then jsonb_build_array()
+        else jsonb_build_array(jsonb_build_object('{{ column }}', {{ relation }}.{{ column }}))
+    end
+    {%- endfor %}
+{%- endmacro %}
+
+{% macro later_columns() -%}
+    {{ return(['merchant_category_code']) }}
 {%- endmacro %}
 
 {# The columns' values with their names, for people. #}

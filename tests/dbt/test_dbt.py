@@ -292,6 +292,41 @@ BREAKS: dict[str, list[Break]] = {
             },
         ),
     ],
+    "assert_monthly_volumes_carry_what_cleared": [
+        Break(
+            ["account_id=A-lost", "opening_minor=None", "added_minor=None", "cleared_minor=50"],
+            {
+                "clearing.clearing_entries": [
+                    {
+                        "entry_id": "T:V-lost",
+                        "clearing_session_type": "adjustment",
+                        "account_id": "A-lost",
+                        "currency_code": "EUR",
+                        "settlement_mode": "net",
+                        "transaction_amount_minor": 50,
+                        "clearing_amount_minor": 50,
+                        "arrival_date": BROKEN_DATE,
+                        "payment_date": date(2026, 9, 4),
+                    }
+                ]
+            },
+        ),
+        Break(
+            ["account_id=A-more", "opening_minor=7", "carried_minor=0", "added_minor=3"],
+            {
+                "clearing.monthly_volumes": [
+                    {
+                        "account_id": "A-more",
+                        "currency_code": "CNY",
+                        "volume_month": date(2026, 9, 1),
+                        "opening_volume_minor": 7,
+                        "cleared_volume_minor": 3,
+                        "month_volume_minor": 10,
+                    }
+                ]
+            },
+        ),
+    ],
     "assert_channels_are_set_up": [
         Break(
             [":7", "code_kind=currency of the channel", "code=USD"],
@@ -615,6 +650,8 @@ def test_singular_tests_are_green_on_a_date_that_holds(
         "assert_each_cleared_voucher_is_priced",
         "assert_each_record_is_reconciled_once",
         "assert_vouchers_are_cleared_once",
+        # The date before is the broken one: its rows were not built, and nothing carried them on.
+        "assert_monthly_volumes_carry_what_cleared",
     }
 
 

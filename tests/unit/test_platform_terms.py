@@ -16,6 +16,7 @@ from landing_world import own_database, place, put, statuses, whole_day
 from parts import examples
 from tieout import landing
 from tieout.channels.common.model import BadRow
+from tieout.channels.platform import csv_files
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.runs import closing, steps
@@ -112,6 +113,20 @@ def test_days_that_cannot_be_read_have_their_own_finding_only() -> None:
     assert codes(findings("contracts", {}, backwards)) == [(3, "wrong_date")]
 
 
+def test_days_without_a_contract_between_two_are_refused() -> None:
+    second = {"contract_id": "C2", "effective_from": "2026-09-22"}
+    (found,) = findings("contracts", {"effective_to": "2026-09-21"}, second)
+    assert (found.line_number, found.reason_code) == (3, "gap_between_contracts")
+    assert "C1 (line 2) and C2 (line 3)" in found.reason
+    assert "from 2026-09-21 to 2026-09-22" in found.reason
+
+
+def test_a_merchant_that_was_gone_leaves_no_gap() -> None:
+    first = {"effective_to": "2026-09-21", "ended_on": "2026-09-20"}
+    second = {"contract_id": "C2", "effective_from": "2026-09-22"}
+    assert findings("contracts", first, second) == []
+
+
 # --- fee rules ------------------------------------------------------------------------------------
 
 
@@ -127,10 +142,7 @@ def test_two_rules_of_one_scope_and_priority_on_one_day_are_refused() -> None:
 @pytest.mark.parametrize(
     "second",
     [
-        {"channel": "wechat"},
-        {"transaction_type": "refund"},
-        {"card_kind": "debit"},
-        {"card_region": "foreign"},
+        {"channel": "wechat", "priority": "20"},
         {"priority": "20"},
         {"contract_id": "C2"},
         {"tier_from_minor": "100"},
@@ -140,6 +152,68 @@ def test_two_rules_of_one_scope_and_priority_on_one_day_are_refused() -> None:
 def test_rules_that_differ_in_what_they_are_for_are_taken(second: Row) -> None:
     first = {"effective_to": "2026-09-21"} if "effective_from" in second else {}
     assert findings("fee_rates", first, {"fee_rule_id": "F2", **second}) == []
+
+
+SCOPES = {
+    "channel": ("wechat", "alipay"),
+    "transaction_type": ("purchase", "preauth_completion"),
+    "card_kind": ("debit", "credit"),
+    "card_region": ("domestic", "foreign"),
+    "merchant_category_code": ("5411", "7011"),
+}
+
+
+@pytest.mark.parametrize("field", SCOPES)
+def test_rules_that_one_sale_fits_while_nothing_decides_are_refused(field: str) -> None:
+    """The narrower of two rules goes first by its priority; nothing else says that it does."""
+    one, other = SCOPES[field]
+    (found,) = findings("fee_rates", {}, {"fee_rule_id": "F2", field: one})
+    assert (found.line_number, found.reason_code) == (3, "tied_fee_rates")
+    assert "F1 (line 2) and F2 (line 3)" in found.reason
+    assert "2026-01-01" in found.reason
+    assert findings("fee_rates", {field: other}, {"fee_rule_id": "F2", field: one}) == []
+    assert findings("fee_rates", {}, {"fee_rule_id": "F2", field: one, "priority": "9"}) == []
+
+
+def test_rules_that_cross_are_tied() -> None:
+    crossing = ({"channel": "wechat"}, {"fee_rule_id": "F2", "transaction_type": "purchase"})
+    assert codes(findings("fee_rates", *crossing)) == [(3, "tied_fee_rates")]
+
+
+@pytest.mark.parametrize("code", ["541", "54110", "54A1", "５４１１"])
+@pytest.mark.parametrize("kind", ["contracts", "fee_rates"])
+def test_a_category_that_is_not_four_digits_is_refused(kind: str, code: str) -> None:
+    assert codes(findings(kind, {"merchant_category_code": code})) == [(2, "wrong_form")]
+    assert findings(kind, {"merchant_category_code": "5411"}) == []
+
+
+BEFORE, AFTER = (
+    {"effective_to": "2026-05-01"},
+    {"fee_rule_id": "F2", "effective_from": "2026-05-02"},
+)
+
+
+def test_days_without_a_rule_between_two_are_refused() -> None:
+    (found,) = findings("fee_rates", BEFORE, AFTER)
+    assert (found.line_number, found.reason_code) == (3, "gap_between_fee_rates")
+    assert "F1 (line 2) and F2 (line 3)" in found.reason
+    assert "2026-05-01" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("between", "is_taken"),
+    [
+        ({"effective_from": "2026-05-01", "effective_to": "2026-05-02"}, True),
+        ({"priority": "99"}, True),
+        ({"priority": "99", "channel": "wechat"}, False),
+        ({"contract_id": "C2"}, False),
+        ({"priority": "99", "tier_from_minor": "5"}, False),
+    ],
+)
+def test_a_rule_for_as_much_fills_the_gap(between: Row, *, is_taken: bool) -> None:
+    found = findings("fee_rates", BEFORE, AFTER, {"fee_rule_id": "F3", **between})
+    gaps = [row for row in found if row.reason_code == "gap_between_fee_rates"]
+    assert (gaps == []) is is_taken
 
 
 @pytest.mark.parametrize(
@@ -187,7 +261,7 @@ SPANS = st.tuples(st.integers(0, 5), st.integers(1, 6)).filter(lambda span: span
 @hypothesis_settings(deadline=None, max_examples=examples(60))
 @given(spans=st.lists(SPANS, max_size=5))
 def test_overlaps_are_those_that_counting_days_finds(spans: list[tuple[int, int]]) -> None:
-    """Two contracts share a month, counted month by month, where and only where one is flagged."""
+    """A month that two contracts share, or none has between them, is what is flagged."""
     rows = [
         {
             "contract_id": f"C{number}",
@@ -196,8 +270,12 @@ def test_overlaps_are_those_that_counting_days_finds(spans: list[tuple[int, int]
         }
         for number, (start, end) in enumerate(spans)
     ]
-    shared = any(sum(start <= month < end for start, end in spans) > 1 for month in range(6))
-    assert bool(findings("contracts", *rows)) is shared
+    found = {row.reason_code for row in findings("contracts", *rows)}
+    counts = [sum(start <= month < end for start, end in spans) for month in range(6)]
+    assert ("overlapping_contracts" in found) is any(count > 1 for count in counts)
+    used = [month for month, count in enumerate(counts) if count]
+    gaps = used and 0 in counts[used[0] : used[-1]]
+    assert ("gap_between_contracts" in found) is bool(gaps)
 
 
 # --- landing and close ----------------------------------------------------------------------------
@@ -240,6 +318,32 @@ def test_overlapping_contracts_do_not_land_and_a_corrected_file_does(place: Sett
     ]
     put(place, CONTRACTS, make.platform_file("contracts", ended))
     assert statuses(landing.land(place)) == {CONTRACTS: "landed"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("contracts", [CONTRACT, {**CONTRACT, "contract_id": "C2"}]),
+        ("fee_rates", [RULE, {**RULE, "fee_rule_id": "F2", "channel": "wechat"}]),
+    ],
+)
+def test_the_database_refuses_what_prices_a_sale_twice(
+    place: Settings, monkeypatch: pytest.MonkeyPatch, kind: str, rows: Sequence[Row]
+) -> None:
+    """Also where the door does not look: by a constraint at the end of what lands it."""
+    monkeypatch.setattr(csv_files, "_WHOLE_FILE_CHECKS", {})
+    name = f"{kind}_{DAY:%Y%m%d}.csv"
+    put(place, name, make.platform_file(kind, rows))
+    (file,) = landing.land(place).files
+    assert file.status == "quarantined"
+    assert "ExclusionViolation" in (file.reason or "")
+    ended = {"effective_to": "2026-09-01"}, {"effective_from": "2026-09-01"}
+    put(
+        place,
+        name,
+        make.platform_file(kind, [{**row, **days} for row, days in zip(rows, ended, strict=True)]),
+    )
+    assert statuses(landing.land(place)) == {name: "landed"}
 
 
 def test_a_contract_without_a_price_stops_the_close_before_it_computes(place: Settings) -> None:

@@ -22,6 +22,9 @@ with priced_vouchers as (
         card_region,
         contract_id,
         fee_rule_id,
+        tier_from_minor,
+        tier_volume_minor,
+        merchant_category_code,
         settlement_mode,
         fee_amount_minor
     from {{ ref('int_pricing__priced_vouchers') }}
@@ -73,7 +76,10 @@ entries as (
         settlement_mode,
         card_region is not distinct from 'foreign' as is_foreign_card,
         fee_rule_id,
-        contract_id
+        contract_id,
+        tier_from_minor,
+        tier_volume_minor,
+        merchant_category_code
     from priced_vouchers
     union all
     select
@@ -91,7 +97,10 @@ entries as (
         settlement_mode,
         false as is_foreign_card,
         fee_rule_id,
-        contract_id
+        contract_id,
+        cast(null as bigint) as tier_from_minor,
+        cast(null as bigint) as tier_volume_minor,
+        cast(null as text) as merchant_category_code
     from adjustment_fees
 ),
 
@@ -123,7 +132,10 @@ final as (
         entries.contract_id,
         arrival_groups.arrival_group_id,
         arrival_groups.arrival_date,
-        arrival_groups.payment_date
+        arrival_groups.payment_date,
+        entries.tier_from_minor,
+        entries.tier_volume_minor,
+        entries.merchant_category_code
     from entries
     left join arrival_groups
         on entries.channel = arrival_groups.channel

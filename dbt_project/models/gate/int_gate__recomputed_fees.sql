@@ -102,7 +102,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        coalesce(effective_to, date 'infinity') as effective_to
+        coalesce(effective_to, date 'infinity') as effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
 ),
@@ -125,17 +126,47 @@ rates as (
         transaction_type,
         card_kind,
         card_region,
+        coalesce(tier_from_minor, 0) as tier_from_minor,
         fee_rate,
         coalesce(fixed_fee_minor, 0) as fixed_fee_minor,
         coalesce(minimum_fee_minor, 0) as minimum_fee_minor,
         cap_fee_minor,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date >= {{ payment_date() }} - 391
         and snapshot_date < {{ payment_date() }}
-        and coalesce(tier_from_minor, 0) = 0
+),
+
+first_dates as (
+    select
+        snapshot_date,
+        first_accounting_date
+    from {{ ref('stg_platform__operating_window') }}
+    where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
+),
+
+account_lists as (
+    select
+        snapshot_date,
+        account_id,
+        effective_from
+    from {{ ref('int_terms__contracts') }}
+    where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
+),
+
+-- Two months before the oldest sale whose fee is given back.
+account_days as (
+    select
+        accounting_date,
+        account_id,
+        currency_code,
+        transaction_amount_minor
+    from {{ ref('clearing_records') }}
+    where accounting_date >= {{ payment_date() }} - 453
+        and accounting_date < {{ payment_date() }}
 ),
 
 fee_postings as (
@@ -161,6 +192,7 @@ sales as (
         vouchers.merchant_id,
         vouchers.account_id,
         vouchers.channel,
+        entries.currency_code,
         vouchers.transaction_type as sold_as,
         vouchers.card_kind,
         vouchers.card_region,
@@ -190,6 +222,7 @@ returns as (
         vouchers.merchant_id,
         vouchers.account_id,
         vouchers.channel,
+        entries.currency_code,
         coalesce(sold.transaction_type, 'purchase') as sold_as,
         coalesce(sold.card_kind, vouchers.card_kind) as card_kind,
         coalesce(sold.card_region, vouchers.card_region) as card_region,
@@ -262,6 +295,7 @@ kinds as materialized (
         merchant_id,
         account_id,
         channel,
+        currency_code,
         sold_as,
         card_kind,
         card_region,
@@ -286,6 +320,7 @@ offers as materialized (
             rates.transaction_type,
             rates.card_kind,
             rates.card_region,
+            rates.tier_from_minor,
             rates.fee_rate,
             rates.fixed_fee_minor,
             rates.minimum_fee_minor,
@@ -297,8 +332,60 @@ offers as materialized (
         inner join rates on contracts.contract_id = rates.contract_id
         where contracts.snapshot_date = wanted.terms_date
             and rates.snapshot_date = wanted.terms_date
+            and coalesce(rates.merchant_category_code, contracts.merchant_category_code)
+            is not distinct from contracts.merchant_category_code
         offset 0
     ) as listed
+),
+
+-- Which accounts have tiers on a date, and from when on: nobody else's month is added up.
+tiered as (
+    select distinct
+        kinds.terms_date,
+        kinds.account_id,
+        kinds.currency_code
+    from kinds
+    inner join offers
+        on kinds.terms_date = offers.terms_date
+        and kinds.merchant_id = offers.merchant_id
+    where offers.tier_from_minor > 0
+),
+
+-- What an account cleared in the calendar month before, day by day. A month that was not all ours
+-- counts for nothing: the business began in it, and the account had a contract before.
+months as materialized (
+    select
+        tiered.terms_date,
+        tiered.account_id,
+        tiered.currency_code,
+        case
+            when exists (
+                select 1
+                from first_dates
+                where first_dates.snapshot_date = tiered.terms_date
+                    and (
+                        first_dates.first_accounting_date
+                        <= date_trunc('month', tiered.terms_date - interval '1 month')
+                        or first_dates.first_accounting_date <= (
+                            select min(account_lists.effective_from)
+                            from account_lists
+                            where account_lists.snapshot_date = tiered.terms_date
+                                and account_lists.account_id = tiered.account_id
+                        )
+                    )
+            )
+                then (
+                    select sum(account_days.transaction_amount_minor)
+                    from account_days
+                    where account_days.account_id = tiered.account_id
+                        and account_days.currency_code = tiered.currency_code
+                        and account_days.accounting_date
+                        >= date_trunc('month', tiered.terms_date - interval '1 month')
+                        and account_days.accounting_date
+                        < date_trunc('month', tiered.terms_date)
+                )
+        end as cleared_minor
+    from tiered
 ),
 
 offered as (
@@ -314,10 +401,11 @@ offered as (
         row_number() over (
             partition by
                 kinds.terms_date, kinds.merchant_id, kinds.account_id, kinds.channel,
-                kinds.sold_as, kinds.card_kind, kinds.card_region, kinds.sold_on
+                kinds.currency_code, kinds.sold_as, kinds.card_kind, kinds.card_region,
+                kinds.sold_on
             order by
                 offers.account_id is distinct from kinds.account_id, offers.priority,
-                offers.fee_rule_id, offers.contract_id
+                offers.tier_from_minor desc, offers.fee_rule_id, offers.contract_id
         ) as price_order
     from kinds
     inner join offers
@@ -330,6 +418,11 @@ offered as (
         and coalesce(offers.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
         and coalesce(offers.card_region, kinds.card_region)
         is not distinct from kinds.card_region
+    left join months
+        on kinds.terms_date = months.terms_date
+        and kinds.account_id = months.account_id
+        and kinds.currency_code = months.currency_code
+    where offers.tier_from_minor = 0 or offers.tier_from_minor <= months.cleared_minor
 ),
 
 prices as (
@@ -369,6 +462,7 @@ whole_fees as (
         and priced.merchant_id = prices.merchant_id
         and priced.account_id = prices.account_id
         and priced.channel = prices.channel
+        and priced.currency_code = prices.currency_code
         and priced.sold_as = prices.sold_as
         and priced.card_kind = prices.card_kind
         and priced.card_region = prices.card_region

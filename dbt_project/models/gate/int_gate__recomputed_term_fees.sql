@@ -77,7 +77,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        coalesce(effective_to, date 'infinity') as effective_to
+        coalesce(effective_to, date 'infinity') as effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
 ),
@@ -91,17 +92,37 @@ rates as (
         transaction_type,
         card_kind,
         card_region,
+        coalesce(tier_from_minor, 0) as tier_from_minor,
         fee_rate,
         coalesce(fixed_fee_minor, 0) as fixed_fee_minor,
         coalesce(minimum_fee_minor, 0) as minimum_fee_minor,
         cap_fee_minor,
         effective_from,
         coalesce(effective_to, date 'infinity') as effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
     where snapshot_date >= {{ days_back(payment_date()) }}
         and snapshot_date < {{ payment_date() }}
-        and coalesce(tier_from_minor, 0) = 0
+),
+
+account_days as (
+    select
+        accounting_date,
+        account_id,
+        currency_code,
+        transaction_amount_minor
+    from {{ ref('clearing_records') }}
+    where accounting_date >= {{ payment_date() }} - 453
+        and accounting_date < {{ payment_date() }}
+),
+
+first_dates as (
+    select
+        snapshot_date,
+        first_accounting_date
+    from {{ ref('stg_platform__operating_window') }}
+    where snapshot_date >= {{ payment_date() }} - 391 and snapshot_date < {{ payment_date() }}
 ),
 
 types as (
@@ -146,10 +167,12 @@ approved as (
         or told.change_kind <> 'changed'
         or (
             told.content_before ->> 'merchant_id', told.content_before ->> 'account_id',
-            told.content_before ->> 'effective_from', told.content_before ->> 'effective_to'
+            told.content_before ->> 'effective_from', told.content_before ->> 'effective_to',
+            told.content_before ->> 'merchant_category_code'
         ) is distinct from (
             told.content_delivered ->> 'merchant_id', told.content_delivered ->> 'account_id',
-            told.content_delivered ->> 'effective_from', told.content_delivered ->> 'effective_to'
+            told.content_delivered ->> 'effective_from', told.content_delivered ->> 'effective_to',
+            told.content_delivered ->> 'merchant_category_code'
         ) as prices,
         told.term_kind = 'contract'
         and (
@@ -302,9 +325,11 @@ sales as (
 kinds as (
     select distinct
         closed_on,
+        accounting_date,
         merchant_id,
         account_id,
         channel,
+        currency_code,
         sold_as,
         card_kind,
         card_region,
@@ -312,10 +337,55 @@ kinds as (
     from sales
 ),
 
+-- The month before a sale's own, day by day, of the accounts whose contracts have tiers; one that
+-- was not all ours counts for nothing.
+months as materialized (
+    select
+        sold.accounting_date,
+        sold.account_id,
+        sold.currency_code,
+        (
+            select sum(account_days.transaction_amount_minor)
+            from account_days
+            where account_days.account_id = sold.account_id
+                and account_days.currency_code = sold.currency_code
+                and account_days.accounting_date
+                >= date_trunc('month', sold.accounting_date - interval '1 month')
+                and account_days.accounting_date < date_trunc('month', sold.accounting_date)
+        ) as cleared_minor
+    from (
+        select distinct
+            kinds.accounting_date,
+            kinds.account_id,
+            kinds.currency_code
+        from kinds
+        where exists (
+            select 1
+            from rates
+            inner join contracts
+                on rates.snapshot_date = contracts.snapshot_date
+                and rates.contract_id = contracts.contract_id
+            where rates.tier_from_minor > 0
+                and contracts.snapshot_date = kinds.closed_on
+                and contracts.merchant_id = kinds.merchant_id
+        )
+    ) as sold
+    inner join first_dates on sold.accounting_date = first_dates.snapshot_date
+    where first_dates.first_accounting_date
+        <= date_trunc('month', sold.accounting_date - interval '1 month')
+        or first_dates.first_accounting_date <= (
+            select min(contracts.effective_from)
+            from contracts
+            where contracts.snapshot_date = sold.accounting_date
+                and contracts.account_id = sold.account_id
+        )
+),
+
 prices as (
     select distinct on (
-        kinds.closed_on, kinds.merchant_id, kinds.account_id, kinds.channel, kinds.sold_as,
-        kinds.card_kind, kinds.card_region, kinds.sold_on
+        kinds.closed_on, kinds.accounting_date, kinds.merchant_id, kinds.account_id,
+        kinds.channel, kinds.currency_code, kinds.sold_as, kinds.card_kind, kinds.card_region,
+        kinds.sold_on
     )
         kinds.*,
         contracts.contract_id,
@@ -335,6 +405,8 @@ prices as (
     inner join rates
         on kinds.closed_on = rates.snapshot_date
         and contracts.contract_id = rates.contract_id
+        and coalesce(rates.merchant_category_code, contracts.merchant_category_code)
+        is not distinct from contracts.merchant_category_code
         and kinds.sold_on >= rates.effective_from
         and kinds.sold_on < rates.effective_to
         and coalesce(rates.channel, kinds.channel) = kinds.channel
@@ -342,10 +414,16 @@ prices as (
         and coalesce(rates.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
         and coalesce(rates.card_region, kinds.card_region)
         is not distinct from kinds.card_region
+    left join months
+        on kinds.accounting_date = months.accounting_date
+        and kinds.account_id = months.account_id
+        and kinds.currency_code = months.currency_code
+    where rates.tier_from_minor = 0 or rates.tier_from_minor <= months.cleared_minor
     order by
-        kinds.closed_on, kinds.merchant_id, kinds.account_id, kinds.channel, kinds.sold_as,
-        kinds.card_kind, kinds.card_region, kinds.sold_on,
-        rates.priority, rates.fee_rule_id, contracts.contract_id
+        kinds.closed_on, kinds.accounting_date, kinds.merchant_id, kinds.account_id,
+        kinds.channel, kinds.currency_code, kinds.sold_as, kinds.card_kind, kinds.card_region,
+        kinds.sold_on, rates.priority, rates.tier_from_minor desc, rates.fee_rule_id,
+        contracts.contract_id
 ),
 
 priced as (
@@ -370,6 +448,8 @@ priced as (
     from sales
     inner join prices
         on sales.closed_on = prices.closed_on
+        and sales.accounting_date = prices.accounting_date
+        and sales.currency_code = prices.currency_code
         and sales.merchant_id = prices.merchant_id
         and sales.account_id = prices.account_id
         and sales.channel = prices.channel

@@ -71,7 +71,8 @@ contracts as (
         account_id,
         refund_fee_policy,
         effective_from,
-        effective_to
+        effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -84,20 +85,41 @@ fee_rates as (
         transaction_type,
         card_kind,
         card_region,
+        tier_from_minor,
         fee_rate,
         fixed_fee_minor,
         minimum_fee_minor,
         cap_fee_minor,
         effective_from,
         effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
-    where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0
+    where snapshot_date = {{ accounting_date() }}
+),
+
+-- The volume that a sale's own date knew: its tier does not move with what came later.
+volumes as (
+    select
+        history.accounting_date,
+        history.account_id,
+        history.currency_code,
+        case when history.is_previous_known then history.previous_volume_minor end
+            as tier_volume_minor
+    from {{ monthly_volumes_relation() }} as history
+    where history.accounting_date >= {{ accounting_date() }} - 360
+        and history.accounting_date < {{ accounting_date() }}
+        and history.accounting_date >= (
+            select min(late_approvals.acts_from) - 1
+            from late_approvals
+        )
+        and history.account_id in (select late_approvals.account_id from late_approvals)
 ),
 
 sales as (
     select
         sale_entries.*,
+        volumes.tier_volume_minor,
         voucher_register.amount_minor as sale_amount_minor,
         sale_entries.transaction_type as priced_type,
         voucher_register.card_kind as priced_card_kind,
@@ -109,6 +131,10 @@ sales as (
         and transaction_types.fee_treatment = 'charge'
     inner join voucher_register
         on sale_entries.source_id = voucher_register.voucher_id
+    left join volumes
+        on sale_entries.accounting_date = volumes.accounting_date
+        and sale_entries.account_id = volumes.account_id
+        and sale_entries.currency_code = volumes.currency_code
 ),
 
 combinations as (
@@ -119,7 +145,8 @@ combinations as (
         priced_type,
         priced_card_kind,
         priced_card_region,
-        priced_on
+        priced_on,
+        tier_volume_minor
     from sales
 ),
 
@@ -143,6 +170,7 @@ priced as (
         and sales.priced_card_kind is not distinct from priced_combinations.priced_card_kind
         and sales.priced_card_region is not distinct from priced_combinations.priced_card_region
         and sales.priced_on = priced_combinations.priced_on
+        and sales.tier_volume_minor is not distinct from priced_combinations.tier_volume_minor
         and priced_combinations.rule_order = 1
 ),
 

@@ -57,6 +57,9 @@ returned_sales as (
         settlement_mode,
         contract_id,
         fee_rule_id,
+        tier_from_minor,
+        tier_volume_minor,
+        merchant_category_code,
         refund_fee_policy
     from {{ ref('int_pricing__returned_sales') }}
 ),
@@ -77,7 +80,8 @@ contracts as (
         settlement_mode,
         refund_fee_policy,
         effective_from,
-        effective_to
+        effective_to,
+        merchant_category_code
     from {{ ref('int_terms__contracts') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -90,17 +94,25 @@ fee_rates as (
         transaction_type,
         card_kind,
         card_region,
+        tier_from_minor,
         fee_rate,
         fixed_fee_minor,
         minimum_fee_minor,
         cap_fee_minor,
         effective_from,
         effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ ref('int_terms__fee_rates') }}
-    -- Tiers by the previous month's volume start at zero volume; higher tiers are priced once a
-    -- month of volume exists (docs/decisions).
-    where snapshot_date = {{ accounting_date() }} and coalesce(tier_from_minor, 0) = 0
+    where snapshot_date = {{ accounting_date() }}
+),
+
+volumes as (
+    select
+        account_id,
+        currency_code,
+        case when is_previous_known then previous_volume_minor end as tier_volume_minor
+    from {{ ref('int_pricing__volumes') }}
 ),
 
 cleared_vouchers as (
@@ -119,6 +131,7 @@ cleared_vouchers as (
         source_vouchers.card_region,
         transaction_types.fee_treatment,
         voucher_history.returned_before_minor,
+        volumes.tier_volume_minor,
         case
             when transaction_types.fee_treatment = 'charge'
                 then {{ business_date('source_vouchers.transaction_at') }}
@@ -144,6 +157,9 @@ cleared_vouchers as (
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
     left join voucher_history on source_vouchers.voucher_id = voucher_history.voucher_id
+    left join volumes
+        on source_vouchers.account_id = volumes.account_id
+        and source_vouchers.currency_code = volumes.currency_code
     where
         source_vouchers.transaction_status = 'success'
         and transaction_types.is_cleared
@@ -160,7 +176,8 @@ combinations as (
         priced_type,
         priced_card_kind,
         priced_card_region,
-        priced_on
+        priced_on,
+        tier_volume_minor
     from cleared_vouchers
 ),
 
@@ -181,6 +198,18 @@ current_contracts as (
 with_original_fee as (
     select
         cleared_vouchers.*,
+        case
+            when returned_sales.voucher_id is not null then returned_sales.tier_from_minor
+            else priced_combinations.tier_from_minor
+        end as priced_tier_from_minor,
+        case
+            when returned_sales.voucher_id is not null then returned_sales.tier_volume_minor
+            else cleared_vouchers.tier_volume_minor
+        end as priced_tier_volume_minor,
+        case
+            when returned_sales.voucher_id is not null then returned_sales.merchant_category_code
+            else priced_combinations.merchant_category_code
+        end as merchant_category_code,
         coalesce(returned_sales.contract_id, priced_combinations.contract_id) as contract_id,
         coalesce(returned_sales.fee_rule_id, priced_combinations.fee_rule_id) as fee_rule_id,
         coalesce(returned_sales.refund_fee_policy, priced_combinations.refund_fee_policy)
@@ -209,6 +238,8 @@ with_original_fee as (
         and cleared_vouchers.priced_card_region
         is not distinct from priced_combinations.priced_card_region
         and cleared_vouchers.priced_on = priced_combinations.priced_on
+        and cleared_vouchers.tier_volume_minor
+        is not distinct from priced_combinations.tier_volume_minor
         and priced_combinations.rule_order = 1
     left join contracts on priced_combinations.contract_id = contracts.contract_id
     left join current_contracts
@@ -232,6 +263,9 @@ final as (
         line_number,
         contract_id,
         fee_rule_id,
+        priced_tier_from_minor as tier_from_minor,
+        priced_tier_volume_minor as tier_volume_minor,
+        merchant_category_code,
         settlement_mode,
         case
             when fee_treatment = 'charge' then full_fee_minor

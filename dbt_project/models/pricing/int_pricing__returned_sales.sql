@@ -45,7 +45,10 @@ sales as (
         entries.fee_amount_minor,
         entries.settlement_mode,
         entries.contract_id,
-        entries.fee_rule_id
+        entries.fee_rule_id,
+        entries.tier_from_minor,
+        entries.tier_volume_minor,
+        entries.merchant_category_code
     from returns
     cross join lateral (
         select
@@ -53,7 +56,10 @@ sales as (
             history.fee_amount_minor,
             history.settlement_mode,
             history.contract_id,
-            history.fee_rule_id
+            history.fee_rule_id,
+            history.tier_from_minor,
+            history.tier_volume_minor,
+            history.merchant_category_code
         from {{ clearing_entries_relation() }} as history
         where history.accounting_date >= {{ accounting_date() }} - 360
             and history.accounting_date < {{ accounting_date() }}
@@ -71,6 +77,9 @@ final as (
         sales.settlement_mode,
         sales.contract_id,
         sales.fee_rule_id,
+        sales.tier_from_minor,
+        sales.tier_volume_minor,
+        sales.merchant_category_code,
         -- What the contract says now; of one that is in force no more, what it said when it sold.
         coalesce(contracts.refund_fee_policy, sold.refund_fee_policy) as refund_fee_policy
     from sales

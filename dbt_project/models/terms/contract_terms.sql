@@ -11,14 +11,14 @@
 {%- set columns = [
     'merchant_id', 'account_id', 'settlement_mode', 'payout_minimum_minor', 'settlement_cycle',
     'refund_fee_policy', 'fee_period', 'fee_collection_method', 'effective_from', 'effective_to',
-    'ended_on', 'channel_merchant_ids',
+    'ended_on', 'channel_merchant_ids', 'merchant_category_code',
 ] -%}
 
 {#-
     What pays a merchant more: gross for net, a lower payout minimum, fees returned, an earlier end
     (it pays what is below the minimum), another account, another beginning, a later end where the
-    account's next terms have begun by then, and other ids under which channels know the merchant:
-    records that name another are not paid.
+    account's next terms have begun by then, another category, which other rules may price, and
+    other ids under which channels know the merchant: records that name another are not paid.
 -#}
 {%- set pays_more -%}
     compared.merchant_id_before is distinct from compared.merchant_id_delivered
@@ -42,6 +42,8 @@
     or coalesce(compared.ended_on_delivered, date 'infinity')
     < coalesce(compared.ended_on_before, date 'infinity')
     or compared.channel_merchant_ids_before is distinct from compared.channel_merchant_ids_delivered
+    or compared.merchant_category_code_before
+    is distinct from compared.merchant_category_code_delivered
 {%- endset -%}
 
 with first_close as (
@@ -123,7 +125,8 @@ final as (
         decided.content_before,
         decided.content_delivered,
         decided.file_id,
-        decided.line_number
+        decided.line_number,
+        decided.merchant_category_code
     from decided
     left join covered_accounts on decided.account_id = covered_accounts.account_id
     left join waiting_accounts on decided.account_id = waiting_accounts.account_id

@@ -11,7 +11,7 @@
 {%- set columns = [
     'contract_id', 'channel', 'transaction_type', 'card_kind', 'card_region', 'tier_from_minor',
     'fee_rate', 'fixed_fee_minor', 'minimum_fee_minor', 'cap_fee_minor', 'effective_from',
-    'effective_to', 'priority',
+    'effective_to', 'priority', 'merchant_category_code',
 ] -%}
 
 {#-
@@ -34,6 +34,8 @@
     or compared.transaction_type_before is distinct from compared.transaction_type_delivered
     or compared.card_kind_before is distinct from compared.card_kind_delivered
     or compared.card_region_before is distinct from compared.card_region_delivered
+    or compared.merchant_category_code_before
+    is distinct from compared.merchant_category_code_delivered
     or compared.tier_from_minor_before is distinct from compared.tier_from_minor_delivered
     or compared.priority_before is distinct from compared.priority_delivered
     or compared.effective_from_before <> compared.effective_from_delivered
@@ -81,6 +83,7 @@ scopes as (
         card_kind,
         card_region,
         tier_from_minor,
+        merchant_category_code,
         coalesce(
             bool_or(
                 is_in_force
@@ -91,7 +94,9 @@ scopes as (
         bool_or(not is_in_force) as has_waiting,
         max(effective_to) filter (where is_in_force) as last_effective_to
     from decided
-    group by contract_id, channel, transaction_type, card_kind, card_region, tier_from_minor
+    group by
+        contract_id, channel, transaction_type, card_kind, card_region, tier_from_minor,
+        merchant_category_code
 ),
 
 final as (
@@ -135,7 +140,8 @@ final as (
         decided.content_before,
         decided.content_delivered,
         decided.file_id,
-        decided.line_number
+        decided.line_number,
+        decided.merchant_category_code
     from decided
     left join contracts on decided.contract_id = contracts.contract_id
     left join scopes
@@ -145,6 +151,7 @@ final as (
         and decided.card_kind is not distinct from scopes.card_kind
         and decided.card_region is not distinct from scopes.card_region
         and decided.tier_from_minor is not distinct from scopes.tier_from_minor
+        and decided.merchant_category_code is not distinct from scopes.merchant_category_code
 )
 
 select * from final

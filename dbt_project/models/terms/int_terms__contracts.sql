@@ -22,7 +22,8 @@ with contract_terms as (
         channel_merchant_ids,
         goes_on,
         confirmation,
-        change_id
+        change_id,
+        merchant_category_code
     from {{ ref('contract_terms') }}
     where is_in_force
 ),
@@ -44,7 +45,8 @@ final as (
         ended_on,
         channel_merchant_ids,
         confirmation,
-        change_id
+        change_id,
+        merchant_category_code
     from contract_terms
 )
 

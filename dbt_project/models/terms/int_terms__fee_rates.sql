@@ -23,7 +23,8 @@ with fee_rate_terms as (
         priority,
         goes_on,
         confirmation,
-        change_id
+        change_id,
+        merchant_category_code
     from {{ ref('fee_rate_terms') }}
     where is_in_force
 ),
@@ -46,7 +47,8 @@ final as (
         case when not goes_on then effective_to end as effective_to,
         priority,
         confirmation,
-        change_id
+        change_id,
+        merchant_category_code
     from fee_rate_terms
 )
 

@@ -1,29 +1,33 @@
-"""`tieout explain`: why the balance equation of a payment date does not close."""
+"""`tieout explain`: why an equation does not close, and how a fee came about."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from tieout import explaining
+from tieout import database, explaining
 from tieout import gate as gate_module
 from tieout.commands import shared
+from tieout.core.errors import TieoutError
+from tieout.core.money import decimal_text
 from tieout.core.progress import say
 from tieout.dates import days
-from tieout.explaining import CAUSES, telling
+from tieout.explaining import CAUSES, fees, telling
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Explain the residual of a payment date's gate. 平衡差额解释。", no_args_is_help=True
+    help="Explain the residual of a gate, or the fee of a voucher. 平衡差额与手续费解释。",
+    no_args_is_help=True,
 )
 
 
 @app.callback()
 def explain() -> None:
-    """Explain what does not close. Only reads."""
+    """Explain what does not close, or what was charged. Only reads."""
 
 
 @app.command()
@@ -55,6 +59,64 @@ def gate(
         "next: look at the rows of the first candidate of each group, do what it says, then"
         f" `tieout pay {day}` (docs/runbooks/gate-failed.md)"
     )
+
+
+@app.command()
+def fee(
+    voucher_id: Annotated[str, typer.Argument(help="Source voucher, as the platform numbers it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
+) -> None:
+    """Tell how the fee of a voucher came about, computed once more from its rule and inputs."""
+    # Its tables are those of a close and of a payment, which the gate's role does not all read.
+    settings = shared.home().acting_as("transform")
+    with database.connect(settings) as connection, connection.transaction():
+        connection.execute("set transaction isolation level repeatable read read only")
+        has_entries = database.has_table(connection, "clearing.clearing_entries")
+        facts = fees.read_fee(connection, voucher_id) if has_entries else None
+    if facts is None:
+        raise TieoutError(
+            what=f"there is no fee to explain of voucher {voucher_id}",
+            where="clearing.clearing_entries",
+            why="no closed date cleared a voucher of that number: it is unknown, failed, refused, "
+            "of a kind that is not cleared, or its date is not closed",
+            next_step="look for it in clearing.refused_vouchers; close its date, then again",
+        )
+    found = fees.recomputed(facts)
+    # The gate's tables are of the last payment alone; of another date it says nothing.
+    sides = {
+        "clearing 清算": facts.fee_minor,
+        "ledger 分录": facts.ledger_fee_minor,
+        "gate 闸门重算": facts.gate_fee_minor,
+    }
+    agrees = all(side in {found, None} for side in sides.values()) and found is not None
+    if as_json:
+        told = {**asdict(facts), "recomputed_fee_minor": found, "agrees": agrees}
+        told["steps"] = [asdict(step) for step in fees.steps(facts)]
+        print(json.dumps(told, ensure_ascii=False, indent=1, default=str))  # noqa: T201  the result
+    else:
+        _show_fee(facts, found, sides)
+    say(f"next: {'nothing to do' if agrees else 'docs/runbooks/gate-failed.md, fees_recomputed'}")
+    if not agrees:
+        raise typer.Exit(1)
+
+
+def _show_fee(facts: fees.FeeFacts, found: int | None, sides: dict[str, int | None]) -> None:
+    def text(minor: int | None) -> str:
+        return "" if minor is None else decimal_text(minor, facts.currency_code)
+
+    table = shared.table(
+        f"Fee of {facts.voucher_id} 手续费 (amounts in {facts.currency_code})",
+        ("step\n步骤", "in words\n说明", "amount\n金额"),
+    )
+    for step in fees.steps(facts):
+        table.add_row(f"{step.topic}\n{step.topic_zh}", step.words, text(step.amount_minor))
+    table.add_row("fee\n手续费", "by contract and rule, computed here", text(found))
+    for side, minor in sides.items():
+        words = "not kept: its tables are of another payment" if minor is None else "the same"
+        if minor is not None and minor != found:
+            words = "ANOTHER FEE 不符"
+        table.add_row(side.replace(" ", "\n"), words, text(minor))
+    shared.console(shared.WIDE).print(table)
 
 
 def _show(one: explaining.Explanation) -> None:

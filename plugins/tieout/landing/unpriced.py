@@ -61,7 +61,7 @@ _UNPRICED = """
     rules as (
         select
             rows.contract_id, rows.fee_rule_id, rows.line_number, rows.tier_from_minor,
-            rows.effective_from, rows.effective_to
+            rows.effective_from, rows.effective_to, rows.merchant_category_code
         from raw.platform_fee_rates as rows
         inner join control.channel_files as files
             on rows.file_id = files.file_id and files.status = 'landed'
@@ -69,7 +69,7 @@ _UNPRICED = """
     ),
 
     pricing as (
-        select contract_id, effective_from, effective_to
+        select contract_id, effective_from, effective_to, merchant_category_code
         from rules
         where tier_from_minor = 0
         {terms_before}
@@ -104,6 +104,10 @@ _UNPRICED = """
             where
                 pricing.contract_id = contracts.contract_id
                 and pricing.effective_from <= sold.day
+                and (
+                    pricing.merchant_category_code is null
+                    or pricing.merchant_category_code = contracts.merchant_category_code
+                )
                 and (pricing.effective_to is null or pricing.effective_to > sold.day)
         )
     group by 1, 2, 3, 5, 6
@@ -112,7 +116,9 @@ _UNPRICED = """
 
 _TERMS_BEFORE = """
         union all
-        select contract_id, effective_from, case when not goes_on then effective_to end
+        select
+            contract_id, effective_from, case when not goes_on then effective_to end,
+            merchant_category_code
         from clearing.fee_rate_terms
         where accounting_date = %(day)s::date - 1 and is_in_force and tier_from_minor = 0
 """

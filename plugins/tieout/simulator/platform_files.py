@@ -144,8 +144,16 @@ def snapshot_files(
 
 
 def rows_file(file_kind: str, rows: Sequence[Row]) -> bytes:
-    """Return a platform file from rows; None is an empty field."""
-    names = column_names(file_kind)
+    """Return a platform file from rows; None is an empty field.
+
+    A column that may be left out is there where the rows have it.
+    """
+    columns = schema()["file_kinds"][file_kind]["columns"]
+    names = [
+        column["name"]
+        for column in columns
+        if not column.get("optional") or (rows and column["name"] in rows[0])
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

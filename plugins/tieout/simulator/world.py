@@ -39,6 +39,10 @@ ADVANCED_MERCHANT = 3
 KEEP_FEE_MERCHANT = 4  # and has a freeze larger than its balance
 CHANGED_CONTRACT_MERCHANT = 5
 CHANGED_PAYEE_MERCHANT = 6
+CATEGORY_MERCHANTS = 0  # of each three: a rule for their category
+TIERED_MERCHANTS = 1  # of each three: a cheaper tier from a volume of last month
+TIER_FROM_MINOR = 100_000_000
+TIER_FEE_RATE = "0.0010"
 CALM_MERCHANT = 7  # net, returns fees, nothing special
 
 _BANKS = (
@@ -246,11 +250,16 @@ def _contract_row(merchant: Merchant, version: int, since: date, until: date | N
         "channel_merchant_ids": (
             f"wechat:{wechat_sub_merchant_id(merchant.index)} alipay:{merchant.account_id}"
         ),
+        "merchant_category_code": merchant.merchant_category_code,
     }
 
 
 def fee_rate_rows(world: World) -> list[Row]:
-    """Return the snapshot of fee rules, five for every contract."""
+    """Return the snapshot of fee rules: five for every contract, and a tier for every third.
+
+    Every third merchant's WeChat rule is for its category. The tier is of a volume that is not
+    known in the first months, so that the base prices.
+    """
     rows: list[Row] = []
     for contract in contract_rows(world):
         contract_id = str(contract["contract_id"])
@@ -264,6 +273,7 @@ def fee_rate_rows(world: World) -> list[Row]:
             ("wechat", None, None, plan.wechat),
             ("alipay", None, None, plan.alipay),
         )
+        of_category = merchant.index % 3 == CATEGORY_MERCHANTS
         for number, (channel, card_kind, card_region, terms) in enumerate(rules, start=1):
             rows.append(
                 {
@@ -281,8 +291,16 @@ def fee_rate_rows(world: World) -> list[Row]:
                     "effective_from": contract["effective_from"],
                     "effective_to": contract["effective_to"],
                     "priority": number * 10,
+                    "merchant_category_code": (
+                        merchant.merchant_category_code
+                        if of_category and channel == "wechat"
+                        else None
+                    ),
                 }
             )
+        if merchant.index % 3 == TIERED_MERCHANTS:
+            tier = {"tier_from_minor": TIER_FROM_MINOR, "fee_rate": TIER_FEE_RATE}
+            rows.append(rows[-1] | {"fee_rule_id": f"F{contract_id[1:]}-6"} | tier)
     return rows
 
 

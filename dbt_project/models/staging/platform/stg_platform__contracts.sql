@@ -15,7 +15,8 @@ with records as (
         effective_from,
         effective_to,
         ended_on,
-        channel_merchant_ids
+        channel_merchant_ids,
+        merchant_category_code
     from {{ source('raw', 'platform_contracts') }}
 ),
 
@@ -40,7 +41,8 @@ final as (
         records.effective_from,
         records.effective_to,
         records.ended_on,
-        records.channel_merchant_ids
+        records.channel_merchant_ids,
+        records.merchant_category_code
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

@@ -16,7 +16,8 @@ with records as (
         cap_fee_minor,
         effective_from,
         effective_to,
-        priority
+        priority,
+        merchant_category_code
     from {{ source('raw', 'platform_fee_rates') }}
 ),
 
@@ -42,7 +43,8 @@ final as (
         records.cap_fee_minor,
         records.effective_from,
         records.effective_to,
-        records.priority
+        records.priority,
+        records.merchant_category_code
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )
