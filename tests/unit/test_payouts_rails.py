@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import pytest
 from lxml import etree
 
@@ -19,7 +22,7 @@ from tieout import payouts
 from tieout.core.errors import TieoutError
 from tieout.files import store_urls
 from tieout.payouts import agency, pain001, submission
-from tieout.payouts.store import Store
+from tieout.payouts.store import Store, StoreError
 from tieout.protection import tokens
 from tieout.simulator import bank_answers
 
@@ -330,3 +333,104 @@ def test_what_arrives_broken_is_not_renamed(
         payouts.submit(world.settings, PAYMENT_DATE)
     assert [path.name for path in folder.iterdir()] == [f".{NAME}.part"]
     assert world.value("select count(*) from payout.outbox_files") == 0
+
+
+# --- a server that does not answer ---------------------------------------------------------------
+
+
+def refused(world: World, why: str) -> str:
+    """Submit while the bank's server does not take it; return the error's text."""
+    with pytest.raises(StoreError, match=why) as told:
+        payouts.submit(world.settings, PAYMENT_DATE)
+    error = told.value
+    assert error.where.startswith("sftp://127.0.0.1:")
+    assert error.next_step
+    # Neither the text nor what Python prints below it has the login.
+    trace = "".join(traceback.format_exception(error))
+    assert "pass word" not in trace
+    assert "drop:" not in trace
+    assert set(states(world).values()) == {"created"}
+    return str(error)
+
+
+def delivered_once(world: World, folder: Path) -> None:
+    """Submit twice where the server takes it: one file, its payments submitted."""
+    (file,) = payouts.submit(world.settings, PAYMENT_DATE).files
+    assert file.is_new
+    (again,) = payouts.submit(world.settings, PAYMENT_DATE).files
+    assert not again.is_new
+    assert [path.name for path in folder.iterdir()] == [NAME]
+    assert set(states(world).values()) == {"submitted"}
+    assert world.value("select count(*) from payout.outbox_files") == 1
+
+
+def test_a_server_that_is_down_keeps_the_payouts_for_the_next_run(
+    world: World, server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "known_hosts"
+    monkeypatch.setenv(store_urls.KNOWN_HOSTS_VARIABLE, str(known))
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"sftp://drop:pass word@127.0.0.1:{port}/"
+    there = World(replace(world.settings, payment_files_url=url))
+    known.write_text(f"[127.0.0.1]:{port} {server.host_key}\n")
+    refused(there, "ConnectionRefusedError")
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    with serving_sftp(folder, port=port, host_key=key) as back:
+        refused(there, "the server's key is not the one")
+        known.write_text(f"[127.0.0.1]:{port} {back.host_key}\n")
+        wrong = replace(world.settings, payment_files_url=url.replace("pass word", "pass wort"))
+        refused(World(wrong), "the login, or the right")
+        with monkeypatch.context() as patch:
+            patch.setenv(store_urls.KEY_VARIABLE, str(tmp_path / "no_key"))
+            with pytest.raises(StoreError, match="FileNotFoundError"):
+                Store(url).exists("payouts")
+        assert list(folder.iterdir()) == []
+        delivered_once(there, folder / "payouts" / FOLDER)
+
+
+@pytest.mark.parametrize("operation", ["write", "posix_rename"])
+def test_a_connection_that_breaks_is_made_anew(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+) -> None:
+    """In the middle of the upload, or where the file gets its name; in the same process."""
+    known = tmp_path / "known_hosts"
+    monkeypatch.setenv(store_urls.KNOWN_HOSTS_VARIABLE, str(known))
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    faults = [operation]
+
+    class Breaking(asyncssh.SFTPServer):
+        """A server that goes away at one operation, once."""
+
+        def _break(self, name: str) -> None:
+            if faults == [name]:
+                faults.clear()
+                self.channel.get_connection().abort()
+                raise asyncssh.SFTPConnectionLost("gone")
+
+        def write(self, file_obj: object, offset: int, data: bytes) -> int:
+            self._break("write")
+            return super().write(file_obj, offset, data)  # type: ignore[return-value]
+
+        def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+            self._break("posix_rename")
+            super().posix_rename(oldpath, newpath)
+
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    with serving_sftp(folder, sftp=Breaking) as server:
+        known.write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+        url = f"sftp://drop:pass word@127.0.0.1:{server.port}/"
+        there = World(replace(world.settings, payment_files_url=url))
+        refused(there, "is not reached")
+        assert faults == []
+        delivered_once(there, folder / "payouts" / FOLDER)
