@@ -198,8 +198,10 @@ def test_only_the_drop_is_reachable_from_other_machines() -> None:
 def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path) -> None:
     wanted = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
     assert len(wanted) >= 7
+    # What is somebody's own has a default: ports, and where payment files go.
     published = {name for name in wanted if name.endswith("_PUBLISH")}
     assert len(published) == 3
+    published |= {"TIEOUT_PAYMENT_FILES", "TIEOUT_SSH_KEY"}
     wanted -= published
     assert all(
         rest == ":?run bin/compose-env}"
@@ -280,6 +282,39 @@ def test_both_programs_use_one_database_server() -> None:
         assert own.endswith("@postgres:5432/tieout_airflow")
         urls = {value for key, value in environment.items() if key in ROLE_VARIABLES.values()}
         assert all(url.endswith("@postgres:5432/tieout") for url in urls), name
+
+
+# --- where payment files go -----------------------------------------------------------------------
+
+
+def resolved(value: str, given: dict[str, str]) -> str:
+    """A value as compose reads it: `${NAME:-default}` is the default where NAME is not given."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1]) or found[2], value)
+
+
+def test_whoever_hands_payment_files_over_is_told_where_the_bank_takes_them() -> None:
+    """The bank's server is one line of compose.env, for the stack and a worker elsewhere alike."""
+    needs = {
+        "scheduler": SERVICES["scheduler"],
+        "api-server": SERVICES["api-server"],
+        "worker": WORKER["services"]["worker"],
+    }
+    url = "sftp://login@bank.example:22/in"
+    for name, service in needs.items():
+        environment = service["environment"]
+        for given in ({}, {"TIEOUT_PAYMENT_FILES": url}):
+            values = {key: resolved(value, given) for key, value in environment.items()}
+            settings = load_settings(values)
+            expected = url if given else settings.outbox_url
+            assert settings.payment_files_url == expected, (name, given)
+        assert environment["TIEOUT_SSH_KNOWN_HOSTS"], name
+        assert "TIEOUT_SSH_KEY" in environment, name
+    others = set(AIRFLOW_SERVICES) - set(needs)
+    assert len(others) == 4
+    assert not [name for name in others if "TIEOUT_PAYMENT_FILES" in SERVICES[name]["environment"]]
+    # Both files lie in the home, not in the image, and not where tasks may be read from outside.
+    ours = SERVICES["scheduler"]["environment"]
+    assert ours["TIEOUT_SSH_KNOWN_HOSTS"].startswith(f"{ours['TIEOUT_HOME']}/secrets/")
 
 
 # --- who reaches the database ---------------------------------------------------------------------
@@ -507,7 +542,7 @@ def test_a_worker_elsewhere_has_what_the_schedulers_have() -> None:
     of_the_web |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"}
     assert set(ours) - of_the_web <= set(theirs)
     elsewhere = {name for name, value in theirs.items() if "TIEOUT_WORKER_" in value}
-    elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS"}
+    elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS", "TIEOUT_PAYMENT_FILES"}
     same = set(theirs) - elsewhere
     assert len(same) >= 10
     assert {name for name in same if theirs[name] != ours[name]} == set()
