@@ -439,7 +439,7 @@ def payee_row(
     world.execute(f"insert into raw.platform_payees ({', '.join(row)}) values ({marks})", row)
     with database.connect(settings) as connection:
         landed = payee_register.landed_payees(connection, file_id, day)
-        payee_register.register(connection, file_id, day, landed)
+        payee_register.register(connection, settings, file_id, day, landed)
     world.execute(
         "insert into clearing.payee_terms values"
         " (%s, %s, %s, %s, 'CNY', 'active', '2026-01-01', null, true, %s, %s)",

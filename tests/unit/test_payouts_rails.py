@@ -19,6 +19,7 @@ from file_servers import SftpServer, serving_sftp
 from payment_world import ACCOUNT_NUMBERS, PAYMENT_DATE, PAYOUTS_MINOR, World, decide
 from payouts_again import NEXT_DAY, line
 from tieout import payouts
+from tieout.core import payment_texts
 from tieout.core.errors import TieoutError
 from tieout.files import store_urls
 from tieout.payouts import agency, pain001, submission
@@ -132,7 +133,20 @@ def test_what_is_on_record_goes_out_as_it_is_whatever_the_rail_is_now(world: Wor
 
 
 def address(world: World, payee: str) -> None:
-    """Give a payee an address, its street as landing keeps it."""
+    """Give a payee an address, as its version had landed with it."""
+    text = payment_texts.address_text("北京", "CN", None, "示例大街", None)
+    (token,) = tokens.account_token([text], settings=world.settings)
+    world.execute(
+        "alter table control.payee_versions disable trigger payee_versions_kept;"
+        f" update control.payee_versions set address_token = '{token}'"
+        f" where payee_id = '{payee}';"
+        " alter table control.payee_versions enable trigger payee_versions_kept"
+    )
+    row_address(world, payee)
+
+
+def row_address(world: World, payee: str) -> None:
+    """Give a payee's landed row an address, its street as landing keeps it."""
     street = tokens.encrypt_bound("示例大街", ("street", payee, "1"), settings=world.settings)
     world.execute(
         "update raw.platform_payees set town = '北京', country_code = 'CN',"
@@ -158,12 +172,53 @@ def test_who_has_no_address_is_withheld_where_the_bank_wants_one(world: World) -
     assert world.value("select count(*) from payout.attempts") == 0
     address(world, "P000003")
     assert payouts.note_unwritable(world.settings, PAYMENT_DATE) == 0
+    decide(world)
     payouts.submit(world.settings, PAYMENT_DATE)
     ((_, content),) = world.files("payouts").items()
     addresses = etree.fromstring(content).findall(".//{*}Cdtr/{*}PstlAdr")
     assert [[(etree.QName(part).localname, part.text) for part in one] for one in addresses] == [
         [("StrtNm", "示例大街"), ("TwnNm", "北京"), ("Ctry", "CN")]
     ] * 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "town = '上海'",
+        "country_code = 'DE'",
+        "post_code = '100000'",
+        "town = null",
+        "street_ciphertext = null",
+    ],
+)
+def test_another_address_than_was_decided_on_is_not_paid(world: World, change: str) -> None:
+    """Whoever changes a landed row after the decision; the same address is paid."""
+    for payee in ("P000001", "P000002", "P000003"):
+        address(world, payee)
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    world.execute(f"update raw.platform_payees set {change} where payee_id = 'P000002'")
+    with pytest.raises(TieoutError) as told:
+        payouts.submit(world.settings, PAYMENT_DATE)
+    assert "P000002" in told.value.where
+    assert "示例大街" not in str(told.value)
+    assert world.value("select count(*) from payout.attempts") == 0
+    row_address(world, "P000002")
+    world.execute("update raw.platform_payees set post_code = null, building_ciphertext = null")
+    assert payouts.submit(world.settings, PAYMENT_DATE).payment_count == 3
+
+
+def test_an_address_that_came_after_the_decision_is_not_paid(world: World) -> None:
+    decide(world)
+    payouts.instruct(world.settings, PAYMENT_DATE)
+    row_address(world, "P000001")
+    with pytest.raises(TieoutError, match="not the one that the gate decided on"):
+        payouts.submit(world.settings, PAYMENT_DATE)
+    # Another version of the register than the gate saw ends its decision, as an account's does.
+    address(world, "P000001")
+    with pytest.raises(TieoutError, match="decides anew"):
+        payouts.submit(world.settings, PAYMENT_DATE)
+    assert world.value("select count(*) from payout.attempts") == 0
 
 
 def test_a_name_an_agency_cannot_hold_is_withheld_on_its_rail_only(world: World) -> None:

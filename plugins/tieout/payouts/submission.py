@@ -106,10 +106,11 @@ class _Attempt:
     post_code: str | None
     street_ciphertext: str | None
     building_ciphertext: str | None
+    address_token: str | None
 
 
-# Account, name and bank are the instruction's, of a new attempt its own: what is opened here has to
-# be the same.
+# Account, name and bank are the instruction's, of a new attempt its own, the address is the
+# registered version's: what is opened here has to be the same.
 _ATTEMPTS = f"""
     with snapshots as (
 {queries.PAYEE_SNAPSHOTS}
@@ -138,7 +139,8 @@ _ATTEMPTS = f"""
         snapshots.country_code,
         snapshots.post_code,
         snapshots.street_ciphertext,
-        snapshots.building_ciphertext
+        snapshots.building_ciphertext,
+        versions.address_token
     {queries.ATTEMPTS_WITH_STATE}
     left join payout.new_attempts as grounds on attempts.attempt_id = grounds.attempt_id
     left join snapshots
@@ -147,6 +149,11 @@ _ATTEMPTS = f"""
             and coalesce(grounds.payee_version, instructions.payee_version)
             = snapshots.payee_version
             and snapshots.snapshot_rank = 1
+    left join control.payee_versions as versions
+        on
+            coalesce(grounds.payee_id, instructions.payee_id) = versions.payee_id
+            and coalesce(grounds.payee_version, instructions.payee_version)
+            = versions.payee_version
     where
         instructions.payment_date = %(payment_date)s
         -- What ended before it left is in no file.
@@ -597,6 +604,7 @@ def _payment(settings: Settings, attempt: _Attempt) -> Payment:
             next_step="land the platform's payees file of the date, then run the payment again",
         )
     payee = (attempt.payee_id, str(attempt.payee_version))
+    _refuse_other_address(settings, attempt, payee)
     return Payment(
         end_to_end_id=attempt.end_to_end_id,
         amount_minor=attempt.amount_minor,
@@ -620,6 +628,34 @@ def _payment(settings: Settings, attempt: _Attempt) -> Payment:
             attempt.building_ciphertext,
         ),
     )
+
+
+def _refuse_other_address(settings: Settings, attempt: _Attempt, payee: tuple[str, str]) -> None:
+    """Raise where a payee's address is not the one that its version was decided with.
+
+    No payment file is read back for it: which parts a layout takes is the rail's.
+    """
+    recorded = attempt.address_token
+    if recorded is None:
+        return  # of a version before the register had addresses
+    text = payees.address_text_of(
+        settings,
+        payee,
+        attempt.town,
+        attempt.country_code,
+        attempt.post_code,
+        attempt.street_ciphertext,
+        attempt.building_ciphertext,
+    )
+    has_both = text != "" and recorded != ""
+    is_same = _has_token(settings, recorded, text) if has_both else text == recorded
+    if not is_same:
+        raise TieoutError(
+            what=f"payment {attempt.end_to_end_id} is not written",
+            where=f"raw.platform_payees, payee {attempt.payee_id} version {attempt.payee_version}",
+            why="its address is not the one that the gate decided on",
+            next_step="find out who changed the row; a payee who moves has a new version",
+        )
 
 
 def _wrong_file(url: str, why: str) -> TieoutError:
