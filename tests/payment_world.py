@@ -85,10 +85,10 @@ insert into reference.bank_accounts values
 
 create table reference.payout_rails (
     bank_account_id text primary key, rail text, customer_id text, payments_per_file integer,
-    payment_limit_minor bigint, creditor_address text
+    payment_limit_minor bigint, creditor_address text, acknowledgement text
 );
 insert into reference.payout_rails values
-('6600100200300400', 'pain001', null, 3000, null, 'none');
+('6600100200300400', 'pain001', null, 3000, null, 'none', 'none');
 
 create table reference.payee_return_reasons (
     reason_code text primary key, reason_en text, reason_zh text, policy text, blocks_payee boolean

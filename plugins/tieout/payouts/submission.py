@@ -27,7 +27,15 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import accounts, chains, payees, queries, rails, statements_csv
+from tieout.payouts import (
+    accounts,
+    acknowledgements,
+    chains,
+    payees,
+    queries,
+    rails,
+    statements_csv,
+)
 from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
@@ -249,8 +257,11 @@ def submit(
             (str(payment_date),),
         )
         connection.commit()
+        with connection.transaction():
+            acknowledgements.take(connection, drop, _last_day(connection, payment_date))
         with _refusal_explained(payment_date), connection.transaction():
             lock_payment_date(connection, payment_date)
+            acknowledgements.refuse_findings(connection, payment_date)
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
@@ -377,12 +388,18 @@ def _rehearse(
 
 
 def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
-    parameters = {"payment_date": payment_date, "snapshots_before": payment_date}
-    row = connection.execute(_LAST_DAY, parameters).fetchone()
-    if row is not None and row[0] is not None:
-        parameters["snapshots_before"] = max(payment_date, row[0])
+    parameters = {
+        "payment_date": payment_date,
+        "snapshots_before": _last_day(connection, payment_date),
+    }
     rows = connection.execute(_ATTEMPTS, parameters).fetchall()
     return [_Attempt(*row) for row in rows]
+
+
+def _last_day(connection: psycopg.Connection[Any], payment_date: date) -> date:
+    """Return the day of the date's last attempt; the date itself where it has none yet."""
+    row = connection.execute(_LAST_DAY, {"payment_date": payment_date}).fetchone()
+    return payment_date if row is None or row[0] is None else max(payment_date, row[0])
 
 
 def _path(debtor: Debtor, members: Sequence[_Attempt]) -> str:
