@@ -223,7 +223,7 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     Fernet(values["TIEOUT_AIRFLOW_FERNET_KEY"])
     assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == key_ring.MINIMUM_KEY_BYTES
     passwords = {name for name in values if name.startswith("TIEOUT_PG_PASSWORD")}
-    assert len(passwords) == 8
+    assert len(passwords) == 9
     for name in passwords:
         assert re.fullmatch(r"[0-9a-f]{48}", values[name]), name
     assert len(set(values.values())) == len(values)
@@ -370,6 +370,27 @@ def test_each_service_knows_the_logins_its_work_needs() -> None:
             assert f"://stack_{role}:<TIEOUT_PG_PASSWORD_{role.upper()}>@" in url, (name, role)
         own = environment["TIEOUT_AIRFLOW_DATABASE_URL"]
         assert "://stack_airflow:<TIEOUT_PG_PASSWORD_AIRFLOW>@" in own, name
+
+
+def test_the_api_server_alone_speaks_for_airflows_users() -> None:
+    """Whoever has the gateway's login is any person who has a user of Airflow: no task has it."""
+    services = {**SERVICES, "worker": WORKER["services"]["worker"]}
+    knows = {
+        name
+        for name, service in services.items()
+        for key, value in with_words(service.get("environment", {})).items()
+        if "<TIEOUT_PG_PASSWORD_GATEWAY>" in value or key == "TIEOUT_DATABASE_URL_GATEWAY"
+    }
+    # Installing makes the login, and ends.
+    assert knows == {"api-server", "tieout-migrate"}
+    (url,) = {
+        services[name]["environment"]["TIEOUT_DATABASE_URL_GATEWAY"] for name in sorted(knows)
+    }
+    assert with_words({"url": url})["url"] == (
+        "postgresql://stack_gateway:<TIEOUT_PG_PASSWORD_GATEWAY>@postgres:5432/tieout"
+    )
+    # A worker's file is made from the stack's without it.
+    assert "-e '_GATEWAY='" in WORKER_TEXT
 
 
 def test_what_installs_has_a_home_of_its_own() -> None:
