@@ -308,11 +308,17 @@ class SftpServer:
 
 
 @contextmanager
-def serving_sftp(folder: Path) -> Iterator[SftpServer]:
-    """Serve a folder by SFTP, in a thread with a loop of its own."""
+def serving_sftp(
+    folder: Path, *, port: int = 0, host_key: Any = None, sftp: Any = None
+) -> Iterator[SftpServer]:
+    """Serve a folder by SFTP, in a thread with a loop of its own.
+
+    ``port`` and ``host_key`` are those of a server that comes back; ``sftp`` is a class of
+    asyncssh.SFTPServer that does something else.
+    """
     import asyncssh
 
-    host_key = asyncssh.generate_private_key("ssh-ed25519")
+    host_key = host_key or asyncssh.generate_private_key("ssh-ed25519")
 
     connections: list[Any] = []
 
@@ -330,7 +336,7 @@ def serving_sftp(folder: Path) -> Iterator[SftpServer]:
             return (username, password) == ("drop", "pass word")
 
     def files(channel: Any) -> asyncssh.SFTPServer:
-        return asyncssh.SFTPServer(channel, chroot=str(folder).encode())
+        return (sftp or asyncssh.SFTPServer)(channel, chroot=str(folder).encode())
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -338,7 +344,7 @@ def serving_sftp(folder: Path) -> Iterator[SftpServer]:
 
     async def start() -> Any:
         return await asyncssh.create_server(
-            Login, "127.0.0.1", 0, server_host_keys=[host_key], sftp_factory=files
+            Login, "127.0.0.1", port, server_host_keys=[host_key], sftp_factory=files
         )
 
     async def end(server: Any) -> None:

@@ -85,10 +85,10 @@ insert into reference.bank_accounts values
 
 create table reference.payout_rails (
     bank_account_id text primary key, rail text, customer_id text, payments_per_file integer,
-    payment_limit_minor bigint, creditor_address text
+    payment_limit_minor bigint, creditor_address text, acknowledgement text
 );
 insert into reference.payout_rails values
-('6600100200300400', 'pain001', null, 3000, null, 'none');
+('6600100200300400', 'pain001', null, 3000, null, 'none', 'none');
 
 create table reference.payee_return_reasons (
     reason_code text primary key, reason_en text, reason_zh text, policy text, blocks_payee boolean
@@ -443,7 +443,7 @@ def payee_row(
     world.execute(f"insert into raw.platform_payees ({', '.join(row)}) values ({marks})", row)
     with database.connect(settings) as connection:
         landed = payee_register.landed_payees(connection, file_id, day)
-        payee_register.register(connection, file_id, day, landed)
+        payee_register.register(connection, settings, file_id, day, landed)
     world.execute(
         "insert into clearing.payee_terms values"
         " (%s, %s, %s, %s, 'CNY', 'active', '2026-01-01', null, true, %s, %s)",

@@ -15,7 +15,7 @@ import database_copies
 from tieout import database
 from tieout.core.errors import DatabaseError
 from tieout.core.settings import Settings, load_settings
-from tieout.database import logins
+from tieout.database import logins, persons
 from tieout.dates import days
 from tieout.decisions import terms
 from tieout.runs import transform
@@ -281,3 +281,38 @@ def test_settings_of_a_task_are_what_the_environment_says(tmp_path: Path) -> Non
     given["TIEOUT_DATABASE_URL"] = "postgresql://c:d@h/d"
     assert database.has_administrator(load_settings(given))
     assert database.has_administrator(load_settings({"TIEOUT_HOME": str(tmp_path)}))
+
+
+# --- the gateway ----------------------------------------------------------------------------------
+
+
+def test_installing_makes_the_gateways_login_once_and_takes_nobodys(installed: Settings) -> None:
+    admin = database.ensure_server(installed)
+    ours = replace(installed, gateway_url=named(admin, "inst_gateway"))
+    try:
+        assert persons.make_named_gateway(ours)
+        assert not persons.make_named_gateway(ours)
+        # It stays as an operator has set it.
+        other = replace(installed, gateway_url=named(admin, "inst_gateway", "second"))
+        assert not persons.make_named_gateway(other)
+        with psycopg.connect(str(ours.gateway_url)) as connection:
+            (row,) = connection.execute(
+                "select pg_has_role(session_user, 'tieout_people', 'member'),"
+                " pg_has_role(session_user, 'tieout_payout', 'member'),"
+                " pg_has_role(session_user, 'tieout_ingest', 'member')"
+            ).fetchall()
+        assert row == (True, False, False)
+        with psycopg.connect(admin) as server:
+            assert server.execute("select database_login from control.gateways").fetchall() == [
+                ("inst_gateway",)
+            ]
+        for login in ("inst_people", "inst_payout"):
+            taken = replace(installed, gateway_url=named(admin, login))
+            with pytest.raises(DatabaseError, match="may be somebody's"):
+                persons.make_named_gateway(taken)
+        nameless = replace(installed, gateway_url="postgresql://host/tieout")
+        with pytest.raises(DatabaseError, match="no login and password"):
+            persons.make_named_gateway(nameless)
+    finally:
+        with psycopg.connect(admin, autocommit=True) as server:
+            drop(server, "inst_gateway")

@@ -458,3 +458,31 @@ def test_what_the_bank_paid_after_it_was_paid_again_is_told(sent: World) -> None
     outcome = payouts.apply_reports(sent.settings, through_date=NEXT_DAY)
     (problem,) = outcome.problems
     assert f"{STATEMENT}-2 is submitted 重复付款" in problem
+
+
+# --- acknowledgements -----------------------------------------------------------------------------
+
+
+def test_a_person_sees_what_is_not_acknowledged_and_looks_at_a_finding(sent: World) -> None:
+    sent.execute("update reference.payout_rails set acknowledgement = 'ack_file'")
+    (path,) = (sent.outbox / "payouts").rglob("pain001*.xml")
+    shown = done("acknowledgements", "--on", str(PAYMENT_DATE))
+    assert f"{path.name}: 3 payouts without any answer" in shown
+    path.with_name(f"{path.name}.ack").write_bytes(b"size=1\n")
+    silent(sent)
+    told = json.loads(done("acknowledgements", "--on", str(PAYMENT_DATE), "--json"))
+    assert [finding["acknowledgement_id"] for finding in told["findings"]] == [1]
+    assert [file["silent_count"] for file in told["awaited"]] == [3]
+    shown = done("acknowledgements", "--on", str(PAYMENT_DATE))
+    assert "it names 1 bytes, ours has" in shown
+    assert "next: tieout payouts looked 1" in shown
+    assert tieout("looked", "2", *WHO).exit_code != 0
+    assert "files may leave again" in done("looked", "1", *WHO)
+    ((looked_by, login),) = sent.rows(
+        "select looked_by, signed_by_login from payout.acknowledgement_looks"
+    )
+    assert looked_by == "Zhou Min"
+    assert login.endswith("_people_login")
+    assert (
+        json.loads(done("acknowledgements", "--on", str(PAYMENT_DATE), "--json"))["findings"] == []
+    )

@@ -198,8 +198,10 @@ def test_only_the_drop_is_reachable_from_other_machines() -> None:
 def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path) -> None:
     wanted = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
     assert len(wanted) >= 7
+    # What is somebody's own has a default: ports, and where payment files go.
     published = {name for name in wanted if name.endswith("_PUBLISH")}
     assert len(published) == 3
+    published |= {"TIEOUT_PAYMENT_FILES", "TIEOUT_SSH_KEY"}
     wanted -= published
     assert all(
         rest == ":?run bin/compose-env}"
@@ -221,7 +223,7 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     Fernet(values["TIEOUT_AIRFLOW_FERNET_KEY"])
     assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == key_ring.MINIMUM_KEY_BYTES
     passwords = {name for name in values if name.startswith("TIEOUT_PG_PASSWORD")}
-    assert len(passwords) == 8
+    assert len(passwords) == 9
     for name in passwords:
         assert re.fullmatch(r"[0-9a-f]{48}", values[name]), name
     assert len(set(values.values())) == len(values)
@@ -282,6 +284,39 @@ def test_both_programs_use_one_database_server() -> None:
         assert all(url.endswith("@postgres:5432/tieout") for url in urls), name
 
 
+# --- where payment files go -----------------------------------------------------------------------
+
+
+def resolved(value: str, given: dict[str, str]) -> str:
+    """A value as compose reads it: `${NAME:-default}` is the default where NAME is not given."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1]) or found[2], value)
+
+
+def test_whoever_hands_payment_files_over_is_told_where_the_bank_takes_them() -> None:
+    """The bank's server is one line of compose.env, for the stack and a worker elsewhere alike."""
+    needs = {
+        "scheduler": SERVICES["scheduler"],
+        "api-server": SERVICES["api-server"],
+        "worker": WORKER["services"]["worker"],
+    }
+    url = "sftp://login@bank.example:22/in"
+    for name, service in needs.items():
+        environment = service["environment"]
+        for given in ({}, {"TIEOUT_PAYMENT_FILES": url}):
+            values = {key: resolved(value, given) for key, value in environment.items()}
+            settings = load_settings(values)
+            expected = url if given else settings.outbox_url
+            assert settings.payment_files_url == expected, (name, given)
+        assert environment["TIEOUT_SSH_KNOWN_HOSTS"], name
+        assert "TIEOUT_SSH_KEY" in environment, name
+    others = set(AIRFLOW_SERVICES) - set(needs)
+    assert len(others) == 4
+    assert not [name for name in others if "TIEOUT_PAYMENT_FILES" in SERVICES[name]["environment"]]
+    # Both files lie in the home, not in the image, and not where tasks may be read from outside.
+    ours = SERVICES["scheduler"]["environment"]
+    assert ours["TIEOUT_SSH_KNOWN_HOSTS"].startswith(f"{ours['TIEOUT_HOME']}/secrets/")
+
+
 # --- who reaches the database ---------------------------------------------------------------------
 
 STEPS = {"ingest", "transform", "gate", "payout", "finance"}
@@ -335,6 +370,27 @@ def test_each_service_knows_the_logins_its_work_needs() -> None:
             assert f"://stack_{role}:<TIEOUT_PG_PASSWORD_{role.upper()}>@" in url, (name, role)
         own = environment["TIEOUT_AIRFLOW_DATABASE_URL"]
         assert "://stack_airflow:<TIEOUT_PG_PASSWORD_AIRFLOW>@" in own, name
+
+
+def test_the_api_server_alone_speaks_for_airflows_users() -> None:
+    """Whoever has the gateway's login is any person who has a user of Airflow: no task has it."""
+    services = {**SERVICES, "worker": WORKER["services"]["worker"]}
+    knows = {
+        name
+        for name, service in services.items()
+        for key, value in with_words(service.get("environment", {})).items()
+        if "<TIEOUT_PG_PASSWORD_GATEWAY>" in value or key == "TIEOUT_DATABASE_URL_GATEWAY"
+    }
+    # Installing makes the login, and ends.
+    assert knows == {"api-server", "tieout-migrate"}
+    (url,) = {
+        services[name]["environment"]["TIEOUT_DATABASE_URL_GATEWAY"] for name in sorted(knows)
+    }
+    assert with_words({"url": url})["url"] == (
+        "postgresql://stack_gateway:<TIEOUT_PG_PASSWORD_GATEWAY>@postgres:5432/tieout"
+    )
+    # A worker's file is made from the stack's without it.
+    assert "-e '_GATEWAY='" in WORKER_TEXT
 
 
 def test_what_installs_has_a_home_of_its_own() -> None:
@@ -507,7 +563,7 @@ def test_a_worker_elsewhere_has_what_the_schedulers_have() -> None:
     of_the_web |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"}
     assert set(ours) - of_the_web <= set(theirs)
     elsewhere = {name for name, value in theirs.items() if "TIEOUT_WORKER_" in value}
-    elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS"}
+    elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS", "TIEOUT_PAYMENT_FILES"}
     same = set(theirs) - elsewhere
     assert len(same) >= 10
     assert {name for name in same if theirs[name] != ours[name]} == set()

@@ -109,6 +109,68 @@ def test_what_names_nobody_else_may_change(place: Settings, change: dict[str, st
     assert len(registered(place)) == 1
 
 
+ADDRESS = {
+    "town": "北京",
+    "country_code": "CN",
+    "post_code": "100000",
+    "street": "示例大街",
+    "building": "1",
+}
+
+
+@pytest.mark.parametrize("field", ADDRESS)
+@pytest.mark.parametrize("value", ["", "SH"])
+def test_another_address_of_a_version_does_not_land(
+    place: Settings, field: str, value: str
+) -> None:
+    """A payee who moves has a new version: two people look at it, and the gate decides on it."""
+    assert land(place, FIRST, ADDRESS) == "landed"
+    assert land(place, SECOND, {**ADDRESS, field: value}) == "quarantined"
+    ((found_field, code, reason, excerpt),) = query(
+        place,
+        "select field, reason_code, reason, coalesce(row_excerpt_masked, '')"
+        " from control.quarantined_rows",
+    )
+    assert (found_field, code) == ("address", "payee_version_changed")
+    for text in ("示例大街", make.ACCOUNT_NUMBER):
+        assert text not in reason + excerpt
+    third = SECOND + timedelta(days=1)
+    moved = {**ADDRESS, field: value, "payee_version": "2"}
+    assert land(place, third, ADDRESS, moved) == "landed"
+    ((old,), (new,)) = query(
+        place, "select address_token from control.payee_versions order by payee_version"
+    )
+    assert old != new
+    assert "示例大街" not in f"{old}{new}"
+
+
+def test_an_address_that_comes_or_goes_under_a_version_does_not_land(place: Settings) -> None:
+    assert land(place, FIRST, {}, {**ADDRESS, "payee_version": "2"}) == "landed"
+    assert land(place, SECOND, ADDRESS) == "quarantined"
+    assert land(place, SECOND, {"payee_version": "2"}, folder="y") == "quarantined"
+    assert query(place, "select distinct field from control.quarantined_rows") == [("address",)]
+    assert query(
+        place, "select address_token from control.payee_versions where payee_version = 1"
+    ) == [("",)]
+
+
+def test_addresses_are_compared_across_a_rotation_of_keys(place: Settings) -> None:
+    land(place, FIRST, ADDRESS)
+    keys.rotate(place)
+    assert land(place, SECOND, ADDRESS) == "landed"
+    third = SECOND + timedelta(days=1)
+    assert land(place, third, {**ADDRESS, "street": "另一条街"}) == "quarantined"
+
+
+def test_the_address_of_a_version_of_before_is_that_of_its_first_row(place: Settings) -> None:
+    land(place, FIRST, ADDRESS)
+    with database.connect(place) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute("update control.payee_versions set address_token = null")
+    assert land(place, SECOND, {**ADDRESS, "town": "上海"}) == "quarantined"
+    assert land(place, SECOND, ADDRESS, folder="y") == "landed"
+
+
 def test_versions_are_compared_across_a_rotation_of_keys(place: Settings) -> None:
     land(place, FIRST, {})
     keys.rotate(place)

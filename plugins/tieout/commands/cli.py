@@ -40,7 +40,12 @@ from tieout.commands import (
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
+<<<<<<< HEAD
 from tieout.dates import days, workdays
+=======
+from tieout.database import persons
+from tieout.dates import days
+>>>>>>> rails
 from tieout.runs import airflow_home
 from tieout.runs.steps import GateFailedError
 
@@ -168,6 +173,8 @@ def install() -> None:
     changed = database.migrate(settings)
     database.make_logins(settings)
     database.make_airflow_database(settings)
+    if settings.gateway_url is not None and persons.make_named_gateway(settings):
+        say("the login that speaks for users of Airflow is made")
     say("the tables are migrated" if changed else "the tables are up to date")
     report = transform.seed(settings)
     say("the reference data is loaded" if report.models else "the reference data is up to date")

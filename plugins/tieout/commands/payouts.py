@@ -221,6 +221,51 @@ def release(statement: Statement, by: By, reason: Reason) -> None:
         say(f"next: tieout payouts show {statement}")
 
 
+@app.command()
+def acknowledgements(on: On = None, as_json: Json = False) -> None:
+    """List payment files whose receiver has not acknowledged them, or names another file."""
+    from tieout import payouts  # noqa: PLC0415  XML libraries are heavy
+
+    settings = shared.home()
+    day = _day(settings, on)
+    findings, waiting = payouts.acknowledgements_listed(settings.acting_as("finance"), day)
+    if as_json:
+        _print_json(
+            {
+                "findings": [asdict(finding) for finding in findings],
+                "awaited": [asdict(file) for file in waiting],
+            }
+        )
+        return
+    for finding in findings:
+        say(
+            f"finding {finding.acknowledgement_id} {finding.payment_date} {finding.file_name}: "
+            f"{finding.finding}"
+        )
+    for file in waiting:
+        say(
+            f"awaited {file.payment_date} {file.file_path}: {file.silent_count} payouts without "
+            "any answer"
+        )
+    say(f"{len(findings)} findings, {len(waiting)} files not acknowledged")
+    if findings:
+        say("no further file of their accounts leaves until a person has looked")
+        say(f"next: tieout payouts looked {findings[0].acknowledgement_id} --by NAME --reason TEXT")
+
+
+@app.command()
+def looked(
+    finding: Annotated[int, typer.Argument(help="Number of the finding: payouts acknowledgements")],
+    by: By,
+    reason: Reason,
+) -> None:
+    """Say that you have asked about an acknowledgement of another file: files may leave again."""
+    settings = shared.home()
+    message_id = decided.look(settings, finding, by=by, reason=reason)
+    say(f"finding {finding} about {message_id} was looked at by {by}; files may leave again")
+    say("next: tieout pay DATE, or the next run of settlement_payout")
+
+
 def _day(settings: Settings, on: str | None) -> Any:
     return days.business_date(on, None) if on else decided.business_day(settings)
 

@@ -6,12 +6,13 @@ was. It knows no payee: its answers name a field and a number of characters, nev
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["LENGTH_MAX", "why_unwritable"]
+__all__ = ["LENGTH_MAX", "address_text", "why_unwritable"]
 
 LENGTH_MAX: Final[Mapping[str, int]] = {
     "account_name": 140,
@@ -34,6 +35,21 @@ The versions 001.03 and 001.09 agree on all of them."""
 # Control characters and lone surrogates. XML 1.0 takes three of the first, tabs and line ends, and
 # a reader may give them back as blanks.
 _REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs"})
+
+
+def address_text(
+    town: str | None,
+    country_code: str | None,
+    post_code: str | None,
+    street: str | None,
+    building: str | None,
+) -> str:
+    """Return an address as one text, for its token; empty where nothing of it is stated.
+
+    What stands in which part counts: a street is no building.
+    """
+    parts = [town, country_code, post_code, street, building]
+    return json.dumps(parts, ensure_ascii=False) if any(parts) else ""
 
 
 def why_unwritable(field: str, text: str) -> str | None:

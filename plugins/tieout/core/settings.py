@@ -33,7 +33,8 @@ class Settings:
     only once something made them (`ensure_dirs`). A file above `max_file_bytes` is not parsed; a
     close looks for files that are not due yet every `files_poll_seconds`. `role` is the database
     role whose work is done (`ingest`, `transform`…), None where the administrator works;
-    `role_urls` has the logins that an operator made.
+    `role_urls` has the logins that an operator made, `gateway_url` the one that speaks for users of
+    Airflow: installing makes it, the API server alone works with it.
     """
 
     project_dir: Path
@@ -47,6 +48,7 @@ class Settings:
     files_poll_seconds: int = 60
     role: str | None = None
     role_urls: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    gateway_url: str | None = field(default=None, repr=False, hash=False)
 
     def acting_as(self, role: str | None) -> Settings:
         """Return the same home for work that is done as one database role; None: administrator."""
@@ -141,6 +143,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             for role, name in _ROLE_URLS.items()
             if (url := _database_url(env, name)) is not None
         },
+        gateway_url=_database_url(env, "TIEOUT_DATABASE_URL_GATEWAY"),
     )
 
 

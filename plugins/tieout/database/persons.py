@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -18,7 +18,7 @@ from tieout.database.logins import PEOPLE_GROUPS, give_login, url_as
 
 __all__ = [
     "DECISION_ROLES", "add", "add_gateway", "give_role", "have_logins", "leave",
-    "speaking_for",
+    "make_named_gateway", "speaking_for",
 ]  # fmt: skip
 
 DECISION_ROLES: Final = ("officer", "supervisor")
@@ -131,6 +131,36 @@ def add_gateway(settings: Settings, login: str) -> Path:
     path = settings.secrets_dir / "gateway.url"
     write_private(path, f"{url_as(url, login, password)}\n".encode())
     return path
+
+
+def make_named_gateway(settings: Settings) -> bool:
+    """Make the login that was named for the gateway (TIEOUT_DATABASE_URL_GATEWAY), where missing.
+
+    Returns whether it was made now. One that is there is never changed.
+
+    Raises:
+        DatabaseError: the name is another login's, which would speak for everybody, or the URL has
+            no name or password to make a login with.
+    """
+    parts = urlsplit(settings.gateway_url or "")
+    login, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not login or not password:
+        raise _refused("the gateway", "its URL has no login and password to make it with")
+    with connect(settings, autocommit=True) as connection:
+        if connection.execute(
+            "select 1 from control.gateways where database_login = %s", [login]
+        ).fetchone():
+            # A copied database knows its gateways; which logins may come in is the server's.
+            give_login(connection, login, None, ())
+            return False
+        if connection.execute("select 1 from pg_roles where rolname = %s", [login]).fetchone():
+            raise _refused(login, "there is a login of that name, which may be somebody's")
+        give_login(connection, login, password, PEOPLE_GROUPS)
+        connection.execute(
+            "insert into control.gateways (database_login, channel) values (%s, 'airflow')",
+            [login],
+        )
+    return True
 
 
 def speaking_for(gateway_url: str, airflow_user: str) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "counts",
     "hold",
     "life",
+    "look",
     "open_payouts",
     "release",
 ]
@@ -386,6 +387,40 @@ def release(settings: Settings, statement_id: str, *, by: str, reason: str) -> i
         PayoutError: no name or reason, it is not held, or it is one's own hold.
     """
     return _decide(settings, "payout.release_hold", "is not released", statement_id, by, reason)
+
+
+def look(settings: Settings, acknowledgement_id: int, *, by: str, reason: str) -> str:
+    """Say that a person has looked at an acknowledgement that is not of our file.
+
+    Returns the payment file it is beside; the account's files may leave again.
+
+    Raises:
+        PayoutError: no name or reason, no such finding, or it was looked at already.
+    """
+    outcome = f"finding {acknowledgement_id} stays open"
+    if not people.person_key(by) or not reason.strip():
+        raise PayoutError(
+            what=outcome,
+            where="payout.look_at_acknowledgement()",
+            why="a name and a reason stay on record with it",
+            next_step="give --by NAME --reason TEXT",
+        )
+    try:
+        with database.connect(settings.acting_as("people")) as connection:
+            row = connection.execute(
+                "select payout.look_at_acknowledgement(%s, %s, %s)",
+                [acknowledgement_id, by, reason.strip()],
+            ).fetchone()
+    except psycopg.Error as error:
+        raise database.refusal(
+            PayoutError,
+            outcome,
+            error,
+            where="payout.acknowledgement_looks",
+            next_step="tieout payouts acknowledgements",
+        ) from error
+    assert row is not None, "a function returns a row"
+    return str(row[0])
 
 
 def _decide(  # noqa: PLR0917  two callers, beside it

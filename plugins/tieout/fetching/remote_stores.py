@@ -159,19 +159,9 @@ def store_errors(shown: str) -> Iterator[None]:
         raise kind(
             what="a source does not let us in" if lasting else "a source does not answer",
             where=shown,
-            why=_why(error),
+            why=store_urls.why_not_reached(error),
             next_step="see docs/runbooks/source-not-answering.md",
         ) from None
-
-
-def _why(error: Exception) -> str:
-    if type(error).__name__ == "HostKeyNotVerifiable":
-        return "the server's key is not the one that is expected of it (HostKeyNotVerifiable)"
-    if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDenied":
-        return f"the login, or the right to read, is refused ({type(error).__name__})"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{type(error).__name__}: {error.strerror}"
-    return type(error).__name__
 
 
 def _sftp(source: Source, connection: Connection) -> Any:

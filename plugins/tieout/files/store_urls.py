@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 import fsspec
 
 __all__ = [
+    "is_elsewhere",
     "is_same_place",
     "open_url",
     "root_of",
     "shown_url",
     "url_of",
+    "why_not_reached",
     "with_login",
     "without_host",
 ]
@@ -65,6 +67,24 @@ def shown_url(url: str) -> str:
     if not separator or scheme == "file":
         return url
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def why_not_reached(error: Exception) -> str:
+    """Return what a store elsewhere raised, in words that can hold no login: never its own text."""
+    name = type(error).__name__
+    if name == "HostKeyNotVerifiable":
+        return f"the server's key is not the one that is expected of it ({name})"
+    if isinstance(error, PermissionError) or name == "PermissionDenied":
+        return f"the login, or the right to read or write, is refused ({name})"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    return name
+
+
+def is_elsewhere(url: str) -> bool:
+    """Say whether a store's URL names another machine, or a service; nothing is reached."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    return (protocol or "file") not in {"file", "local", "memory"}
 
 
 def is_same_place(recorded: str, url: str) -> bool:

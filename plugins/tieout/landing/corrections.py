@@ -316,7 +316,7 @@ def _put_back(
         [reason, landed.file_id if landed else None, entry.file_id],
     )
     payee_register.register(
-        connection, entry.file_id, entry.booked_on or file.accounting_date, payees
+        connection, settings, entry.file_id, entry.booked_on or file.accounting_date, payees
     )
     return FileOutcome(
         entry.file_id,

@@ -547,7 +547,7 @@ def store(
         digest=manifest.rows_digest(parsed),
     )
     payees = payee_register.parsed_payees(parsed)
-    payee_register.register(connection, arrived.file_id, booked_on, payees)
+    payee_register.register(connection, settings, arrived.file_id, booked_on, payees)
     if reopened:
         reason = f"came after the close; to be closed again: {', '.join(map(str, reopened))}"
         manifest.write_decision(

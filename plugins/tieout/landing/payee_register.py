@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from tieout.channels.common.model import BadRow, ParsedFile
+from tieout.core.payment_texts import address_text
 from tieout.core.settings import Settings
 from tieout.landing.copying import lock_for_transaction
 from tieout.protection import tokens
@@ -52,11 +53,20 @@ class Payee:
     account_number_token: str
     account_name_ciphertext: str
     account_name_token: str
+    town: str | None
+    country_code: str | None
+    post_code: str | None
+    street_ciphertext: str | None
+    building_ciphertext: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Registered:
-    """A version on record, and where it stands. `may_go`: its file no longer counts, unpaid."""
+    """A version on record, and where it stands. `may_go`: its file no longer counts, unpaid.
+
+    `address_token` is empty where the version states no address, and None in one of before 0040,
+    whose first row has it.
+    """
 
     payee_id: str
     payee_version: int
@@ -66,6 +76,12 @@ class _Registered:
     effective_from: date
     account_number_token: str
     account_name_token: str
+    address_token: str | None
+    town: str | None
+    country_code: str | None
+    post_code: str | None
+    street_ciphertext: str | None
+    building_ciphertext: str | None
     file_name: str
     line_number: int
     may_go: bool
@@ -73,7 +89,8 @@ class _Registered:
 
 _COLUMNS = (
     "line_number, payee_id, payee_version, account_id, currency_code, bank_code, effective_from,"
-    " account_number_ciphertext, account_number_token, account_name_ciphertext, account_name_token"
+    " account_number_ciphertext, account_number_token, account_name_ciphertext, account_name_token,"
+    " town, country_code, post_code, street_ciphertext, building_ciphertext"
 )
 
 # A version may also stand in other files that count: then it stays, whatever became of the first.
@@ -87,6 +104,12 @@ _REGISTERED = """
         versions.effective_from,
         versions.account_number_token,
         versions.account_name_token,
+        versions.address_token,
+        first_rows.town,
+        first_rows.country_code,
+        first_rows.post_code,
+        first_rows.street_ciphertext,
+        first_rows.building_ciphertext,
         files.file_name,
         versions.line_number,
         -- Nearly every version stands in a file that counts: the rest is not looked up for it.
@@ -118,6 +141,13 @@ _REGISTERED = """
             and wanted.payee_version = versions.payee_version
     inner join control.channel_files as files
         on versions.file_id = files.file_id
+    -- Of a version of before only: the others have their token.
+    left join raw.platform_payees as first_rows
+        on
+            versions.address_token is null
+            and versions.accounting_date = first_rows.accounting_date
+            and versions.file_id = first_rows.file_id
+            and versions.line_number = first_rows.line_number
 """
 
 
@@ -216,7 +246,11 @@ def contradictions(
 
 
 def register(
-    connection: psycopg.Connection[Any], file_id: str, day: date, payees: Sequence[Payee]
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    file_id: str,
+    day: date,
+    payees: Sequence[Payee],
 ) -> None:
     """Put the file's versions on record, those that are there already left out.
 
@@ -242,7 +276,8 @@ def register(
         """
         insert into control.payee_versions (
             payee_id, payee_version, account_id, currency_code, bank_code, account_number_token,
-            account_name_token, effective_from, line_number, file_id, accounting_date
+            account_name_token, address_token, effective_from, line_number, file_id,
+            accounting_date
         )
         select
             payees.*,
@@ -250,8 +285,8 @@ def register(
             %(accounting_date)s as accounting_date
         from unnest(
             %(ids)s::text[], %(versions)s::integer[], %(accounts)s::text[], %(currencies)s::text[],
-            %(banks)s::text[], %(numbers)s::text[], %(names)s::text[], %(starts)s::date[],
-            %(lines)s::integer[]
+            %(banks)s::text[], %(numbers)s::text[], %(names)s::text[], %(addresses)s::text[],
+            %(starts)s::date[], %(lines)s::integer[]
         ) as payees
         """,
         {
@@ -264,6 +299,7 @@ def register(
             "banks": [payee.bank_code for payee in new],
             "numbers": [payee.account_number_token for payee in new],
             "names": [payee.account_name_token for payee in new],
+            "addresses": [_address_token(settings, payee) for payee in new],
             "starts": [payee.effective_from for payee in new],
             "lines": [payee.line_number for payee in new],
         },
@@ -308,7 +344,7 @@ def adopt(connection: psycopg.Connection[Any], settings: Settings) -> int:
                         line_number,
                     ],
                 )
-            register(connection, file_id, day, landed_payees(connection, file_id, day))
+            register(connection, settings, file_id, day, landed_payees(connection, file_id, day))
     return len(files)
 
 
@@ -337,6 +373,7 @@ def _differing(settings: Settings, payee: Payee, known: _Registered) -> list[str
     return [
         *(name for name in _TOKEN_FIELDS if not _is_same(settings, payee, known, name)),
         *plain,
+        *(() if _has_address_of(settings, payee, known) else ("address",)),
     ]
 
 
@@ -351,3 +388,32 @@ def _is_same(settings: Settings, payee: Payee, known: _Registered, name: str) ->
     place = (name, payee.payee_id, str(payee.payee_version))
     text = tokens.decrypt_bound(getattr(payee, f"{name}_ciphertext"), place, settings=settings)
     return tokens.account_token_like(recorded, text, settings=settings) == recorded
+
+
+def _has_address_of(settings: Settings, payee: Payee, known: _Registered) -> bool:
+    """Say whether a payee has the address that is on record, under whatever token key that was."""
+    text = _address(settings, payee)
+    recorded = known.address_token
+    if recorded is None:
+        return text == _address(settings, known)
+    if not (text and recorded):
+        return text == recorded
+    return tokens.account_token_like(recorded, text, settings=settings) == recorded
+
+
+def _address_token(settings: Settings, payee: Payee) -> str:
+    """Return the token of a payee's address; empty where it has none."""
+    text = _address(settings, payee)
+    return tokens.account_token([text], settings=settings)[0] if text else ""
+
+
+def _address(settings: Settings, row: Payee | _Registered) -> str:
+    place = (row.payee_id, str(row.payee_version))
+    street, building = (
+        None if text is None else tokens.decrypt_bound(text, (field, *place), settings=settings)
+        for field, text in (
+            ("street", row.street_ciphertext),
+            ("building", row.building_ciphertext),
+        )
+    )
+    return address_text(row.town, row.country_code, row.post_code, street, building)

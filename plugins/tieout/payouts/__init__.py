@@ -5,6 +5,7 @@ gate, ``submit`` writes the batch files, ``apply_reports`` reads what the bank a
 ``pay_again`` repeats what failed or came back, ``inquire`` asks about what is unknown.
 """
 
+from tieout.payouts.acknowledgements import listed as acknowledgements_listed
 from tieout.payouts.again import (
     AgainReport,
     Grounds,
@@ -31,6 +32,7 @@ __all__ = [
     "NotPaidAgainError",
     "OutcomeReport",
     "SubmitReport",
+    "acknowledgements_listed",
     "apply_reports",
     "inquire",
     "instruct",

@@ -22,10 +22,10 @@ from tieout.core.settings import Settings
 from tieout.database import connect
 from tieout.files import archive, decryption
 from tieout.files.local_files import IrregularFileError, Reading
-from tieout.payouts import queries, rails
+from tieout.payouts import acknowledgements, queries, rails
 from tieout.payouts.reports import StatusReport, TransactionStatus
 from tieout.payouts.states import State, combine, may_follow, step
-from tieout.payouts.store import Store
+from tieout.payouts.store import Store, StoreError
 from tieout.payouts.submission import append_event
 
 LOOKBACK_DAYS: Final = 35
@@ -500,10 +500,13 @@ def apply_reports(
             _apply_bank_lines(connection, window, found)
             _apply_notified_returns(connection, window, found)
             _tell_paid_beside(connection, found)
+        _take_acknowledgements(settings, connection, window, found)
         if answers_due is not None:
             with connection.transaction():
                 _mark_unanswered(connection, window, answers_due, found)
                 _tell_unresolved(connection, window, found)
+        due = {currency: one.answered for currency, one in (answers_due or {}).items()}
+        found.problems += acknowledgements.tell(connection, window.last_date, due)
         states = _states(connection, window)
     return OutcomeReport(
         payment_date=payment_date,
@@ -945,6 +948,19 @@ def _mark_unanswered(
         f"reference.bank_answer_times does not say by when payouts in {currency} are answered"
         for currency in sorted(timeless)
     ]
+
+
+def _take_acknowledgements(
+    settings: Settings, connection: psycopg.Connection[Any], window: _Window, found: _Found
+) -> None:
+    """Read what receivers say of our files; one that is not reached is told, and waits."""
+    try:
+        with connection.transaction():
+            acknowledgements.take(connection, Store(settings.payment_files_url), window.last_date)
+    except StoreError as error:
+        found.problems.append(
+            f"acknowledgements are not read: {error.where}: {error.why}; next: {error.next_step}"
+        )
 
 
 def _apply_notified_returns(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
+from tieout.core.payment_texts import address_text
 from tieout.core.settings import Settings
 from tieout.database import connect
 from tieout.payouts import batches, rails
@@ -187,8 +188,36 @@ def address_of(  # noqa: PLR0917  the columns of a landed payee
     """
     if town is None or country_code is None:
         return None
+    street, building = _opened(settings, payee, street_ciphertext, building_ciphertext)
+    return Address(town, country_code, street, building, post_code)
+
+
+def address_text_of(  # noqa: PLR0917  the columns of a landed payee
+    settings: Settings,
+    payee: tuple[str, str],
+    town: str | None,
+    country_code: str | None,
+    post_code: str | None,
+    street_ciphertext: str | None,
+    building_ciphertext: str | None,
+) -> str:
+    """Return what a payee's address states as the text its token is of, in clear.
+
+    Raises:
+        SecretsError: a ciphertext does not open, or is of another row.
+    """
+    street, building = _opened(settings, payee, street_ciphertext, building_ciphertext)
+    return address_text(town, country_code, post_code, street, building)
+
+
+def _opened(
+    settings: Settings,
+    payee: tuple[str, str],
+    street_ciphertext: str | None,
+    building_ciphertext: str | None,
+) -> tuple[str | None, str | None]:
     street, building = (
         None if text is None else tokens.decrypt_bound(text, (field, *payee), settings=settings)
         for field, text in (("street", street_ciphertext), ("building", building_ciphertext))
     )
-    return Address(town, country_code, street, building, post_code)
+    return street, building

@@ -6,17 +6,27 @@ Secrets stay in the environment's connections, never in a URL that is shown or k
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tieout.core.errors import TieoutError
-from tieout.files import store
-from tieout.files.store import IrregularFileError, Reading
+from tieout.files import store, store_urls
+from tieout.files.store import Entry, IrregularFileError, Reading
 
 # Far above any file of ours: 3,000 payments are 3 MB.
 BYTES_MAX = 64 * 1024**2
 
 
+class StoreError(TieoutError):
+    """A store on another machine did not answer, or refused us: nothing was handed over by it."""
+
+
 class Store(store.Store):
-    """The outbox, or the bank's folders of the inbox."""
+    """The outbox, the bank's own place of payment files, or the bank's folders of the inbox.
+
+    What cannot be reached is told as a `StoreError`: the libraries behind it have errors of their
+    own, whose texts may hold a login.
+    """
 
     def whole(self, path: str) -> bytes | None:
         """Return a file's bytes, or None where it does not exist.
@@ -39,9 +49,67 @@ class Store(store.Store):
             IrregularFileError: it is no regular file.
         """
         try:
-            return self.read(path, bytes_max)
+            with self._reaching(path):
+                return self.read(path, bytes_max)
         except FileNotFoundError:
             return None
+
+    def look(self, path: str) -> Entry | None:
+        """Return what lies at a path; None where there is nothing."""
+        with self._reaching(path):
+            return super().look(path)
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Return the names of the files directly in a folder, sorted; none where it is missing."""
+        with self._reaching(folder):
+            return super().names(folder)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file whatever is there, whole or not at all."""
+        with self._reaching(path, writes=True):
+            super().write(path, content)
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        with self._reaching(path):
+            super().remove(path)
+
+    def put_out(self, path: str) -> None:
+        """Give the hidden file of ``path`` its name: from now on it may be fetched."""
+        with self._reaching(path, writes=True):
+            super().put_out(path)
+
+    @contextmanager
+    def _reaching(self, path: str, *, writes: bool = False) -> Iterator[None]:
+        """Say in our words what a library raises that does not reach its store.
+
+        That nothing lies at a path is an answer where it is read, and none where it is written.
+        """
+        is_open = False
+        try:
+            is_open = self.file_system is not None
+            yield
+        except (TieoutError, IrregularFileError):
+            raise
+        except Exception as error:
+            # Before it is open, what is missing is a key of ours.
+            is_answer = isinstance(error, FileNotFoundError) and is_open and not writes
+            if is_answer or not store_urls.is_elsewhere(self._url):
+                raise
+            # A connection that broke is kept by its library: the next call makes a new one.
+            lost = self.__dict__.pop("file_system", None)
+            if lost is not None:
+                type(lost).clear_instance_cache()
+            raise StoreError(
+                what="a store of payment files is not reached",
+                where=self.url_of(path),
+                why=store_urls.why_not_reached(error),
+                next_step=(
+                    "see that the server answers, that its key is in TIEOUT_SSH_KNOWN_HOSTS and "
+                    "that our login may write there, then run the same again: what was not handed "
+                    "over is handed over then, once"
+                ),
+            ) from None
 
     def _not_ours(self, path: str, why: str) -> TieoutError:
         return TieoutError(
@@ -65,7 +133,8 @@ class Store(store.Store):
 
     def prepare(self, path: str, content: bytes) -> None:
         """Write the bytes under the hidden name of ``path``; `put_out` gives them theirs."""
-        self.write_hidden(path, content)
+        with self._reaching(path, writes=True):
+            self.write_hidden(path, content)
 
     def prepared(self, path: str) -> bytes | None:
         """Return what lies under the hidden name of ``path``, or None."""

@@ -27,7 +27,15 @@ from tieout.core.money import amount_text, decimal_text
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect
-from tieout.payouts import accounts, chains, payees, queries, rails, statements_csv
+from tieout.payouts import (
+    accounts,
+    acknowledgements,
+    chains,
+    payees,
+    queries,
+    rails,
+    statements_csv,
+)
 from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
 from tieout.payouts.store import Store
@@ -106,10 +114,11 @@ class _Attempt:
     post_code: str | None
     street_ciphertext: str | None
     building_ciphertext: str | None
+    address_token: str | None
 
 
-# Account, name and bank are the instruction's, of a new attempt its own: what is opened here has to
-# be the same.
+# Account, name and bank are the instruction's, of a new attempt its own, the address is the
+# registered version's: what is opened here has to be the same.
 _ATTEMPTS = f"""
     with snapshots as (
 {queries.PAYEE_SNAPSHOTS}
@@ -138,7 +147,8 @@ _ATTEMPTS = f"""
         snapshots.country_code,
         snapshots.post_code,
         snapshots.street_ciphertext,
-        snapshots.building_ciphertext
+        snapshots.building_ciphertext,
+        versions.address_token
     {queries.ATTEMPTS_WITH_STATE}
     left join payout.new_attempts as grounds on attempts.attempt_id = grounds.attempt_id
     left join snapshots
@@ -147,6 +157,11 @@ _ATTEMPTS = f"""
             and coalesce(grounds.payee_version, instructions.payee_version)
             = snapshots.payee_version
             and snapshots.snapshot_rank = 1
+    left join control.payee_versions as versions
+        on
+            coalesce(grounds.payee_id, instructions.payee_id) = versions.payee_id
+            and coalesce(grounds.payee_version, instructions.payee_version)
+            = versions.payee_version
     where
         instructions.payment_date = %(payment_date)s
         -- What ended before it left is in no file.
@@ -242,8 +257,11 @@ def submit(
             (str(payment_date),),
         )
         connection.commit()
+        with connection.transaction():
+            acknowledgements.take(connection, drop, _last_day(connection, payment_date))
         with _refusal_explained(payment_date), connection.transaction():
             lock_payment_date(connection, payment_date)
+            acknowledgements.refuse_findings(connection, payment_date)
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
@@ -370,12 +388,18 @@ def _rehearse(
 
 
 def _attempts(connection: psycopg.Connection[Any], payment_date: date) -> list[_Attempt]:
-    parameters = {"payment_date": payment_date, "snapshots_before": payment_date}
-    row = connection.execute(_LAST_DAY, parameters).fetchone()
-    if row is not None and row[0] is not None:
-        parameters["snapshots_before"] = max(payment_date, row[0])
+    parameters = {
+        "payment_date": payment_date,
+        "snapshots_before": _last_day(connection, payment_date),
+    }
     rows = connection.execute(_ATTEMPTS, parameters).fetchall()
     return [_Attempt(*row) for row in rows]
+
+
+def _last_day(connection: psycopg.Connection[Any], payment_date: date) -> date:
+    """Return the day of the date's last attempt; the date itself where it has none yet."""
+    row = connection.execute(_LAST_DAY, {"payment_date": payment_date}).fetchone()
+    return payment_date if row is None or row[0] is None else max(payment_date, row[0])
 
 
 def _path(debtor: Debtor, members: Sequence[_Attempt]) -> str:
@@ -597,6 +621,7 @@ def _payment(settings: Settings, attempt: _Attempt) -> Payment:
             next_step="land the platform's payees file of the date, then run the payment again",
         )
     payee = (attempt.payee_id, str(attempt.payee_version))
+    _refuse_other_address(settings, attempt, payee)
     return Payment(
         end_to_end_id=attempt.end_to_end_id,
         amount_minor=attempt.amount_minor,
@@ -620,6 +645,34 @@ def _payment(settings: Settings, attempt: _Attempt) -> Payment:
             attempt.building_ciphertext,
         ),
     )
+
+
+def _refuse_other_address(settings: Settings, attempt: _Attempt, payee: tuple[str, str]) -> None:
+    """Raise where a payee's address is not the one that its version was decided with.
+
+    No payment file is read back for it: which parts a layout takes is the rail's.
+    """
+    recorded = attempt.address_token
+    if recorded is None:
+        return  # of a version before the register had addresses
+    text = payees.address_text_of(
+        settings,
+        payee,
+        attempt.town,
+        attempt.country_code,
+        attempt.post_code,
+        attempt.street_ciphertext,
+        attempt.building_ciphertext,
+    )
+    has_both = text != "" and recorded != ""
+    is_same = _has_token(settings, recorded, text) if has_both else text == recorded
+    if not is_same:
+        raise TieoutError(
+            what=f"payment {attempt.end_to_end_id} is not written",
+            where=f"raw.platform_payees, payee {attempt.payee_id} version {attempt.payee_version}",
+            why="its address is not the one that the gate decided on",
+            next_step="find out who changed the row; a payee who moves has a new version",
+        )
 
 
 def _wrong_file(url: str, why: str) -> TieoutError:

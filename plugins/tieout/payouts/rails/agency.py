@@ -7,6 +7,8 @@ from typing import Final
 
 from tieout.payouts import agency
 from tieout.payouts.batches import Batch, Payment, ReadBatch
+from tieout.payouts.rails import acknowledgements
+from tieout.payouts.rails.acknowledgements import Acknowledgement
 from tieout.payouts.reports import StatusReport
 
 __all__ = ["AgencyRail"]
@@ -37,6 +39,14 @@ class AgencyRail:
     def read(self, content: bytes, source: str) -> ReadBatch:
         """Read a file of ours."""
         return agency.read(content, source)
+
+    def acknowledgement_name(self, file_name: str) -> str:
+        """Return ``<file name>.ack``."""
+        return f"{file_name}{acknowledgements.SUFFIX}"
+
+    def read_acknowledgement(self, content: bytes, source: str) -> Acknowledgement:
+        """Read size and digest, as lines of ``key=value``."""
+        return acknowledgements.read(content, source)
 
     def why_unwritable(self, payment: Payment) -> str | None:
         """Say which text the layout cannot hold."""

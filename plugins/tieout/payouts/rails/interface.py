@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tieout.payouts.batches import Batch, Payment, ReadBatch
+from tieout.payouts.rails.acknowledgements import Acknowledgement
 from tieout.payouts.reports import StatusReport
 
 __all__ = ["Rail"]
@@ -48,6 +49,18 @@ class Rail(Protocol):
 
         Raises:
             TieoutError: it is not whole, or its totals do not agree.
+        """
+        ...
+
+    def acknowledgement_name(self, file_name: str) -> str:
+        """Return the name under which a receiver acknowledges a payment file, beside it."""
+        ...
+
+    def read_acknowledgement(self, content: bytes, source: str) -> Acknowledgement:
+        """Read which file a receiver says it has.
+
+        Raises:
+            TieoutError: it is not understood whole: a finding, as one of another file is.
         """
         ...
 

@@ -7,6 +7,8 @@ from typing import Final
 
 from tieout.payouts import pain001, pain002
 from tieout.payouts.batches import Batch, Payment, ReadBatch
+from tieout.payouts.rails import acknowledgements
+from tieout.payouts.rails.acknowledgements import Acknowledgement
 from tieout.payouts.reports import StatusReport
 
 __all__ = ["Pain001Rail"]
@@ -37,6 +39,14 @@ class Pain001Rail:
     def read(self, content: bytes, source: str) -> ReadBatch:
         """Read a file of ours, of either version."""
         return pain001.read(content, source)
+
+    def acknowledgement_name(self, file_name: str) -> str:
+        """Return ``<file name>.ack``."""
+        return f"{file_name}{acknowledgements.SUFFIX}"
+
+    def read_acknowledgement(self, content: bytes, source: str) -> Acknowledgement:
+        """Read size and digest, as lines of ``key=value``."""
+        return acknowledgements.read(content, source)
 
     def why_unwritable(self, payment: Payment) -> str | None:
         """Say which text no pain.001 can hold."""
