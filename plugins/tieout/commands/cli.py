@@ -40,12 +40,8 @@ from tieout.commands import (
 from tieout.core.errors import TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
-<<<<<<< HEAD
-from tieout.dates import days, workdays
-=======
 from tieout.database import persons
-from tieout.dates import days
->>>>>>> rails
+from tieout.dates import days, workdays
 from tieout.runs import airflow_home
 from tieout.runs.steps import GateFailedError
 
