@@ -122,7 +122,7 @@ GATE_FAILED = 3
 def main() -> None:
     """Run the command line; print a TieoutError as its four parts."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except GateFailedError as error:
         _stop(f"tieout: {error}", GATE_FAILED)
     except TieoutError as error:
@@ -140,6 +140,9 @@ def main() -> None:
             _stop(f"tieout: {lost}", 1)
         show()
         sys.exit(int(getattr(error, "exit_code", 2)))
+    # A command that raised `typer.Exit` has its code returned here, and is none without it.
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def _stop(text: str, code: int) -> NoReturn:
