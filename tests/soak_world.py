@@ -617,8 +617,7 @@ class _Player:
         """
         is_calm = day in soak_draws.EVENINGS[soak_draws.CALM_FROM :]
         if can_be_cut and self.draws.has_kills and not is_calm:
-            for _ in range(self.random.choice((1, 1, 2))):
-                accident = self._accident(name)
+            for accident in self._accidents(name):
                 self.wave.accidents[accident.kind] += 1
                 came = self._cut(module, kind, day, name, accident)
                 self.wave.cut_steps[f"{accident.kind} in {name}"] += came
@@ -641,6 +640,18 @@ class _Player:
             if code in {0, TOLD}:
                 return
         raise AssertionError(f"{name} of {day} does not go through: code {code}")
+
+    def _accidents(self, name: str) -> list[Accident]:
+        """Draw what happens to a step; to a submission, which writes most, each fault of a disk."""
+        drawn = [self._accident(name) for _ in range(self.random.choice((1, 1, 2)))]
+        if name == "submit":
+            drawn += [
+                Accident(kind, self.random.randrange(1, 12))
+                for kind in soak_draws.ACCIDENTS
+                if kind not in soak_draws.DEATHS
+            ]
+            self.random.shuffle(drawn)
+        return drawn
 
     def _accident(self, name: str) -> Accident:
         # What writes nothing into the outbox meets no full disk there.
