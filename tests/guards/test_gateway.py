@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 
@@ -150,3 +153,64 @@ def test_airflow_s_user_is_who_it_says() -> None:
     assert paths == {"/decisions", "/decisions/{kind}", "/decisions/{kind}/{number}/approval"}
     answer = TestClient(tieout_airflow.app).get("/decisions")
     assert answer.status_code in {401, 403}, answer.text
+
+
+class FabRole:
+    """A role as FAB's users have them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class FabUser(BaseUser):
+    """A user as FAB's auth manager gives it: several roles, each with a name."""
+
+    def __init__(self, *roles: str) -> None:
+        self.roles = [FabRole(name) for name in roles]
+
+    def get_id(self) -> str:
+        return "7"
+
+    def get_name(self) -> str:
+        return "zhou"
+
+
+def simple(role: str | None) -> BaseUser:
+    return SimpleAuthManagerUser(username="zhou", role=role)
+
+
+@pytest.mark.parametrize(
+    ("user", "named", "status"),
+    [
+        (simple("viewer"), "", 403),
+        (simple("user"), "", 403),
+        (simple(None), "", 403),
+        (simple("op"), "", 200),
+        (simple("admin"), "", 200),
+        (FabUser("Viewer", "Public"), "", 403),
+        (FabUser(), "", 403),
+        (FabUser("Viewer", "Op"), "", 200),
+        (FabUser("Op", "Admin"), "Treasury", 403),
+        (FabUser("Viewer", "Treasury"), "Finance, Treasury", 200),
+    ],
+)
+def test_only_a_deciding_role_reaches_the_decisions(  # noqa: PLR0917  two fixtures more
+    client: TestClient,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    user: BaseUser,
+    named: str,
+    status: int,
+) -> None:
+    """The plugin's own application, with a user whom Airflow has authenticated."""
+    import tieout_airflow
+
+    assert client
+    monkeypatch.setenv("TIEOUT_DECISION_ROLES", named)
+    app = tieout_airflow.app
+    monkeypatch.setitem(app.dependency_overrides, get_user, lambda: user)
+    plugin = TestClient(app)
+    assert plugin.get("/decisions").status_code == status
+    asked = plugin.post(RELEASE, json=BODY)
+    assert asked.status_code == {200: 201, 403: 403}[status], asked.text
+    assert len(world.rows("select 1 from control.gate_release_requests")) == (status == 200)
