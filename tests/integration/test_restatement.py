@@ -281,12 +281,16 @@ def test_what_fails_is_told_and_tried_again_and_then_left_to_a_person(
     assert (left.is_given_up, left.failure) == (True, "a model of ours failed")
     listed = tieout(settings.home, "restate", "list")
     assert f"({str(left).partition('(')[2]}" in listed.stdout + listed.stderr
-    # A new version of the file begins anew: here the file's own, with another terminal.
-    path = settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv"
-    header, first, rest = path.read_text(encoding="utf-8").split("\n", 2)
-    cells = first.split(",")
-    cells[header.split(",").index("terminal_id")] = "99999999"
-    path.write_text("\n".join([header, ",".join(cells), rest]), encoding="utf-8")
+    # A new version of the file begins anew: one voucher that it corrects has another terminal, too.
+    raised = corrected.raised["voucher_id"]
+    rewrite(
+        settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv",
+        "amount_minor",
+        lambda rows: [
+            {**row, "terminal_id": "99999999"} if row["voucher_id"] == raised else row
+            for row in rows
+        ],
+    )
     landing.land(settings, through_date=SEALED)
     assert restating.waiting(settings) == [restating.Waiting(SEALED, 0, None)]
 
