@@ -16,7 +16,8 @@ day is its parameter `run_date`, else its logical date in Asia/Shanghai.
 with those behind it, and the run says so without failing: the date's own run has.
 
 **Fails when** a date that has all its files does not close; the dates before it are closed. When a
-store cannot be read. A lost connection is tried again; a date that was closed meanwhile is not.
+sealed date cannot be restated: each run tries again, five times. When a store cannot be read. A
+lost connection is tried again; a date that was closed meanwhile is not.
 
 **Owner.** clearing operations (清算运营)
 """

@@ -39,7 +39,10 @@
                 case
                     when {{ side }}.identity_reason is not null then {{ side }}.identity_reason
                     when not {{ side }}.is_return or {{ side }}.reverses_failed then null
-                    when {{ side }}.amount_minor >= 0 then 'above_original'
+                    when {{ side }}.amount_minor >= 0 and not {{ side }}.is_taken_back
+                        then 'above_original'
+                    -- No more is taken back than was given.
+                    when {{ side }}.amount_minor > stated.before_minor then 'above_original'
                     when stated.before_minor - {{ side }}.amount_minor
                         > {{ side }}.bound_amount_minor then 'above_original'
                     when {{ side }}.is_known

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,22 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """A home with the week's files, and `tieout ui` running on it."""
     home = tmp_path_factory.mktemp("backfill") / "home"
     settings = prepared_homes.copy(prepared_home, home)
-    log = home / "ui.log"
-    process: subprocess.Popen[bytes] | None = None
     try:
         prepared_homes.start_carelessly(settings)
         done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
         assert done.returncode == 0, done.stderr
+        with scheduling(settings):
+            yield settings
+    finally:
+        database.stop_server(settings)
+
+
+@contextmanager
+def scheduling(settings: Settings) -> Iterator[None]:
+    """Run `tieout ui` on a home, and stop it as a service manager does."""
+    home, log = settings.home, settings.home / "ui.log"
+    process: subprocess.Popen[bytes] | None = None
+    try:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tieout.commands.cli", "ui"],
@@ -53,13 +64,12 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
                 stderr=subprocess.STDOUT,
             )
         wait_for(lambda: "login" in log.read_text(), READY_SECONDS_MAX, log)
-        yield settings
+        yield
     finally:
         if process is not None:
-            process.send_signal(signal.SIGTERM)  # as a service manager stops it
+            process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, log.read_text()
             assert not airflow_processes(settings), "nothing of Airflow is left behind"
-        database.stop_server(settings)
 
 
 def wait_for(condition: Any, seconds_max: float, log: Path) -> None:
@@ -117,21 +127,26 @@ def failed_runs(settings: Settings) -> list[tuple[Any, ...]]:
     return airflow_rows(settings, "select dag_id, run_id from dag_run where state = 'failed'")
 
 
-def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
+def backfill(settings: Settings, first: str, last: str) -> None:
+    """Have Airflow's own command create a backfill of closes."""
     done = subprocess.run(
         [
             *[sys.executable, "-m", "airflow", "backfill", "create"],
             *["--dag-id", "accounting_close"],
-            *["--from-date", "2026-09-24T02:00:00", "--to-date", "2026-09-30T02:00:00"],
+            *["--from-date", f"{first}T02:00:00", "--to-date", f"{last}T02:00:00"],
             *["--max-active-runs", "1"],
         ],
-        env={**environment_of(running.home), **airflow_home.environment(running)},
+        env={**environment_of(settings.home), **airflow_home.environment(settings)},
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
+    backfill(running, DATES[0], DATES[-1])
     deadline = time.monotonic() + BACKFILL_SECONDS_MAX
     while set(states(running).values()) != {"closed"} or len(states(running)) < len(DATES):
         assert not failed_runs(running), list((running.logs_dir / "failures").glob("*"))

@@ -64,8 +64,8 @@ def query(settings: Settings, statement: str, *values: object) -> list[tuple[Any
         return connection.execute(statement, values or None).fetchall()
 
 
-def sealed_rows(settings: Settings) -> list[tuple[Any, ...]]:
-    """Return a digest of every table's rows of the sealed date, the raw ones included."""
+def sealed_rows(settings: Settings, day: date = SEALED) -> list[tuple[Any, ...]]:
+    """Return a digest of every table's rows of a sealed date, the raw ones included."""
     found = []
     tables = query(
         settings,
@@ -86,7 +86,7 @@ def sealed_rows(settings: Settings) -> list[tuple[Any, ...]]:
             settings,
             f"select '{schema}.{table}', count(*), md5(string_agg(t::text, ',' order by t::text))"
             f" from {schema}.{table} as t where accounting_date = %s",
-            SEALED,
+            day,
         )
     return found
 
@@ -252,7 +252,47 @@ def test_a_corrected_file_is_kept_with_its_rows_and_what_came_late_stands_on_the
     report = landing.land(settings, through_date=SEALED)
     assert len(report.versions) == 2
     assert query(settings, ON_OPEN_DATE) == stands
-    assert restating.waiting_dates(settings) == [SEALED]
+    assert restating.waiting(settings) == [restating.Waiting(SEALED, 0, None)]
+
+
+def test_what_fails_is_told_and_tried_again_and_then_left_to_a_person(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = corrected.settings
+    step = steps.Step(
+        settings, days.ACCOUNTING_RECLOSE, OPEN, "test", "restate", now=datetime.now(UTC)
+    )
+
+    def fails(settings: Settings, day: date) -> tuple[str, ...]:
+        raise TieoutError(what="it broke", why="a model of ours failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(transform, "build_restatement", fails)
+        for number in range(1, restating.TRIES_MAX + 1):
+            assert [one.try_count for one in restating.waiting(settings)] == [number - 1]
+            with pytest.raises(restating.RestatementError, match="could not be restated") as told:
+                reclosing.restate(step)
+            assert "a model of ours failed" in told.value.why
+            assert not [name for name in schemas(settings) if "work" in name]
+        with pytest.raises(days.NothingToDo):
+            reclosing.restate(step)
+        assert f"given up after {restating.TRIES_MAX} tries" in capsys.readouterr().err
+    (left,) = restating.waiting(settings)
+    assert (left.is_given_up, left.failure) == (True, "a model of ours failed")
+    listed = tieout(settings.home, "restate", "list")
+    assert f"({str(left).partition('(')[2]}" in listed.stdout + listed.stderr
+    # A new version of the file begins anew: one voucher that it corrects has another terminal, too.
+    raised = corrected.raised["voucher_id"]
+    rewrite(
+        settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv",
+        "amount_minor",
+        lambda rows: [
+            {**row, "terminal_id": "99999999"} if row["voucher_id"] == raised else row
+            for row in rows
+        ],
+    )
+    landing.land(settings, through_date=SEALED)
+    assert restating.waiting(settings) == [restating.Waiting(SEALED, 0, None)]
 
 
 def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected) -> None:
@@ -269,7 +309,7 @@ def test_the_dag_restates_what_waits_and_says_what_differs(corrected: Corrected)
     assert counts["differences"] == done.difference_count
     assert done.findings == []
     assert len(done.file_names) == 2
-    assert restating.waiting_dates(settings) == []
+    assert restating.waiting(settings) == []
     assert sealed_rows(settings) == before
     found = {
         (each.row_key["entry_id"], each.kind): each
@@ -445,6 +485,22 @@ def test_a_second_restatement_books_nothing_again(corrected: Corrected) -> None:
     }
     with pytest.raises(restatements.BookingError, match="nothing is left to book"):
         restatements.ask(settings, SEALED, by="Li Na", reason="again")
+
+
+def test_what_came_where_every_date_is_paid_is_landed_and_restated(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = corrected.settings
+    path = settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("99999999", "99999998"), "utf-8")
+    step = steps.Step(
+        settings, days.ACCOUNTING_RECLOSE, OPEN, "test", "restate", now=datetime.now(UTC)
+    )
+    with pytest.raises(days.NothingToDo):
+        reclosing.restate(step)
+    # The steps before had nothing to do, and have looked for no file.
+    monkeypatch.setattr(reclosing, "_unpaid_dates", lambda step: [])
+    assert steps.run_step(reclosing.restate, step)["dates"] == 1
 
 
 def test_what_is_not_sealed_is_closed_again_and_not_restated(corrected: Corrected) -> None:

@@ -421,7 +421,11 @@ final as (
         coalesce(fee_postings.ledger_fee_minor, 0) as ledger_fee_minor,
         case whole_fees.fee_treatment
             when 'charge' then whole_fees.whole_fee_minor
-            when 'return_in_full' then -whole_fees.whole_fee_minor
+            when 'return_in_full'
+                then case
+                    when entries.transaction_amount_minor > 0 then whole_fees.whole_fee_minor
+                    else -whole_fees.whole_fee_minor
+                end
             when 'return_by_contract'
                 then case whole_fees.refund_fee_policy
                     when 'keep' then 0

@@ -505,6 +505,8 @@ owed_returns as (
         entries.source_id,
         entries.fee_amount_minor - coalesce(earlier.adjustment_amount_minor, 0) as paid_minor,
         case
+            when types.fee_treatment = 'return_in_full' and given_back.amount_minor < 0
+                then owed_sales.owed_minor
             when types.fee_treatment = 'return_in_full' then -owed_sales.owed_minor
             when owed_sales.returns_now and owed_sales.refund_fee_policy = 'keep' then 0
             when not owed_sales.returns_now

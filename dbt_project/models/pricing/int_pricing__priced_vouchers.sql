@@ -15,7 +15,8 @@
     force on T any more is settled as its sale was.
 
     A refund returns a difference of the rounded running total (before + this, minus before), so
-    that all refunds of a sale together return exactly its fee (docs/domain.md#fee-of-a-return).
+    that all refunds of a sale together return exactly its fee (docs/domain.md#fee-of-a-return). A
+    return of a positive amount takes one back, and its fee with it, by the same two totals.
 -#}
 with source_vouchers as (
     select
@@ -234,13 +235,14 @@ final as (
         settlement_mode,
         case
             when fee_treatment = 'charge' then full_fee_minor
+            when fee_treatment = 'return_in_full' and amount_minor > 0 then full_fee_minor
             when fee_treatment = 'return_in_full' then -full_fee_minor
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'keep' then 0
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'return'
                 then round(
                     full_fee_minor * returned_before_minor / priced_amount_minor
                 ) - round(
-                    full_fee_minor * (returned_before_minor + abs(amount_minor))
+                    full_fee_minor * (returned_before_minor - amount_minor)
                     / priced_amount_minor
                 )
         end as fee_amount_minor

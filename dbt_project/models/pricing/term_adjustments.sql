@@ -216,6 +216,8 @@ approved_returns as (
     select
         charged_returns.*,
         case
+            when fee_treatment = 'return_in_full' and returned_after_minor < returned_before_minor
+                then sale_fee_minor
             when fee_treatment = 'return_in_full' then -sale_fee_minor
             when refund_fee_policy = 'return'
                 then round(

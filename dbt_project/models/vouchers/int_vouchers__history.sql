@@ -73,6 +73,15 @@ voucher_register as (
     where source = 'platform'
 ),
 
+-- Returns that two people take back, in part or whole: of a positive amount, and no platform's.
+taken_back as (
+    select
+        correcting_voucher_id,
+        amount_minor
+    from {{ source('control', 'restatement_bookings') }}
+    where kind = 'return_less'
+),
+
 original_movements as (
     select
         original_voucher_id,
@@ -116,12 +125,16 @@ referring as (
     select
         source_vouchers.*,
         transaction_types.fee_treatment <> 'charge' as is_return,
+        taken_back.correcting_voucher_id is not null as is_taken_back,
         -- Without an original's id each one is of its own.
         coalesce(source_vouchers.original_voucher_id, 'of ' || source_vouchers.voucher_id)
             as original_key
     from source_vouchers
     inner join transaction_types
         on source_vouchers.transaction_type = transaction_types.transaction_type
+    left join taken_back
+        on source_vouchers.voucher_id = taken_back.correcting_voucher_id
+        and source_vouchers.amount_minor = taken_back.amount_minor
     where
         transaction_types.fee_treatment <> 'charge'
         or source_vouchers.original_voucher_id is not null
@@ -248,7 +261,7 @@ identified as (
                 and coalesce(compared.bound_amount_minor, 0) <= 0 then 'unknown_original'
             when compared.is_return and not compared.reverses_failed
                 and compared.transaction_type in ('void', 'reversal')
-                and compared.amount_minor is distinct from -compared.bound_amount_minor
+                and abs(compared.amount_minor) is distinct from compared.bound_amount_minor
                 then 'not_the_full_amount'
         end as identity_reason,
         row_number() over (

@@ -32,9 +32,13 @@ _BECOMES = {
     "withdrawn": "to be booked",
     "lowered": "to be booked",
     "raised": "to be booked",
+    "moved_out": "to be booked: charged first",
+    "moved_in": "to be booked, when who had it was charged and covers that",
+    "return_less": "to be booked: what was given back too much, with its fee",
+    "return_more": "to be booked: given back too, with its fee",
     "booked_before": "booked before",
     "fee_or_text": "no other amount: fees follow the terms (tieout terms)",
-    "by_people": "for people: open items, adjustments",
+    "by_people": "for people",
 }
 
 
@@ -86,8 +90,8 @@ def list_restatements() -> None:
         shared.console(shared.WIDE).print(_said(one), soft_wrap=True, markup=False)
     for booking in restatements.bookings(settings):
         shared.console(shared.WIDE).print(_booked(booking), soft_wrap=True, markup=False)
-    for day in restating.waiting_dates(settings):
-        say(f"a version of {day} has come that no restatement has read: tieout restate {day}")
+    for waiting in restating.waiting(settings):
+        say(str(waiting))
     say(f"{len(found)} restatements")
 
 
@@ -130,26 +134,38 @@ def approve(
 
 
 def _booked(one: Booking) -> str:
-    state = (
-        f"stands on {one.booked_on} as {one.correcting_voucher_id}"
-        if one.booked_on
-        else f"approved by {one.approved_by}, booked by the next landing"
-        if one.approved_by
-        else "waits for approval"
-    )
+    difference = f"difference {one.difference_no}" if one.difference_no else "undone"
     return (
         f"request {one.request_id} ({one.requested_by}: {one.reason}), restatement "
-        f"{one.restatement_id} difference {one.difference_no}: {one.kind} {one.voucher_id} of "
+        f"{one.restatement_id} {difference}: {one.kind.replace('_', ' ')} {one.voucher_id} of "
         f"{one.accounting_date}, account {one.account_id}, "
-        f"{amount_text(one.amount_minor, one.currency_code)}: {state}"
+        f"{amount_text(one.amount_minor, one.currency_code)}: {_state(one)}"
     )
+
+
+def _state(one: Booking) -> str:
+    if one.refused_because:
+        return (
+            f"REFUSED by the close of {one.booked_on} as {one.correcting_voucher_id}: "
+            f"{one.refused_because}; nobody is charged or paid: ask the platform"
+        )
+    if one.booked_on:
+        return f"stands on {one.booked_on} as {one.correcting_voucher_id}"
+    if one.approved_by is None:
+        return "waits for approval"
+    if one.waits_for_voucher_id:
+        return (
+            f"approved by {one.approved_by}, waits until {one.waits_for_voucher_id} was paid and "
+            "its account owes nothing"
+        )
+    return f"approved by {one.approved_by}, booked by the next landing"
 
 
 def _becomes(one: Entry) -> str:
     return (
         f"entry {one.entry_id}, account {one.account_id}: "
         f"{amount_text(one.difference_minor, one.currency_code)} {one.kind.replace('_', ' ')}, "
-        f"{_BECOMES[one.kind]}"
+        f"{_BECOMES[one.kind]}{f': {one.why}' if one.why else ''}"
     )
 
 

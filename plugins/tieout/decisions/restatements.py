@@ -26,9 +26,13 @@ class BookingError(TieoutError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A cleared entry that differs, minor units, + to the merchant, and what becomes of that."""
+    """What an entry differs by for an account, minor units, + to the merchant, and its fate.
 
-    difference_no: int
+    `difference_no` is None where an earlier booking is to be undone; `why` says of `by_people` why
+    it is not booked.
+    """
+
+    difference_no: int | None
     entry_id: str
     voucher_id: str
     account_id: str
@@ -36,16 +40,20 @@ class Entry:
     difference_minor: int
     kind: str
     booked_amount_minor: int
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """A difference that was asked to be booked; `booked_on` is None until it stands there."""
+    """A difference that was asked to be booked; `booked_on` is None until it stands there.
+
+    `refused_because` is why that date's close refused it, where it did: nobody is charged then.
+    """
 
     request_id: int
     restatement_id: int
     accounting_date: date
-    difference_no: int
+    difference_no: int | None
     voucher_id: str
     kind: str
     amount_minor: int
@@ -55,7 +63,9 @@ class Booking:
     requested_by: str
     reason: str
     approved_by: str | None
+    waits_for_voucher_id: str | None
     booked_on: date | None
+    refused_because: str | None
 
 
 def entries(settings: Settings, restatement_id: int) -> list[Entry]:
@@ -65,7 +75,13 @@ def entries(settings: Settings, restatement_id: int) -> list[Entry]:
         connection.cursor(row_factory=class_row(Entry)) as cursor,
     ):
         return cursor.execute(
-            "select * from control.restatement_entries(%s)", [restatement_id]
+            """
+            select
+                difference_no, entry_id, voucher_id, account_id, currency_code, difference_minor,
+                kind, booked_amount_minor, why
+            from control.restatement_entries(%s)
+            """,
+            [restatement_id],
         ).fetchall()
 
 
@@ -120,14 +136,17 @@ def bookings(settings: Settings, day: date | None = None) -> list[Booking]:
                 requests.request_id, requests.restatement_id, restatements.accounting_date,
                 bookings.difference_no, bookings.voucher_id, bookings.kind, bookings.amount_minor,
                 bookings.currency_code, bookings.account_id, bookings.correcting_voucher_id,
-                requests.requested_by, requests.reason, requests.approved_by, bookings.booked_on
+                requests.requested_by, requests.reason, requests.approved_by,
+                bookings.waits_for_voucher_id, bookings.booked_on,
+                control.refusal_of(bookings.correcting_voucher_id, bookings.booked_on)
+                    as refused_because
             from control.restatement_requests as requests
             inner join control.restatements
                 on requests.restatement_id = restatements.restatement_id
             inner join control.restatement_bookings as bookings
                 on requests.request_id = bookings.request_id
             where %(day)s::date is null or restatements.accounting_date = %(day)s
-            order by requests.request_id, bookings.voucher_id
+            order by requests.request_id, bookings.voucher_id, bookings.correcting_voucher_id
             """,
             {"day": day},
         ).fetchall()

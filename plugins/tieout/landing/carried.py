@@ -48,49 +48,71 @@ _LATE = sql.SQL(
         )
     """
 )
-# A correction is the sealed voucher with another id and amount: what is given back refers to it, as
-# a refund or reversal does, so that its fee comes back by the rule of its contract.
-_CORRECTIONS = sql.SQL(
-    """
+# A correction is a voucher on record with another id, kind and amount, or the version's where a
+# sale moved to another account. What is given back names its sale, as a refund or reversal does, so
+# that its fee comes back by the rule of its contract; what takes a return back names its sale too.
+# A sale that moved lands when who had it was charged and covers that, and alone: {moved} is which.
+_CORRECTIONS = """
+    with copied as (
+        select
+            bookings.correcting_voucher_id,
+            to_jsonb(known) as content
+        from control.restatement_bookings as bookings
+        inner join control.voucher_register as register
+            on register.source = 'platform' and register.voucher_id = bookings.row_voucher_id
+        inner join raw.platform_source_vouchers as known
+            on register.accounting_date = known.accounting_date
+            and register.file_id = known.file_id
+            and register.line_number = known.line_number
+        where bookings.request_id = %(request)s
+        union all
+        select
+            bookings.correcting_voucher_id,
+            to_jsonb(came) as content
+        from control.restatement_bookings as bookings
+        inner join control.restatement_files as read_files
+            on bookings.restatement_id = read_files.restatement_id
+        inner join raw_versions.platform_source_vouchers as came
+            on read_files.file_id = came.file_id
+            and bookings.voucher_id = came.voucher_id
+        where bookings.request_id = %(request)s and bookings.row_voucher_id is null
+    )
+
     select (jsonb_populate_record(
         null::raw.platform_source_vouchers,
-        to_jsonb(sealed) || jsonb_build_object(
+        copied.content || jsonb_build_object(
             'file_id', %(file_id)s::text,
             'accounting_date', %(booked_on)s::date,
-            'line_number', row_number() over (order by bookings.voucher_id),
+            'line_number', row_number() over (order by bookings.correcting_voucher_id),
             'voucher_id', bookings.correcting_voucher_id,
-            'transaction_type', case bookings.kind
-                when 'withdrawn' then 'reversal'
-                when 'lowered' then 'refund'
-                else 'purchase'
-            end,
+            'transaction_type', bookings.transaction_type,
             'transaction_status', 'success',
             'amount_minor', bookings.amount_minor,
             'refund_order_id', case
-                when bookings.amount_minor < 0 then bookings.correcting_voucher_id
+                when bookings.original_voucher_id is not null then bookings.correcting_voucher_id
             end,
-            'original_voucher_id', case
-                when bookings.amount_minor < 0 then sealed.voucher_id
-            end,
+            'original_voucher_id', bookings.original_voucher_id,
             'original_transaction_at', case
-                when bookings.amount_minor < 0 then sealed.transaction_at
+                when bookings.original_voucher_id is not null then sales.transaction_at
             end,
             'original_amount_minor', case
-                when bookings.amount_minor < 0 then sealed.amount_minor
+                when bookings.original_voucher_id is not null then sales.amount_minor
             end,
             'original_refunded_before_minor', null,
             'is_late_order', true
         )
     )).*
     from control.restatement_bookings as bookings
-    inner join control.voucher_register as register
-        on register.source = 'platform' and register.voucher_id = bookings.voucher_id
-    inner join raw.platform_source_vouchers as sealed
-        on register.accounting_date = sealed.accounting_date
-        and register.file_id = sealed.file_id
-        and register.line_number = sealed.line_number
+    inner join copied on bookings.correcting_voucher_id = copied.correcting_voucher_id
+    left join control.voucher_register as sales
+        on sales.source = 'platform' and sales.voucher_id = bookings.original_voucher_id
     where bookings.request_id = %(request)s
-    """
+        and bookings.file_id is null
+        and {moved}
+"""
+_AT_ONCE = sql.SQL(_CORRECTIONS.format(moved="bookings.waits_for_voucher_id is null"))
+_MOVED_IN = sql.SQL(
+    _CORRECTIONS.format(moved="bookings.correcting_voucher_id = %(correcting_voucher)s")
 )
 
 
@@ -141,32 +163,43 @@ def carry_approved(
 ) -> list[Carried]:
     """Land the corrections that two people approved and that stand on no date yet.
 
-    One that has to wait for a run that works on the open date is left for the next landing.
+    One that has to wait for a run that works on the open date is left for the next landing, and so
+    is a sale that moved to another account, until who had it was charged and covers that.
     """
     rows = connection.execute(
         """
-        select requests.request_id, restatements.accounting_date
+        select distinct
+            requests.request_id,
+            restatements.accounting_date,
+            case
+                when bookings.waits_for_voucher_id is not null then bookings.correcting_voucher_id
+            end as moved_in
         from control.restatement_requests as requests
         inner join control.restatements
             on requests.restatement_id = restatements.restatement_id
+        inner join control.restatement_bookings as bookings
+            on requests.request_id = bookings.request_id
         where requests.approved_by is not null
-            and exists (
-                select 1
-                from control.restatement_bookings as bookings
-                where bookings.request_id = requests.request_id and bookings.file_id is null
+            and bookings.file_id is null
+            and (
+                bookings.waits_for_voucher_id is null
+                or control.charge_is_covered(bookings.waits_for_voucher_id)
             )
-        order by requests.request_id
+        order by requests.request_id, moved_in nulls first
         """
     ).fetchall()
     done = []
-    for request_id, sealed_date in rows:
-        source = _Source(sealed_date, f"restatement request {request_id}", request_id=request_id)
+    for request_id, sealed_date, moved_in in rows:
+        name = f"restatement request {request_id}"
+        values: dict[str, object] = {"request": request_id}
+        if moved_in is not None:
+            name = f"{name} ({moved_in})"
+            values["correcting_voucher"] = moved_in
+        source = _Source(sealed_date, name, request_id=request_id)
+        query = _AT_ONCE if moved_in is None else _MOVED_IN
         try:
             with connection.transaction():
-                values: dict[str, object] = {"request": request_id}
-                carried = _carry(
-                    connection, settings, source, _CORRECTIONS, values=values, owner=owner
-                )
+                carried = _carry(connection, settings, source, query, values=values, owner=owner)
         except (days.DateBusyError, days.DateNotReadyError):
             continue
         if carried is not None:

@@ -37,9 +37,7 @@ def ready(step: Step) -> str | None:
     database.migrate(step.settings)
     state = days.day_state(step.settings, step.day)
     if state.state == "sealed":
-        late = step.day in restating.waiting_dates(step.settings)
-        also = "; a file has come for it: `accounting_reclose` restates it" if late else ""
-        raise days.NothingToDo(f"{step.day} is sealed, unchanged{also}")
+        raise days.NothingToDo(_why_sealed(step))
     holder = days.holder(step.settings, step.kind, step.day, step.owner)
     if holder is not None and not step.is_preflight:
         return f"{step.day} is being closed by {holder}"
@@ -55,6 +53,16 @@ def ready(step: Step) -> str | None:
     if window is not None and not window.holds(step.day):
         raise days.NothingToDo(f"{step.day} is no accounting date: the business runs {window}")
     return days.missing_close(step.settings, step.day)
+
+
+def _why_sealed(step: Step) -> str:
+    """Say that the date stays as it is, and what to do about what came for it."""
+    said = f"{step.day} is sealed, unchanged: money was paid on it"
+    for one in restating.waiting(step.settings):
+        if one.accounting_date == step.day:
+            who = f"tieout restate {step.day}" if one.is_given_up else "`accounting_reclose` or you"
+            return f"{said}; a file has come for it, to be restated by {who} ({one})"
+    return f"{said}; what it would be with what has come since: tieout restate {step.day}"
 
 
 def claim(step: Step) -> Counts:

@@ -156,21 +156,62 @@ def close(step: Step) -> Counts:
 def restate(step: Step) -> Counts:
     """Restate the sealed dates for which a file has come that no restatement has read.
 
-    Nothing of them changes: who is to book what differs is told, and two people decide.
+    Nothing of them changes: who is to book what differs is told, and two people decide. One that
+    fails is told and tried again by the next run, a few times; the others go on meanwhile.
 
     Raises:
         NothingToDo: no file waits.
+        TieoutError: a date could not be restated; the others are.
     """
-    waiting = restating.waiting_dates(step.settings)
-    if not waiting:
+    if not _unpaid_dates(step):
+        _land_for_paid_dates(step)
+    waiting = restating.waiting(step.settings)
+    for one in waiting:
+        if one.is_given_up:
+            say(str(one))
+    tried = [one.accounting_date for one in waiting if not one.is_given_up]
+    if not tried:
         raise days.NothingToDo("no file of a sealed date waits to be restated")
     differences = 0
-    for day in waiting:
-        done = restating.restate(step.settings, day, asked_by=step.owner)
+    failed: dict[date, TieoutError] = {}
+    for day in tried:
+        try:
+            done = restating.restate(step.settings, day, asked_by=step.owner)
+        except TieoutError as error:
+            say(f"{day} is sealed and unchanged, and could not be restated: {error.why}")
+            failed[day] = error
+            continue
         say(f"{day} is sealed and unchanged; restated: {done.difference_count} rows differ")
         say(f"    tieout restate show {day}")
         differences += done.difference_count
-    return {"dates": len(waiting), "differences": differences}
+    if failed:
+        raise _not_restated(step, failed)
+    return {"dates": len(tried), "differences": differences}
+
+
+def _land_for_paid_dates(step: Step) -> None:
+    """Land what has come since where every date is paid: the steps before had nothing to do."""
+    from tieout import landing  # noqa: PLC0415  parsers are heavy
+
+    # What a landing writes is ingest's.
+    settings = step.settings.acting_as("ingest")
+    landing.land(settings, through_date=step.day - timedelta(days=1), owner=step.owner)
+
+
+def _not_restated(step: Step, failed: dict[date, TieoutError]) -> TieoutError:
+    """Name each date that failed, how often it has, and what happens next."""
+    left = {one.accounting_date: one for one in restating.waiting(step.settings)}
+    first = next(iter(failed.values()))
+    error = restating.RestatementError(
+        what=f"{len(failed)} sealed dates could not be restated: {', '.join(map(str, failed))}",
+        where="control.restatements",
+        why="\n       ".join(
+            str(left.get(day, f"{day}: {one.why}")) for day, one in failed.items()
+        ),
+        next_step="tieout restate list; the runbook sealed-date.md, It fails",
+    )
+    error.__cause__ = first.__cause__
+    return error
 
 
 def _close_one(step: Step, day: date) -> bool:

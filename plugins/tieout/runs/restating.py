@@ -29,13 +29,17 @@ __all__ = [
     "Difference",
     "Restatement",
     "RestatementError",
+    "Waiting",
     "differences",
     "latest",
     "restate",
     "restatements",
     "sums",
-    "waiting_dates",
+    "waiting",
 ]
+
+# A run each hour: what fails so often fails for a reason that another hour does not mend.
+TRIES_MAX = 5
 
 
 class RestatementError(TieoutError):
@@ -71,6 +75,33 @@ class Restatement:
     def schema(self, name: str) -> str:
         """Return the schema that holds its rows of a schema of the sealed ones."""
         return f"restate_{self.accounting_date:%Y%m%d}_{self.restatement_no}_{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A sealed date with a version that no kept restatement has read, and what was tried since."""
+
+    accounting_date: date
+    try_count: int
+    failure: str | None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Say whether a person has to restate it: it has failed too often by itself."""
+        return self.try_count >= TRIES_MAX
+
+    def __str__(self) -> str:
+        """Say what waits, what failed last, and who tries again."""
+        day = self.accounting_date
+        said = f"a version of {day} has come that no restatement has read: tieout restate {day}"
+        if self.try_count == 0:
+            return said
+        again = (
+            f"given up after {self.try_count} tries"
+            if self.is_given_up
+            else f"try {self.try_count} of {TRIES_MAX} failed, the next run tries again"
+        )
+        return f"{said} ({again}: {self.failure or 'it was cut off'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,27 +284,29 @@ def sums(settings: Settings, restatement_id: int) -> list[AccountSum]:
         ).fetchall()
 
 
-def waiting_dates(settings: Settings) -> list[date]:
-    """Return the sealed dates for which a version has come that no restatement has read."""
-    with database.connect(settings) as connection:
-        rows = connection.execute(
+def waiting(settings: Settings) -> list[Waiting]:
+    """Return the sealed dates for which a version has come that no kept restatement has read."""
+    with (
+        database.connect(settings) as connection,
+        connection.cursor(row_factory=class_row(Waiting)) as cursor,
+    ):
+        return cursor.execute(
             """
-            select distinct coalesce(landed.booked_on, versions.accounting_date)
-            from control.channel_files as versions
-            left join control.channel_files as landed
-                on versions.slot = landed.slot and landed.status = 'landed'
-            where versions.status = 'version'
-                and not exists (
-                    select 1
-                    from control.restatement_files as read_files
-                    inner join control.restatements
-                        on read_files.restatement_id = restatements.restatement_id
-                    where read_files.file_id = versions.file_id
-                        -- What was cut off is tried again; what cannot be computed is a person's.
-                        and restatements.state <> 'building'
-                        and restatements.failure is distinct from 'it was cut off'
-                )
-            order by 1
+            select
+                unread.accounting_date,
+                count(tried.restatement_id) as try_count,
+                (array_agg(tried.failure order by tried.restatement_id desc))[1] as failure
+            from (
+                select accounting_date, max(landed_at) as landed_at
+                from control.unread_versions
+                group by accounting_date
+            ) as unread
+            -- A new version begins anew; what is being computed counts as tried, if it was cut off.
+            left join control.restatements as tried
+                on unread.accounting_date = tried.accounting_date
+                and tried.state <> 'kept'
+                and tried.began_at >= unread.landed_at
+            group by unread.accounting_date
+            order by unread.accounting_date
             """
         ).fetchall()
-    return [row[0] for row in rows]
