@@ -260,8 +260,8 @@ OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9o
         ({"extra": {"host_key": OTHER_KEY}}, "the server's key is not the one"),
         ({"extra": {"known_hosts_file": "/dev/null"}}, "the server's key is not the one"),
         ({"extra": {"no_host_key_check": True}}, "no_host_key_check is true"),
-        ({"password": "wrong pass"}, "login, or the right to read, is refused"),
-        ({"login": "other"}, "login, or the right to read, is refused"),
+        ({"password": "wrong pass"}, "login, or the right to read or write, is refused"),
+        ({"login": "other"}, "login, or the right to read or write, is refused"),
     ],
 )
 def test_who_is_not_who_they_say_is_refused_at_once(

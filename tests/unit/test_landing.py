@@ -83,15 +83,19 @@ def test_an_address_lands_with_its_street_encrypted_and_may_be_left_out(place: S
         "payees_20260924.csv",
         make.platform_file("payees", [{**make.PAYEE, **address}, other]),
     )
+    # Without an address it is another version's content.
+    second = {**make.PAYEE, "payee_version": "2"}
     put(
         place,
         "payees_20260925.csv",
-        make.platform_file("payees", [make.PAYEE], header=list(make.PAYEE)),
+        make.platform_file("payees", [second], header=list(make.PAYEE)),
     )
     put(
         place,
         "payees_20260926.csv",
-        make.platform_file("payees", [{**make.PAYEE, "town": "市" * 36, "country_code": "cn"}]),
+        make.platform_file(
+            "payees", [{**second, "payee_version": "3", "town": "市" * 36, "country_code": "cn"}]
+        ),
     )
     assert list(statuses(landing.land(place)).values()) == ["landed", "landed", "quarantined"]
     rows = query(

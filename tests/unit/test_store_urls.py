@@ -15,7 +15,7 @@ from tieout.files.report import LandingError
 from tieout.landing import corrections
 from tieout.landing.land import _sealed
 from tieout.landing.manifest import KnownFile
-from tieout.payouts.store import Store
+from tieout.payouts.store import Store, StoreError
 from tieout.protection.leaks import places
 
 
@@ -196,6 +196,6 @@ def test_a_store_that_may_be_anybody_is_refused(
         knows(server, other.strip(), monkeypatch, tmp_path)
     with pytest.raises(LandingError):
         stores.find_files([url_of(server, "inbox")])
-    with pytest.raises((asyncssh.Error, OSError)):
+    with pytest.raises(StoreError, match="TIEOUT_SSH_KNOWN_HOSTS"):
         Store(url_of(server, "outbox")).replace("payouts/one.xml", b"payment")
     assert not (server.folder / "outbox").exists()
