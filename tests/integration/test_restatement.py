@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -493,8 +493,14 @@ def test_what_came_where_every_date_is_paid_is_landed_and_restated(
     settings = corrected.settings
     path = settings.home / "inbox" / "platform" / "20260928" / "source_vouchers_20260928.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("99999999", "99999998"), "utf-8")
+    # One date is not paid: its own steps look for files.
     step = steps.Step(
-        settings, days.ACCOUNTING_RECLOSE, OPEN, "test", "restate", now=datetime.now(UTC)
+        settings,
+        days.ACCOUNTING_RECLOSE,
+        OPEN + timedelta(days=1),
+        "test",
+        "restate",
+        now=datetime.now(UTC),
     )
     with pytest.raises(days.NothingToDo):
         reclosing.restate(step)

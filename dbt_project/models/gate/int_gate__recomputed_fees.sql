@@ -388,6 +388,18 @@ months as materialized (
     from tiered
 ),
 
+-- Before the offers, of which there are many for each: nobody's month is looked up again for each.
+kinds_with_volume as materialized (
+    select
+        kinds.*,
+        months.cleared_minor
+    from kinds
+    left join months
+        on kinds.terms_date = months.terms_date
+        and kinds.account_id = months.account_id
+        and kinds.currency_code = months.currency_code
+),
+
 offered as (
     select
         kinds.*,
@@ -407,7 +419,7 @@ offered as (
                 offers.account_id is distinct from kinds.account_id, offers.priority,
                 offers.tier_from_minor desc, offers.fee_rule_id, offers.contract_id
         ) as price_order
-    from kinds
+    from kinds_with_volume as kinds
     inner join offers
         on kinds.terms_date = offers.terms_date
         and kinds.merchant_id = offers.merchant_id
@@ -418,11 +430,7 @@ offered as (
         and coalesce(offers.card_kind, kinds.card_kind) is not distinct from kinds.card_kind
         and coalesce(offers.card_region, kinds.card_region)
         is not distinct from kinds.card_region
-    left join months
-        on kinds.terms_date = months.terms_date
-        and kinds.account_id = months.account_id
-        and kinds.currency_code = months.currency_code
-    where offers.tier_from_minor = 0 or offers.tier_from_minor <= months.cleared_minor
+    where offers.tier_from_minor = 0 or offers.tier_from_minor <= kinds.cleared_minor
 ),
 
 prices as (

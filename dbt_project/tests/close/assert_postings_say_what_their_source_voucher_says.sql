@@ -1,7 +1,7 @@
 -- What a transaction books is what its source voucher (原始凭证) says: account, currency, amount, and
 -- the direction in which its transaction type moves what we owe the merchant; and nothing else
--- stands in its accounting voucher. It is read from the landed rows, so that a wrong turn between
--- landing and ledger shows.
+-- stands in its accounting voucher. A return that two people take back moves it the other way. It
+-- is read from the landed rows, so that a wrong turn between landing and ledger shows.
 {{ config(tags=['close']) }}
 
 with accounting_vouchers as (
@@ -43,28 +43,53 @@ transaction_types as (
         transaction_type,
         amount_sign
     from {{ ref('transaction_types') }}
+),
+
+taken_back as (
+    select
+        correcting_voucher_id,
+        amount_minor
+    from {{ source('control', 'restatement_bookings') }}
+    where kind = 'return_less'
+),
+
+directed as (
+    select
+        source_vouchers.voucher_id,
+        source_vouchers.account_id,
+        source_vouchers.currency_code,
+        source_vouchers.amount_minor,
+        source_vouchers.transaction_type,
+        case
+            when taken_back.correcting_voucher_id is null then transaction_types.amount_sign
+            else -transaction_types.amount_sign
+        end as amount_sign
+    from source_vouchers
+    left join transaction_types
+        on source_vouchers.transaction_type = transaction_types.transaction_type
+    left join taken_back
+        on source_vouchers.voucher_id = taken_back.correcting_voucher_id
+        and source_vouchers.amount_minor = taken_back.amount_minor
 )
 
 select
     postings.posting_id,
     postings.source_id,
-    source_vouchers.transaction_type,
+    directed.transaction_type,
     postings.amount_minor,
     postings.debit_account,
     postings.credit_account
 from postings
-left join source_vouchers on postings.source_id = source_vouchers.voucher_id
-left join transaction_types
-    on source_vouchers.transaction_type = transaction_types.transaction_type
+left join directed on postings.source_id = directed.voucher_id
 left join accounting_vouchers on postings.source_id = accounting_vouchers.source_voucher_id
 where postings.voucher_id is distinct from accounting_vouchers.accounting_voucher_id
-    or postings.currency_code is distinct from source_vouchers.currency_code
-    or postings.amount_minor * transaction_types.amount_sign
-    is distinct from source_vouchers.amount_minor
-    or case transaction_types.amount_sign
+    or postings.currency_code is distinct from directed.currency_code
+    or postings.amount_minor * directed.amount_sign
+    is distinct from directed.amount_minor
+    or case directed.amount_sign
         when 1 then postings.credit_account else postings.debit_account
     end is distinct from 'merchant_payable'
-    or case transaction_types.amount_sign
+    or case directed.amount_sign
         when 1 then postings.credit_subledger_id else postings.debit_subledger_id
-    end is distinct from source_vouchers.account_id
+    end is distinct from directed.account_id
 order by postings.source_id
