@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
@@ -401,57 +402,47 @@ def _stated_fees(connection: psycopg.Connection[Any], day: date | None) -> list[
     ).fetchall()
 
 
-def _channel_costs(connection: psycopg.Connection[Any], day: date | None) -> list[tuple[Any, ...]]:
-    """Return date, channel, count, claimable sum (minor units) and currency of costs that are not
-    as listed, of dates that are not sealed.
+def _channel_findings(
+    connection: psycopg.Connection[Any],
+    day: date | None,
+    table: str,
+    amount: LiteralString,
+    counts: LiteralString = "true",
+) -> list[tuple[Any, ...]]:
+    """Return date, channel, count, sum (minor units) and currency of a table's findings, of dates
+    that are not sealed.
+
+    Args:
+        connection: who may read the table.
+        day: of this date alone; default: of all.
+        table: `schema.name`; one that is not there yet has none.
+        amount: what of a finding is added up, in SQL; so is `counts`, which of them are counted.
     """
-    if not database.has_table(connection, "clearing.channel_cost_findings"):
+    if not database.has_table(connection, table):
         return []
-    return connection.execute(
+    query = sql.SQL(
         """
         select
             findings.accounting_date,
             findings.channel,
             count(*),
-            sum(findings.claimable_amount_minor)::bigint,
+            sum({amount})::bigint,
             findings.currency_code
-        from clearing.channel_cost_findings as findings
+        from {table} as findings
         inner join control.accounting_days as days
             on findings.accounting_date = days.accounting_date
         where days.state <> 'sealed'
+            and {counts}
             and (%(day)s::date is null or findings.accounting_date = %(day)s)
         group by findings.accounting_date, findings.channel, findings.currency_code
         order by findings.accounting_date, findings.channel, findings.currency_code
-        """,
-        {"day": day},
-    ).fetchall()
-
-
-def _fund_bills(connection: psycopg.Connection[Any], day: date | None) -> list[tuple[Any, ...]]:
-    """Return date, channel, count, absolute sum (minor units) and currency of what fund bills book
-    otherwise than trade bills say, of dates that are not sealed.
-    """
-    if not database.has_table(connection, "reconciliation.fund_bill_findings"):
-        return []
-    return connection.execute(
         """
-        select
-            findings.accounting_date,
-            findings.channel,
-            count(*),
-            sum(abs(findings.difference_minor))::bigint,
-            findings.currency_code
-        from reconciliation.fund_bill_findings as findings
-        inner join control.accounting_days as days
-            on findings.accounting_date = days.accounting_date
-        where days.state <> 'sealed'
-            and findings.finding <> 'booked_later'
-            and (%(day)s::date is null or findings.accounting_date = %(day)s)
-        group by findings.accounting_date, findings.channel, findings.currency_code
-        order by findings.accounting_date, findings.channel, findings.currency_code
-        """,
-        {"day": day},
-    ).fetchall()
+    ).format(
+        amount=sql.SQL(amount),
+        table=sql.Identifier(*table.split(".")),
+        counts=sql.SQL(counts),
+    )
+    return connection.execute(query, {"day": day}).fetchall()
 
 
 def print_problems(console: Console, settings: Settings, day: date | None) -> None:
@@ -527,8 +518,16 @@ def _print_findings(console: Console, settings: Settings, day: date | None) -> N
     with database.connect(settings) as connection:
         refused = _refused_vouchers(connection, day)
         stated = _stated_fees(connection, day)
-        costs = _channel_costs(connection, day)
-        funds = _fund_bills(connection, day)
+        costs = _channel_findings(
+            connection, day, "clearing.channel_cost_findings", "findings.claimable_amount_minor"
+        )
+        funds = _channel_findings(
+            connection,
+            day,
+            "reconciliation.fund_bill_findings",
+            "abs(findings.difference_minor)",
+            "findings.finding <> 'booked_later'",
+        )
     for row in refused:
         console.print(
             f"refused: {row[0]} {row[1]} source vouchers contradict our history (拒收凭证), the "
