@@ -59,6 +59,14 @@ def by_policy(world: World, on: date = NEXT_DAY) -> str:
     return str(row[0])
 
 
+def second_by_policy(world: World) -> None:
+    """Make a new attempt of the second statement, as a run does."""
+    with database.connect(world.settings.acting_as("payout")) as connection:
+        connection.execute(
+            "select payout.new_attempt(%s, %s)", [payment_world.statement_id(2), NEXT_DAY]
+        )
+
+
 def by_person(world: World, on: date = NEXT_DAY, by: str = "Zhou Min") -> str:
     """Make a new attempt as a person does."""
     return payouts.pay_again(world.settings, STATEMENT, on, by=by, reason="the payee asked")
@@ -207,10 +215,7 @@ def test_what_the_bank_has_paid_meanwhile_is_not_put_out(failed: World) -> None:
     """The run died between the new attempt and its file; the file's other payment leaves."""
     event(failed, attempt_id(2), "failed", reason="AM04")
     by_policy(failed)
-    with database.connect(failed.settings.acting_as("payout")) as connection:
-        connection.execute(
-            "select payout.new_attempt(%s, %s)", [payment_world.statement_id(2), NEXT_DAY]
-        )
+    second_by_policy(failed)
     the_bank_pays_after_all(failed)
     payouts.put_out_again(failed.settings)
     assert states(failed, attempt_id(attempt_no=2)) == ["created", "failed"]
@@ -236,6 +241,13 @@ def test_a_file_on_record_with_what_was_paid_meanwhile_waits_for_a_person(
     with pytest.raises(TieoutError, match="has been paid since"):
         payouts.put_out_again(failed.settings)
     assert files_out(failed) == before
+    assert states(failed, attempt_id(attempt_no=2)) == ["created"]
+    # What is in no file with it does not wait for that person.
+    event(failed, attempt_id(2), "failed", reason="AM04")
+    second_by_policy(failed)
+    with pytest.raises(TieoutError, match="has been paid since"):
+        payouts.put_out_again(failed.settings)
+    assert states(failed, attempt_id(2, 2)) == ["created", "submitted"]
     assert states(failed, attempt_id(attempt_no=2)) == ["created"]
 
 

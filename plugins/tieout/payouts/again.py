@@ -8,6 +8,7 @@ for: by a run, for reasons whose policy is `retry`, and by a person for the othe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, Final
@@ -175,10 +176,37 @@ def pay_again_by_policy(settings: Settings, on: date) -> AgainReport:
 
 
 def put_out_again(settings: Settings) -> tuple[SubmitReport, ...]:
-    """Put out the files of new attempts that have none yet, one report a payment date."""
+    """Put out the files of new attempts that have none yet, one report a payment date.
+
+    Raises:
+        TieoutError: of some payment dates not all could be put out (each is named); those of the
+            other dates are.
+    """
     with database.connect(settings) as connection:
         rows = connection.execute(_TO_PUT_OUT).fetchall()
-    return tuple(submit(settings, payment_date) for (payment_date,) in rows)
+    reports: list[SubmitReport] = []
+    refused: list[TieoutError] = []
+    for (payment_date,) in rows:
+        try:
+            reports.append(submit(settings, payment_date))
+        except TieoutError as error:
+            refused.append(error)
+    if refused:
+        raise _together(refused)
+    return tuple(reports)
+
+
+def _together(errors: Sequence[TieoutError]) -> TieoutError:
+    """Make one error of several: all that happened and why, what to do once."""
+    first, *others = errors
+    if not others:
+        return first
+    return TieoutError(
+        what="; ".join(error.what for error in errors),
+        where="; ".join(error.where for error in errors),
+        why="; ".join(error.why for error in errors),
+        next_step="; ".join(dict.fromkeys(error.next_step for error in errors)),
+    )
 
 
 def _new_attempt(

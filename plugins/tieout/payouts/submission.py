@@ -12,7 +12,7 @@ an SFTP server too. See docs/decisions/0038-whom-we-pay-is-part-of-the-decision.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -247,6 +247,7 @@ def submit(
         TieoutError: the gate did not pass or what is payable is not instructed, its decision does
             not stand any more, a payee is missing or its ciphertext is not its own, a file in the
             outbox holds other bytes, or a written file does not read back as the gate decided.
+            Of an overtaken payment's file only after all others are out.
     """
     outbox = Store(settings.outbox_url)
     drop = Store(settings.payment_files_url)
@@ -265,11 +266,11 @@ def submit(
             if not _is_paid(connection, payment_date):
                 refuse_uninstructed(connection, payment_date)
             created_count = _create_attempts(connection, payment_date)
-            _end_overtaken(connection, payment_date, drop)
+            stuck = _end_overtaken(connection, payment_date, drop)
             _rehearse(settings, connection, payment_date, drop)
             if created_count and seal is not None:
                 seal(connection)
-        files = _put_out_files(settings, connection, payment_date, drop)
+        files = _put_out_files(settings, connection, payment_date, drop, stuck)
         with connection.transaction():
             statements_url = statements_csv.write(connection, payment_date, outbox)
             if files:
@@ -280,6 +281,8 @@ def submit(
                 "select control.analyze(array['payout.instructions'::regclass,"
                 " 'payout.attempts'::regclass, 'payout.attempt_events'::regclass])"
             )
+    for error in stuck.values():
+        raise error
     return SubmitReport(
         payment_date=payment_date,
         attempts_created=created_count,
@@ -343,16 +346,19 @@ def _create_attempts(connection: psycopg.Connection[Any], payment_date: date) ->
     return int(row[0])
 
 
-def _end_overtaken(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> None:
+def _end_overtaken(
+    connection: psycopg.Connection[Any], payment_date: date, outbox: Store
+) -> dict[str, TieoutError]:
     """End each new attempt that has not left while an earlier one of its statement was paid.
 
     Between an attempt and its file a run may die, and the bank may pay what it had refused: what
     the attempt stood on is gone. The event names the file that says so.
 
-    Raises:
-        TieoutError: its file is on record and may have been fetched, or holds others' payments: it
-            is neither written again nor put out by itself.
+    Returns:
+        By message id, why a file stays where it is: it is on record and may have been fetched, and
+        holds others' payments, so it is neither written again nor put out by itself.
     """
+    stuck = {}
     rows = connection.execute(_OVERTAKEN, {"payment_date": payment_date}).fetchall()
     for attempt_id, message_id, paid_id, file_id, on, path in rows:
         if path is None:
@@ -360,13 +366,14 @@ def _end_overtaken(connection: psycopg.Connection[Any], payment_date: date, outb
             append_event(connection, [(attempt_id, "failed", None, text)], on, file_id)
             say(f"{attempt_id} is {text}")
         elif not outbox.exists(path) and outbox.prepared(path) is not None:
-            raise TieoutError(
+            stuck[message_id] = TieoutError(
                 what=f"payment file {message_id} is not put out",
                 where=outbox.url_of(path),
                 why=f"{attempt_id} is in it, and {paid_id} of its statement has been paid since",
                 next_step="docs/runbooks/payout-unresolved.md#overtaken: once the bank has proved "
                 "that it never had the file, take what was prepared away",
             )
+    return stuck
 
 
 def _rehearse(
@@ -419,12 +426,18 @@ def _content(settings: Settings, debtor: Debtor, members: Sequence[_Attempt]) ->
 
 
 def _put_out_files(
-    settings: Settings, connection: psycopg.Connection[Any], payment_date: date, outbox: Store
+    settings: Settings,
+    connection: psycopg.Connection[Any],
+    payment_date: date,
+    outbox: Store,
+    stuck: Collection[str],
 ) -> tuple[SubmittedFile, ...]:
     with connection.transaction():
         attempts = _attempts(connection, payment_date)
     files = []
     for batch_message_id, group in groupby(attempts, key=lambda attempt: attempt.batch_message_id):
+        if batch_message_id in stuck:
+            continue
         members = list(group)
         waiting = [attempt for attempt in members if attempt.status == "created"]
         is_new = False
