@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=parts.EXAMPLES,
         help="of a hundred examples that a property can be tried on, how many to draw",
     )
+    group.addoption(
+        "--backfill-days",
+        type=int,
+        default=parts.BACKFILL_DAYS,
+        help="dates that Airflow's own backfill closes, at least four",
+    )
     group.addoption("--seed", type=int, default=1, help="draw other days than CI's; any number")
     group.addoption(
         "--stack",
@@ -106,7 +112,7 @@ def pytest_terminal_summary(
     terminalreporter.section("parts and budgets (docs/testing.md)")
     for line in parts.table(((each.nodeid, each.duration) for each in reports), workers):
         terminalreporter.line(line)
-    drawn = [config.getoption(name) for name in ("days", "worlds", "examples")]
+    drawn = [config.getoption(name) for name in ("days", "worlds", "examples", "backfill_days")]
     for line in parts.left_out(*drawn):
         terminalreporter.line(line)
     if config.getoption("stack") == "none":

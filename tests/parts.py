@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 __all__ = [
-    "APART", "DAYS", "DAYS_IN_FULL", "EXAMPLES", "EXAMPLES_IN_FULL", "LONG", "PARTS", "WORLDS",
-    "WORLDS_IN_FULL", "Part", "draw", "examples", "left_out", "part_of", "place_of",
-    "stack_left_out", "table",
+    "APART", "BACKFILL_DAYS", "BACKFILL_DAYS_IN_FULL", "DAYS", "DAYS_IN_FULL", "EXAMPLES",
+    "EXAMPLES_IN_FULL", "LONG", "PARTS", "WORLDS", "WORLDS_IN_FULL", "Part", "draw", "examples",
+    "left_out", "part_of", "place_of", "stack_left_out", "step", "table",
 ]  # fmt: skip
 
 # What is drawn where nobody asks for another number, and what the same options should draw when
@@ -21,6 +21,9 @@ DAYS, DAYS_IN_FULL = 50, 200
 WORLDS = WORLDS_IN_FULL = 200
 # Of a hundred examples of a property. Hypothesis draws others in each run, but where it says not.
 EXAMPLES, EXAMPLES_IN_FULL = 25, 100
+
+# Dates that Airflow's own backfill closes.
+BACKFILL_DAYS, BACKFILL_DAYS_IN_FULL = 4, 7
 
 # Files that take minutes begin first, the longest before the others: one that begins last leaves a
 # worker idle. The second makes its home itself while the first makes the one that is copied.
@@ -104,7 +107,12 @@ def examples(in_full: int) -> int:
     return max(1, in_full * _drawn["examples"] // EXAMPLES_IN_FULL)
 
 
-def left_out(days: int, worlds: int, of_hundred: int) -> Iterator[str]:
+def step(otherwise: int) -> int:
+    """Return which cases of a list this run takes: each one in full, else one of so many."""
+    return 1 if _drawn["examples"] == EXAMPLES_IN_FULL else otherwise
+
+
+def left_out(days: int, worlds: int, of_hundred: int, backfill_days: int) -> Iterator[str]:
     """Yield a line for each kind of case that an option draws more of, with the command."""
     if days < DAYS_IN_FULL:
         yield (
@@ -120,6 +128,16 @@ def left_out(days: int, worlds: int, of_hundred: int) -> Iterator[str]:
         yield (
             f"left to an option: {EXAMPLES_IN_FULL - of_hundred} of {EXAMPLES_IN_FULL} examples of"
             f' each property; make test ARGS="tests/unit --examples {EXAMPLES_IN_FULL}"'
+        )
+        yield (
+            "left to an option: every second fault of a week's files; make test"
+            f' ARGS="tests/integration/test_injections.py --examples {EXAMPLES_IN_FULL}"'
+        )
+    if backfill_days < BACKFILL_DAYS_IN_FULL:
+        yield (
+            f"left to an option: {BACKFILL_DAYS_IN_FULL - backfill_days} of {BACKFILL_DAYS_IN_FULL}"
+            " dates of a backfill; make test"
+            f' ARGS="tests/integration/test_backfill.py --backfill-days {BACKFILL_DAYS_IN_FULL}"'
         )
 
 

@@ -1,4 +1,7 @@
-"""`airflow backfill create` over the sample week, on a running scheduler in a home of its own."""
+"""`airflow backfill create` over some dates, on a running scheduler in a home of its own.
+
+Four dates, over a weekend's end; `--backfill-days 7` has the whole sample week.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+import parts
 import prepared_homes
 import true_outcomes
 from tieout import database
@@ -28,20 +33,33 @@ from .test_end_to_end import query
 
 pytestmark = pytest.mark.timeout(1800)
 
-DATES = [f"2026-09-{number}" for number in range(24, 31)]
+LAST = date(2026, 9, 30)
 READY_SECONDS_MAX = 300
 BACKFILL_SECONDS_MAX = 1200
 RECLOSE_SECONDS_MAX = 600
 
 
 @pytest.fixture(scope="module")
-def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A home with the week's files, and `tieout ui` running on it."""
+def dates(request: pytest.FixtureRequest) -> list[str]:
+    """The dates that are closed, in order; a file of the fourth last of them comes late."""
+    count = request.config.getoption("backfill_days")
+    assert count >= parts.BACKFILL_DAYS
+    return [(LAST - timedelta(days=back)).isoformat() for back in reversed(range(count))]
+
+
+@pytest.fixture(scope="module")
+def running(
+    prepared_home: Path, tmp_path_factory: pytest.TempPathFactory, dates: list[str]
+) -> Iterator[Settings]:
+    """A home with the dates' files, and `tieout ui` running on it."""
     home = tmp_path_factory.mktemp("backfill") / "home"
     settings = prepared_homes.copy(prepared_home, home)
     try:
         prepared_homes.start_carelessly(settings)
-        done = tieout(home, "simulate", "--transactions", "60", "--merchants", "10")
+        done = tieout(
+            home, "simulate", "--from", dates[0], "--days", str(len(dates)),
+            "--transactions", "60", "--merchants", "10",
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         with scheduling(settings):
             yield settings
@@ -145,10 +163,10 @@ def backfill(settings: Settings, first: str, last: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
-    backfill(running, DATES[0], DATES[-1])
+def test_a_backfill_closes_the_dates_in_order(running: Settings, dates: list[str]) -> None:
+    backfill(running, dates[0], dates[-1])
     deadline = time.monotonic() + BACKFILL_SECONDS_MAX
-    while set(states(running).values()) != {"closed"} or len(states(running)) < len(DATES):
+    while set(states(running).values()) != {"closed"} or len(states(running)) < len(dates):
         assert not failed_runs(running), list((running.logs_dir / "failures").glob("*"))
         assert time.monotonic() < deadline, states(running)
         time.sleep(2)
@@ -157,9 +175,9 @@ def test_a_backfill_closes_the_week_in_order(running: Settings) -> None:
         "select accounting_date, closed_run_id, close_count from control.accounting_days "
         "order by closed_at",
     )
-    assert [str(row[0]) for row in rows] == DATES, "each date was closed after the one before"
+    assert [str(row[0]) for row in rows] == dates, "each date was closed after the one before"
     assert all(row[1].startswith("backfill__") for row in rows)
-    assert [row[2] for row in rows] == [1] * len(DATES)
+    assert [row[2] for row in rows] == [1] * len(dates)
 
 
 def test_the_result_is_the_simulator_s_truth(running: Settings) -> None:
@@ -167,7 +185,7 @@ def test_the_result_is_the_simulator_s_truth(running: Settings) -> None:
     assert count[0][0] == true_outcomes.true_results(running).total()
 
 
-def test_runs_outside_the_week_are_skipped_not_failed(running: Settings) -> None:
+def test_runs_outside_the_dates_are_skipped_not_failed(running: Settings) -> None:
     """The schedule starts "yesterday" by the clock at once; this home has no files for it."""
     rows = airflow_rows(
         running,
@@ -205,7 +223,9 @@ def test_a_command_goes_through_the_scheduler_and_replaces_the_date(running: Set
     assert runs == [(1,)], "every way of starting a date shares one run"
 
 
-def test_the_scheduler_closes_again_what_a_late_file_opened(running: Settings) -> None:
+def test_the_scheduler_closes_again_what_a_late_file_opened(
+    running: Settings, dates: list[str]
+) -> None:
     """Nobody is at the command line: a file of the 27th is corrected, the 27th to 30th follow."""
     counts = (
         "select accounting_date::text, state, close_count from control.accounting_days "
@@ -229,7 +249,7 @@ def test_the_scheduler_closes_again_what_a_late_file_opened(running: Settings) -
         "select accounting_date::text, closed_run_id from control.accounting_days "
         "where accounting_date >= '2026-09-27' order by closed_at",
     )
-    assert [row[0] for row in order] == DATES[3:]
+    assert [row[0] for row in order] == dates[-4:]
     assert {row[1].partition("__")[0] for row in order} == {"scheduled"}
     assert query(running, "select * from control.date_leases") == []
     assert not failed_runs(running)

@@ -23,14 +23,29 @@ def test_each_path_of_a_part_is_there() -> None:
 
 
 def test_what_is_left_to_an_option_is_said_with_its_command() -> None:
-    days, examples = parts.left_out(parts.DAYS, parts.WORLDS, parts.EXAMPLES)
+    days, examples, faults, backfill = parts.left_out(
+        parts.DAYS, parts.WORLDS, parts.EXAMPLES, parts.BACKFILL_DAYS
+    )
     assert "150 of 200 wrong days" in days
     assert 'make attack ARGS="--days 200"' in days
     assert "75 of 100 examples" in examples
     assert 'make test ARGS="tests/unit --examples 100"' in examples
-    in_full = (parts.DAYS_IN_FULL, parts.WORLDS_IN_FULL, parts.EXAMPLES_IN_FULL)
+    assert 'test_injections.py --examples 100"' in faults
+    assert "3 of 7 dates of a backfill" in backfill
+    assert 'test_backfill.py --backfill-days 7"' in backfill
+    in_full = (
+        parts.DAYS_IN_FULL, parts.WORLDS_IN_FULL, parts.EXAMPLES_IN_FULL,
+        parts.BACKFILL_DAYS_IN_FULL,
+    )  # fmt: skip
     assert list(parts.left_out(*in_full)) == []
-    assert len(list(parts.left_out(1, 1, 1))) == 3
+    assert len(list(parts.left_out(1, 1, 1, 1))) == 5
+
+
+def test_in_full_every_case_of_a_list_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(parts._drawn, "examples", parts.EXAMPLES_IN_FULL)
+    assert parts.step(2) == 1
+    monkeypatch.setitem(parts._drawn, "examples", parts.EXAMPLES_IN_FULL - 1)
+    assert parts.step(2) == 2
 
 
 def test_a_run_draws_the_share_of_examples_that_it_is_asked_for(
