@@ -17,13 +17,13 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+import builds
 import oracle
 import oracle_holds
 import worlds
 from tieout import database
 from tieout.core.settings import Settings
 from tieout.dates import workdays
-from tieout.runs import transform
 
 Row = dict[str, Any]
 Canon = tuple[tuple[str, Any], ...]
@@ -296,9 +296,9 @@ def close(
     with database.connect(settings) as connection:
         load(connection, rendered)
     for day in dates_from(first):
-        transform.build_close(settings, day)
+        builds.close(settings, day)
     for day in payment_dates_from(first):
-        transform.build_payment(settings, day)
+        builds.payment(settings, day)
     return read(settings, named, rendered, first)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import builds
 import closed_worlds
 import worlds
 from tieout import database
@@ -30,7 +31,6 @@ from tieout.explaining import (
     read_facts,
 )
 from tieout.explaining.facts import BankLine, OpenItem
-from tieout.runs import transform
 from worlds import Adjustment, BrandFee, Merchant, Record, Refs, Voucher, World
 
 FIRST = date(2026, 9, 10)  # a Thursday; its money comes on Friday, that of the others on Monday
@@ -1005,9 +1005,9 @@ def closed(settings: Settings, cases: Sequence[Case]) -> list[Explained]:
                     [case.name, kind],
                 )
     for day in range(CLOSED):
-        transform.build_close(settings, FIRST + timedelta(days=day))
+        builds.close(settings, FIRST + timedelta(days=day))
     for days in (THURSDAY, WEEKEND):
-        transform.build_payment(settings, arrival_date(days))
+        builds.payment(settings, arrival_date(days))
     return explained(settings, cases, rendered, writer.unclassified)
 
 

@@ -283,7 +283,7 @@ def test_a_sealed_date_is_not_computed_again(world: World) -> None:
     before = world.rows("select * from settlement.settlement_statements order by statement_id")
     for build, day in ((transform.build_close, FIRST), (transform.build_payment, DAY)):
         with pytest.raises(REFUSED) as refused:
-            build(world.settings, day)
+            build(world.settings, day, OWNER)
         print(refused.value)
     after = world.rows("select * from settlement.settlement_statements order by statement_id")
     assert after == before

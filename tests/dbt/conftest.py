@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+import builds
 from database_copies import create_migrated
 from tieout import database
 from tieout.core.settings import Settings, load_settings
@@ -34,7 +35,7 @@ def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     own.ensure_dirs()
     database.migrate(own)  # the logins of this database
     transform.seed(own)
-    transform.build_close(own, EMPTY_DATE)
+    builds.close(own, EMPTY_DATE)
     # Unit tests take the columns of the models they give rows of from the tables.
     payment = {
         "TIEOUT_PAYMENT_DATE": EMPTY_PAYMENT_DATE.isoformat(),

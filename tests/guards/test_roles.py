@@ -374,13 +374,21 @@ DRESSED = {
 }  # fmt: skip
 
 
+BUILDER = "command:1"
+
+
 def swap(
-    connection: psycopg.Connection[Any], aside: str, day: str = DAY, table: str = "ledger.postings"
+    connection: psycopg.Connection[Any],
+    aside: str,
+    day: str = DAY,
+    table: str = "ledger.postings",
+    owner: str | None = BUILDER,
 ) -> str:
-    """Have a table put in a date's place; return what was said."""
+    """Have a table put in a date's place by a lease's owner; return what was said."""
     try:
         connection.execute(
-            "select control.swap_partition(%s::regclass, %s::regclass, %s)", [table, aside, day]
+            "select control.swap_partition(%s::regclass, %s::regclass, %s, %s)",
+            [table, aside, day, owner],
         )
     except psycopg.Error as error:
         return str(error.diag.message_primary)
@@ -396,10 +404,21 @@ def aside_of(connection: psycopg.Connection[Any], change: str = "") -> str:
     return "work_transform.aside"
 
 
+def lease(connection: psycopg.Connection[Any], kind: str, day: str, owner: str = BUILDER) -> None:
+    """Take a date's lease from whoever has it."""
+    connection.execute(
+        "insert into control.date_leases (kind, business_date, owner_id, leased_at)"
+        " values (%s, %s, %s, now())"
+        " on conflict (kind, business_date) do update set owner_id = excluded.owner_id",
+        [kind, day, owner],
+    )
+
+
 @pytest.fixture
 def building(own: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """A session of the role that builds; what it does is undone."""
+    """A session of the role that builds, with the lease of the date; what it does is undone."""
     with database.connect(own.acting_as("transform")) as connection:
+        lease(connection, "accounting_close", DAY)
         yield connection
         connection.rollback()
 
@@ -445,6 +464,43 @@ def test_a_table_of_somebody_else_is_refused(own: Settings) -> None:
         connection.execute("set session authorization roles_transform_login")
         assert "it belongs to tieout_payout" in swap(connection, "work_transform.foreign_one")
         connection.rollback()
+
+
+@pytest.mark.parametrize("owner", [None, "", "scheduled__2026-09-25T02:00:00+00:00"])
+def test_who_holds_no_lease_swaps_nothing(
+    building: psycopg.Connection[Any], owner: str | None
+) -> None:
+    """dbt run by hand; and a run that was thought dead, whose date another has begun again."""
+    said = swap(building, aside_of(building), owner=owner)
+    assert f"{owner or 'nobody named'} holds no lease of accounting date {DAY}" in said
+
+
+def test_a_lease_that_was_taken_over_is_none(building: psycopg.Connection[Any]) -> None:
+    lease(building, "accounting_close", DAY, "command:2")
+    assert "command:1 holds no lease" in swap(building, aside_of(building))
+
+
+def test_the_lease_of_another_date_or_kind_is_none(building: psycopg.Connection[Any]) -> None:
+    building.execute("delete from control.date_leases")
+    lease(building, "settlement_payout", DAY)
+    lease(building, "accounting_close", "2026-09-25")
+    assert "holds no lease" in swap(building, aside_of(building))
+
+
+def test_a_payment_date_asks_for_its_own_lease_and_what_goes_on_for_any(own: Settings) -> None:
+    asked = "select control.why_not_leased('payment_date', %s, %s, %s)"
+    with database.connect(own) as connection:
+        lease(connection, "payout_outcomes", "2026-09-30")
+        said = [
+            connection.execute(asked, ["2026-09-28", goes_on, owner]).fetchone()
+            for goes_on, owner in ((False, BUILDER), (True, BUILDER), (True, "command:2"))
+        ]
+        connection.rollback()
+    assert said == [
+        ("command:1 holds no lease of payment date 2026-09-28",),
+        (None,),
+        ("command:2 holds no lease of payment date 2026-09-28",),
+    ]
 
 
 def test_a_sealed_date_is_not_swapped(building: psycopg.Connection[Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import psycopg
 import pytest
 
+import builds
 import closed_worlds
 import prepared_homes
 import worlds
@@ -22,7 +23,6 @@ from tieout import database
 from tieout.core.settings import Settings
 from tieout.decisions import suspense
 from tieout.decisions.suspense import SuspenseError
-from tieout.runs import transform
 from worlds import Action, Adjustment
 
 from .conftest import tieout
@@ -173,7 +173,7 @@ def opened(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             )
         for day in DAYS[:MON]:
             close(settings, day)
-        transform.build_payment(settings, PAID_MON)
+        builds.payment(settings, PAID_MON)
         yield settings
     finally:
         database.stop_server(settings)
@@ -233,9 +233,9 @@ def decided(opened: Settings, refusals: dict[str, str]) -> Settings:
     close(opened, NEXT)
     # Again, before the statement that ends the hold: refused.
     insert(opened, "adjust", "S:net-s2v", account="netA0", on=DAYS[TUE])
-    transform.build_payment(opened, PAID_TUE)
+    builds.payment(opened, PAID_TUE)
     close(opened, DAYS[TUE])
-    transform.build_payment(opened, PAID_WED)
+    builds.payment(opened, PAID_WED)
     return opened
 
 
@@ -251,7 +251,7 @@ def taken_item(settings: Settings) -> str:
 
 
 def close(settings: Settings, day: date) -> None:
-    transform.build_close(settings, day)
+    builds.close(settings, day)
     with database.connect(settings) as connection:
         connection.execute(
             "update control.accounting_days set state = 'closed' where accounting_date = %s", [day]

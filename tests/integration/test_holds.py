@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+import builds
 import closed_worlds
 import prepared_homes
 import worlds
 from tieout import database
 from tieout.core.settings import Settings
-from tieout.runs import transform
 from worlds import Action, Adjustment, BrandFee, Merchant, Record, Voucher, World
 
 pytestmark = pytest.mark.slow
@@ -326,9 +326,9 @@ def close(settings: Settings) -> None:
         # No example has dollars, so their account sends no statement.
         connection.execute("delete from reference.bank_accounts where currency_code = 'USD'")
     for day in closed_worlds.dates_from(worlds.FIRST_DATE):
-        transform.build_close(settings, day)
+        builds.close(settings, day)
     for day in closed_worlds.payment_dates_from(worlds.FIRST_DATE):
-        transform.build_payment(settings, day)
+        builds.payment(settings, day)
 
 
 def rows(settings: Settings, query: str, parameters: Sequence[object] = ()) -> list[Any]:

@@ -17,12 +17,13 @@ from typing import Any
 import psycopg
 import pytest
 
+import builds
 import day_states
 import prepared_homes
 from tieout import database, landing
 from tieout.core.settings import Settings
 from tieout.decisions import restatements
-from tieout.runs import restating, transform
+from tieout.runs import restating
 from tieout.simulator import sample
 
 from .conftest import tieout
@@ -155,11 +156,11 @@ def world(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         paid = ("gone", "less", "more", "stays")
         world.write(set(), [world.vouchers[name] for name in paid])
         landing.land(settings, through_date=SEALED)
-        transform.build_close(settings, SEALED)
+        builds.close(settings, SEALED)
         with database.connect(settings) as connection:
             day_states.set_state(connection, SEALED, "closed")
         sample.approve_first_list(settings, lambda _: None)
-        transform.build_payment(settings, PAID_ON)
+        builds.payment(settings, PAID_ON)
         with database.connect(settings) as connection:
             day_states.set_state(connection, SEALED, "sealed")
         yield world
@@ -280,7 +281,7 @@ def booked(world: World, corrected: dict[tuple[str, str], restatements.Entry]) -
     for _ in range(2):
         landing.land(world.settings, through_date=SEALED)
     landing.land(world.settings, through_date=OPEN)
-    transform.build_close(world.settings, OPEN)
+    builds.close(world.settings, OPEN)
     with database.connect(world.settings) as connection:
         day_states.set_state(connection, OPEN, "closed")
     names = {row["voucher_id"]: name for name, row in world.vouchers.items()}
@@ -349,7 +350,7 @@ def test_who_a_sale_moved_to_gets_it_when_the_charge_is_paid_and_covered(
         " where voucher_id = any(%s) order by voucher_id"
     )
     into = {name: booked[f"{name} moved_in"] for name in ("small", "large")}
-    transform.build_payment(settings, next_date)
+    builds.payment(settings, next_date)
     landing.land(settings, through_date=OPEN)
     assert query(settings, stands, list(into.values())) == []  # stated, and not paid
     with database.connect(settings) as connection:
@@ -390,7 +391,7 @@ def test_who_a_sale_moved_to_gets_it_when_the_charge_is_paid_and_covered(
         connection.rollback()
     # What moved in is held: the channel's record met the sale of who had it.
     landing.land(settings, through_date=next_date)
-    transform.build_close(settings, next_date)
+    builds.close(settings, next_date)
     items = query(
         settings,
         "select status from reconciliation.suspense_items"

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import builds
 import day_states
 import prepared_homes
 from tieout import database, landing
@@ -138,10 +139,10 @@ def sealed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             lambda rows: [row for row in rows if row["source_voucher_id"] != late["voucher_id"]],
         )
         landing.land(settings, through_date=SEALED)
-        transform.build_close(settings, SEALED)
+        builds.close(settings, SEALED)
         with database.connect(settings) as connection:
             day_states.set_state(connection, SEALED, "closed")
-        transform.build_payment(settings, PAID_ON)
+        builds.payment(settings, PAID_ON)
         with database.connect(settings) as connection:
             day_states.set_state(connection, SEALED, "sealed")
         yield Corrected(settings, late, withdrawn, raised, lowered)
@@ -443,7 +444,7 @@ def test_two_people_book_what_differs_once(corrected: Corrected) -> None:
 def test_what_came_late_is_cleared_once_with_the_open_date(corrected: Corrected) -> None:
     settings = corrected.settings
     landing.land(settings, through_date=OPEN)
-    transform.build_close(settings, OPEN)
+    builds.close(settings, OPEN)
     late = corrected.late
     entries = query(
         settings,

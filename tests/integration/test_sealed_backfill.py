@@ -14,11 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import builds
 import day_states
 import prepared_homes
 from tieout import database, landing
 from tieout.core.settings import Settings
-from tieout.runs import restating, transform
+from tieout.runs import restating
 
 from .conftest import tieout
 from .test_backfill import (
@@ -53,7 +54,7 @@ def running(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         assert done.returncode == 0, done.stderr
         for day in map(date.fromisoformat, DATES[:2]):
             landing.land(settings, through_date=day)
-            transform.build_close(settings, day)
+            builds.close(settings, day)
             with database.connect(settings) as connection:
                 day_states.set_state(connection, day, "closed")
         with database.connect(settings) as connection:

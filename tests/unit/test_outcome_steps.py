@@ -114,10 +114,11 @@ def test_a_date_that_cannot_be_computed_keeps_no_other_from_it(
     dates = [date(2026, 9, 24), date(2026, 9, 25), PAYMENT_DATE]
     built: list[date] = []
 
-    def build(_: Settings, payment_date: date) -> transform.BuildReport:
+    def build(_: Settings, payment_date: date, owner: str) -> transform.BuildReport:
         if payment_date == dates[1]:
             raise TieoutError(what=f"{payment_date} could not be computed", why="one bank line")
         built.append(payment_date)
+        assert owner == step.owner
         return transform.BuildReport("tag:outcomes", 1, 2, 0.0, ())
 
     monkeypatch.setattr(answers, "changed_dates", lambda _: dates[:2])

@@ -121,8 +121,9 @@ def test_a_payment_cut_off_before_it_published_is_made_up(
     assert days.unfinished_payment(step.settings) == PAYMENT_DATE
     built: list[object] = []
 
-    def build(_: object, day: object) -> transform.BuildReport:
+    def build(_: object, day: object, owner: str) -> transform.BuildReport:
         built.append(day)
+        assert owner == OWNER
         publish(world)
         return transform.BuildReport("tag:outcomes", 1, 0, 0.0, ())
 
@@ -145,12 +146,14 @@ def test_the_next_payment_publishes_what_was_cut_off(
     )
     built: list[object] = []
 
-    def outcomes(_: object, day: object) -> None:
+    def outcomes(_: object, day: object, owner: str) -> None:
         built.append(("outcomes", day))
+        assert owner == OWNER
         publish(world)
 
-    def payment(_: object, day: object) -> transform.BuildReport:
+    def payment(_: object, day: object, owner: str) -> transform.BuildReport:
         built.append(("payment", day))
+        assert owner == OWNER
         return transform.BuildReport("tag:payment", 1, 0, 0.0, ())
 
     monkeypatch.setattr(transform, "build_outcomes", outcomes)

@@ -81,9 +81,12 @@
         {%- endif %}
     {%- endcall %}
 
+    {# Who holds the date's lease: the database asks where the partition is put in. #}
+    {%- set owner = env_var('TIEOUT_RUN_OWNER', '') -%}
     {% call statement('swap') -%}
         select control.swap_partition(
-            '{{ parent }}'::regclass, '{{ aside }}'::regclass, date '{{ value }}'
+            '{{ parent }}'::regclass, '{{ aside }}'::regclass, date '{{ value }}',
+            '{{ dbt.escape_single_quotes(owner) }}'
         )
     {%- endcall %}
     {%- endif %}

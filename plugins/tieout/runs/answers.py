@@ -152,7 +152,7 @@ def build(step: Step) -> Counts:
     failed = []
     for payment_date in sorted({*changed_dates(step), *dates_to_match(step)}):
         try:
-            report = transform.build_outcomes(step.settings, payment_date)
+            report = transform.build_outcomes(step.settings, payment_date, step.owner)
         except TieoutError as error:
             failed.append(f"{error.what}: {error.why}; next: tieout status {payment_date}")
             continue

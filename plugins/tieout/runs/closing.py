@@ -181,7 +181,7 @@ def build(step: Step) -> Counts:
     """Compute T: reconcile, post, clear (dbt)."""
     days.require_lease(step.settings, step.kind, step.day, step.owner)
     transform.seed(step.settings)
-    report = transform.build_close(step.settings, step.day)
+    report = transform.build_close(step.settings, step.day, step.owner)
     _say_waiting_terms(step)
     return {"models": report.models, "tests": report.tests}
 

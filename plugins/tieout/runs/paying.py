@@ -129,8 +129,8 @@ def build(step: Step) -> Counts:
     unpublished = days.unpublished_payment(step.settings, step.day)
     if unpublished is not None:
         say(f"the payment of {unpublished} was cut off: its statuses are published first")
-        transform.build_outcomes(step.settings, unpublished)
-    report = transform.build_payment(step.settings, step.day)
+        transform.build_outcomes(step.settings, unpublished, step.owner)
+    report = transform.build_payment(step.settings, step.day, step.owner)
     return {"models": report.models, "tests": report.tests}
 
 
@@ -240,7 +240,7 @@ def submit(step: Step) -> Counts:
 
 def publish(step: Step) -> Counts:
     """Show the payouts' status (dbt)."""
-    report = transform.build_outcomes(step.settings, step.day)
+    report = transform.build_outcomes(step.settings, step.day, step.owner)
     return {"models": report.models, "tests": report.tests}
 
 

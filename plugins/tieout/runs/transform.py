@@ -26,6 +26,7 @@ from tieout.core.errors import DatabaseError, TieoutError
 from tieout.core.progress import say
 from tieout.core.settings import Settings
 from tieout.database import connect, has_administrator, has_table, session_url, went_away
+from tieout.dates.days import OWNER_VARIABLE
 from tieout.dates.workdays import previous_working_day
 
 __all__ = [
@@ -166,8 +167,13 @@ def seed(settings: Settings, *, force: bool = False) -> BuildReport:
     return report
 
 
-def build_close(settings: Settings, accounting_date: date) -> BuildReport:
+def build_close(settings: Settings, accounting_date: date, owner: str) -> BuildReport:
     """Compute the accounting date's partition of every table of the close.
+
+    Args:
+        settings: the installation.
+        accounting_date: the date.
+        owner: who holds the date's lease; the database asks it of whoever puts a partition in.
 
     Raises:
         TieoutError: a model failed or an invariant does not hold; nothing half-built is left, since
@@ -184,27 +190,31 @@ def build_close(settings: Settings, accounting_date: date) -> BuildReport:
     report = run_dbt(
         settings,
         ["build", "--select", "tag:close"],
-        {"TIEOUT_ACCOUNTING_DATE": accounting_date.isoformat()},
+        {"TIEOUT_ACCOUNTING_DATE": accounting_date.isoformat(), OWNER_VARIABLE: owner},
     )
     _list_models(report, f"the close of {accounting_date}")
     return _raise_on_failure(report, f"the close of {accounting_date} could not be computed")
 
 
-def build_payment(settings: Settings, payment_date: date) -> BuildReport:
+def build_payment(settings: Settings, payment_date: date, owner: str) -> BuildReport:
     """Compute the statements, the balance equation and the gate's checks of ``payment_date``."""
     settings = settings.acting_as("transform")
     report = run_dbt(
-        settings, ["build", "--select", "tag:payment"], _payment_environment(payment_date)
+        settings,
+        ["build", "--select", "tag:payment"],
+        {**_payment_environment(payment_date), OWNER_VARIABLE: owner},
     )
     _list_models(report, f"the payment date {payment_date}")
     return _raise_on_failure(report, f"the payment date {payment_date} could not be computed")
 
 
-def build_outcomes(settings: Settings, payment_date: date) -> BuildReport:
+def build_outcomes(settings: Settings, payment_date: date, owner: str) -> BuildReport:
     """Compute what became of the payouts of ``payment_date``, and match its evening statement."""
     settings = settings.acting_as("transform")
     report = run_dbt(
-        settings, ["build", "--select", "tag:outcomes"], _payment_environment(payment_date)
+        settings,
+        ["build", "--select", "tag:outcomes"],
+        {**_payment_environment(payment_date), OWNER_VARIABLE: owner},
     )
     _list_models(report, f"the outcomes of {payment_date}")
     return _raise_on_failure(report, f"the outcomes of {payment_date} could not be computed")
@@ -263,7 +273,7 @@ def run_dbt(
     Args:
         settings: the installation; its role makes what is made, the owner where it has none.
         arguments: dbt's command and its options, without paths.
-        dates: environment variables with the business dates of the run.
+        dates: environment variables with the business dates of the run, and who runs it.
         is_beside: build what a close builds in the schemas of a restatement.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  dbt takes seconds to import
