@@ -83,6 +83,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
         ],
         "AIRFLOW__FAB__CONFIG_FILE": str(PROJECT_DIR / "docker/airflow/webserver_config.py"),
         "AIRFLOW_HOME": str(settings.airflow_dir),
+        # Longer than the tests: what is asked here does not hang on the stack's setting.
+        "AIRFLOW__FAB__CACHE_TTL": "3600",
     }
     return {**os.environ, **airflow_home.environment(settings), **stack}
 
