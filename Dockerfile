@@ -32,8 +32,8 @@ ENV UV_NO_CACHE=1 \
 
 # The home, the drop and the host key are volumes; a new volume takes the owner of these folders.
 RUN useradd --uid 50000 --home-dir /var/lib/tieout --create-home --shell /usr/sbin/nologin tieout \
-    && mkdir -p /var/lib/tieout/docs /srv/drop/inbox /srv/drop/outbox /srv/sftp-keys \
-    && chown -R tieout:tieout /var/lib/tieout /srv/drop/inbox /srv/drop/outbox /srv/sftp-keys
+    && mkdir -p /var/lib/tieout/docs /var/lib/airflow /srv/drop/inbox /srv/drop/outbox /srv/sftp-keys \
+    && chown -R tieout:tieout /var/lib/tieout /var/lib/airflow /srv/drop/inbox /srv/drop/outbox /srv/sftp-keys
 
 WORKDIR /opt/tieout
 

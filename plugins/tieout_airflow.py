@@ -5,20 +5,18 @@ Airflow does not protect a plugin's application: each page here asks Airflow's o
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
 from tieout.core.settings import load_settings
+from tieout.gateway import users
 from tieout.gateway.routes import router_for
 
 PREFIX = "/tieout"
-DECIDING_ROLES = "Op,Admin"
 FOLDERS = {"dbt": "dbt", "data-docs": "data-docs"}
 
 app = FastAPI(title="Tieout documents", docs_url=None, redoc_url=None, openapi_url=None)
@@ -38,37 +36,13 @@ def document(name: str, path: str, user: GetUserDep) -> FileResponse:
     return FileResponse(Path(target))
 
 
-def roles_of(user: BaseUser) -> frozenset[str]:
-    """Return the names of a user's roles, in small letters.
-
-    Auth managers differ: a user of SimpleAuthManager has one `role`, one of FAB has `roles`, each
-    with a name. A user of another manager, who has neither, has none here.
-    """
-    one = getattr(user, "role", None)
-    several = [getattr(role, "name", role) for role in getattr(user, "roles", None) or ()]
-    return frozenset(str(role).casefold() for role in (one, *several) if role)
-
-
-def deciding_roles() -> frozenset[str]:
-    """Return whose roles reach the decisions: TIEOUT_DECISION_ROLES, else Op and Admin."""
-    named = os.environ.get("TIEOUT_DECISION_ROLES") or DECIDING_ROLES
-    return frozenset(part.strip().casefold() for part in named.split(",") if part.strip())
-
-
 def user_name(user: GetUserDep) -> str:
-    """Return the name of the user whom Airflow's auth manager has authenticated; else 401.
+    """Return the name of the user whom Airflow's auth manager has authenticated; else 401 or 403.
 
-    A user without a deciding role is refused (403), whoever they are on record as: who looks at
-    runs is not thereby somebody who decides.
+    A user without a deciding role is refused, whoever they are on record as: who looks at runs is
+    not thereby somebody who decides.
     """
-    if user is None:
-        raise HTTPException(status_code=401)
-    if not roles_of(user) & deciding_roles():
-        raise HTTPException(
-            status_code=403,
-            detail="none of your roles in Airflow decides (TIEOUT_DECISION_ROLES)",
-        )
-    return str(user.get_name())
+    return users.deciding_name(user, load_settings())
 
 
 app.include_router(router_for(user_name))

@@ -315,32 +315,49 @@ class Stack(Composed):
 
     # --- Airflow, through its own door ----------------------------------------------------------
 
-    def login(self) -> None:
-        """Log in to the API with the password that the api-server said in its log."""
-        said = self.engine.run("logs", self.container("api-server"))
-        lines = (said.stdout + said.stderr).splitlines()
-        password = next(line.split()[-1] for line in lines if "Password for user 'admin'" in line)
-        answer = self._ask("POST", "/auth/token", {"username": "admin", "password": password})
-        self._token["Authorization"] = f"Bearer {answer['access_token']}"
+    @property
+    def admin_password(self) -> str:
+        """The first password of Airflow's administrator, as `bin/compose-env` has written it."""
+        lines = self.variables.read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)["TIEOUT_AIRFLOW_ADMIN_PASSWORD"]
+
+    def token(self, user: str, password: str) -> dict[str, str]:
+        """Log in to the API; return the header of the user's requests."""
+        body = {"username": user, "password": password}
+        status, answer = self.say("POST", "/auth/token", body, {})
+        if status != 201:
+            raise StackError(f"{user} is not logged in: {status} {answer}")
+        return {"Authorization": f"Bearer {answer['access_token']}"}
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask Airflow's API."""
-        if not self._token:
-            self.login()
-        return self._ask(method, f"/api/v2{path}", body)
+        """Ask Airflow's API as its administrator."""
+        return self.administer(method, f"/api/v2{path}", body)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    def administer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask any address as Airflow's administrator, whose token is an hour's."""
+        if not self._token:
+            self._token.update(self.token("admin", self.admin_password))
+        status, answer = self.say(method, path, body, self._token)
+        if status >= 400:
+            raise StackError(f"{method} {path}: {status} {str(answer)[:500]}")
+        return answer
+
+    def say(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> tuple[int, Any]:
+        """Ask the API server; return the status and what the answer says."""
         request = urllib.request.Request(
             f"http://{LOCALHOST}:{self.web_port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", **self._token},
+            headers={"Content-Type": "application/json", **headers},
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
         except urllib.error.HTTPError as error:
-            raise StackError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None
+            return error.code, error.read().decode(errors="replace")
 
     def unpause(self, dag_id: str) -> None:
         """Wait until the DAG was parsed, and unpause it."""
@@ -484,10 +501,11 @@ def worker(of: Stack, number: int) -> Iterator[Composed]:
     known.write_text(of.known_hosts("[sftp]:2222"))
     key.chmod(0o444)  # as a mounted secret: whoever runs in the container reads it
     variables = folder / "worker.env"
-    # What docker-compose.worker.yml says: neither the administrator's password nor that of people.
+    # What docker-compose.worker.yml says: no administrator's password, nor that of people.
     lines = of.variables.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not re.match(r"TIEOUT_PG_PASSWORD(_PEOPLE)?=", line)]
-    assert len(kept) == len(lines) - 2, len(lines)
+    apart = r"TIEOUT_PG_PASSWORD=|\w+(_PEOPLE|_GATEWAY|_ADMIN_PASSWORD)="
+    kept = [line for line in lines if not re.match(apart, line)]
+    assert len(kept) == len(lines) - 4, len(lines)
     variables.write_text(
         "".join(kept) + f"TIEOUT_WORKER_INBOX=sftp://drop@sftp:2222/inbox\n"
         f"TIEOUT_WORKER_OUTBOX=sftp://drop@sftp:2222/outbox\n"

@@ -141,11 +141,12 @@ def left_out(days: int, worlds: int, of_hundred: int, backfill_days: int) -> Ite
         )
 
 
-# What `--stack short` runs: up, files laid down through SFTP, a date closed by the scheduler.
+# What `--stack short` runs: up, files laid down through SFTP, a date closed by the
+# scheduler, a decision of two users.
 STACK_FOLDER = "tests/stack/"
 STACK_SHORT = (
     "test_no_process_is_root", "test_no_container_that_stays", "test_the_drop_takes",
-    "test_a_date_closes",
+    "test_no_task_sees", "test_a_date_closes", "test_two_users_approve",
 )  # fmt: skip
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
+from airflow.providers.fab.auth_manager.models.anonymous_user import AnonymousUser
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 
 from payment_world import PAYMENT_DATE, Finding, World, login_of
 from tieout import database, gate
+from tieout.core.settings import Settings
 from tieout.database import persons
-from tieout.gateway import decisions, routes
+from tieout.gateway import decisions, routes, users
 
 pytestmark = pytest.mark.slow
 LOGINS = {"Qian": ("gw_qian", "qian@example.com"), "Zhou": ("gw_zhou", "zhou")}
@@ -155,18 +161,11 @@ def test_airflow_s_user_is_who_it_says() -> None:
     assert answer.status_code in {401, 403}, answer.text
 
 
-class FabRole:
-    """A role as FAB's users have them."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class FabUser(BaseUser):
-    """A user as FAB's auth manager gives it: several roles, each with a name."""
+class OtherUser(BaseUser):
+    """A user of an auth manager that nobody here knows: several roles, each with a name."""
 
     def __init__(self, *roles: str) -> None:
-        self.roles = [FabRole(name) for name in roles]
+        self.roles = [SimpleNamespace(name=name) for name in roles]
 
     def get_id(self) -> str:
         return "7"
@@ -183,15 +182,14 @@ def simple(role: str | None) -> BaseUser:
     ("user", "named", "status"),
     [
         (simple("viewer"), "", 403),
-        (simple("user"), "", 403),
-        (simple(None), "", 403),
-        (simple("op"), "", 200),
-        (simple("admin"), "", 200),
-        (FabUser("Viewer", "Public"), "", 403),
-        (FabUser(), "", 403),
-        (FabUser("Viewer", "Op"), "", 200),
-        (FabUser("Op", "Admin"), "Treasury", 403),
-        (FabUser("Viewer", "Treasury"), "Finance, Treasury", 200),
+        (simple("op"), "", 403),
+        (simple("admin"), "Admin", 403),
+        (OtherUser("Viewer", "Op", "Admin"), "", 403),
+        (OtherUser(), "", 403),
+        (OtherUser("Viewer", "Decider"), "", 200),
+        (OtherUser("Decider"), "Treasury", 403),
+        (OtherUser("Viewer", "Treasury"), "Finance, Treasury", 200),
+        (AnonymousUser(), "", 401),
     ],
 )
 def test_only_a_deciding_role_reaches_the_decisions(  # noqa: PLR0917  two fixtures more
@@ -202,15 +200,54 @@ def test_only_a_deciding_role_reaches_the_decisions(  # noqa: PLR0917  two fixtu
     named: str,
     status: int,
 ) -> None:
-    """The plugin's own application, with a user whom Airflow has authenticated."""
+    """The plugin's own application, with a user whom Airflow has authenticated; FAB's real ones
+    are test_fab_users.py's."""
     import tieout_airflow
 
     assert client
     monkeypatch.setenv("TIEOUT_DECISION_ROLES", named)
+    monkeypatch.setattr(tieout_airflow, "load_settings", lambda: world.settings)
     app = tieout_airflow.app
     monkeypatch.setitem(app.dependency_overrides, get_user, lambda: user)
     plugin = TestClient(app)
     assert plugin.get("/decisions").status_code == status
     asked = plugin.post(RELEASE, json=BODY)
-    assert asked.status_code == {200: 201, 403: 403}[status], asked.text
+    assert asked.status_code == {200: 201}.get(status, status), asked.text
     assert len(world.rows("select 1 from control.gate_release_requests")) == (status == 200)
+
+
+@pytest.fixture
+def demonstration(payment_template: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """A home with a server of its own whose week was simulated."""
+    note = payment_template.sample_note
+    assert not note.exists()
+    note.write_text("{}")
+    yield payment_template
+    note.unlink()
+
+
+def test_names_in_a_configuration_decide_in_a_demonstration_only(
+    demonstration: Settings, tmp_path: Path
+) -> None:
+    """No other server, no login of an operator's, no real week; and there, too, with a role."""
+    own = database.ensure_server(demonstration)
+    port = urlsplit(own).port
+    here = replace(demonstration, gateway_url=own.replace("://tieout:", "://gateway:"))
+    for settings in (demonstration, here):
+        assert users.is_demonstration(settings)
+        assert users.deciding_name(simple("op"), settings, {}) == "zhou"
+        for refused in (simple("viewer"), simple("user"), simple(None)):
+            with pytest.raises(HTTPException, match="none of your roles"):
+                users.deciding_name(refused, settings, {})
+    elsewhere = [
+        replace(demonstration, external_database_url=own),
+        replace(demonstration, role_urls={"people": own}),
+        replace(demonstration, gateway_url="postgresql://gateway:x@db.example:5432/tieout"),
+        replace(demonstration, gateway_url=own.replace(f":{port}/", ":5432/")),
+        replace(demonstration, gateway_url=own + "_production"),
+        replace(demonstration, home=tmp_path),
+    ]
+    for settings in elsewhere:
+        assert not users.is_demonstration(settings)
+        with pytest.raises(HTTPException, match="SimpleAuthManager"):
+            users.deciding_name(simple("admin"), settings, {})

@@ -59,7 +59,7 @@ def stack(images: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder: Path = tmp_path_factory.mktemp("stack")
     with containers.stack(images, folder) as found:
         began = time.monotonic()
-        found.start("postgres", "tieout-migrate", "airflow-migrate", "sftp")
+        found.start("postgres", "tieout-migrate", "airflow-migrate", "sftp", "airflow-users")
         found.start("api-server", "dag-processor", "triggerer", "docs", "scheduler")
         print(f"the stack is up: {time.monotonic() - began:.0f} s")
         yield found

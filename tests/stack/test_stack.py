@@ -7,6 +7,7 @@ Not part of `make test`: it needs a container engine. `make stack-test` runs it;
 from __future__ import annotations
 
 import json
+import secrets
 import urllib.request
 from collections.abc import Iterator
 from datetime import date
@@ -124,6 +125,52 @@ def test_no_container_that_stays_can_become_the_administrator(stack: Stack) -> N
     )
 
 
+# Who decides here: each with a login of the database, a user of Airflow, and roles there.
+PEOPLE = {
+    "Li Na": ("li.na", ["Decider"]),
+    "Wu Fang": ("wu.fang", ["Decider", "Viewer"]),
+    "Sun Wei": ("sun.wei", ["Viewer", "Op"]),
+}
+DECISIONS = "/tieout/decisions"
+
+
+def make_people(stack: Stack) -> dict[str, str]:
+    """Put people on record, as the install job, and make their users; return passwords by user."""
+    passwords = {user: secrets.token_urlsafe(18) for user, _ in PEOPLE.values()}
+    adding = " && ".join(
+        f"tieout people add '{person}' --login {user.replace('.', '_')} --airflow-user {user}"
+        for person, (user, _) in PEOPLE.items()
+    )
+    stack.compose("run", "--rm", "--no-deps", "tieout-migrate", "sh", "-c", adding)
+    for person, (user, roles) in PEOPLE.items():
+        first, last = person.split()
+        stack.administer(
+            "POST",
+            "/auth/fab/v1/users",
+            {
+                "username": user,
+                "email": f"{user}@example.com",
+                "first_name": first,
+                "last_name": last,
+                "password": passwords[user],
+                "roles": [{"name": role} for role in roles],
+            },
+        )
+    return passwords
+
+
+def test_no_task_sees_what_logs_people_in(stack: Stack) -> None:
+    """Its first password is known to who makes it; what the API server runs, no task can write."""
+    kept = "/var/lib/airflow"
+    for service in ("api-server", "scheduler", "dag-processor", "triggerer"):
+        assert stack.admin_password not in stack.execute(service, "env"), service
+    assert "airflow.cfg" in stack.execute("api-server", "ls", kept)
+    assert stack.execute("scheduler", "ls", kept) == ""
+    for service in ("scheduler", "api-server"):
+        with pytest.raises(StackError, match="Permission denied"):
+            stack.execute(service, "touch", "/opt/tieout/docker/airflow/webserver_config.py")
+
+
 def test_no_image_says_where_its_packages_came_from(stack: Stack) -> None:
     """Package settings are mounts of the build: their addresses may hold passwords."""
     folder = stack.folder / "settings"
@@ -196,10 +243,48 @@ def test_a_date_closes_through_the_scheduler(stack: Stack, request: pytest.Fixtu
     assert day_state(stack, FIRST) == "closed"
 
 
-def test_the_bank_fetches_what_the_gate_decided(stack: Stack) -> None:
+@pytest.fixture(scope="module")
+def users(stack: Stack) -> dict[str, dict[str, str]]:
+    """The people's users, logged in: the header of the requests of each."""
+    passwords = make_people(stack)
+    tokens = {user: stack.token(user, password) for user, password in passwords.items()}
+    said = stack.logs("api-server") + stack.logs("airflow-users")
+    assert [word for word in (*passwords.values(), stack.admin_password) if word in said] == []
+    return tokens
+
+
+def test_two_users_approve_the_first_list_and_nobody_else(
+    stack: Stack, users: dict[str, dict[str, str]]
+) -> None:
+    """By their roles in Airflow, each as the person they are; a role taken away is gone at once."""
+    asking = f"{DECISIONS}/terms"
+    body = {"about": "first_date_list", "reason": "the first list"}
+    administrator = stack.token("admin", stack.admin_password)
+    assert stack.say("POST", asking, body, {})[0] == 401
+    for refused in (users["sun.wei"], administrator):
+        assert stack.say("POST", asking, body, refused)[0] == 403
+    status, answer = stack.say("POST", asking, body, users["li.na"])
+    assert status == 201, answer
+    approving = f"{asking}/{answer['number']}/approval"
+    status, answer = stack.say("POST", approving, {}, users["li.na"])
+    assert (status, "two different people" in answer) == (409, True), answer
+    status, answer = stack.say("POST", approving, {}, users["wu.fang"])
+    assert status == 201, answer
+    roles = "/auth/fab/v1/users/wu.fang?update_mask=roles"
+    stack.administer("PATCH", roles, {"roles": [{"name": "Viewer"}]})
+    assert stack.say("GET", DECISIONS, None, users["wu.fang"])[0] == 403
+    stack.administer("PATCH", roles, {"roles": [{"name": "Decider"}]})
+    assert stack.say("GET", DECISIONS, None, users["wu.fang"]) == (200, [])
+    people = "approved_by_first, approved_by_second"
+    assert stack.rows(f"select distinct {people} from control.term_approvals") == [
+        ["Li Na", "Wu Fang"]
+    ]
+
+
+def test_the_bank_fetches_what_the_gate_decided(
+    stack: Stack, users: dict[str, dict[str, str]]
+) -> None:
     stack.unpause(PAY)
-    people = ["--by", "Zhou Min", "--second", "Wu Fang", "--reason", "the first list"]
-    stack.execute("api-server", "tieout", "terms", "approve", "--first-date", *people)
     run_id = start_payment(stack, SECOND)
     assert stack.wait_run(PAY, run_id) == "success", stack.why(PAY, run_id)
     ((outcome, amount),) = decisions(stack, SECOND)
@@ -302,6 +387,25 @@ def test_nobody_is_paid_while_the_bank_does_not_tie_out(
     assert {tasks[name]["state"] for name in ("instruct", "submit")} == {None}
     assert stack.outbox() == before
     assert day_state(stack, THIRD) == "closed"
+
+
+def test_two_users_release_the_date_that_waits(
+    stack: Stack, users: dict[str, dict[str, str]], workers: list[Composed]
+) -> None:
+    """Money leaves by two people's word, who have logged in to Airflow, and the run goes on."""
+    asking = f"{DECISIONS}/gate-release"
+    body = {"about": str(FOURTH), "reason": "the statement comes tomorrow"}
+    assert stack.say("POST", asking, body, users["sun.wei"])[0] == 403
+    status, answer = stack.say("POST", asking, body, users["li.na"])
+    assert status == 201, answer
+    approving = f"{asking}/{answer['number']}/approval"
+    assert stack.say("POST", approving, {}, users["li.na"])[0] == 409
+    status, answer = stack.say("POST", approving, {}, users["wu.fang"])
+    assert status == 201, answer
+    assert stack.rows(
+        "select outcome, released_by_first, released_by_second from control.gate_decisions"
+        f" where payment_date = '{FOURTH}' order by decision_id desc limit 1"
+    ) == [["released", "Li Na", "Wu Fang"]]
 
 
 def test_no_worker_is_root_nor_knows_the_administrator(

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import stat
 import subprocess
@@ -26,6 +27,7 @@ from cryptography.fernet import Fernet
 from tieout.commands import cli
 from tieout.core.settings import _ROLE_URLS as ROLE_VARIABLES
 from tieout.core.settings import load_settings
+from tieout.gateway import airflow_users
 from tieout.protection import key_ring
 
 PROJECT = load_settings({}).project_dir
@@ -79,11 +81,27 @@ def volume_uses() -> Iterator[tuple[str, str, str]]:
                 yield name, source, target
 
 
+def airflow_folder() -> Path:
+    """Where Airflow lies; an import would make ~/airflow."""
+    package = importlib.util.find_spec("airflow")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent
+
+
+def fab() -> dict[str, Any]:
+    """What the provider of Airflow's users says of itself: options, auth manager."""
+    file = airflow_folder() / "providers" / "fab" / "get_provider_info.py"
+    info: dict[str, Any] = runpy.run_path(str(file))["get_provider_info"]()
+    return info
+
+
 def test_the_stack_has_its_parts() -> None:
     assert set(SERVICES) == {
         "postgres",
         "tieout-migrate",
         "airflow-migrate",
+        "airflow-users",
         "api-server",
         "scheduler",
         "dag-processor",
@@ -91,7 +109,7 @@ def test_the_stack_has_its_parts() -> None:
         "sftp",
         "docs",
     }
-    assert len(AIRFLOW_SERVICES) == 6
+    assert len(AIRFLOW_SERVICES) == 7
 
 
 def test_every_service_knows_where_its_image_comes_from_and_which_version() -> None:
@@ -136,7 +154,7 @@ def test_package_settings_enter_the_build_as_mounts_only() -> None:
 
 def test_every_build_leads_to_a_stage() -> None:
     built = [service["build"] for service in SERVICES.values() if "build" in service]
-    assert len(built) == 7
+    assert len(built) == 8
     for build in built:
         assert (PROJECT / build["context"] / build["dockerfile"]).is_file()
         assert stage(build["target"]), build
@@ -224,6 +242,7 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     assert len(bytes.fromhex(values["TIEOUT_PAN_KEY"])) == key_ring.MINIMUM_KEY_BYTES
     passwords = {name for name in values if name.startswith("TIEOUT_PG_PASSWORD")}
     assert len(passwords) == 9
+    passwords.add(airflow_users.PASSWORD_VARIABLE)
     for name in passwords:
         assert re.fullmatch(r"[0-9a-f]{48}", values[name]), name
     assert len(set(values.values())) == len(values)
@@ -235,14 +254,16 @@ def test_every_variable_is_written_by_the_script_the_error_names(tmp_path: Path)
     assert written.startswith("TIEOUT_PG_PASSWORD=" + values["TIEOUT_PG_PASSWORD"])
     # The file of an older version gets what it lacks, and keeps what it has.
     lines = written.splitlines(keepends=True)
-    older = [line for line in lines if not line.startswith("TIEOUT_PG_PASSWORD_GATE=")]
-    assert len(older) == len(lines) - 1
+    lacking = ("TIEOUT_PG_PASSWORD_GATE=", "TIEOUT_AIRFLOW_ADMIN_PASSWORD=")
+    older = [line for line in lines if not line.startswith(lacking)]
+    assert len(older) == len(lines) - 2
     file.write_text("".join(older))
     subprocess.run(run, check=True, capture_output=True)
     completed = file.read_text().splitlines(keepends=True)
-    assert completed[:-1] == older
-    assert re.fullmatch(r"TIEOUT_PG_PASSWORD_GATE=[0-9a-f]{48}\n", completed[-1])
-    assert completed[-1] not in lines
+    assert completed[:-2] == older
+    for name, line in zip(lacking, completed[-2:], strict=True):
+        assert re.fullmatch(name + r"[0-9a-f]{48}\n", line)
+        assert line not in lines
 
 
 def test_no_secret_stands_in_the_files() -> None:
@@ -265,7 +286,12 @@ def test_every_tieout_variable_is_one_the_program_reads() -> None:
     assert len(names) >= 8
     source = "".join(
         (PROJECT / "plugins/tieout" / file).read_text()
-        for file in ("core/settings.py", "protection/key_ring.py", "files/store_urls.py")
+        for file in (
+            "core/settings.py",
+            "protection/key_ring.py",
+            "files/store_urls.py",
+            "gateway/airflow_users.py",
+        )
     )
     assert {name for name in names if f'"{name}"' not in source} == set()
 
@@ -310,7 +336,7 @@ def test_whoever_hands_payment_files_over_is_told_where_the_bank_takes_them() ->
         assert environment["TIEOUT_SSH_KNOWN_HOSTS"], name
         assert "TIEOUT_SSH_KEY" in environment, name
     others = set(AIRFLOW_SERVICES) - set(needs)
-    assert len(others) == 4
+    assert len(others) == 5
     assert not [name for name in others if "TIEOUT_PAYMENT_FILES" in SERVICES[name]["environment"]]
     # Both files lie in the home, not in the image, and not where tasks may be read from outside.
     ours = SERVICES["scheduler"]["environment"]
@@ -324,6 +350,7 @@ STEPS = {"ingest", "transform", "gate", "payout", "finance"}
 KNOWN_ROLES = {
     "tieout-migrate": {*STEPS, "people"},
     "airflow-migrate": set(),
+    "airflow-users": set(),
     "scheduler": STEPS,
     "worker": STEPS,
     "api-server": {"ingest", "finance", "people"},
@@ -393,22 +420,65 @@ def test_the_api_server_alone_speaks_for_airflows_users() -> None:
     assert "-e '_GATEWAY='" in WORKER_TEXT
 
 
+def test_what_makes_airflows_users_alone_knows_the_first_password() -> None:
+    services = {**SERVICES, "worker": WORKER["services"]["worker"]}
+    name = airflow_users.PASSWORD_VARIABLE
+    knows = {
+        service
+        for service, each in services.items()
+        if any(
+            key == name or name in value
+            for key, value in with_words(each.get("environment", {})).items()
+        )
+    }
+    assert knows == {"airflow-users"}
+    assert SERVICES["airflow-users"]["restart"].startswith("on-failure")
+    assert SERVICES["airflow-users"]["command"] == ["python", "-m", airflow_users.__name__]
+    assert "-e '_ADMIN_PASSWORD='" in WORKER_TEXT
+
+
+def test_users_of_the_stack_have_real_roles() -> None:
+    """Everywhere FAB's; where people log in, with settings in the image and files of its own."""
+    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    services = {name: SERVICES[name] for name in AIRFLOW_SERVICES}
+    services["worker"] = WORKER["services"]["worker"]
+    for name, service in services.items():
+        environment = service["environment"]
+        assert environment["AIRFLOW__CORE__AUTH_MANAGER"] == manager, name
+        assert not [key for key in environment if "SIMPLE_AUTH_MANAGER" in key], name
+    assert manager in fab()["auth-managers"]
+    mounts = {
+        (service, target): volume for service, volume, target in volume_uses() if volume == "web"
+    }
+    assert set(mounts) == {
+        ("api-server", "/var/lib/airflow"),
+        ("airflow-users", "/var/lib/airflow"),
+    }
+    for name in ("api-server", "airflow-users"):
+        environment = SERVICES[name]["environment"]
+        assert environment["AIRFLOW_HOME"] == "/var/lib/airflow", name
+        config = Path(environment["AIRFLOW__FAB__CONFIG_FILE"])
+        assert (PROJECT / config.relative_to("/opt/tieout")).is_file()
+        # An option that is not set is read from airflow.cfg; these are said.
+        assert environment["AIRFLOW__FAB__AUTH_ROLE_PUBLIC"] == ""
+        assert environment["AIRFLOW__FAB__CACHE_TTL"] == "0"
+    assert "airflow-users" in SERVICES["api-server"]["depends_on"]
+
+
 def test_what_installs_has_a_home_of_its_own() -> None:
     """A person's first password lies there until it is handed over; tasks have another home."""
     homes = {
         service: volume for service, volume, target in volume_uses() if target == "/var/lib/tieout"
     }
     assert homes.pop("tieout-migrate") == "install"
-    assert set(homes) == set(AIRFLOW_SERVICES) - {"tieout-migrate"}
+    # Who makes Airflow's users needs no home.
+    assert set(homes) == set(AIRFLOW_SERVICES) - {"tieout-migrate", "airflow-users"}
     assert set(homes.values()) == {"home"}
 
 
 def test_every_airflow_option_exists() -> None:
-    package = importlib.util.find_spec("airflow")  # an import would make ~/airflow
-    assert package is not None
-    assert package.origin is not None
-    templates = Path(package.origin).parent / "config_templates" / "config.yml"
-    known = yaml.safe_load(templates.read_text())
+    templates = airflow_folder() / "config_templates" / "config.yml"
+    known = yaml.safe_load(templates.read_text()) | fab()["config"]
     names = {
         name
         for service in AIRFLOW_SERVICES
@@ -560,7 +630,6 @@ def test_a_worker_elsewhere_has_what_the_schedulers_have() -> None:
     theirs = WORKER["services"]["worker"]["environment"]
     of_the_web = {name for name in ours if name.startswith(("AIRFLOW__API__", "AIRFLOW__DAG_"))}
     of_the_web -= {"AIRFLOW__API__SECRET_KEY"}
-    of_the_web |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"}
     assert set(ours) - of_the_web <= set(theirs)
     elsewhere = {name for name, value in theirs.items() if "TIEOUT_WORKER_" in value}
     elsewhere |= {"TIEOUT_SSH_KEY", "TIEOUT_SSH_KNOWN_HOSTS", "TIEOUT_PAYMENT_FILES"}

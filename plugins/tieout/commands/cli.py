@@ -574,6 +574,8 @@ def ui() -> None:
         login = running.login
         print(f"Airflow   {login.url}")
         print(f"login     {login.user_name} / {login.password}")
+        say("a local demonstration: its one user is a name in a file (SimpleAuthManager)")
+        say("it decides about simulated money only; real users: docs/operations/roles.md")
         say("Ctrl-C stops it; the DAGs are unpaused while it runs")
         sys.stdout.flush()
         try:

@@ -90,6 +90,11 @@ class Settings:
         return self.home / "truth"
 
     @property
+    def sample_note(self) -> Path:
+        """The note that the home's week was simulated."""
+        return self.home / "sample.json"
+
+    @property
     def archive_dir(self) -> Path:
         """The bytes of files that were not landed."""
         return self.home / "archive"

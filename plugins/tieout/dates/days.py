@@ -297,7 +297,7 @@ def operating_window(settings: Settings) -> OperatingWindow | None:
 
 def sample_window(settings: Settings) -> OperatingWindow | None:
     """Return the window `tieout simulate` noted in this home, or None."""
-    marker = settings.home / "sample.json"
+    marker = settings.sample_note
     if not marker.is_file():
         return None
     noted = json.loads(marker.read_text(encoding="utf-8"))

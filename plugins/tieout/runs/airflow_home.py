@@ -27,6 +27,7 @@ from tieout.core.settings import Settings
 __all__ = ["Login", "enter", "environment", "is_migrated", "login", "prepare", "scheduler_is_alive"]
 
 USER_NAME = "admin"
+AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 # A scheduler that was killed is believed alive this long; Airflow's own default is 30 s.
 SCHEDULER_DEAD_AFTER_SECONDS = 20
 
@@ -57,6 +58,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
         "AIRFLOW__CORE__FERNET_KEY": secrets_file["fernet_key"],
+        # A local demonstration: its user is a name in a configuration (tieout.gateway.users).
+        "AIRFLOW__CORE__AUTH_MANAGER": AUTH_MANAGER,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER_NAME}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords_path(settings)),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
@@ -231,10 +235,14 @@ def _migrated_marker(settings: Settings) -> Path:
 
 
 def _airflow_version() -> str:
-    """Return the installed version without importing Airflow (a second)."""
+    """Return the installed versions without importing Airflow (a second).
+
+    FAB's tables are made with Airflow's, whoever its users come from.
+    """
     from importlib.metadata import version  # noqa: PLC0415
 
-    return version("apache-airflow-core")
+    packages = ("apache-airflow-core", "apache-airflow-providers-fab")
+    return " ".join(version(package) for package in packages)
 
 
 def _plain_url(settings: Settings) -> str:

@@ -120,13 +120,12 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "stated_fees": options.stated_fees,
         "fund_bills": options.fund_bills,
     }
-    path = settings.home / "sample.json"
-    path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+    settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
 def has_sample(settings: Settings) -> bool:
     """Say whether `tieout simulate` has written a week into this home's inbox."""
-    return (settings.home / "sample.json").is_file()
+    return settings.sample_note.is_file()
 
 
 def clock_order(settings: Settings, first: date, last: date) -> Iterator[Event]:
