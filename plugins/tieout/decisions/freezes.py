@@ -3,7 +3,7 @@
 A decision counts from an accounting date that is still open, and the next payment date that is
 computed reads it; what was paid before it stays as it is (docs/domain.md#register-of-freezes).
 Functions of the database's owner keep both logins and refuse what is too much or too late
-(migration 0042). Nothing here is ever changed.
+(migration 0043). Nothing here is ever changed.
 """
 
 from __future__ import annotations
