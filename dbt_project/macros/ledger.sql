@@ -28,7 +28,7 @@
             when {{ event_type }} in ('suspense_posting', 'suspense_release') then 'suspense'
             when {{ event_type }} in (
                 'adjustment_taken', 'adjustment_charged', 'adjustment_absorbed', 'adjustment_cost',
-                'adjustment_applied'
+                'adjustment_applied', 'charge_deferred', 'charge_released', 'charge_written_off'
             ) then 'adjustment'
             when {{ event_type }} in ('adjustment_fee', 'term_adjustment') then 'fee'
             when {{ event_type }} in ('manual_adjustment', 'write_off') then 'decision'

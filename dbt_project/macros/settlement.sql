@@ -44,3 +44,29 @@
         else least({{ system_side }}.amount_minor, 0)
     end
 {%- endmacro %}
+
+{# Which freeze takes before which, by kind (docs/domain.md#register-of-freezes). #}
+{% macro freeze_order(freeze_kind) -%}
+    case {{ freeze_kind }}
+            when 'judicial' then 1
+            when 'risk' then 2
+            when 'own_charge' then 3
+            when 'merchant_request' then 4
+        end
+{%- endmacro %}
+
+{#
+    A charge that may wait for its balance: what a channel took for an adjustment of the account's
+    sale, and keeps on adjustments receivable until it is charged. What people charge of an open
+    item ends what was held of it and is never deferred.
+#}
+{% macro is_deferrable_charge(entry) -%}
+    {{ entry }}.entry_id like 'A:%'
+        and {{ entry }}.clearing_session_type = 'adjustment'
+        and {{ entry }}.clearing_amount_minor < 0
+{%- endmacro %}
+
+{# In which order an account's sessions give and are taken from. #}
+{% macro session_order(session_type) -%}
+    case {{ session_type }} when 'transaction' then 1 when 'foreign_card' then 2 end
+{%- endmacro %}

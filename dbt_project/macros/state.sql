@@ -219,3 +219,25 @@
     {{ relation }}
     {%- endif -%}
 {%- endmacro %}
+
+{# The same for what the statements of the payment date before carried. #}
+{% macro settlement_statements_relation() -%}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema='settlement', identifier='settlement_statements'
+    ) -%}
+    {%- if execute
+        and adapter.get_relation(target.database, 'settlement', 'settlement_statements') is none -%}
+    (
+        select
+            cast(null as date) as payment_date,
+            cast(null as text) as account_id,
+            cast(null as text) as settlement_session_type,
+            cast(null as integer) as settlement_session_no,
+            cast(null as text) as currency_code,
+            cast(null as bigint) as carried_forward_amount_minor
+        limit 0
+    ) as settlement_statements
+    {%- else -%}
+    {{ relation }}
+    {%- endif -%}
+{%- endmacro %}

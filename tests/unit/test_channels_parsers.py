@@ -963,6 +963,51 @@ def test_a_file_may_leave_the_fee_out_and_nothing_else() -> None:
             parse_booked("55", header=[other for other in BOOKED if other != name])
 
 
+FREEZE = {
+    "freeze_id": "Z000001",
+    "account_id": "A000003",
+    "currency_code": "CNY",
+    "amount_minor": "30000",
+    "reason_code": "court_order",
+    "effective_from": "2026-09-24",
+    "effective_to": "",
+}
+ORDER = {"freeze_kind": "judicial", "order_number": "(2026) 1", "issued_by": "a court"}
+
+
+def parse_freeze(header: list[str] | None = None, **values: str) -> ParsedFile:
+    """Parse a file of one freeze."""
+    content = make.platform_file("freezes", [{**FREEZE, **values}], header=header)
+    return make.platform_parsed(content, make.context(), file_kind="freezes")
+
+
+def test_a_freeze_may_state_its_order_and_what_was_released() -> None:
+    (bare,) = rows(parse_freeze([*FREEZE]), "platform_freezes")
+    assert (bare["freeze_kind"], bare["released_amount_minor"]) == (None, None)
+    parsed = parse_freeze(**ORDER, released_amount_minor="30000")
+    assert codes(parsed) == set()
+    (row,) = rows(parsed, "platform_freezes")
+    assert (row["order_number"], row["released_amount_minor"]) == ("(2026) 1", 30_000)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"freeze_kind": "urgent"}, ("freeze_kind", "unknown_code")),
+        ({**ORDER, "order_number": ""}, ("order_number", "missing_value")),
+        ({**ORDER, "issued_by": ""}, ("issued_by", "missing_value")),
+        ({"settlement_session_type": "night"}, ("settlement_session_type", "unknown_code")),
+        ({"released_amount_minor": "-1"}, ("released_amount_minor", "wrong_sign")),
+        ({"released_amount_minor": "30001"}, ("released_amount_minor", "above_amount")),
+        ({"freeze_id": "P:1"}, ("freeze_id", "wrong_form")),
+    ],
+)
+def test_a_freeze_that_says_what_nobody_knows_is_kept_out(
+    values: dict[str, str], found: tuple[str, str]
+) -> None:
+    assert codes(parse_freeze(**values)) == {(2, *found)}
+
+
 def test_payees_are_stored_protected_only() -> None:
     content = make.platform_file("payees", [make.PAYEE])
     parsed = make.platform_parsed(content, make.context(), file_kind="payees")

@@ -179,7 +179,7 @@ def test_a_decision_keeps_what_it_was_made_from(read: World) -> None:
     assert counts == {
         "file": read.value("select count(*) from control.channel_files"),
         "close": len(ACCOUNTING_DATES),
-        "people": 3,
+        "people": 4,
         "reference": read.value("select count(*) from pg_tables where schemaname = 'reference'"),
         "expectation": sum(len(suite.rules) for suite in GATE_SUITES),
     }
@@ -209,6 +209,20 @@ def approve(world: World) -> None:
         )
 
 
+def freeze(world: World) -> None:
+    with database.connect(world.settings) as connection:
+        connection.execute(
+            "insert into control.freeze_requests (action, freeze_id, account_id, currency_code,"
+            " amount_minor, freeze_kind, effective_on, reason, requested_by, signed_by_login)"
+            " values ('freeze', 'P:1', 'A1', 'CNY', 1, 'risk', %s, 'x', 'li', 'l')",
+            (PAYMENT_DATE,),
+        )
+        connection.execute(
+            "insert into control.freeze_approvals (request_id, approved_by, signed_by_login)"
+            " select request_id, 'wang', 'w' from control.freeze_requests"
+        )
+
+
 CHANGES: Sequence[tuple[str | Callable[[World], None], str]] = [
     (reject_bank, r"file [0-9a-f]{16} \(camt053_morning\) does not count any more"),
     (
@@ -234,6 +248,7 @@ CHANGES: Sequence[tuple[str | Callable[[World], None], str]] = [
         "close 2026-09-25 has changed",
     ),
     (approve, "people reconciliation.actions has changed"),
+    (freeze, "people control.freeze_requests has changed"),
     (
         "update reference.channels set arrival_lag_days = 1 where channel = 'none';"
         " insert into reference.channels values ('none', '', 'CNY', 'working_day', 1)",

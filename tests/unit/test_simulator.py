@@ -504,3 +504,25 @@ def test_identifiers_are_valid_and_harmless() -> None:
     drawn = [next(codes)[0] for _ in range(200)]
     assert len(set(drawn)) == 200
     assert not any(is_luhn_valid(code) for code in drawn)
+
+
+def test_a_platform_that_states_orders_releases_a_part(tmp_path: Path) -> None:
+    first = date(2026, 9, 24)
+    simulate(
+        tmp_path / "inbox", 3, first, 4, 60, 8, [], tmp_path / "truth",
+        funds=Funds(freeze_orders=True),
+    )  # fmt: skip
+    stated = {}
+    for day in ("20260924", "20260927"):
+        path = tmp_path / "inbox" / "platform" / day / f"freezes_{day}.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()[:-1]
+        stated[day] = {
+            row["freeze_id"]: (row["freeze_kind"], row["released_amount_minor"])
+            for row in csv.DictReader(lines)
+        }
+        assert all(bool(row["order_number"]) == (row["freeze_kind"] == "judicial")
+                   for row in csv.DictReader(lines))  # fmt: skip
+    assert stated == {
+        "20260924": {"Z000001": ("risk", "")},
+        "20260927": {"Z000001": ("risk", "10000"), "Z000002": ("judicial", "")},
+    }

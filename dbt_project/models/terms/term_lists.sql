@@ -60,7 +60,12 @@ freezes as (
         amount_minor,
         reason_code,
         effective_from,
-        effective_to
+        effective_to,
+        freeze_kind,
+        order_number,
+        issued_by,
+        settlement_session_type,
+        released_amount_minor
     from {{ ref('stg_platform__freezes') }}
     where snapshot_date = {{ accounting_date() }}
 ),
@@ -93,7 +98,20 @@ listed as (
             jsonb_build_array(
                 'freeze', freeze_id, account_id, currency_code, amount_minor, reason_code,
                 effective_from, effective_to
-            ) as text
+            )
+            -- Nothing is added where the file states no order: such a list keeps its number.
+            || case
+                when order_number is not null
+                    or settlement_session_type is not null
+                    or released_amount_minor > 0
+                    or freeze_kind
+                    <> case reason_code when 'court_order' then 'judicial' else 'risk' end
+                    then jsonb_build_array(
+                        freeze_kind, order_number, issued_by, settlement_session_type,
+                        released_amount_minor
+                    )
+                else cast('[]' as jsonb)
+            end as text
         ) as list_line
     from freezes
     union all

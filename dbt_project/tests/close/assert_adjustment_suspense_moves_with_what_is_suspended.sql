@@ -1,6 +1,7 @@
 -- What the date adds to the adjustments' accounts (应收应付差错款) is what it suspended less what left
--- suspension by a key or by people: charged, absorbed, applied. A decision posted twice, or to the
--- wrong account, shows here.
+-- suspension by a key or by people: charged, absorbed, applied; and the charges that began to wait
+-- on the payment date, less those that were taken or written off. A decision posted twice, or to
+-- the wrong account, shows here.
 {{ config(tags=['close']) }}
 
 with movements as (
@@ -13,6 +14,15 @@ with movements as (
     where
         accounting_date = {{ accounting_date() }}
         and (suspended_on = {{ accounting_date() }} or status <> 'suspended')
+),
+
+charges as (
+    select
+        channel,
+        currency_code,
+        deferred_amount_minor - released_amount_minor - written_off_amount_minor as amount_minor
+    from {{ ref('charges') }}
+    where payment_date = {{ accounting_date() }}
 ),
 
 postings as (
@@ -30,6 +40,9 @@ postings as (
 totals as (
     select channel, currency_code, amount_minor as suspended_minor, 0 as posted_minor
     from movements
+    union all
+    select channel, currency_code, amount_minor as suspended_minor, 0 as posted_minor
+    from charges
     union all
     select channel, currency_code, 0 as suspended_minor, amount_minor as posted_minor
     from postings

@@ -1,8 +1,9 @@
 -- Every clearing entry that is paid on this date stands in exactly one statement (结算单明细), and in
--- none of another date: the proof that nothing is paid twice or lost.
+-- none of another date: the proof that nothing is paid twice or lost. A charge that waits stands in
+-- none yet, and in that of the date that takes it.
 {{ config(tags=['payment']) }}
 
-with clearing_entries as (
+with entries as (
     select
         accounting_date,
         entry_id
@@ -10,6 +11,34 @@ with clearing_entries as (
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
         and payment_date = {{ payment_date() }}
+),
+
+charges as (
+    select
+        accounting_date,
+        entry_id,
+        charge_status,
+        released_amount_minor
+    from {{ ref('charges') }}
+    where payment_date = {{ payment_date() }}
+),
+
+clearing_entries as (
+    select
+        entries.accounting_date,
+        entries.entry_id
+    from entries
+    left join charges
+        on entries.entry_id = charges.entry_id
+        and entries.accounting_date = charges.accounting_date
+        and charges.charge_status = 'waiting'
+    where charges.entry_id is null
+    union all
+    select
+        accounting_date,
+        entry_id
+    from charges
+    where released_amount_minor > 0
 ),
 
 statement_lines as (

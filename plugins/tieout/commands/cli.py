@@ -22,6 +22,7 @@ from tieout.commands import (
     bank_lines,
     evidence,
     explain,
+    freezes,
     gate,
     keys,
     leaks,
@@ -62,6 +63,7 @@ app = typer.Typer(
 
 app.add_typer(suspense.app, name="suspense")
 app.add_typer(bank_lines.app, name="bank-lines")
+app.add_typer(freezes.app, name="freezes")
 app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
@@ -108,6 +110,9 @@ StatedFees = Annotated[
 ]
 FundBills = Annotated[
     bool, typer.Option("--fund-bills", help="The wallets send their fund bills, too.")
+]
+FreezeOrders = Annotated[
+    bool, typer.Option("--freeze-orders", help="The platform states each freeze's order.")
 ]
 
 SEED = 20260924
@@ -216,6 +221,7 @@ def simulate(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    freeze_orders: FreezeOrders = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -238,6 +244,7 @@ def simulate(  # noqa: PLR0917  options of a command
         every_merchant=every_merchant,
         stated_fees=stated_fees,
         fund_bills=fund_bills,
+        freeze_orders=freeze_orders,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -472,6 +479,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    freeze_orders: FreezeOrders = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -492,6 +500,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             every_merchant=every_merchant,
             stated_fees=stated_fees,
             fund_bills=fund_bills,
+            freeze_orders=freeze_orders,
         ),
         tuple(inject or ()),
     )

@@ -82,7 +82,8 @@ class Funds:
     once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
     merchant sells something each day, so that each payment date pays nearly all of them.
     ``stated_fees``: the platform says which fee it booked of each voucher. ``fund_bills``: the
-    wallets send their fund bills beside their trade bills.
+    wallets send their fund bills beside their trade bills. ``freeze_orders``: the platform says
+    kind, order and release of each freeze.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -93,6 +94,7 @@ class Funds:
     every_merchant: bool = False
     stated_fees: bool = False
     fund_bills: bool = False
+    freeze_orders: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -107,7 +109,9 @@ class Funds:
 
     def noted(self) -> dict[str, Any]:
         """Return what a simulation is known by; what came later and is not asked for is none."""
-        calendar = {"fund_bills", "lags", "cutoff_minutes", "wechat_cutoff_minutes"}
+        calendar = {
+            "fund_bills", "freeze_orders", "lags", "cutoff_minutes", "wechat_cutoff_minutes",
+        }  # fmt: skip
         ordinary = asdict(Funds())
         return {
             name: value
@@ -212,6 +216,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         merchants,
         every_merchant_sells=funds.every_merchant,
         states_fees=funds.stated_fees,
+        states_orders=funds.freeze_orders,
     )
     progress = _Progress(
         pending=empty_events().with_columns(

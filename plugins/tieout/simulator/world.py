@@ -7,6 +7,7 @@ full snapshots of it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -135,6 +136,7 @@ class World:
     fee_opening_balance_minor: int
     every_merchant_sells: bool
     states_fees: bool
+    states_orders: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
@@ -147,6 +149,7 @@ def build_world(
     *,
     every_merchant_sells: bool = False,
     states_fees: bool = False,
+    states_orders: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
@@ -173,6 +176,7 @@ def build_world(
         fee_opening_balance_minor=5_000_000 + 100 * transactions * days,
         every_merchant_sells=every_merchant_sells,
         states_fees=states_fees,
+        states_orders=states_orders,
         weights=weights / weights.sum(),
     )
 
@@ -360,7 +364,11 @@ def advance_rows(world: World, accounting_date: date) -> list[Row]:
 
 
 def freeze_rows(world: World, accounting_date: date) -> list[Row]:
-    """Return the freezes known on ``accounting_date``: one is lifted, one exceeds the balance."""
+    """Return the freezes known on ``accounting_date``: one is lifted, one exceeds the balance.
+
+    Where the platform states orders, each has its kind, the second its court, and a third of the
+    first is released on the fourth day.
+    """
     lifted_on = world.first_date + timedelta(days=5)
     plans = (
         (1, 0, FROZEN_MERCHANT, 30_000, "risk_review", lifted_on),
@@ -381,4 +389,22 @@ def freeze_rows(world: World, accounting_date: date) -> list[Row]:
                     "effective_to": until,
                 }
             )
-    return rows
+    return [*map(_ordered(world, accounting_date), rows)] if world.states_orders else rows
+
+
+def _ordered(world: World, accounting_date: date) -> Callable[[Row], Row]:
+    """Return what gives a freeze its order, as of a date."""
+    released = accounting_date >= world.first_date + timedelta(days=3)
+
+    def order(row: Row) -> Row:
+        is_judicial = row["reason_code"] == "court_order"
+        return {
+            **row,
+            "freeze_kind": "judicial" if is_judicial else "risk",
+            "order_number": f"(2026)京0105执{row['freeze_id']}号" if is_judicial else None,
+            "issued_by": "北京市朝阳区人民法院" if is_judicial else None,
+            "settlement_session_type": None,
+            "released_amount_minor": 10_000 if released and not is_judicial else None,
+        }
+
+    return order

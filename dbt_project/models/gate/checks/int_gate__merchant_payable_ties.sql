@@ -47,6 +47,19 @@ advances_settled as (
         and statements.payment_date < {{ payment_date() }}
 ),
 
+-- What waits for its balance is no debt of the account in the ledger, as posted by the close of
+-- the payment date.
+charges_moved as (
+    select
+        charges.account_id,
+        charges.currency_code,
+        charges.deferred_amount_minor - charges.released_amount_minor as amount_minor
+    from {{ ref('charges') }} as charges
+    inner join last_date on charges.payment_date <= last_date.accounting_date
+    where charges.payment_date >= {{ previous_payment_date() }}
+        and charges.payment_date < {{ payment_date() }}
+),
+
 opening_balances as (
     select
         ledger_account,
@@ -132,6 +145,12 @@ payable_parts as (
         currency_code,
         -advance_amount_minor as amount_minor
     from advances_settled
+    union all
+    select
+        account_id,
+        currency_code,
+        amount_minor
+    from charges_moved
     union all
     select
         account_id,

@@ -62,6 +62,14 @@ clearing_entries_before as (
         and payment_date = {{ previous_payment_date() }}
 ),
 
+charges_before as (
+    select
+        accounting_date,
+        entry_id
+    from {{ ref('charges') }}
+    where payment_date = {{ previous_payment_date() }} and charge_status = 'waiting'
+),
+
 expected_carries as (
     select
         account_id,
@@ -128,7 +136,10 @@ unstated_before as (
         on clearing_entries_before.entry_id = statement_lines.entry_id
         and clearing_entries_before.accounting_date = statement_lines.accounting_date
         and statement_lines.payment_date = {{ previous_payment_date() }}
-    where statement_lines.entry_id is null
+    left join charges_before
+        on clearing_entries_before.entry_id = charges_before.entry_id
+        and clearing_entries_before.accounting_date = charges_before.accounting_date
+    where statement_lines.entry_id is null and charges_before.entry_id is null
 ),
 
 stated_before_checks as (

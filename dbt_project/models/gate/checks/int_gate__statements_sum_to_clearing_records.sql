@@ -60,6 +60,18 @@ moved_entries as (
         end
 ),
 
+-- A charge that waits is cleared and not stated; one that waited is stated with what clears now.
+moved_charges as (
+    select
+        account_id,
+        currency_code,
+        case when deferred_amount_minor > 0 then -1 else 1 end as transaction_count,
+        deferred_amount_minor - released_amount_minor as clearing_amount_minor
+    from {{ ref('charges') }}
+    where payment_date = {{ payment_date() }}
+        and (deferred_amount_minor > 0 or released_amount_minor > 0)
+),
+
 lines_of_day as (
     select
         statement_id,
@@ -86,6 +98,8 @@ records_to_state as (
     select * from clearing_records
     union all
     select * from moved_entries
+    union all
+    select * from moved_charges
 ),
 
 record_totals as (

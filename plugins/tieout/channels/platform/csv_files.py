@@ -354,6 +354,7 @@ _CONVERSIONS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 def _check_columns(
     raw: pl.DataFrame, typed: pl.DataFrame, columns: Sequence[Column], findings: BlockFindings
 ) -> None:
+    owed = {column["name"] for column in columns if column["required"]}
     for column in columns:
         name = column["name"]
         values = typed[name]
@@ -362,7 +363,9 @@ def _check_columns(
         if column["required"]:
             findings.flag(is_missing, name, "missing_value", f"{name} is required")
         for other, when in column.get("required_when", {}).items():
-            missing = is_missing & typed[other].is_in(when)
+            asked = typed[other].is_in(when)
+            # An empty value of a column that may be empty asks for nothing.
+            missing = is_missing & (asked if other in owed else asked.fill_null(False))
             reason = f"{name} is required when {other} is one of {when}"
             if instead := column.get("required_unless"):
                 missing &= raw[instead].is_null()
@@ -489,6 +492,11 @@ def _check_rows(
         backwards = (typed["effective_to"] <= typed["effective_from"]).fill_null(False)
         findings.flag(
             backwards, "effective_to", "wrong_date", "it does not lie after effective_from"
+        )
+    if file_kind == "freezes":
+        too_much = (typed["released_amount_minor"] > typed["amount_minor"]).fill_null(False)
+        findings.flag(
+            too_much, "released_amount_minor", "above_amount", "more is released than was frozen"
         )
     if file_kind == "source_vouchers":
         _check_source_vouchers(typed, context, findings)
