@@ -144,14 +144,16 @@ def build_books(world: World) -> None:
     """Compute the books of the payment date, then of the last day, as if none lay between."""
     settings = world.settings.acting_as("transform")
     builds.outcomes(settings, PAYMENT)
-    report = transform.run_dbt(
-        settings,
-        ["build", "--select", "tag:outcomes"],
-        {
-            "TIEOUT_PAYMENT_DATE": LAST.isoformat(),
-            "TIEOUT_PREVIOUS_PAYMENT_DATE": PAYMENT.isoformat(),
-        },
-    )
+    with builds.leased(settings, days.PAYOUT_OUTCOMES, LAST) as owner:
+        report = transform.run_dbt(
+            settings,
+            ["build", "--select", "tag:outcomes"],
+            {
+                "TIEOUT_PAYMENT_DATE": LAST.isoformat(),
+                "TIEOUT_PREVIOUS_PAYMENT_DATE": PAYMENT.isoformat(),
+                days.OWNER_VARIABLE: owner,
+            },
+        )
     if not report.success:
         raise TieoutError(
             what="the books of the last day do not hold",
