@@ -109,6 +109,15 @@ StatedFees = Annotated[
 FundBills = Annotated[
     bool, typer.Option("--fund-bills", help="The wallets send their fund bills, too.")
 ]
+QrGateway = Annotated[
+    bool,
+    typer.Option(
+        "--qr-gateway", help="Wallets pay through the QR gateway, too: a channel of its own."
+    ),
+]
+PaymentCodes = Annotated[
+    bool, typer.Option("--payment-codes", help="The platform says how payment codes began.")
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -216,6 +225,8 @@ def simulate(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    qr_gateway: QrGateway = False,
+    payment_codes: PaymentCodes = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -238,6 +249,8 @@ def simulate(  # noqa: PLR0917  options of a command
         every_merchant=every_merchant,
         stated_fees=stated_fees,
         fund_bills=fund_bills,
+        qr_gateway=qr_gateway,
+        payment_codes=payment_codes,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -472,6 +485,8 @@ def sample_week(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    qr_gateway: QrGateway = False,
+    payment_codes: PaymentCodes = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -492,6 +507,8 @@ def sample_week(  # noqa: PLR0917  options of a command
             every_merchant=every_merchant,
             stated_fees=stated_fees,
             fund_bills=fund_bills,
+            qr_gateway=qr_gateway,
+            payment_codes=payment_codes,
         ),
         tuple(inject or ()),
     )

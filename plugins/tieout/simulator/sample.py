@@ -53,6 +53,8 @@ class SampleOptions:
     every_merchant: bool = False
     stated_fees: bool = False
     fund_bills: bool = False
+    qr_gateway: bool = False
+    payment_codes: bool = False
 
     @property
     def last(self) -> date:
@@ -97,6 +99,8 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.every_merchant,
             options.stated_fees,
             options.fund_bills,
+            options.qr_gateway,
+            options.payment_codes,
         ),
     )
     if out is None:
@@ -119,6 +123,8 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "every_merchant": options.every_merchant,
         "stated_fees": options.stated_fees,
         "fund_bills": options.fund_bills,
+        "qr_gateway": options.qr_gateway,
+        "payment_codes": options.payment_codes,
     }
     path = settings.home / "sample.json"
     path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
