@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -329,6 +329,34 @@ BREAKS: dict[str, list[Break]] = {
     ],
     "assert_channels_are_set_up": [
         Break(
+            ["record_id=2026-09-01", "code_kind=channel switched off with open items", "code=gone"],
+            {
+                "reconciliation.suspense_rollforward": [
+                    {
+                        "accounting_date": BROKEN_DATE - timedelta(days=1),
+                        "channel": "gone",
+                        "side": "system",
+                        "opened_count": 1,
+                        "opened_amount_minor": 100,
+                        "closing_count": 1,
+                        "closing_amount_minor": 100,
+                    }
+                ]
+            },
+        ),
+        Break(
+            ["record_id=2026-09-01", "switched off with a date that is not paid", "code=unpaid"],
+            {
+                "reconciliation.suspense_rollforward": [
+                    {
+                        "accounting_date": BROKEN_DATE - timedelta(days=1),
+                        "channel": "unpaid",
+                        "side": "system",
+                    }
+                ]
+            },
+        ),
+        Break(
             [":7", "code_kind=currency of the channel", "code=USD"],
             {
                 "raw.unionpay_aerrn": [
@@ -551,6 +579,7 @@ class Breaker:
             provenance = {"file_id": self._file(name, day), "line_number": self.line_number}
             values = {**values, **provenance, **row}
         columns = self._columns(table)
+        day = row.get("accounting_date", day)  # type: ignore[assignment]
         values = {column: value for column, value in values.items() if column in columns}
         if schema != "intermediate" and table not in PLAIN_TABLES:
             self.connection.execute(

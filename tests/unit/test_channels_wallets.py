@@ -33,7 +33,7 @@ from tieout.channels.common.model import (
     UnreadableFileError,
 )
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.channels.unread import qr_gateway_bill
+from tieout.channels.unionpay import qr_gateway_bill
 from tieout.channels.wechat import (
     fund_bill as wechat_fund_bill,
 )
@@ -269,13 +269,19 @@ def test_only_all_is_read_by_the_close() -> None:
     """A record of SUCCESS or REFUND would count a second time, and so would a line of an account:
     fund bills are read to be compared, by nothing but that.
     """
-    apart = {"wechat_trade_bill_parts", "unionpay_qr_gateway_bill"}
+    apart = {"wechat_trade_bill_parts"}
     models = {path.stem: path.read_text() for path in (PROJECT_DIR / "dbt_project").rglob("*.sql")}
     named = {
         name for text in models.values() for name in re.findall(r"source\('raw', '(\w+)'\)", text)
     }
     assert {"wechat_trade_bill", "alipay_trade_bill", "unionpay_acomn"} <= named
     assert not named & apart
+    # The gateway's bill counts where it is no file of UnionPay's: else ACOMN has its records.
+    gateway = models["stg_qr_gateway__transactions"]
+    assert "where landed_files.channel <> 'unionpay'" in gateway
+    assert [name for name, text in models.items() if "unionpay_qr_gateway_bill" in text] == [
+        "stg_qr_gateway__transactions"
+    ]
     fund_lines = ("stg_wechat__fund_lines", "stg_alipay__account_lines", "wechat__fund_lines")
     assert [
         name

@@ -27,9 +27,8 @@ from defects import FORMATS
 from parts import examples
 from tieout.channels import registry
 from tieout.channels.registry import parse_file, recognise
-from tieout.channels.unionpay import institution_layouts, layouts
+from tieout.channels.unionpay import institution_layouts, layouts, qr_gateway_bill
 from tieout.channels.unionpay.fixed_width import Layout
-from tieout.channels.unread import qr_gateway_bill
 
 DAY = make.DAY
 CHANNELS = frozenset({"platform", "unionpay", "wechat", "alipay"})

@@ -253,6 +253,19 @@ def test_a_file_that_is_refused_still_says_what_to_look_for(home: Settings) -> N
     assert {"王小明", ACCOUNT, NAME, make.CARD, make.PAYER} <= values
 
 
+def test_a_whole_payment_code_is_looked_for_and_its_prefix_is_not(home: Settings) -> None:
+    code = "134512345678901234"
+    rows = [{**make.VOUCHER, "payment_code_digits": "18", "payment_code_prefix": code}]
+    rows.append({**rows[0], "voucher_id": "V2", "payment_code_prefix": "28"})
+    write(home, "inbox/source_vouchers_20260925.csv", make.platform_file("source_vouchers", rows))
+    try:
+        values = {value.text for value in collect(home)}
+    finally:
+        (home.home / "inbox/source_vouchers_20260925.csv").unlink()
+    assert code in values
+    assert "28" not in values
+
+
 # --- forms ----------------------------------------------------------------------------------------
 
 FORMS: dict[str, Any] = {

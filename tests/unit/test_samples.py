@@ -22,7 +22,7 @@ from tieout.channels.alipay import account_bill, trade_bill
 from tieout.channels.bank import camt053, camt054, mt940
 from tieout.channels.common.model import FileContext, ParsedFile, UnreadableFileError
 from tieout.channels.registry import expected_name, parse_file, recognise
-from tieout.channels.unread import qr_gateway_bill
+from tieout.channels.unionpay import qr_gateway_bill
 from tieout.channels.wechat import fund_bill
 from tieout.channels.wechat import trade_bill as wechat_trade_bill
 from tieout.core.errors import TieoutError

@@ -2,7 +2,8 @@
     Bank lines with the channel and arrival group they belong to, by account, counterparty and
     reference rules (docs/domain.md#funds-level). A line no rule names is `unclassified` and waits
     in bank suspense; so does one whose reference names a date that is in no calendar (one bad text
-    must not stop every close).
+    must not stop every close), and one that the rules of two channels name: which came first in the
+    list says nothing about whose money it is.
 -#}
 with statement_lines as (
     select
@@ -55,7 +56,14 @@ ruled as (
         row_number() over (
             partition by statement_lines.file_id, statement_lines.line_number
             order by bank_line_rules.rule_no
-        ) as rule_order
+        ) as rule_order,
+        min(bank_line_rules.channel) over (
+            partition by
+                statement_lines.file_id, statement_lines.line_number, bank_line_rules.line_kind
+        ) is distinct from max(bank_line_rules.channel) over (
+            partition by
+                statement_lines.file_id, statement_lines.line_number, bank_line_rules.line_kind
+        ) as is_of_two_channels
     from statement_lines
     inner join bank_line_rules
         on (
@@ -111,6 +119,7 @@ final as (
         on statement_lines.file_id = ruled.file_id
         and statement_lines.line_number = ruled.line_number
         and ruled.rule_order = 1
+        and not ruled.is_of_two_channels
 )
 
 select * from final

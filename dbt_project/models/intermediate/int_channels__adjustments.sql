@@ -1,12 +1,15 @@
 {#-
     Every channel's adjustment records with one set of columns: the models after this one read
-    it and name no channel. Of the channels there are, UnionPay alone sends such records.
+    it and name no channel. Of the formats there are, UnionPay's alone have such records; a second
+    channel with UnionPay's files is in them, too.
 
     A fee between members (收付费) may stand in UnionPay's adjustment file, in one of its fee files or
     in several: by its kind, trace number and time it counts once, as the adjustment file has it.
     What contradicts itself stops the close (assert_fee_records_stand_once).
 -#}
-with unionpay as (
+with
+{%- for format in channel_formats('adjustments') %}
+{{ format }} as (
     select
         adjustment_id,
         channel,
@@ -34,7 +37,11 @@ with unionpay as (
         funds_effect_minor,
         fees_effect_minor,
         card_mask
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('stg_' ~ format ~ '__adjustments') }}
+),
+{% endfor %}
+adjustments as (
+    {{ all_of(channel_formats('adjustments')) }}
 ),
 
 fee_records as (
@@ -91,18 +98,18 @@ fee_records_alone as (
         cast(0 as bigint) as fees_effect_minor,
         cast(null as text) as card_mask
     from fee_records
-    left join unionpay
-        on fee_records.channel = unionpay.channel
-        and fee_records.accounting_date = unionpay.accounting_date
-        and fee_records.adjustment_type = unionpay.adjustment_type
-        and fee_records.trace_number = unionpay.trace_number
-        and fee_records.transmission_time = unionpay.transmission_time
-        and fee_records.currency_code = unionpay.currency_code
-    where fee_records.place = 1 and unionpay.adjustment_id is null
+    left join adjustments
+        on fee_records.channel = adjustments.channel
+        and fee_records.accounting_date = adjustments.accounting_date
+        and fee_records.adjustment_type = adjustments.adjustment_type
+        and fee_records.trace_number = adjustments.trace_number
+        and fee_records.transmission_time = adjustments.transmission_time
+        and fee_records.currency_code = adjustments.currency_code
+    where fee_records.place = 1 and adjustments.adjustment_id is null
 ),
 
 final as (
-    select * from unionpay
+    select * from adjustments
     union all
     select * from fee_records_alone
 )

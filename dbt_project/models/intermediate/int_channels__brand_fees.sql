@@ -1,8 +1,11 @@
 {#-
     Every channel's brand fee records with one set of columns: the models after this one read it and
-    name no channel. Of the channels there are, UnionPay alone sends such records.
+    name no channel. Of the formats there are, UnionPay's alone have such records; a second channel
+    with UnionPay's files is in them, too.
 -#}
-with unionpay as (
+with
+{%- for format in channel_formats('brand_fees') %}
+{{ format }} as (
     select
         brand_fee_id,
         channel,
@@ -17,11 +20,11 @@ with unionpay as (
         currency_code,
         amount_minor,
         brand_fee_minor
-    from {{ ref('stg_unionpay__brand_fees') }}
+    from {{ ref('stg_' ~ format ~ '__brand_fees') }}
 ),
-
+{% endfor %}
 final as (
-    select * from unionpay
+    {{ all_of(channel_formats('brand_fees')) }}
 )
 
 select * from final

@@ -1,10 +1,11 @@
 {#-
     Every channel's transaction records with one set of columns: the models after this one
-    read it and name no channel.
+    read it and name no channel. Which staging models they come from is one list
+    (macros/channels.sql).
 -#}
 with
-{%- for channel in ['unionpay', 'wechat', 'alipay'] %}
-{{ channel }} as (
+{%- for format in channel_formats('transactions') %}
+{{ format }} as (
     select
         channel_record_id,
         channel,
@@ -29,15 +30,11 @@ with
         card_region,
         card_token,
         card_mask
-    from {{ ref('stg_' ~ channel ~ '__transactions') }}
+    from {{ ref('stg_' ~ format ~ '__transactions') }}
 ),
 {% endfor %}
 final as (
-    select * from unionpay
-    union all
-    select * from wechat
-    union all
-    select * from alipay
+    {{ all_of(channel_formats('transactions')) }}
 )
 
 select * from final

@@ -25,7 +25,7 @@ adjustments as (
     select
         adjustment_id,
         adjustment_type
-    from {{ ref('stg_unionpay__adjustments') }}
+    from {{ ref('int_channels__adjustments') }}
     where accounting_date = {{ accounting_date() }}
 )
 

@@ -28,7 +28,7 @@ from tieout.channels.common.model import (
 from tieout.channels.common.packed_files import is_compressed, uncompressed
 from tieout.channels.common.whole import read_whole
 from tieout.channels.platform import csv_files
-from tieout.channels.unionpay import acomn, aerrn, alfee, fcp, upi_icomn
+from tieout.channels.unionpay import acomn, aerrn, alfee, fcp, qr_gateway_bill, upi_icomn
 from tieout.channels.unread import (
     acoma,
     aerra,
@@ -36,7 +36,6 @@ from tieout.channels.unread import (
     issuer,
     merchant_files,
     ncp,
-    qr_gateway_bill,
     summaries,
 )
 from tieout.channels.wechat import fund_bill
@@ -50,7 +49,11 @@ _NUMBERS = ("delivery", "sequence")
 
 @dataclass(frozen=True, slots=True)
 class RecognisedFile:
-    """What a file's name says. `name_parts` are parts the content has to agree with."""
+    """What a file's name says. `name_parts` are parts the content has to agree with.
+
+    `channel` is that of the sender's name, until reference data says another
+    (`tieout.files.senders`), or that the file is of none of the sender's channels.
+    """
 
     file_name: str
     channel: str
@@ -58,6 +61,7 @@ class RecognisedFile:
     accounting_date: date
     parser: Parser = field(repr=False)
     name_parts: Mapping[str, str] = field(default_factory=dict)
+    is_of_a_channel: bool = True
 
     @property
     def slot(self) -> str:
@@ -122,6 +126,10 @@ def _maybe_compressed(parser: Parser) -> Parser:
     return partial(_MaybeCompressed, parser)
 
 
+# Institutions give their files the same names; who receives those of several puts the number of the
+# institution in front.
+_INSTITUTION = r"(?:(?P<institution_id>\d{8,11})_)?"
+
 # Every pattern has a group `date`; its other groups are name parts.
 _PATTERNS = (
     *(
@@ -136,7 +144,7 @@ _PATTERNS = (
         for kind in csv_files.file_kinds()
     ),
     _pattern(
-        r"IND(?P<date>\d{6})01ACOMN?(?:\.Z)?",
+        _INSTITUTION + r"IND(?P<date>\d{6})01ACOMN?(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "acomn",
@@ -144,7 +152,7 @@ _PATTERNS = (
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}01ACOMN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99AERRN(?:\.Z)?",
+        _INSTITUTION + r"IND(?P<date>\d{6})99AERRN(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "aerrn",
@@ -152,7 +160,7 @@ _PATTERNS = (
         template="unionpay/{date:%Y%m%d}/IND{date:%y%m%d}99AERRN",
     ),
     _pattern(
-        r"IND(?P<date>\d{6})99ALFEE(?:\.Z)?",
+        _INSTITUTION + r"IND(?P<date>\d{6})99ALFEE(?:\.Z)?",
         "%y%m%d",
         "unionpay",
         "alfee",
@@ -401,7 +409,11 @@ def recognise(file_name: str) -> RecognisedFile | None:
         match = candidate.pattern.fullmatch(file_name)
         day = _date_of(match["date"], candidate.date_format) if match else None
         if match is not None and day is not None:
-            parts = {name: text for name, text in match.groupdict().items() if name != "date"}
+            parts = {
+                name: text
+                for name, text in match.groupdict().items()
+                if name != "date" and text is not None
+            }
             return RecognisedFile(
                 file_name, candidate.channel, candidate.file_kind, day, candidate.parser, parts
             )
@@ -409,11 +421,14 @@ def recognise(file_name: str) -> RecognisedFile | None:
 
 
 def expected_name(channel: str, file_kind: str, day: date) -> str:
-    """Return where in an inbox a date's file is looked for; … stands for a part that varies."""
-    for candidate in _PATTERNS:
-        if (candidate.channel, candidate.file_kind) == (channel, file_kind):
-            return candidate.template.format(date=day)
-    return ""
+    """Return where in an inbox a date's file is looked for; … stands for a part that varies.
+
+    Of a channel that has no format of its own (`tieout.files.senders`), it is the first sender's
+    who has such a kind.
+    """
+    of_kind = [candidate for candidate in _PATTERNS if candidate.file_kind == file_kind]
+    own = [candidate for candidate in of_kind if candidate.channel == channel]
+    return next((found.template.format(date=day) for found in [*own, *of_kind]), "")
 
 
 class FileReading:
@@ -441,6 +456,7 @@ class FileReading:
             file.name_parts,
             block_rows,
             cutoffs or Cutoffs(),
+            file.channel,
         )
         self._reading: Reading | None = None
         self._masked: dict[tuple[str, str, str], MaskedValues] = {}

@@ -114,6 +114,15 @@ FundBills = Annotated[
 FreezeOrders = Annotated[
     bool, typer.Option("--freeze-orders", help="The platform states each freeze's order.")
 ]
+QrGateway = Annotated[
+    bool,
+    typer.Option(
+        "--qr-gateway", help="Wallets pay through the QR gateway, too: a channel of its own."
+    ),
+]
+PaymentCodes = Annotated[
+    bool, typer.Option("--payment-codes", help="The platform says how payment codes began.")
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -222,6 +231,8 @@ def simulate(  # noqa: PLR0917  options of a command
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
     freeze_orders: FreezeOrders = False,
+    qr_gateway: QrGateway = False,
+    payment_codes: PaymentCodes = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -245,6 +256,8 @@ def simulate(  # noqa: PLR0917  options of a command
         stated_fees=stated_fees,
         fund_bills=fund_bills,
         freeze_orders=freeze_orders,
+        qr_gateway=qr_gateway,
+        payment_codes=payment_codes,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -480,6 +493,8 @@ def sample_week(  # noqa: PLR0917  options of a command
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
     freeze_orders: FreezeOrders = False,
+    qr_gateway: QrGateway = False,
+    payment_codes: PaymentCodes = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -501,6 +516,8 @@ def sample_week(  # noqa: PLR0917  options of a command
             stated_fees=stated_fees,
             fund_bills=fund_bills,
             freeze_orders=freeze_orders,
+            qr_gateway=qr_gateway,
+            payment_codes=payment_codes,
         ),
         tuple(inject or ()),
     )

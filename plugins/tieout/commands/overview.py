@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal, LiteralString
+from typing import Any, Final, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -513,6 +513,12 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
             console.print(f"  {failure.as_error()}")
 
 
+_CODE_FINDINGS: Final[tuple[tuple[str, LiteralString], ...]] = (
+    ("names another channel (付款码与渠道不符)", "findings.finding = 'other_channel'"),
+    ("names no wallet (付款码无法识别)", "findings.finding <> 'other_channel'"),
+)
+
+
 def _print_findings(console: Console, settings: Settings, day: date | None) -> None:
     """Print what the close found of each date's files that people have to look at."""
     with database.connect(settings) as connection:
@@ -528,6 +534,17 @@ def _print_findings(console: Console, settings: Settings, day: date | None) -> N
             "abs(findings.difference_minor)",
             "findings.finding <> 'booked_later'",
         )
+        codes = [
+            (says, row)
+            for says, counts in _CODE_FINDINGS
+            for row in _channel_findings(
+                connection,
+                day,
+                "reconciliation.payment_code_findings",
+                "abs(findings.amount_minor)",
+                counts,
+            )
+        ]
     for row in refused:
         console.print(
             f"refused: {row[0]} {row[1]} source vouchers contradict our history (拒收凭证), the "
@@ -549,6 +566,11 @@ def _print_findings(console: Console, settings: Settings, day: date | None) -> N
             f"fund bills: {row[0]} {row[2]} numbers of {row[1]} are booked otherwise than its "
             f"trade bill says (资金账单不符), together {amount_text(row[3], row[4])} "
             "(reconciliation.fund_bill_findings)"
+        )
+    for says, row in codes:
+        console.print(
+            f"payment codes: {row[0]} {row[2]} vouchers booked on {row[1]} have a code that "
+            f"{says}, together {amount_text(row[3], row[4])} (reconciliation.payment_code_findings)"
         )
 
 

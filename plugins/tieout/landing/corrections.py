@@ -22,6 +22,7 @@ from tieout.dates import days
 from tieout.files import archive, decryption, store_urls
 from tieout.files.cutoffs import cutoffs
 from tieout.files.report import ANSWER_KINDS, FileOutcome, LandingError
+from tieout.files.senders import senders
 from tieout.files.stores import FileBytes, find_files
 from tieout.landing import manifest, payee_register
 from tieout.landing.institutions import ANOTHER_INSTITUTION
@@ -432,7 +433,8 @@ def _held_entry(
             why="both stay on record with the file",
             next_step="say who decides (--by), and why (--reason)",
         )
-    recognised = recognise(_known(connection, file_id).file_name)
+    named = recognise(_known(connection, file_id).file_name)
+    recognised = None if named is None else senders(connection).channel_of(named)
     if recognised is None:
         days.lock_claims(connection)
     else:

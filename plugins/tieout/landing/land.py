@@ -30,6 +30,7 @@ from tieout.files import archive, decryption, store_urls
 from tieout.files.cutoffs import cutoffs
 from tieout.files.expected import correctable_kinds
 from tieout.files.report import ANSWER_KINDS, FileOutcome, FileStatus, LandingReport
+from tieout.files.senders import senders
 from tieout.files.stores import (
     FileBytes,
     FileGoneError,
@@ -51,6 +52,9 @@ from tieout.landing.row_spool import RowSpool
 from tieout.landing.vault import SettingsVault
 
 __all__ = ["hold_slot", "is_sealed", "land", "parsed_file", "store"]
+
+# A sender has several channels, and the file's name is of none of them.
+UNKNOWN_ACCOUNT = "unknown_account"
 
 # Files other parts of Tieout read: the bank's answers to payouts.
 _OTHERS = tuple(f"{kind}_" for kind in ANSWER_KINDS)
@@ -96,12 +100,15 @@ def land(
         LandingError: a store cannot be read. Files landed before that stay landed.
     """
     database.migrate(settings)
+    with database.connect(settings, autocommit=True) as connection:
+        known_senders = senders(connection)
     found, irregular = find_entries(list(paths) if paths is not None else [settings.inbox_url])
     unknown: list[FoundFile] = []
     wanted: list[tuple[RecognisedFile, FoundFile]] = []
     for file in found:
         recognised = recognise(decryption.plain_name(file.name))
         if recognised is not None:
+            recognised = known_senders.channel_of(recognised)
             if _is_wanted(recognised, through_date, channels, kinds):
                 wanted.append((recognised, file))
         elif not file.name.startswith(_OTHERS):
@@ -352,7 +359,15 @@ def _unless_landed_elsewhere(
 def parsed_file(
     settings: Settings, arrived: manifest.ArrivedFile, rows: RowSpool, cutoffs: Cutoffs
 ) -> ParsedFile:
-    """Parse a file into the spool, or say that it is too large to be; `frames` is the spool."""
+    """Parse a file into the spool, or say why it is not read; `frames` is the spool."""
+    if not arrived.file.is_of_a_channel:
+        parts = ", ".join(f"{name}={value}" for name, value in arrived.file.name_parts.items())
+        problem = file_problem(
+            UNKNOWN_ACCOUNT,
+            f"reference.channel_senders has no row of {arrived.file.channel} "
+            f"{arrived.file.file_kind} with {parts or 'a name that says no account'}",
+        )
+        return ParsedFile({}, 0, None, bad_rows=(problem,))
     if arrived.content is not None:
         reading = FileReading(arrived.file, SettingsVault(settings), cutoffs=cutoffs)
         for frames in reading.blocks(io.BytesIO(arrived.content)):

@@ -21,6 +21,7 @@ from tieout.simulator import (
     bank,
     fund_files,
     platform_files,
+    qr_gateway_files,
     truth,
     unionpay_files,
     wechat_files,
@@ -32,6 +33,7 @@ from tieout.simulator.events import (
     CUTOFF_MINUTES,
     NEVER,
     PURCHASE,
+    QR_GATEWAY,
     UNIONPAY,
     WECHAT,
     Day,
@@ -48,6 +50,7 @@ from tieout.simulator.injections import (
     inject_into_bank,
     inject_into_files,
 )
+from tieout.simulator.payment_codes import code_truth
 from tieout.simulator.scenes import AdjustmentDesk, scene_events
 from tieout.simulator.unionpay_files import UnionpayDay
 from tieout.simulator.wechat_files import WalletDay
@@ -60,6 +63,8 @@ COUNTERPARTIES = {
     "unionpay": ("中国银联股份有限公司", "UPSETTLE"),
     "wechat": ("财付通支付科技有限公司", "TENPAY"),
     "alipay": ("支付宝（中国）网络技术有限公司", "ALIPAY"),
+    # The same payer as UnionPay's: its text alone tells the two apart.
+    "qr_gateway": ("中国银联股份有限公司", "QRSETTLE"),
 }
 # The bank's own charge for the fee account, once a simulation, and its interest.
 ACCOUNT_CHARGE_MINOR = 3_000
@@ -83,7 +88,9 @@ class Funds:
     merchant sells something each day, so that each payment date pays nearly all of them.
     ``stated_fees``: the platform says which fee it booked of each voucher. ``fund_bills``: the
     wallets send their fund bills beside their trade bills. ``freeze_orders``: the platform says
-    kind, order and release of each freeze.
+    kind, order and release of each freeze. ``qr_gateway``: wallets also pay through UnionPay's QR
+    gateway, a channel of its own (examples/channels/qr_gateway). ``payment_codes``: the platform
+    says with which digits the payment codes began.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -95,6 +102,8 @@ class Funds:
     stated_fees: bool = False
     fund_bills: bool = False
     freeze_orders: bool = False
+    qr_gateway: bool = False
+    payment_codes: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -110,7 +119,8 @@ class Funds:
     def noted(self) -> dict[str, Any]:
         """Return what a simulation is known by; what came later and is not asked for is none."""
         calendar = {
-            "fund_bills", "freeze_orders", "lags", "cutoff_minutes", "wechat_cutoff_minutes",
+            "fund_bills", "freeze_orders", "qr_gateway", "payment_codes",
+            "lags", "cutoff_minutes", "wechat_cutoff_minutes",
         }  # fmt: skip
         ordinary = asdict(Funds())
         return {
@@ -217,6 +227,8 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         every_merchant_sells=funds.every_merchant,
         states_fees=funds.stated_fees,
         states_orders=funds.freeze_orders,
+        has_qr_gateway=funds.qr_gateway,
+        shows_codes=funds.payment_codes,
     )
     progress = _Progress(
         pending=empty_events().with_columns(
@@ -326,7 +338,10 @@ def _play_day(
     ordinary = ordinary_events(day, max(40, transactions - SCENE_EVENTS), history)
     ordinary = _leave_unposted(day, ordinary)
     progress.desk.remember(scenes)
-    fresh = pl.concat([ordinary, scenes, extra_vouchers]).with_columns(
+    parts = [ordinary, scenes, extra_vouchers]
+    if world.has_qr_gateway:
+        parts.append(qr_gateway_files.events_of(day, transactions))
+    fresh = pl.concat(parts).with_columns(
         *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
     )
     fresh = cut_before_the_platform(day, fresh, progress.funds.wechat_cutoff_minutes)
@@ -400,13 +415,16 @@ def _channel_days(
 ) -> dict[str, UnionpayDay | WalletDay]:
     """Return each channel's files of the date."""
     today = events.filter(pl.col("channel_day") == day.day).drop(_KEYS)
-    of_channel = [today.filter(pl.col("channel") == channel) for channel in range(3)]
+    of_channel = [today.filter(pl.col("channel") == number) for number in range(len(CHANNELS))]
     when = day.accounting_date
-    return {
+    files: dict[str, UnionpayDay | WalletDay] = {
         "unionpay": unionpay_files.write_day(world, when, of_channel[UNIONPAY], adjustments),
         "wechat": wechat_files.write_day(world, when, of_channel[WECHAT]),
         "alipay": alipay_files.write_day(world, when, of_channel[ALIPAY]),
     }
+    if world.has_qr_gateway:
+        files["qr_gateway"] = qr_gateway_files.write_day(world, when, of_channel[QR_GATEWAY])
+    return files
 
 
 def _fund_bills(
@@ -494,6 +512,8 @@ def _write_truth(
             name: funds.arrival_date(name, day.accounting_date).isoformat() for name in channels
         },
     }
+    if world.shows_codes:
+        facts["payment_code_findings"] = code_truth(booked)
     truth.write_day(truth_dir, day.accounting_date, results, facts)
 
 

@@ -11,7 +11,8 @@ from the merchant's side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -21,8 +22,8 @@ import polars as pl
 
 from tieout.simulator.world import World
 
-CHANNELS = ("unionpay", "wechat", "alipay")
-UNIONPAY, WECHAT, ALIPAY = range(3)
+CHANNELS = ("unionpay", "wechat", "alipay", "qr_gateway")
+UNIONPAY, WECHAT, ALIPAY, QR_GATEWAY = range(4)
 TYPES = (
     "purchase",
     "refund",
@@ -149,6 +150,43 @@ def open_day(
     sequence = np.random.SeedSequence([world.seed, 2, day])
     random = np.random.Generator(np.random.PCG64(sequence))
     return Day(world, day, days, accounting_date, random, early_minutes)
+
+
+@contextmanager
+def own_dice(day: Day, channel: int) -> Iterator[None]:
+    """Let a channel that not every acquirer has play with dice of its own."""
+    common = day.random
+    sequence = np.random.SeedSequence([day.world.seed, 4, day.day, channel])
+    day.random = np.random.Generator(np.random.PCG64(sequence))
+    try:
+        yield
+    finally:
+        day.random = common
+
+
+def plain_purchases(day: Day, channel: int, count: int) -> pl.DataFrame:
+    """Return purchases of one channel that both sides book on the same date."""
+    channels = np.full(count, channel, dtype=np.int64)
+    times, amounts = _times(day, count), _amounts(day, count)
+    return frame(
+        {
+            "event_no": day.take(count),
+            "type": PURCHASE,
+            "platform_amount": amounts,
+            "channel_amount": amounts,
+            "channel_time": times,
+            "platform_time": times + 1,
+            "platform_day": day.day,
+            "channel_day": day.day,
+            **_parties(day, channels),
+        }
+    )
+
+
+def refunds_of(day: Day, purchases: pl.DataFrame) -> pl.DataFrame:
+    """Return a refund of each of the day's purchases that leaves time for one."""
+    early = purchases.filter(pl.col("channel_time") < day.at(20, 0))
+    return _returns(day, REFUND, early.with_columns(refunded=pl.lit(0, dtype=pl.Int64)))
 
 
 def cut_before_the_platform(

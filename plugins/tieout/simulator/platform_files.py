@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY
+from tieout.simulator.payment_codes import with_codes
 from tieout.simulator.scenes import NO_CHANNEL_REFERENCE
 from tieout.simulator.stated_fees import stated_fees
 from tieout.simulator.texts import pick, timestamps, with_references
@@ -66,6 +67,8 @@ def number_vouchers(accounting_date: date, booked: pl.DataFrame) -> pl.DataFrame
 def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -> bytes:
     """Return the file of source vouchers; ``booked`` comes from ``number_vouchers``."""
     records = with_references(world.first_date, booked)
+    if world.shows_codes:
+        records = with_codes(records)
     is_unionpay = pl.col("channel") == UNIONPAY
     terminals = [
         merchant.terminal_ids[number] for merchant in world.merchants for number in range(3)
@@ -94,7 +97,10 @@ def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -
         original_refunded_before_minor=pl.col("refunded_before"),
         is_late_order=pl.when("late_order").then(pl.lit("true")).otherwise(pl.lit("false")),
     )
-    body = columns.select(column_names("source_vouchers")).write_csv()
+    names = column_names("source_vouchers")
+    if world.shows_codes:
+        names += ["payment_code_prefix", "payment_code_digits"]
+    body = columns.select(names).write_csv()
     return _with_trailer(body, records.height, int(records["platform_amount"].sum()))
 
 

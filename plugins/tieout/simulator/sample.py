@@ -54,6 +54,8 @@ class SampleOptions:
     stated_fees: bool = False
     fund_bills: bool = False
     freeze_orders: bool = False
+    qr_gateway: bool = False
+    payment_codes: bool = False
 
     @property
     def last(self) -> date:
@@ -99,6 +101,8 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.stated_fees,
             options.fund_bills,
             options.freeze_orders,
+            options.qr_gateway,
+            options.payment_codes,
         ),
     )
     if out is None:
@@ -122,6 +126,8 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "stated_fees": options.stated_fees,
         "fund_bills": options.fund_bills,
         "freeze_orders": options.freeze_orders,
+        "qr_gateway": options.qr_gateway,
+        "payment_codes": options.payment_codes,
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 

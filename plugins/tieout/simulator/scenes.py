@@ -109,6 +109,12 @@ def _event(day: Day, channel: int, time: int, amount_minor: int, **special: Any)
     return {**event, **special}
 
 
+def one_sale(day: Day, channel: int, time: int, **special: Any) -> pl.DataFrame:
+    """Return one sale of another channel than the scenes' own, changed by ``special``."""
+    event = _event(day, channel, time, _amount(day), **special)
+    return frame({name: [value] for name, value in event.items()})
+
+
 def _amount(day: Day) -> int:
     """Return an amount between 100 and 900 CNY."""
     return int(day.random.integers(10_000, 90_000))

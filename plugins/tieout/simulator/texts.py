@@ -7,7 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from tieout.simulator.events import ALIPAY, EVENTS_PER_DAY, REFUND, UNIONPAY, VOID, WECHAT
+from tieout.simulator.events import (
+    ALIPAY,
+    EVENTS_PER_DAY,
+    QR_GATEWAY,
+    REFUND,
+    UNIONPAY,
+    VOID,
+    WECHAT,
+)
 
 TRACE_NUMBERS = 1_000_000
 
@@ -77,6 +85,7 @@ def with_references(first_date: date, events: pl.DataFrame) -> pl.DataFrame:
     is_unionpay = pl.col("channel") == UNIONPAY
     is_wechat = pl.col("channel") == WECHAT
     is_alipay = pl.col("channel") == ALIPAY
+    is_qr_gateway = pl.col("channel") == QR_GATEWAY
     gives_back = pl.col("type").is_in([REFUND, VOID])
     references = texts.select(
         trace_number=pl.when(is_unionpay).then("trace"),
@@ -87,11 +96,15 @@ def with_references(first_date: date, events: pl.DataFrame) -> pl.DataFrame:
         channel_order_id=pl.when(is_wechat)
         .then(pl.concat_str([pl.lit("4200001"), "order_date", "order"]))
         .when(is_alipay)
-        .then(pl.concat_str(["order_date", pl.lit("2200141"), "order"])),
+        .then(pl.concat_str(["order_date", pl.lit("2200141"), "order"]))
+        .when(is_qr_gateway)
+        .then(pl.concat_str([pl.lit("9551600000"), "order_date", pl.col("order").str.slice(3)])),
         refund_order_id=pl.when(is_wechat & gives_back)
         .then(pl.concat_str([pl.lit("50300000"), "key_date", pl.lit("0000"), "key"]))
         .when(is_alipay & gives_back)
-        .then(pl.concat_str([pl.lit("RF"), "key_date", "key"])),
+        .then(pl.concat_str([pl.lit("RF"), "key_date", "key"]))
+        .when(is_qr_gateway & gives_back)
+        .then(pl.concat_str([pl.lit("9551600001"), "key_date", pl.lit("0"), "key"])),
         merchant_order_id=pl.concat_str([pl.lit("M"), "order_date", pl.col("order").str.slice(4)]),
     )
     return pl.concat([events, references], how="horizontal")

@@ -44,6 +44,7 @@ CATEGORY_MERCHANTS = 0  # of each three: a rule for their category
 TIERED_MERCHANTS = 1  # of each three: a cheaper tier from a volume of last month
 TIER_FROM_MINOR = 100_000_000
 TIER_FEE_RATE = "0.0010"
+QR_GATEWAY_FEE_RATE = "0.0060"
 CALM_MERCHANT = 7  # net, returns fees, nothing special
 
 _BANKS = (
@@ -137,6 +138,8 @@ class World:
     every_merchant_sells: bool
     states_fees: bool
     states_orders: bool
+    has_qr_gateway: bool
+    shows_codes: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
@@ -150,6 +153,8 @@ def build_world(
     every_merchant_sells: bool = False,
     states_fees: bool = False,
     states_orders: bool = False,
+    has_qr_gateway: bool = False,
+    shows_codes: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
@@ -177,6 +182,8 @@ def build_world(
         every_merchant_sells=every_merchant_sells,
         states_fees=states_fees,
         states_orders=states_orders,
+        has_qr_gateway=has_qr_gateway,
+        shows_codes=shows_codes,
         weights=weights / weights.sum(),
     )
 
@@ -226,9 +233,9 @@ def contract_rows(world: World) -> list[Row]:
     rows = []
     for merchant in world.merchants:
         changed = merchant.index == CHANGED_CONTRACT_MERCHANT
-        rows.append(_contract_row(merchant, 1, since, change if changed else None))
+        rows.append(_contract_row(world, merchant, 1, since, change if changed else None))
         if changed:
-            rows.append(_contract_row(merchant, 2, change, None))
+            rows.append(_contract_row(world, merchant, 2, change, None))
     return rows
 
 
@@ -237,7 +244,17 @@ def wechat_sub_merchant_id(merchant_index: int) -> str:
     return f"16000{merchant_index + 1:05d}"
 
 
-def _contract_row(merchant: Merchant, version: int, since: date, until: date | None) -> Row:
+def qr_gateway_merchant_id(merchant_index: int) -> str:
+    """Return the number under which the QR gateway knows the merchant."""
+    return f"QRA{merchant_index + 1:09d}FFL"
+
+
+def _contract_row(
+    world: World, merchant: Merchant, version: int, since: date, until: date | None
+) -> Row:
+    ids = f"wechat:{wechat_sub_merchant_id(merchant.index)} alipay:{merchant.account_id}"
+    if world.has_qr_gateway:
+        ids += f" qr_gateway:{qr_gateway_merchant_id(merchant.index)}"
     return {
         "contract_id": f"C{merchant.index + 1:06d}-{version}",
         "merchant_id": merchant.merchant_id,
@@ -251,9 +268,7 @@ def _contract_row(merchant: Merchant, version: int, since: date, until: date | N
         "effective_from": since,
         "effective_to": until,
         "ended_on": None,
-        "channel_merchant_ids": (
-            f"wechat:{wechat_sub_merchant_id(merchant.index)} alipay:{merchant.account_id}"
-        ),
+        "channel_merchant_ids": ids,
         "merchant_category_code": merchant.merchant_category_code,
     }
 
@@ -305,6 +320,13 @@ def fee_rate_rows(world: World) -> list[Row]:
         if merchant.index % 3 == TIERED_MERCHANTS:
             tier = {"tier_from_minor": TIER_FROM_MINOR, "fee_rate": TIER_FEE_RATE}
             rows.append(rows[-1] | {"fee_rule_id": f"F{contract_id[1:]}-6"} | tier)
+        if world.has_qr_gateway:
+            of_gateway = {"channel": "qr_gateway", "priority": 70, "fee_rate": QR_GATEWAY_FEE_RATE}
+            rows.append(
+                rows[-1]
+                | {"fee_rule_id": f"F{contract_id[1:]}-7", "tier_from_minor": 0}
+                | of_gateway
+            )
     return rows
 
 

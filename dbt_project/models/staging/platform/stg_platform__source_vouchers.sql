@@ -27,7 +27,9 @@ with records as (
         original_voucher_id,
         original_transaction_at,
         original_amount_minor,
-        original_refunded_before_minor
+        original_refunded_before_minor,
+        payment_code_prefix,
+        payment_code_digits
     from {{ source('raw', 'platform_source_vouchers') }}
 ),
 
@@ -64,7 +66,9 @@ final as (
         records.original_voucher_id,
         records.original_transaction_at,
         records.original_amount_minor,
-        records.original_refunded_before_minor
+        records.original_refunded_before_minor,
+        records.payment_code_prefix,
+        records.payment_code_digits
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

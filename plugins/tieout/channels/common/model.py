@@ -88,7 +88,8 @@ class FileContext:
     `accounting_date` is the date in its name; None (a file outside any inbox) takes the date found
     inside. `name_parts` are other parts of the name that the content has to agree with, such as
     `bank_account_id`. `block_rows` is how many records a parser reads at a time; nothing that it
-    gives depends on it. `cutoffs` say which times a date's records have.
+    gives depends on it. `cutoffs` say which times a date's records have; `channel` is whose file it
+    is, by the sender's name where nothing else is known.
     """
 
     file_name: str
@@ -97,6 +98,7 @@ class FileContext:
     name_parts: Mapping[str, str] = field(default_factory=dict)
     block_rows: int = BLOCK_ROWS
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class PlatformReading:
         self._key: Sequence[str] = kind["primary_key"]
         self._total_column: str | None = kind["control_total_column"]
         self._findings = Findings()
-        self._lines = _Lines(any(column.get("sensitive") for column in self._columns))
+        self._lines = _Lines(self._columns)
         self._trailer: re.Match[str] | None = None
         self._keys = RepeatedKeys()
         self._whole = _WholeFile(file_kind)
@@ -132,7 +132,7 @@ class PlatformReading:
         typed = pl.DataFrame(
             [_typed(raw[column["name"]], column, findings) for column in self._columns]
         )
-        _check_columns(raw, typed, self._columns, findings)
+        _check_columns(raw, typed, self._columns, self._context, findings)
         _check_rows(self._file_kind, typed, self._context, findings)
         self._keys.add(typed.select(self._key), line_numbers)
         self._whole.add(typed, line_numbers)
@@ -211,8 +211,9 @@ def _trailer(tail: Sequence[str], *, line_count: int) -> re.Match[str]:
 class _Lines:
     """Flags lines that are not one record of the header's number of values, the header first."""
 
-    def __init__(self, is_sensitive: bool) -> None:
-        self._is_sensitive = is_sensitive
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._is_hidden = any(column.get("sensitive") for column in columns)
+        self._secrets = frozenset(column["name"] for column in columns if column.get("secret"))
         self._header_commas: int | None = None
         # Of a run of open and closing lines every second one closes what the one before opened.
         self._is_open = False
@@ -226,10 +227,11 @@ class _Lines:
         stray = unquoted.str.contains(f'"|{_PLACEHOLDER}[^,]')
         if self._header_commas is None:
             self._header_commas = int(commas[0])
+            self._is_hidden |= not self._secrets.isdisjoint(lines[0].replace('"', "").split(","))
         expected = self._header_commas
         of_lines = findings.of_block(
             range(line_number, line_number + len(lines)),
-            lambda position: "" if self._is_sensitive else masked_excerpt(lines[position]),
+            lambda position: "" if self._is_hidden else masked_excerpt(lines[position]),
         )
         of_lines.flag(
             stray & ~self._closes_an_open_quote(stray, line),
@@ -291,10 +293,19 @@ def _read(body: list[str], columns: Sequence[Column]) -> pl.DataFrame:
     )
 
 
+def _is_hidden(column: Column) -> bool:
+    """Say whether a value that is not as it should be is shown to nobody.
+
+    Sensitive values are kept protected; of a secret one only a harmless part may be delivered, and
+    what is not that part may be the secret.
+    """
+    return bool(column.get("sensitive") or column.get("secret"))
+
+
 def _excerpt(raw: pl.DataFrame, columns: Sequence[Column], position: int) -> str:
     row = raw.row(position, named=True)
     for column in columns:
-        if column.get("sensitive"):
+        if _is_hidden(column):
             row[column["name"]] = "***"
     return masked_excerpt(",".join(value or "" for value in row.values()))
 
@@ -312,7 +323,7 @@ def _typed(values: pl.Series, column: Column, findings: BlockFindings) -> pl.Ser
         name,
         f"not_a_{kind}",
         form
-        if column.get("sensitive")
+        if _is_hidden(column)
         else lambda position: (
             f"found {masked_excerpt(values[position])[:40]!r}; it has to be {form}"
         ),
@@ -352,7 +363,11 @@ _CONVERSIONS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 
 
 def _check_columns(
-    raw: pl.DataFrame, typed: pl.DataFrame, columns: Sequence[Column], findings: BlockFindings
+    raw: pl.DataFrame,
+    typed: pl.DataFrame,
+    columns: Sequence[Column],
+    context: FileContext,
+    findings: BlockFindings,
 ) -> None:
     owed = {column["name"] for column in columns if column["required"]}
     for column in columns:
@@ -371,15 +386,25 @@ def _check_columns(
                 missing &= raw[instead].is_null()
                 reason += f" and {instead} is missing"
             findings.flag(missing, name, "missing_value", reason)
-        _check_value(values, column, findings)
+        _check_value(values, column, _allowed(column, context), findings)
         if "sign_by" in column:
             _check_sign(values, typed, column, findings)
 
 
-def _check_value(values: pl.Series, column: Column, findings: BlockFindings) -> None:
+def _allowed(column: Column, context: FileContext) -> Sequence[str] | None:
+    """Return a column's codes: channels are those of the reference data, where it is known."""
+    allowed: Sequence[str] | None = column.get("allowed")
+    if column["name"] == "channel" and context.cutoffs.platform:
+        return sorted(context.cutoffs.platform)
+    return allowed
+
+
+def _check_value(
+    values: pl.Series, column: Column, allowed: Sequence[str] | None, findings: BlockFindings
+) -> None:
     name, present = column["name"], values.is_not_null()
-    if "allowed" in column:
-        unknown = present & ~values.is_in(column["allowed"])
+    if allowed is not None:
+        unknown = present & ~values.is_in(allowed)
         findings.flag(
             unknown,
             name,
@@ -393,7 +418,7 @@ def _check_value(values: pl.Series, column: Column, findings: BlockFindings) -> 
             name,
             "wrong_form",
             f"{name} has to match {column['pattern']}"
-            if column.get("sensitive")
+            if _is_hidden(column)
             else lambda position: (
                 f"found {masked_excerpt(values[position])[:40]!r}; "
                 f"{name} has to match {column['pattern']}"
@@ -406,6 +431,9 @@ def _check_value(values: pl.Series, column: Column, findings: BlockFindings) -> 
         number = values.cast(pl.Decimal(38, 18)) if values.dtype == pl.String else values
         too_small = present & (number < column["minimum"])
         findings.flag(too_small, name, "wrong_sign", f"{name} is below {column['minimum']}")
+    if "maximum" in column:
+        too_large = present & (values > column["maximum"])
+        findings.flag(too_large, name, "wrong_form", f"{name} is above {column['maximum']}")
     if column.get("check") == "iso7064_mod_11_10":
         distinct = values.drop_nulls().unique().to_list()
         wrong_codes = [code for code in distinct if not _has_good_check_digit(code)]
@@ -513,6 +541,12 @@ def _check_source_vouchers(
         "refund_order_id",
         "missing_value",
         "required for refund and void of wechat and alipay",
+    )
+    findings.flag(
+        typed["payment_code_prefix"].is_null() != typed["payment_code_digits"].is_null(),
+        "payment_code_digits",
+        "missing_value",
+        "payment_code_prefix and payment_code_digits come together",
     )
     if context.accounting_date is not None:
         _check_times(typed, context.accounting_date, context.cutoffs.platform, findings)

@@ -41,7 +41,7 @@ class FixedWidthReading(ABC):
         self.row_count = 0
         self._day: DayOfRecords = settlement_day(
             self.settlement_date,
-            context.cutoffs.of_channel("unionpay"),
+            context.cutoffs.of_channel(context.channel or "unionpay"),
             days_after=self.days_after,
         )
         self._keys = RepeatedKeys()

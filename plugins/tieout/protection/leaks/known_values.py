@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,17 +127,24 @@ def _kept_files(settings: Settings) -> list[tuple[str, str]]:
 def _declared_values(content: bytes, file: RecognisedFile) -> Iterator[str]:
     """Yield the values of a platform file's columns that the contract calls sensitive.
 
-    The parser protects them only in a file without a fault; here a faulty one counts as well.
+    The parser protects them only in a file without a fault; here a faulty one counts as well. Of a
+    secret a part may be delivered: what is longer is the secret.
     """
     if file.channel != "platform":
         return
     schema: dict[str, Any] = json.loads(csv_files.SCHEMA_PATH.read_text(encoding="utf-8"))
     columns = schema["file_kinds"][file.file_kind]["columns"]
     names = [column["name"] for column in columns if column.get("sensitive")]
-    if not names:
+    secrets = [(column["name"], column["pattern"]) for column in columns if column.get("secret")]
+    if not names and not secrets:
         return
     for row in csv.DictReader(io.StringIO(content.decode("utf-8", errors="replace"))):
         yield from (value for name in names if (value := row.get(name)))
+        yield from (
+            value
+            for name, pattern in secrets
+            if (value := row.get(name)) and not re.search(pattern, value)
+        )
 
 
 def _kind(text: str) -> str:

@@ -5,7 +5,8 @@ Format: docs/formats/qr-gateway-bill.md.
 GBK, values behind backticks, 38 columns. The one known row has no header with it: without one the
 columns are taken in that row's order, with one by its headings.
 
-Not read by the close: the same transactions are in ACOMN, and the bill's key leads to them.
+Where an institution's QR transactions are in its ACOMN, the bill lands and no close reads it; where
+they are settled apart, reference data makes it a channel (docs/operations/add-a-channel.md).
 """
 
 from __future__ import annotations
@@ -286,6 +287,14 @@ def _check_rows(frame: pl.DataFrame, texts: pl.DataFrame, findings: BlockFinding
     for name in ("amount", "refund_amount"):
         findings.flag(frame[name] < 0, name, "wrong_sign", "printed without a sign")
     _check_money(frame, is_payment, findings)
+    findings.flag(
+        is_refund
+        & (frame["settlement_amount"] != -frame["refund_amount"] - frame["fee"])
+        & (frame["red_packet_refund_amount"] == 0),
+        "settlement_amount",
+        "wrong_settlement",
+        "of a refund it is what is given back, below zero, less the fee that comes back",
+    )
 
 
 def _check_money(frame: pl.DataFrame, is_payment: pl.Series, findings: BlockFindings) -> None:
