@@ -20,6 +20,7 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    cases,
     evidence,
     explain,
     gate,
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense.app, name="suspense")
+app.add_typer(cases.app, name="cases")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
