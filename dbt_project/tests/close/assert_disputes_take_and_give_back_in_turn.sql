@@ -1,5 +1,5 @@
--- What a merchant bears of disputes goes by the channel's stages: an account never gets more back by
--- representments than chargebacks took from it, and a second chargeback takes no more than a
+-- What a merchant bears of disputes goes by the channel's stages: an account never gets more back
+-- by representments than chargebacks took from it, and a second chargeback takes no more than a
 -- representment gave. Read from what was registered, not from the model that decides it: else a
 -- record of the channel could pay a merchant its refunds again.
 {{ config(tags=['close']) }}

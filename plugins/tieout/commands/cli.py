@@ -111,6 +111,10 @@ StatedFees = Annotated[
 FundBills = Annotated[
     bool, typer.Option("--fund-bills", help="The wallets send their fund bills, too.")
 ]
+Disputes = Annotated[
+    bool,
+    typer.Option("--disputes", help="Chargebacks go on to their end, and payments are made twice."),
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -218,6 +222,7 @@ def simulate(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    disputes: Disputes = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -240,6 +245,7 @@ def simulate(  # noqa: PLR0917  options of a command
         every_merchant=every_merchant,
         stated_fees=stated_fees,
         fund_bills=fund_bills,
+        disputes=disputes,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -474,6 +480,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     every_merchant: EveryMerchant = False,
     stated_fees: StatedFees = False,
     fund_bills: FundBills = False,
+    disputes: Disputes = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -494,6 +501,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             every_merchant=every_merchant,
             stated_fees=stated_fees,
             fund_bills=fund_bills,
+            disputes=disputes,
         ),
         tuple(inject or ()),
     )

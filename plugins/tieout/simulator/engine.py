@@ -82,7 +82,8 @@ class Funds:
     once. ``returns``: payouts of each payment file that come back. ``every_merchant``: each
     merchant sells something each day, so that each payment date pays nearly all of them.
     ``stated_fees``: the platform says which fee it booked of each voucher. ``fund_bills``: the
-    wallets send their fund bills beside their trade bills.
+    wallets send their fund bills beside their trade bills. ``disputes``: chargebacks go on to
+    representments and second chargebacks, and one payment a day is made twice.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -93,6 +94,7 @@ class Funds:
     every_merchant: bool = False
     stated_fees: bool = False
     fund_bills: bool = False
+    disputes: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -107,7 +109,7 @@ class Funds:
 
     def noted(self) -> dict[str, Any]:
         """Return what a simulation is known by; what came later and is not asked for is none."""
-        calendar = {"fund_bills", "lags", "cutoff_minutes", "wechat_cutoff_minutes"}
+        calendar = {"fund_bills", "disputes", "lags", "cutoff_minutes", "wechat_cutoff_minutes"}
         ordinary = asdict(Funds())
         return {
             name: value
@@ -218,7 +220,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
             *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
         ),
         history=empty_history(),
-        desk=AdjustmentDesk([]),
+        desk=AdjustmentDesk([], funds.disputes),
         funds=funds,
         arrivals={},
         injected=[],
@@ -317,7 +319,7 @@ def _play_day(
     world = day.world
     adjustments, extra_vouchers, taken = progress.desk.adjustments(day, progress.history)
     history = progress.history.filter(~pl.col("event_no").is_in(taken))
-    scenes = scene_events(day)
+    scenes = scene_events(day, disputes=progress.funds.disputes)
     ordinary = ordinary_events(day, max(40, transactions - SCENE_EVENTS), history)
     ordinary = _leave_unposted(day, ordinary)
     progress.desk.remember(scenes)

@@ -53,6 +53,7 @@ class SampleOptions:
     every_merchant: bool = False
     stated_fees: bool = False
     fund_bills: bool = False
+    disputes: bool = False
 
     @property
     def last(self) -> date:
@@ -97,6 +98,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.every_merchant,
             options.stated_fees,
             options.fund_bills,
+            options.disputes,
         ),
     )
     if out is None:
@@ -119,6 +121,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "every_merchant": options.every_merchant,
         "stated_fees": options.stated_fees,
         "fund_bills": options.fund_bills,
+        "disputes": options.disputes,
     }
     path = settings.home / "sample.json"
     path.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")

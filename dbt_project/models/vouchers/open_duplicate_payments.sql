@@ -1,8 +1,8 @@
 {{ config(materialized='view', schema='clearing', tags=['views']) }}
 
 {#-
-    What people look at: pairs of the last 30 days before the latest close, of which neither sale has
-    been given back whole since (待核重复支付).
+    What people look at: pairs of the last 30 days before the latest close, of which neither sale
+    has been given back whole since (待核重复支付).
 -#}
 with duplicate_payments as (
     select
