@@ -274,7 +274,7 @@ begin
         found.currency_code,
         case wanted_kind
             when 'represent' then wanted_amount_minor
-            when 'accept' then found.disputed_minor
+            when 'accept' then greatest(found.disputed_minor, 0)
             else 0
         end,
         found.record_id,
