@@ -623,7 +623,7 @@ def _print_cases(console: Console, settings: Settings) -> None:
             console.print(
                 f"case 差错案件 {case.case_id}: order {case.order_id} left on {case.sent_on} in "
                 f"{case.file_name}, no answer of {case.channel} for "
-                f"{(case.accounting_date - case.sent_on).days} days",
+                f"{max((case.accounting_date - case.sent_on).days, 0)} days",
                 soft_wrap=True,
             )
     for channel, count in case_orders.unsent(settings).items():

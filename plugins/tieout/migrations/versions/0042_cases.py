@@ -446,10 +446,10 @@ from public;
 grant execute on function
     control.request_case(text, text, bigint, text, text, date, text, text),
     control.approve_case(bigint, text),
-    control.case_orders_to_send(text),
     control.record_case_orders(text, date, integer, text, text, bigint[])
 to tieout_people;
-grant execute on function control.case_orders_to_send(text) to tieout_finance;
+grant execute on function control.case_orders_to_send(text)
+to tieout_people, tieout_finance, tieout_gate, tieout_payout, tieout_ingest, tieout_transform;
 grant select on
     control.case_decisions,
     control.case_approvals,
