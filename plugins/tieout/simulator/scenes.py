@@ -361,7 +361,7 @@ class AdjustmentDesk:
         """
         made = []
         for number, (chargeback, original) in enumerate(self.charged_back):
-            about = {"original": original, "disposition": "charged"}
+            about: dict[str, Any] = {"original": original, "disposition": "charged"}
             amount = chargeback.amount_minor
             if number % 3 != 2 and chargeback.day + 1 == day.day:
                 made.append(_record(day, "E24", amount, 1, scene="representment", **about))
