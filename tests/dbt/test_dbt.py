@@ -560,6 +560,7 @@ CASES = [
 
 # Tables that are not partitioned by date, besides those of the schema intermediate.
 PLAIN_TABLES = {
+    "clearing.original_movements",
     "control.channel_files",
     "reconciliation.actions",
     "reconciliation.action_approvals",
