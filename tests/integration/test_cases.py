@@ -366,17 +366,27 @@ def test_what_the_channel_takes_out_of_turn_moves_nobody_s_money(
 
 
 def test_every_stage_is_posted(orders: dict[str, Any], friday: Settings) -> None:
-    """Taken 100.00, given back, taken again; the last representment waits."""
+    """Taken 100.00, given back, taken again, each with its fee; the last representment waits."""
     assert orders
+    channel, merchant = "adjustment_taken", "adjustment_charged"
     assert rows(
         friday,
-        "select sum(amount_minor) filter (where event_type = 'adjustment_charged')::bigint,"
-        " sum(amount_minor) filter (where event_type = 'adjustment_taken')::bigint"
-        " from ledger.postings where channel = 'fought'",
-    ) == [(10_000, 0)]
+        "select accounting_date, rule, amount_minor from ledger.postings"
+        " where channel = 'fought' and accounting_date <= %s and event_type = any(%s)"
+        " order by accounting_date, rule",
+        [DAYS[MON], [channel, merchant]],
+    ) == [
+        (DAYS[FRI], f"{merchant}.taken", 10_000),
+        (DAYS[FRI], f"{channel}.taken", 10_000),
+        (DAYS[SAT], f"{merchant}.given", 10_000),
+        (DAYS[SAT], f"{channel}.given", 10_000),
+        (DAYS[SUN], f"{merchant}.taken", 10_000),
+        (DAYS[SUN], f"{channel}.taken", 10_000),
+        (DAYS[MON], f"{channel}.given", 10_000),
+    ]
     lines = cases.postings(friday, case_of(friday, "fought").case_id)
-    assert len(lines) >= 7
-    assert "posted adjustment_taken" in lines[0] or "posted adjustment_charged" in lines[0]
+    assert len(lines) == 10
+    assert "posted adjustment_charged.taken: 100.00 CNY" in lines[0]
 
 
 def test_a_refused_order_may_be_ordered_again(
