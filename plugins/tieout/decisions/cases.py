@@ -3,7 +3,7 @@
 A case is what the channel's records of one original add up to (`clearing.cases`). One person asks
 for an answer, a representment, that we fight no more, or says that the channel refused an order;
 another approves. It takes effect in the close of a date that is not closed yet. The database asks
-what comes next in a case, and who decides (migration 0042); nothing here is ever changed.
+what comes next in a case, and who decides (migration 0045); nothing here is ever changed.
 """
 
 from __future__ import annotations
