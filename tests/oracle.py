@@ -710,6 +710,7 @@ def close_channel(source: Landed, channel: Channel, dates: Sequence[date]) -> li
 # --- §1: history --------------------------------------------------------------------------------
 
 RETURNS = ("refund", "void", "reversal")
+DISPUTES = ("first_chargeback", "representment", "second_chargeback")
 DAYS_OF_REFUSALS = timedelta(days=7)
 
 
@@ -744,6 +745,25 @@ def _looked_up_by(references: Mapping[str, str | None]) -> tuple[str | None, ...
     return None if merchant_order is None else (merchant_order, refund)
 
 
+@dataclass(frozen=True)
+class _Dispute:
+    """What chargebacks took of a sale's account, what representments gave back of it, the end."""
+
+    taken: int = 0
+    given_back: int = 0
+    is_final: bool = False
+
+    def next(self, kind: str, effect: int) -> _Dispute | None:
+        """The dispute after one more record of it; None where the record is not its next step."""
+        if kind not in DISPUTES:
+            return self
+        given_back = self.given_back + (0 if kind == "first_chargeback" else effect)
+        after = _Dispute(self.taken - effect, given_back, kind == "second_chargeback")
+        if self.is_final or (kind == "representment" and after.taken < 0):
+            return None
+        return None if kind == "second_chargeback" and given_back < 0 else after
+
+
 @dataclass
 class _History:
     """What landed and what was given back, over the dates; and what became of each voucher."""
@@ -754,6 +774,7 @@ class _History:
     refused: dict[str, date] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     charged_back: dict[str, int] = field(default_factory=dict)
+    disputes: dict[str, _Dispute] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, day: date) -> None:
@@ -905,6 +926,8 @@ class _History:
         """The ids charged to their sale's account, of (record, whether its kind is charged)."""
         charged: set[str] = set()
         totals: dict[str, int] = {}
+        disputes: dict[str, _Dispute] = {}
+        waits: set[str] = set()
         for adjustment, is_charged_kind in adjustments:
             original = self.original_of(adjustment, day)
             if original is None:
@@ -916,13 +939,20 @@ class _History:
             key = original.voucher_id
             before = totals.get(key, self.refunded.get(key, 0) + self.charged_back.get(key, 0))
             totals[key] = before - adjustment.funds_effect_minor
-            if 0 <= totals[key] <= original.amount_minor and (
-                is_charged_kind or not is_blocked(adjustment)
-            ):
+            dispute = disputes.get(key, self.disputes.get(key, _Dispute()))
+            after = dispute.next(adjustment.adjustment_type, adjustment.funds_effect_minor)
+            if after is None or not 0 <= totals[key] <= original.amount_minor:
+                # What comes behind one that waits, waits.
+                waits.add(key)
+            if key in waits:
+                continue
+            disputes[key] = after or dispute
+            if is_charged_kind or not is_blocked(adjustment):
                 charged.add(adjustment.adjustment_id)
                 self.charged_back[key] = (
                     self.charged_back.get(key, 0) - adjustment.funds_effect_minor
                 )
+        self.disputes |= disputes
         return charged
 
 

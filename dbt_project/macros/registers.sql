@@ -73,14 +73,16 @@
     {%- else %}
     delete from clearing.original_movements where accounting_date = {{ accounting_date() }};
     insert into clearing.original_movements (
-        movement_id, original_voucher_id, accounting_date, movement_kind, amount_minor,
-        fee_amount_minor
+        movement_id, original_voucher_id, accounting_date, movement_kind, adjustment_type,
+        account_id, amount_minor, fee_amount_minor
     )
     select
         entries.entry_id,
         history.original_key,
         entries.accounting_date,
         'voucher',
+        null,
+        entries.account_id,
         -entries.transaction_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries
@@ -94,6 +96,8 @@
         adjustments.original_voucher_id,
         entries.accounting_date,
         'adjustment',
+        entries.transaction_type,
+        entries.account_id,
         -entries.transaction_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries
@@ -109,6 +113,8 @@
         charges.original_voucher_id,
         entries.accounting_date,
         'adjustment',
+        entries.transaction_type,
+        entries.account_id,
         -entries.transaction_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries

@@ -118,6 +118,27 @@ def _fee(trace_number: str, **values: object) -> dict[str, object]:
     return {"trace_number": trace_number, **known, **values}
 
 
+def _dispute(voucher_id: str, *moved: tuple[str, int]) -> dict[str, list[dict[str, object]]]:
+    """What an account bore of a sale, by the kind of each record; the last is the date's."""
+    common = {"original_voucher_id": voucher_id, "account_id": "A1"}
+    known = {"currency_code": "CNY", "disposition": "charged", "settlement_mode": "net"}
+    return {
+        "clearing.original_movements": [
+            {
+                "movement_id": f"A:{voucher_id}{number}",
+                "movement_kind": "adjustment",
+                "adjustment_type": kind,
+                "amount_minor": amount,
+                **common,
+            }
+            for number, (kind, amount) in enumerate(moved)
+        ],
+        "clearing.channel_adjustments": [
+            {"adjustment_id": voucher_id, "adjustment_type": moved[-1][0], **common, **known}
+        ],
+    }
+
+
 def _booked(
     voucher_id: str, *, swapped: bool = False, booked_as: str | None = None, **source: object
 ) -> dict[str, list[dict[str, object]]]:
@@ -325,6 +346,16 @@ BREAKS: dict[str, list[Break]] = {
                     }
                 ]
             },
+        ),
+    ],
+    "assert_disputes_take_and_give_back_in_turn": [
+        Break(
+            ["V-again", "charged_back_minor=3", "represented_minor=8", "charged_again_minor=0"],
+            _dispute("V-again", ("first_chargeback", 3), ("representment", -8)),
+        ),
+        Break(
+            ["V-twice", "charged_back_minor=4", "represented_minor=0", "charged_again_minor=4"],
+            _dispute("V-twice", ("first_chargeback", 4), ("second_chargeback", 4)),
         ),
     ],
     "assert_channels_are_set_up": [
@@ -557,6 +588,7 @@ CASES = [
 
 # Tables that are not partitioned by date, besides those of the schema intermediate.
 PLAIN_TABLES = {
+    "clearing.original_movements",
     "control.channel_files",
     "reconciliation.actions",
     "reconciliation.action_approvals",

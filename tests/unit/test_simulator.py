@@ -142,6 +142,23 @@ def test_the_week_has_its_adjustments_and_catch_ups(week: Path) -> None:
     assert all(day["catch_up_voucher_ids"] for day in days)
 
 
+def test_disputes_go_to_their_end_where_a_simulation_asks_for_them(tmp_path: Path) -> None:
+    """Of the chargebacks one is charged again, one stays represented, one nobody represents."""
+    folder = make(tmp_path, funds=Funds(disputes=True))
+    stages: dict[int, list[str]] = {}
+    for path in sorted((folder / "truth").glob("*/day.json")):
+        for item in json.loads(path.read_text(encoding="utf-8"))["adjustments"]:
+            if item["adjustment_code"] in {"E23", "E24", "E25"}:
+                assert item["disposition"] == "charged"
+                amount = abs(item["funds_effect_minor"])
+                stages.setdefault(amount, []).append(item["adjustment_code"])
+    assert sorted(stages.values()) == [["E23"], ["E23", "E24"], ["E23", "E24", "E25"]]
+    truth = results(folder)
+    again = truth.filter(pl.col("scene") == "paid_again")
+    assert again.height == 7
+    assert set(again["outcome"]) == {"matched"}
+
+
 @pytest.mark.parametrize(("suffix", "width"), [("ACOMN", 500), ("AERRN", 545), ("ALFEE", 460)])
 def test_unionpay_records_have_the_format_s_width(week: Path, suffix: str, width: int) -> None:
     files = sorted((week / "inbox/unionpay").glob(f"*/*{suffix}"))

@@ -31,8 +31,7 @@ adjustment_types as (
     select
         adjustment_type,
         equation_term,
-        default_disposition,
-        reply_days
+        default_disposition
     from {{ ref('adjustment_types') }}
 ),
 
@@ -52,7 +51,7 @@ originals as (
         original_account_id,
         sale_amount_minor,
         is_chargeable,
-        returned_after_minor
+        waiting_reason
     from {{ ref('int_adjustments__originals') }}
 ),
 
@@ -64,6 +63,50 @@ open_keys as (
         on adjustments.channel = pool.channel
         and adjustments.match_key = pool.match_key
         and pool.is_open_item
+),
+
+case_deadlines as (
+    select
+        channel,
+        adjustment_type,
+        effective_from,
+        days,
+        day_kind
+    from {{ ref('case_deadlines') }}
+    where effective_from <= {{ accounting_date() }}
+),
+
+working_days as (
+    select
+        calendar_date,
+        row_number() over (order by calendar_date) as day_no
+    from {{ ref('calendar_days') }}
+    where is_working_day and calendar_date > {{ accounting_date() }}
+),
+
+-- Beyond the last listed working day it is that day: too early, never too late.
+deadlines as (
+    select
+        adjustments.adjustment_id,
+        case case_deadlines.day_kind
+            when 'calendar' then {{ accounting_date() }} + case_deadlines.days
+            else coalesce(
+                (
+                    select max(working_days.calendar_date)
+                    from working_days
+                    where working_days.day_no <= case_deadlines.days
+                ),
+                {{ accounting_date() }}
+            )
+        end as due_on,
+        row_number() over (
+            partition by adjustments.adjustment_id
+            order by case_deadlines.channel = '*', case_deadlines.effective_from desc
+        ) as place
+    from adjustments
+    inner join case_deadlines
+        on adjustments.adjustment_type = case_deadlines.adjustment_type
+        and case_deadlines.channel in (adjustments.channel, '*')
 ),
 
 contracts as (
@@ -85,7 +128,7 @@ contracts as (
 judged as (
     select
         adjustments.*,
-        adjustment_types.reply_days,
+        deadlines.due_on,
         adjustment_types.default_disposition,
         applied_adjustments.suspense_item_id,
         originals.original_voucher_id,
@@ -107,10 +150,7 @@ judged as (
                 )
                 then null
             when originals.adjustment_id is null then 'unknown_original'
-            when originals.is_chargeable and (
-                originals.returned_after_minor > originals.sale_amount_minor
-                or originals.returned_after_minor < 0
-            ) then 'above_original'
+            when originals.waiting_reason is not null then originals.waiting_reason
             when originals.is_chargeable and contracts.account_id is null then 'no_contract'
         end as reason
     from adjustments
@@ -119,6 +159,8 @@ judged as (
     left join applied_adjustments on adjustments.adjustment_id = applied_adjustments.adjustment_id
     left join originals on adjustments.adjustment_id = originals.adjustment_id
     left join open_keys on adjustments.adjustment_id = open_keys.adjustment_id
+    left join deadlines
+        on adjustments.adjustment_id = deadlines.adjustment_id and deadlines.place = 1
     left join contracts
         on originals.original_merchant_id = contracts.merchant_id
         and originals.original_account_id = contracts.account_id
@@ -166,7 +208,7 @@ final as (
             as applied_amount_minor,
         case when disposition = 'suspended' then -funds_effect_minor else 0 end
             as suspended_amount_minor,
-        {{ accounting_date() }} + reply_days as reply_due_on,
+        due_on as reply_due_on,
         file_id,
         line_number,
         original_voucher_id,

@@ -93,8 +93,19 @@ original_movements as (
     select
         original_voucher_id,
         accounting_date,
+        adjustment_type,
+        account_id,
         amount_minor
     from {{ source('clearing_registers', 'original_movements') }}
+),
+
+-- Cases that two people fight no more: what the channel gives back for one waits for people.
+accepted_cases as (
+    select distinct decisions.case_id
+    from {{ source('control', 'case_decisions') }} as decisions
+    inner join {{ source('control', 'case_approvals') }} as approvals
+        on decisions.decision_id = approvals.decision_id
+    where decisions.decision_kind = 'accept' and decisions.effective_on <= {{ accounting_date() }}
 ),
 
 voucher_history as (
@@ -195,7 +206,10 @@ stated as (
         coalesce(last_state.status, 'resolved') = 'resolved'
         and originals.original_accounting_date < {{ accounting_date() }} as is_paired,
         coalesce(moved.returned_minor, 0) + coalesce(voucher_history.returned_minor, 0)
-            as returned_before_minor
+            as returned_before_minor,
+        coalesce(moved.disputed_minor, 0) as disputed_before_minor,
+        coalesce(moved.represented_minor, 0) as represented_before_minor,
+        coalesce(moved.final_count, 0) as final_before_count
     from originals
     left join lateral (
         select items_before.status
@@ -220,7 +234,24 @@ stated as (
         limit 1
     ) as paired on true
     left join lateral (
-        select sum(original_movements.amount_minor) as returned_minor
+        select
+            sum(original_movements.amount_minor) as returned_minor,
+            -- What another account bore is not given back to this one.
+            sum(original_movements.amount_minor) filter (
+                where original_movements.adjustment_type in (
+                    'first_chargeback', 'representment', 'second_chargeback'
+                )
+                and original_movements.account_id = originals.original_account_id
+            ) as disputed_minor,
+            -sum(original_movements.amount_minor) filter (
+                where original_movements.adjustment_type in (
+                    'representment', 'second_chargeback'
+                )
+                and original_movements.account_id = originals.original_account_id
+            ) as represented_minor,
+            count(*) filter (
+                where original_movements.adjustment_type = 'second_chargeback'
+            ) as final_count
         from original_movements
         where original_movements.original_voucher_id = originals.voucher_id
             and original_movements.accounting_date < {{ accounting_date() }}
@@ -244,24 +275,93 @@ judged as (
     left join applied_adjustments on stated.adjustment_id = applied_adjustments.adjustment_id
 ),
 
-final as (
+counted_through as (
     select
-        judged.adjustment_id,
-        judged.voucher_id as original_voucher_id,
-        judged.original_channel_record_id,
-        judged.original_accounting_date,
-        judged.original_transaction_at,
-        judged.original_merchant_id,
-        judged.original_account_id,
-        judged.sale_amount_minor,
-        judged.is_chargeable,
+        judged.*,
+        accepted_cases.case_id is not null as is_accepted,
         judged.returned_before_minor + sum(
             case when judged.is_chargeable then -judged.funds_effect_minor else 0 end
-        ) over (
+        ) over up_to_here as returned_after_minor,
+        judged.disputed_before_minor + sum(
+            case
+                when judged.is_chargeable and judged.adjustment_type in (
+                    'first_chargeback', 'representment', 'second_chargeback'
+                ) then -judged.funds_effect_minor
+                else 0
+            end
+        ) over up_to_here as disputed_after_minor,
+        judged.represented_before_minor + sum(
+            case
+                when judged.is_chargeable
+                    and judged.adjustment_type in ('representment', 'second_chargeback')
+                    then judged.funds_effect_minor
+                else 0
+            end
+        ) over up_to_here as represented_after_minor,
+        judged.final_before_count + count(*) filter (
+            where judged.is_chargeable and judged.adjustment_type = 'second_chargeback'
+        ) over before_this as final_count
+    from judged
+    left join accepted_cases on 'CV:' || judged.voucher_id = accepted_cases.case_id
+    window
+        up_to_here as (
             partition by judged.voucher_id
             order by judged.file_id, judged.line_number, judged.adjustment_id
-        ) as returned_after_minor
-    from judged
+        ),
+        before_this as (
+            partition by judged.voucher_id
+            order by judged.file_id, judged.line_number, judged.adjustment_id
+            rows between unbounded preceding and 1 preceding
+        )
+),
+
+-- A dispute goes chargeback, representment, second chargeback, and there it ends: nobody is given
+-- back what was not taken, and nothing is taken twice for one chargeback.
+refused as (
+    select
+        counted_through.*,
+        case
+            when not is_chargeable then null
+            when returned_after_minor not between 0 and sale_amount_minor then 'above_original'
+            when adjustment_type not in (
+                'first_chargeback', 'representment', 'second_chargeback'
+            ) then null
+            when final_count > 0 then 'case_final'
+            when adjustment_type = 'representment' and is_accepted then 'case_accepted'
+            when adjustment_type = 'representment' and disputed_after_minor < 0
+                then 'beyond_chargeback'
+            when adjustment_type = 'second_chargeback' and represented_after_minor < 0
+                then 'not_represented'
+        end as own_reason
+    from counted_through
+),
+
+final as (
+    select
+        refused.adjustment_id,
+        refused.voucher_id as original_voucher_id,
+        refused.original_channel_record_id,
+        refused.original_accounting_date,
+        refused.original_transaction_at,
+        refused.original_merchant_id,
+        refused.original_account_id,
+        refused.sale_amount_minor,
+        refused.is_chargeable,
+        refused.returned_after_minor,
+        -- The sums of what comes behind one that waits count it: it waits, too.
+        case
+            when not refused.is_chargeable then null
+            when refused.own_reason is null and coalesce(
+                bool_or(refused.own_reason is not null) over (
+                    partition by refused.voucher_id
+                    order by refused.file_id, refused.line_number, refused.adjustment_id
+                    rows between unbounded preceding and 1 preceding
+                ),
+                false
+            ) then 'after_suspended'
+            else refused.own_reason
+        end as waiting_reason
+    from refused
 )
 
 select * from final

@@ -20,6 +20,7 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    cases,
     evidence,
     explain,
     freezes,
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suspense.app, name="suspense")
+app.add_typer(cases.app, name="cases")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(freezes.app, name="freezes")
 app.add_typer(explain.app, name="explain")
@@ -122,6 +124,10 @@ QrGateway = Annotated[
 ]
 PaymentCodes = Annotated[
     bool, typer.Option("--payment-codes", help="The platform says how payment codes began.")
+]
+Disputes = Annotated[
+    bool,
+    typer.Option("--disputes", help="Chargebacks go on to their end, and payments are made twice."),
 ]
 
 SEED = 20260924
@@ -233,6 +239,7 @@ def simulate(  # noqa: PLR0917  options of a command
     freeze_orders: FreezeOrders = False,
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
+    disputes: Disputes = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -258,6 +265,7 @@ def simulate(  # noqa: PLR0917  options of a command
         freeze_orders=freeze_orders,
         qr_gateway=qr_gateway,
         payment_codes=payment_codes,
+        disputes=disputes,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -495,6 +503,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     freeze_orders: FreezeOrders = False,
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
+    disputes: Disputes = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -518,6 +527,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             freeze_orders=freeze_orders,
             qr_gateway=qr_gateway,
             payment_codes=payment_codes,
+            disputes=disputes,
         ),
         tuple(inject or ()),
     )

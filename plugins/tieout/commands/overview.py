@@ -19,7 +19,8 @@ from tieout import database
 from tieout.core.money import amount_text
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.decisions import payouts
+from tieout.decisions import case_orders, payouts
+from tieout.decisions import cases as dispute_cases
 from tieout.gate import data_docs, waiting_releases
 from tieout.runs import airflow_home, steps
 
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 PAYOUTS_SHOWN = 10
+LAPSED_SHOWN_DAYS = 7
 MINOR_UNITS = {"JPY": 0, "KRW": 0}
 
 WEEK = """
@@ -506,6 +508,7 @@ def print_problems(console: Console, settings: Settings, day: date | None) -> No
     _print_payout_problems(console, settings, day)
     _print_bank_problems(console, settings, day)
     _print_freeze_problems(console, settings, day)
+    _print_cases(console, settings)
     for path in sorted((settings.logs_dir / "failures").glob("*.json")):
         failure = steps.read_failure_file(path)
         if day is None or failure.day == day:
@@ -612,6 +615,47 @@ def _is_worked_on(settings: Settings, lease: days.Lease) -> bool:
     """Say whether anybody can work for the owner: Airflow keeps a run `running` that was killed."""
     is_command = lease.owner.startswith(days.COMMAND_PREFIX)
     return is_command or airflow_home.scheduler_is_alive(settings)
+
+
+def _print_cases(console: Console, settings: Settings) -> None:
+    """Print disputes that wait for us or for the channel, and what may have been paid twice."""
+    with database.connect(settings) as connection:
+        if not database.has_table(connection, "clearing.cases"):
+            return
+    found = dispute_cases.cases(settings)
+    due = sorted(case.next_due_on for case in found if case.next_due_on is not None)
+    if due:
+        late = sum(day <= found[0].accounting_date for day in due)
+        console.print(
+            f"cases 差错案件: {len(due)} wait for us, the first until {due[0]}"
+            + (f"; {late} are overdue 逾期" if late else "")
+            + " (tieout cases list --due-within 3)"
+        )
+    for case in found:
+        # Told for as long as somebody may still ask why; after that the table knows it.
+        if case.lapsed_days is not None and case.lapsed_days <= LAPSED_SHOWN_DAYS:
+            console.print(
+                f"case 差错案件 {case.case_id} lapsed on {case.due_on}: "
+                f"{amount_text(case.disputed_minor, case.currency_code)} were not represented in "
+                "time (docs/runbooks/chargeback.md)",
+                soft_wrap=True,
+            )
+    for case in found:
+        if case.sent_on is not None and case.is_open and case.status != "represented":
+            console.print(
+                f"case 差错案件 {case.case_id}: order {case.order_id} left on {case.sent_on} in "
+                f"{case.file_name}, no answer of {case.channel} for "
+                f"{max((case.accounting_date - case.sent_on).days, 0)} days",
+                soft_wrap=True,
+            )
+    for channel, count in case_orders.unsent(settings).items():
+        console.print(
+            f"case orders 案件指令: {count} for {channel} are approved and did not leave "
+            "(tieout cases send)"
+        )
+    pairs = len(dispute_cases.duplicate_payments(settings))
+    if pairs:
+        console.print(f"paid twice? 疑似重复支付: {pairs} pairs of sales (tieout cases duplicates)")
 
 
 def _print_payee_problems(console: Console, settings: Settings, day: date | None) -> None:

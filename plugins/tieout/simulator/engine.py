@@ -90,7 +90,8 @@ class Funds:
     wallets send their fund bills beside their trade bills. ``freeze_orders``: the platform says
     kind, order and release of each freeze. ``qr_gateway``: wallets also pay through UnionPay's QR
     gateway, a channel of its own (examples/channels/qr_gateway). ``payment_codes``: the platform
-    says with which digits the payment codes began.
+    says with which digits the payment codes began. ``disputes``: chargebacks go on to
+    representments and second chargebacks, and one payment a day is made twice.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -104,6 +105,7 @@ class Funds:
     freeze_orders: bool = False
     qr_gateway: bool = False
     payment_codes: bool = False
+    disputes: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -119,7 +121,7 @@ class Funds:
     def noted(self) -> dict[str, Any]:
         """Return what a simulation is known by; what came later and is not asked for is none."""
         calendar = {
-            "fund_bills", "freeze_orders", "qr_gateway", "payment_codes",
+            "fund_bills", "freeze_orders", "qr_gateway", "payment_codes", "disputes",
             "lags", "cutoff_minutes", "wechat_cutoff_minutes",
         }  # fmt: skip
         ordinary = asdict(Funds())
@@ -235,7 +237,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
             *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
         ),
         history=empty_history(),
-        desk=AdjustmentDesk([]),
+        desk=AdjustmentDesk([], funds.disputes),
         funds=funds,
         arrivals={},
         injected=[],
@@ -334,7 +336,7 @@ def _play_day(
     world = day.world
     adjustments, extra_vouchers, taken = progress.desk.adjustments(day, progress.history)
     history = progress.history.filter(~pl.col("event_no").is_in(taken))
-    scenes = scene_events(day)
+    scenes = scene_events(day, disputes=progress.funds.disputes)
     ordinary = ordinary_events(day, max(40, transactions - SCENE_EVENTS), history)
     ordinary = _leave_unposted(day, ordinary)
     progress.desk.remember(scenes)

@@ -56,6 +56,7 @@ class SampleOptions:
     freeze_orders: bool = False
     qr_gateway: bool = False
     payment_codes: bool = False
+    disputes: bool = False
 
     @property
     def last(self) -> date:
@@ -103,6 +104,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.freeze_orders,
             options.qr_gateway,
             options.payment_codes,
+            options.disputes,
         ),
     )
     if out is None:
@@ -128,6 +130,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "freeze_orders": options.freeze_orders,
         "qr_gateway": options.qr_gateway,
         "payment_codes": options.payment_codes,
+        "disputes": options.disputes,
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 

@@ -7,7 +7,7 @@ A scene's amounts and parties are drawn; when it happens is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -68,7 +68,7 @@ class Adjustment:
     voucher_event_no: int | None = None
 
 
-def scene_events(day: Day) -> pl.DataFrame:
+def scene_events(day: Day, *, disputes: bool = False) -> pl.DataFrame:
     """Return the day's exceptional events, later sides of them included."""
     rows = [
         *_small_merchant(day),
@@ -81,6 +81,7 @@ def scene_events(day: Day) -> pl.DataFrame:
         *_identical_rows(day),
         *_around_the_cutoff(day),
         *_without_the_channels_reference(day),
+        *(_paid_twice(day) if disputes else []),
     ]
     return pl.concat([frame({name: [value] for name, value in row.items()}) for row in rows])
 
@@ -224,6 +225,15 @@ def _duplicates(day: Day) -> list[dict[str, Any]]:
     return [first, {**second, **on_one_side}]
 
 
+def _paid_twice(day: Day) -> list[dict[str, Any]]:
+    """One order of a merchant is paid twice within minutes: both are real, and both match."""
+    channel = (ALIPAY, WECHAT, UNIONPAY)[day.day % 3]
+    first = _event(day, channel, day.at(20, 40), _amount(day), scene="paid_twice")
+    second = _event(day, channel, day.at(20, 43), first["platform_amount"], scene="paid_again")
+    same = {name: first[name] for name in ("order_no", "merchant", "card")}
+    return [first, {**second, **same}]
+
+
 def _identical_rows(day: Day) -> list[dict[str, Any]]:
     """Two payments with the same key, time and amount on both sides: both are real."""
     if day.day % 2 != 0:
@@ -307,9 +317,14 @@ def interchange_minor(amount_minor: int, is_credit: bool) -> int:
 
 @dataclass
 class AdjustmentDesk:
-    """Remembers the open UnionPay scenes and writes the adjustments that close them."""
+    """Remembers the open UnionPay scenes and writes the adjustments that close them.
+
+    ``disputes``: chargebacks go on to their end, and one payment a day is made twice.
+    """
 
     open_scenes: list[dict[str, Any]]
+    disputes: bool = False
+    charged_back: list[tuple[Adjustment, dict[str, Any]]] = field(default_factory=list)
 
     def remember(self, events: pl.DataFrame) -> None:
         """Keep the day's UnionPay scenes that an adjustment will close."""
@@ -328,7 +343,10 @@ class AdjustmentDesk:
         vouchers = empty_events()
         if day.day >= 1 and old.height >= 3:
             if day.day % 2 == 0:
-                made.append(_chargeback(day, old.row(0, named=True)))
+                original = old.row(0, named=True)
+                chargeback = _chargeback(day, original)
+                self.charged_back.append((chargeback, original))
+                made.append(chargeback)
                 taken.append(int(old["event_no"][0]))
             else:
                 original = old.row(1, named=True)
@@ -337,7 +355,35 @@ class AdjustmentDesk:
                 taken.append(int(original["event_no"]))
             if day.day % 3 == 1:
                 made.append(_retrieval_request(day, old.row(2, named=True)))
+        if self.disputes:
+            made.extend(self._later_stages(day))
         return made, vouchers, taken
+
+    def _later_stages(self, day: Day) -> list[Adjustment]:
+        """Return the representments of yesterday's chargebacks, and what becomes of them.
+
+        Of three chargebacks the first is represented and charged back again, the second is
+        represented and stays so, the third nobody represents.
+        """
+        made = []
+        for number, (chargeback, original) in enumerate(self.charged_back):
+            about: dict[str, Any] = {"original": original, "disposition": "charged"}
+            amount = chargeback.amount_minor
+            if number % 3 != 2 and chargeback.day + 1 == day.day:
+                made.append(_record(day, "E24", amount, 1, scene="representment", **about))
+            if number % 3 == 0 and chargeback.day + 2 == day.day:
+                made.append(
+                    _record(
+                        day,
+                        "E25",
+                        amount,
+                        -1,
+                        scene="second_chargeback",
+                        reason_code=chargeback.reason_code,
+                        **about,
+                    )
+                )
+        return made
 
     def _closing(self, day: Day) -> list[Adjustment]:
         """Return the adjustments that close the scenes of two days ago."""
