@@ -20,6 +20,7 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    bills,
     evidence,
     explain,
     gate,
@@ -68,6 +69,7 @@ app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
 app.add_typer(statements.app, name="statements")
+app.add_typer(bills.app, name="bills")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
