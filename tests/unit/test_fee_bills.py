@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,7 +16,7 @@ from day_states import set_state
 from payment_world import ACCOUNT_NUMBERS, World
 from tieout import billing, database
 from tieout.billing import pain008
-from tieout.billing.bills import BillingError
+from tieout.billing.issued import BillingError
 from tieout.core.errors import TieoutError
 from tieout.core.settings import PROJECT_DIR
 from tieout.decisions import bills as decided
@@ -70,6 +69,16 @@ def september(world: World) -> World:
                         f"insert into reference.{seed} ({', '.join(row)}) values ({marks})",
                         list(row.values()),
                     )
+        # The banks' own calendar: the 10th is a Saturday that was made a working day.
+        connection.execute("truncate reference.calendar_days")
+        with (SEEDS / "calendar_days.csv").open(encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                if "2026-09-01" <= row["calendar_date"] <= "2026-12-31":
+                    connection.execute(
+                        f"insert into reference.calendar_days ({', '.join(row)})"
+                        " values (%s, %s, %s, %s, %s)",
+                        [value or None for value in row.values()],
+                    )
         connection.execute(
             "insert into reference.bank_accounts values"
             " (%s, 'fee', '示例支付有限公司手续费户', '999100000018', '示例银行', 'CNY', null)",
@@ -91,14 +100,16 @@ def september(world: World) -> World:
 def view_of(name: str) -> str:
     """Return a view of the dbt project as SQL: its only Jinja is names."""
     text = (PROJECT_DIR / f"dbt_project/models/settlement/{name}.sql").read_text(encoding="utf-8")
-    body = text[text.index("with ") :]
+    body = text[text.index("-#}\n") + len("-#}\n") :]
     for table in ("issued_bills", "bill_amounts", "bill_reminders", "billed_fees"):
         body = body.replace(f"{{{{ source('fee_bills', '{table}') }}}}", f"settlement.{table}")
     body = body.replace("{{ ref('clearing_entries') }}", "clearing.clearing_entries")
     return f"create view settlement.{name} as {body}"
 
 
-def enter(connection: psycopg.Connection[object], account: str, fee: int, entry: str, day: date) -> None:
+def enter(
+    connection: psycopg.Connection[object], account: str, fee: int, entry: str, day: date
+) -> None:
     """Clear an entry of a gross account."""
     connection.execute(
         "insert into clearing.clearing_entries values"
@@ -150,7 +161,15 @@ def debited(billed: World) -> World:
     return billed
 
 
-def arrive(world: World, amount: int, *, day: date = DUE, line: int = 1, text: str = "FEEBILL FB00000001C01", account: str = FEE_ACCOUNT) -> None:
+def arrive(
+    world: World,
+    amount: int,
+    *,
+    day: date = DUE,
+    line: int = 1,
+    text: str = "FEEBILL FB00000001C01",
+    account: str = FEE_ACCOUNT,
+) -> None:
     """Land a line of a bank's statement."""
     file_id = f"{day:%Y%m%d}{line:08d}"
     world.execute(
@@ -161,7 +180,6 @@ def arrive(world: World, amount: int, *, day: date = DUE, line: int = 1, text: s
         {"id": file_id, "day": day},
     )
     with database.connect(world.settings) as connection:
-        connection.execute("select control.make_partition('raw.bank_statement_lines', %s)", [day]) if False else None
         connection.execute(
             f"create table if not exists raw.bank_statement_lines_p{day:%Y%m%d} partition of"
             f" raw.bank_statement_lines for values in ('{day}')"
@@ -220,7 +238,7 @@ def test_a_credit_lowers_the_next_bill_of_the_account(billed: World) -> None:
 
 
 def test_no_bill_is_made_before_each_date_of_the_month_is_sealed(september: World) -> None:
-    assert billing.issue(september.settings, date(2026, 9, 30)) == 0
+    assert billing.issue(september.settings, date(2026, 9, 23)) == 0
     with database.connect(september.settings) as connection:
         enter(connection, "A000003", 1, "x", date(2026, 10, 1))
         for day in range(1, 31):
@@ -275,8 +293,8 @@ def test_a_notice_that_does_not_sum_has_no_name(billed: World, tmp_path: Path) -
     bill = replace(bill_of(billed), fee_amount_minor=651, due_amount_minor=651)
     for file_format in ("csv", "xlsx"):
         with pytest.raises(BillingError, match=r"2 lines sum to 6\.50"):
-            billing.write_notice(billed.settings, bill, tmp_path, file_format)
-    assert list(tmp_path.iterdir()) == []
+            billing.write_notice(billed.settings, bill, tmp_path / "notices", file_format)
+    assert list((tmp_path / "notices").iterdir()) == []
 
 
 # --- debits -------------------------------------------------------------------------------------
@@ -389,14 +407,19 @@ def test_part_of_it_is_collected_and_the_rest_is_debited_again(debited: World) -
     assert billing.why_not_debited(debited.settings, 1, date(2026, 10, 11)) == "too_soon"
     later = date(2026, 10, 13)
     assert billing.start(debited.settings, later) == 1
-    assert debited.value("select amount_minor from settlement.collections where attempt_no = 2") == 400
+    assert (
+        debited.value("select amount_minor from settlement.collections where attempt_no = 2") == 400
+    )
 
 
 def test_refused_is_debited_again_up_to_the_limit(debited: World) -> None:
     answer(debited, FB00000001C01="AM04")
     billing.read_answers(debited.settings, DUE)
     assert bill_of(debited).status == "failed"
-    assert debited.value("select reason_code from settlement.collection_events where event_no = 3") == "AM04"
+    assert (
+        debited.value("select reason_code from settlement.collection_events where event_no = 3")
+        == "AM04"
+    )
     debited.execute("update reference.fee_collection_limits set attempts_max = 1")
     assert billing.why_not_debited(debited.settings, 1, date(2026, 10, 20)) == "attempts_spent"
 
@@ -454,7 +477,9 @@ def test_nothing_is_collected_without_a_line(debited: World) -> None:
         ("ACSC", "XXXX"),
     ],
 )
-def test_a_report_that_is_not_understood_changes_nothing(debited: World, old: str, new: str) -> None:
+def test_a_report_that_is_not_understood_changes_nothing(
+    debited: World, old: str, new: str
+) -> None:
     answer(debited, FB00000001C01="paid")
     (path,) = (debited.inbox / "collections/20261010").iterdir()
     path.write_text(path.read_text().replace(old, new))
@@ -490,7 +515,9 @@ def test_what_is_under_way_is_not_credited(debited: World) -> None:
 
 
 def test_a_mandate_takes_two_people_and_the_accounts_own_payee(billed: World) -> None:
-    payee_id = billed.value("select payee_id from control.payee_versions where account_id = 'A000002'")
+    payee_id = billed.value(
+        "select payee_id from control.payee_versions where account_id = 'A000002'"
+    )
     entry = {
         "currency_code": "CNY",
         "reference": "M1",
@@ -555,7 +582,9 @@ def test_a_file_that_cannot_be_written_is_refused(change: dict[str, object]) -> 
         pain008.write(replace(BATCH, **change))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("old", "new"), [(b">6.50<", b">6.51<"), (b">1<", b">2<"), (b"008", b"001")])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b">6.50<", b">6.51<"), (b">1<", b">2<"), (b"008", b"001")]
+)
 def test_a_file_that_does_not_add_up_is_not_read(old: bytes, new: bytes) -> None:
     content = pain008.write(BATCH)
     assert content.count(old) >= 1
@@ -567,7 +596,3 @@ def test_what_is_shown_of_a_debit_names_nobody() -> None:
     assert "6230" not in repr(BATCH)
     assert "商户" not in repr(BATCH.debits)
     assert payment_world.ACCOUNT_NAMES
-
-
-def fixture_names() -> Iterator[str]:  # pragma: no cover - documentation of the order of fixtures
-    yield from ("september", "billed", "debited")

@@ -7,8 +7,8 @@ The owner's functions decide what stands in a bill, who is debited and what is c
 from __future__ import annotations
 
 from tieout.billing.answers import AnswersReport, read_answers
-from tieout.billing.bills import Bill, BillingError, bills, events, issue, remind, why_not_debited
 from tieout.billing.debiting import DebitReport, put_out, start
+from tieout.billing.issued import Bill, BillingError, bills, events, issue, remind, why_not_debited
 from tieout.billing.notices import write_notice, write_notices
 
 __all__ = [

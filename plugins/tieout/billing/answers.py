@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from tieout import database
-from tieout.billing import bills
+from tieout.billing import issued
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.exports.tables import Amount, Column, CsvList
@@ -67,10 +67,10 @@ def read_answers(settings: Settings, day: date) -> AnswersReport:
     has taken it away or corrected it.
     """
     report_count, answered_count, problems = _read_reports(settings, day)
-    collected_count = bills.asked(
+    collected_count = issued.asked(
         settings, "select settlement.apply_collected_lines(%s)", [day], f"lines of {day}"
     )
-    silent_count = bills.asked(
+    silent_count = issued.asked(
         settings, "select settlement.mark_silent_collections(%s)", [day], f"silence of {day}"
     )
     unknown_count, url = _inquire(settings, day)
@@ -141,7 +141,7 @@ def _apply(settings: Settings, name: str, content: bytes, day: date) -> int | No
             ).fetchone()
     except psycopg.errors.RestrictViolation as error:
         raise database.refusal(
-            bills.BillingError,
+            issued.BillingError,
             f"report {name} is not applied",
             error,
             where=name,

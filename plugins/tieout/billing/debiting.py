@@ -15,8 +15,8 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from tieout import database
-from tieout.billing import bills, pain008
-from tieout.billing.bills import BillingError
+from tieout.billing import issued, pain008
+from tieout.billing.issued import BillingError
 from tieout.billing.pain008 import Creditor, Debit, DebitBatch
 from tieout.core.settings import Settings
 from tieout.payouts.store import Store
@@ -90,7 +90,7 @@ def start(settings: Settings, day: date) -> int:
     Raises:
         BillingError: the day is closed.
     """
-    return bills.asked(
+    return issued.asked(
         settings, "select settlement.start_collections(%s)", [day], f"debits of {day}"
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.rows import namedtuple_row
 
-from tieout.billing.bills import Bill, BillingError, bills
+from tieout.billing.issued import Bill, BillingError, bills
 from tieout.core.money import amount_text
 from tieout.core.settings import Settings
 from tieout.database import connect

@@ -415,14 +415,18 @@ def bank_answers(
 ) -> None:
     """Have the simulated bank answer the payment files of a date."""
     from tieout.simulator import bank_answers as simulated
+    from tieout.simulator import collection_answers
 
     settings = shared.home()
     day = _day(payment_date)
     report = simulated.answer(settings, day)
+    debit_files = collection_answers.answer(settings, day)
     say(
         f"the simulated bank answered {report.files_answered} payment files of {day}: "
         f"{report.settled_count} paid, {report.rejected_count} rejected"
     )
+    if debit_files:
+        say(f"and {debit_files} direct-debit files: tieout bills collect DAY reads the answers")
     say(f"next: tieout outcomes {day}")
 
 
