@@ -15,6 +15,7 @@ import pytest
 
 from tieout import database
 from tieout.core.settings import Settings
+from tieout.runs import transform
 from tieout.simulator import collection_answers
 
 from .conftest import served_home, tieout
@@ -55,7 +56,7 @@ def collected(
             ran = tieout(home, *arguments)
             assert ran.returncode == 0, ran.stderr
 
-        size = ("--transactions", "300", "--merchants", "12")
+        size = ("--transactions", "150", "--merchants", "12")
         done("simulate", "--from", FIRST, "--days", "3", *size)
         for day in (FIRST, SECOND, DAY):
             change(home, "contracts", day, billed_apart)
@@ -221,3 +222,24 @@ def test_a_second_run_changes_nothing(collected: tuple[Settings, dict[int, str]]
     shown = tieout(settings.home, "bills", "list", "--on", NEXT)
     assert "part_paid" in shown.stdout
     assert "overdue on 2026-11-03" in shown.stderr
+
+
+def test_a_line_that_was_changed_since_is_found(
+    collected: tuple[Settings, dict[int, str]],
+) -> None:
+    settings, _ = collected
+    names = (
+        "assert_each_billed_fee_is_as_it_was_cleared assert_fee_bills_are_the_sum_of_their_lines"
+    )
+    dates = {"TIEOUT_PAYMENT_DATE": NEXT, "TIEOUT_PREVIOUS_PAYMENT_DATE": DAY}
+    command = ["test", "--select", *names.split()]
+    assert transform.run_dbt(settings, command, dates).failures == ()
+    force(settings, "alter table settlement.billed_fees disable trigger all")
+    force(
+        settings,
+        "update settlement.billed_fees set fee_amount_minor = fee_amount_minor + 1"
+        " where bill_no = 1 and entry_id = (select min(entry_id) from settlement.billed_fees"
+        " where bill_no = 1)",
+    )
+    found = {each.name for each in transform.run_dbt(settings, command, dates).failures}
+    assert found == set(names.split())

@@ -5,10 +5,10 @@
 {#-
     Our own book of each bank account (银行日记账): what we expect the bank to show. Posted from the
     channels' files and from payout attempts, never from the statement it is compared with
-    (docs/domain.md#bank-journal). One
-    entry an arrival group, one an accounting date of a channel that bills its cost apart, and one
-    each time a payout goes under way, fails or comes back, or what a debit of a fee bill is to bring
-    changes; a group whose files net to nothing has none, nor has the bank. An entry stands in the payment date that first knew of it.
+    (docs/domain.md#bank-journal). One entry an arrival group, one an accounting date of a channel
+    that bills its cost apart, and one each time a payout goes under way, fails or comes back, or
+    what a debit of a fee bill is to bring changes; a group whose files net to nothing has none, nor
+    has the bank. An entry stands in the payment date that first knew of it.
 -#}
 with arrival_groups as (
     select
