@@ -86,6 +86,12 @@ def collected(
         (home / "truth" / "bank" / "collections.json").write_text(json.dumps(answers))
         assert collection_answers.answer(settings, date.fromisoformat(DAY)) == 1
         done("bills", "collect", DAY)
+        # The gate of the next payment wants the reference data that two people approved.
+        force(
+            settings,
+            "update reference.fee_collection_limits"
+            " set mandate_notice_days = 7, answer_due_days = 2",
+        )
         done("close", DAY)
         done("pay", NEXT)
         yield settings, kinds
