@@ -1090,7 +1090,11 @@ begin
     if to_regclass('settlement.fee_bills') is not null then
         drop table settlement.fee_bills;
     end if;
-    if to_regclass('ledger.postings') is not null then
+    if exists (
+        select 1
+        from pg_constraint
+        where conrelid = to_regclass('ledger.postings') and conname = 'posting_source'
+    ) then
         alter table ledger.postings drop constraint posting_source;
         alter table ledger.postings add constraint posting_source check (
             case source_kind
@@ -1106,7 +1110,11 @@ begin
             end
         );
     end if;
-    if to_regclass('ledger.bank_journal') is not null then
+    if exists (
+        select 1
+        from pg_constraint
+        where conrelid = to_regclass('ledger.bank_journal') and conname = 'bank_journal_kind'
+    ) then
         alter table ledger.bank_journal drop constraint bank_journal_kind;
         alter table ledger.bank_journal add constraint bank_journal_kind check (
             entry_kind in (
@@ -1115,7 +1123,11 @@ begin
             )
         );
     end if;
-    if to_regclass('reconciliation.bank_match_lines') is not null then
+    if exists (
+        select 1
+        from pg_constraint
+        where conrelid = to_regclass('reconciliation.bank_match_lines') and conname = 'bank_match_lines_kind'
+    ) then
         alter table reconciliation.bank_match_lines drop constraint bank_match_lines_kind;
         alter table reconciliation.bank_match_lines add constraint bank_match_lines_kind check (
             item_kind in (
