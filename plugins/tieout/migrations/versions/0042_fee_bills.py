@@ -1126,7 +1126,9 @@ begin
     if exists (
         select 1
         from pg_constraint
-        where conrelid = to_regclass('reconciliation.bank_match_lines') and conname = 'bank_match_lines_kind'
+        where
+            conrelid = to_regclass('reconciliation.bank_match_lines')
+            and conname = 'bank_match_lines_kind'
     ) then
         alter table reconciliation.bank_match_lines drop constraint bank_match_lines_kind;
         alter table reconciliation.bank_match_lines add constraint bank_match_lines_kind check (
