@@ -3,8 +3,8 @@
 **Purpose.** Every day at 14:00 in Shanghai: the fees billed apart (收支两条线) of each month that
 has ended become numbered bills once its dates are sealed; merchants get notices, due bills are
 debited by mandate, and the bank's answers are applied. The run's date is its parameter
-`business_date`, else its logical date in Asia/Shanghai, which is the day it runs. A day whose ledger
-is closed is skipped; before the first month has ended there is nothing to do.
+`business_date`, else its logical date in Asia/Shanghai, which is the day it runs. A day whose
+ledger is closed is skipped; before the first month has ended there is nothing to do.
 
 **Inputs.** Sealed clearing entries; mandates and credit notes that two people decided; status
 reports on direct debits (pain.002) in the inbox's folder `collections`; the fee account's
