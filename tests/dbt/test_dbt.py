@@ -389,6 +389,7 @@ BREAKS: dict[str, list[Break]] = {
                         "ledger_account": "billed_fee_receivable",
                         "subledger_id": "A9",
                         "currency_code": "CNY",
+                        "debit_amount_minor": 77,
                         "closing_amount_minor": 77,
                     }
                 ]
