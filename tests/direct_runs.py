@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.runs import answers, closing, paying, runner, steps
+from tieout.runs import answers, billing, closing, paying, runner, steps
 
 __all__ = ["run_here"]
 
@@ -23,6 +23,7 @@ MODULES: Final[dict[str, ModuleType]] = {
     days.ACCOUNTING_CLOSE: closing,
     days.SETTLEMENT_PAYOUT: paying,
     days.PAYOUT_OUTCOMES: answers,
+    days.FEE_BILLING: billing,
 }
 RELEASE: Final = "release"
 

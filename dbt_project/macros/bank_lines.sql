@@ -7,7 +7,8 @@
 
     A payout is explained once: its attempt was submitted, amount, currency and account are the
     attempt's, it is the first such debit, or the first return of a debit. The bank's own charges
-    and interest are explained within the sign and the limits of reference.bank_line_limits.
+    and interest are explained within the sign and the limits of reference.bank_line_limits. Of a
+    debit of a fee bill the first line is explained that brings no more than was ordered.
 
     seen: which lines count; as_of: what was known of the payouts by then. Lines are read for 62
     days; what was debited or returned longer ago, the events of the attempt say. Attempts are
@@ -27,6 +28,7 @@ with bank_lines as (
         line_kind,
         channel,
         arrival_group_id,
+        reference_text,
         coalesce(batch_message_id, reference_text) as batch_message_id
     from {{ ref('int_bank__classified_lines') }}
     where booked_on > {{ as_of }} - 62 and {{ seen }}
@@ -308,6 +310,34 @@ return_charges as (
         and bank_lines.amount_minor - known_totals.amount_minor = bank_lines.charge_amount_minor
 ),
 
+collections as (
+    select
+        collection_id,
+        bank_account_id,
+        currency_code,
+        max(amount_minor) as amount_minor
+    from {{ ref('int_fees__collection_states') }}
+    where status = 'submitted' and business_date <= {{ as_of }}
+    group by collection_id, bank_account_id, currency_code
+),
+
+fitting_collections as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        row_number() over (
+            partition by collections.collection_id
+            order by bank_lines.statement_date, bank_lines.file_id, bank_lines.line_number
+        ) as line_order
+    from bank_lines
+    inner join collections
+        on bank_lines.reference_text = collections.collection_id
+        and bank_lines.bank_account_id = collections.bank_account_id
+        and bank_lines.currency_code = collections.currency_code
+        and bank_lines.amount_minor between 1 and collections.amount_minor
+    where bank_lines.line_kind = 'fee_collection'
+),
+
 own_amounts as (
     select
         file_id,
@@ -364,7 +394,9 @@ parts as (
         cast(null as text) as account_id,
         bank_lines.amount_minor,
         case
-            when bank_lines.line_kind <> 'unclassified' then own_lines.unexplained_reason
+            when fitting_collections.line_order = 1 then null
+            when bank_lines.line_kind not in ('unclassified', 'fee_collection')
+                then own_lines.unexplained_reason
             when bank_lines.amount_minor < 0 then 'unordered_debit'
             else 'unknown_credit'
         end as unexplained_reason
@@ -372,6 +404,9 @@ parts as (
     left join own_lines
         on bank_lines.file_id = own_lines.file_id
         and bank_lines.line_number = own_lines.line_number
+    left join fitting_collections
+        on bank_lines.file_id = fitting_collections.file_id
+        and bank_lines.line_number = fitting_collections.line_number
     where bank_lines.line_kind not in ('payout_debit', 'payout_return')
     union all
     select

@@ -30,12 +30,15 @@
                 'adjustment_taken', 'adjustment_charged', 'adjustment_absorbed', 'adjustment_cost',
                 'adjustment_applied', 'charge_deferred', 'charge_released', 'charge_written_off'
             ) then 'adjustment'
-            when {{ event_type }} in ('adjustment_fee', 'term_adjustment') then 'fee'
+            when {{ event_type }} in (
+                'adjustment_fee', 'term_adjustment', 'fee_bill_issued', 'fee_bill_credited',
+                'fee_collection'
+            ) then 'fee'
             when {{ event_type }} in ('manual_adjustment', 'write_off') then 'decision'
             when {{ event_type }} in (
                 'bank_channel_arrival', 'bank_payout_debit', 'bank_payout_return',
-                'bank_period_fee', 'bank_bank_charge', 'bank_bank_interest', 'bank_unclassified',
-                'bank_line_taken'
+                'bank_period_fee', 'bank_fee_collection', 'bank_bank_charge', 'bank_bank_interest',
+                'bank_unclassified', 'bank_line_taken'
             ) then 'bank'
             when {{ event_type }} in (
                 'payout_submitted', 'payout_paid', 'payout_failed', 'payout_returned'

@@ -190,13 +190,14 @@ def posted(world: World, ledger_account: str) -> dict[str, int]:
 
 
 def billed(world: World, account_ids: list[str]) -> int:
-    """Return by how much the accounts' fee bills are lower than the fees of their transactions."""
+    """Return by how much the accounts' bills will be lower than the fees of their transactions."""
     ((fees, bill),) = world.rows(
         "select (select sum(fee_amount_minor)::bigint from clearing.clearing_entries"
         " where account_id = any(%s) and transaction_type <> 'term_adjustment'),"
-        " (select sum(fee_amount_minor)::bigint from settlement.fee_bills"
-        " where account_id = any(%s) and payment_date = %s)",
-        [account_ids, account_ids, NEXT_PAYMENT],
+        " (select sum(fee_amount_minor)::bigint"
+        " from settlement.unbilled_fees(date_trunc('month', %s::date)::date)"
+        " where account_id = any(%s))",
+        [account_ids, NEXT_DAY, account_ids],
     )
     return int(fees) - int(bill)
 

@@ -13,7 +13,13 @@ import pytest
 
 from .conftest import DAG_FILES, PROJECT
 
-EXPECTED = {"accounting_close", "accounting_reclose", "settlement_payout", "payout_outcomes"}
+EXPECTED = {
+    "accounting_close",
+    "accounting_reclose",
+    "settlement_payout",
+    "payout_outcomes",
+    "fee_billing",
+}
 SECTIONS = ("Purpose", "Inputs", "Outputs", "Fails when", "Owner")
 SQL = re.compile(
     r"\b(select|insert|update|delete|truncate|create table|merge)\b .*\b(from|into|set|as)\b", re.I
@@ -85,6 +91,7 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
     dag = dag_bag.dags["settlement_payout"]
     assert dag.get_task("instruct").retries == 0
     assert dag.get_task("submit").retries == 0
+    assert dag_bag.dags["fee_billing"].get_task("collect").retries == 0
 
 
 @pytest.mark.parametrize(
@@ -124,6 +131,20 @@ def test_money_leaves_without_a_second_try(dag_bag: Any) -> None:
         (
             "payout_outcomes",
             ["ready", "claim", "land", "apply", "send", "build", "publish", "release"],
+        ),
+        (
+            "fee_billing",
+            [
+                "ready",
+                "claim",
+                "land",
+                "bill",
+                "notify",
+                "answer",
+                "collect",
+                "publish",
+                "release",
+            ],
         ),
     ],
 )

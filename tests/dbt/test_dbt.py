@@ -439,6 +439,22 @@ BREAKS: dict[str, list[Break]] = {
             },
         ),
     ],
+    "assert_billed_fees_on_the_ledger_are_open_bills": [
+        Break(
+            ["account_id=A9", "bills_minor=0", "ledger_minor=77"],
+            {
+                "ledger.account_balances": [
+                    {
+                        "ledger_account": "billed_fee_receivable",
+                        "subledger_id": "A9",
+                        "currency_code": "CNY",
+                        "debit_amount_minor": 77,
+                        "closing_amount_minor": 77,
+                    }
+                ]
+            },
+        ),
+    ],
     "assert_each_cleared_voucher_is_priced": [
         Break(
             ["voucher_id=P1", "no contract with a fee rule"],

@@ -61,7 +61,6 @@ TABLES = (
     "settlement.statement_details",
     "settlement.holds",
     "settlement.backed_rollforward",
-    "settlement.fee_bills",
     "gate.balance_equation",
     "gate.gate_checks",
     "payout.payout_status",

@@ -5,10 +5,10 @@
 {#-
     Our own book of each bank account (银行日记账): what we expect the bank to show. Posted from the
     channels' files and from payout attempts, never from the statement it is compared with
-    (docs/domain.md#bank-journal). One
-    entry an arrival group, one an accounting date of a channel that bills its cost apart, and one
-    each time a payout goes under way, fails or comes back; a group whose files net to nothing has
-    none, nor has the bank. An entry stands in the payment date that first knew of it.
+    (docs/domain.md#bank-journal). One entry an arrival group, one an accounting date of a channel
+    that bills its cost apart, and one each time a payout goes under way, fails or comes back, or
+    what a debit of a fee bill is to bring changes; a group whose files net to nothing has none, nor
+    has the bank. An entry stands in the payment date that first knew of it.
 -#}
 with arrival_groups as (
     select
@@ -82,6 +82,20 @@ attempt_states as (
         amount_minor
     from {{ ref('int_payout__attempt_states') }}
     where business_date <= {{ payment_date() }}
+),
+
+collection_states as (
+    select
+        collection_id,
+        event_no,
+        business_date,
+        bank_account_id,
+        currency_code,
+        booked_amount_minor - booked_before_minor as amount_minor
+    from {{ ref('int_fees__collection_states') }}
+    where business_date > {{ days_back(previous_payment_date()) }}
+        and business_date <= {{ payment_date() }}
+        and booked_amount_minor <> booked_before_minor
 ),
 
 -- Channels pay into, and payouts leave from, the client reserve of the currency.
@@ -214,6 +228,24 @@ entries as (
         payout_entries.amount_minor
     from payout_entries
     left join reserve_accounts on payout_entries.currency_code = reserve_accounts.currency_code
+    union all
+    -- Each debit of a fee bill arrives in a line of its own, named by the debit.
+    select
+        case when amount_minor > 0 then 'fee_collection' else 'fee_collection_ended' end || ':'
+        || collection_id || ':' || event_no as bank_journal_entry_id,
+        bank_account_id,
+        case when amount_minor > 0 then 'fee_collection' else 'fee_collection_ended' end
+            as entry_kind,
+        'fee_collection:' || collection_id as match_key,
+        business_date as expected_on,
+        cast(null as text) as channel,
+        cast(null as text) as arrival_group_id,
+        cast(null as text) as batch_message_id,
+        collection_id as attempt_id,
+        cast(null as text) as statement_id,
+        currency_code,
+        amount_minor
+    from collection_states
 ),
 
 final as (

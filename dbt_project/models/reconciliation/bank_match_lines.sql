@@ -201,6 +201,7 @@ line_items as (
             when 'payout_debit' then 'batch:' || debits.batch_message_id
             when 'period_fee'
                 then 'period_fee:' || bank_lines.channel || ':' || bank_lines.reference_text
+            when 'fee_collection' then 'fee_collection:' || bank_lines.reference_text
         end as match_key
     from bank_lines
     left join debits

@@ -1,109 +1,83 @@
-{{ config(materialized='dated_partition', partition_by='payment_date', tags=['payment']) }}
+{{ config(materialized='public_view', tags=['views']) }}
 
 {#-
-    Fees billed apart (收支两条线) to gross merchants: the bill of each fee period as it stands on
-    the payment date. Yesterday's bill plus the fees of the entries settled today; the bill is
-    closed by the first payment date after its month has ended (docs/domain.md#fee-bills).
+    The bills of fees billed apart (手续费账单): each stands once, with what of it is collected, under
+    way, credited and open now. Nothing is computed of what a bill asks for: it is as it was made
+    (docs/domain.md#collection-of-fee-bills). Whether it is overdue is a question of a date: the due
+    date, and the reminders that were sent.
 -#}
-with clearing_entries as (
+with issued_bills as (
     select
-        accounting_date,
-        account_id,
-        currency_code,
-        fee_amount_minor,
-        deducted_fee_amount_minor
-    from {{ ref('clearing_entries') }}
-    where accounting_date >= {{ days_back(payment_date()) }}
-        and accounting_date < {{ payment_date() }}
-        and payment_date = {{ payment_date() }}
-        and settlement_mode = 'gross'
-        and fee_amount_minor <> 0
-),
-
-bills_before as (
-    select
+        bill_no,
         fee_period,
         account_id,
         currency_code,
-        fee_count,
+        line_count,
         fee_amount_minor,
+        credit_brought_minor,
+        due_amount_minor,
+        credit_carried_minor,
+        issued_on,
+        due_on,
         collection_method
-    from {{ this }}
-    where payment_date = {{ previous_payment_date() }}
+    from {{ source('fee_bills', 'issued_bills') }}
 ),
 
-contracts as (
+bill_amounts as (
     select
-        account_id,
-        fee_collection_method,
-        row_number() over (
-            partition by account_id
-            order by effective_from desc, contract_id asc
-        ) as contract_order
-    from {{ ref('int_terms__contracts') }}
-    where snapshot_date = {{ latest_snapshot_before_payment(ref('int_terms__contracts')) }}
-        and effective_from <= {{ payment_date() }}
+        bill_no,
+        collected_amount_minor,
+        under_way_amount_minor,
+        credited_amount_minor,
+        open_amount_minor,
+        attempt_count,
+        latest_status
+    from {{ source('fee_bills', 'bill_amounts') }}
 ),
 
-calendar_days as (
+reminders as (
     select
-        calendar_date,
-        working_day_on_or_after
-    from {{ ref('calendar_days') }}
-),
-
-parts as (
-    select
-        cast(date_trunc('month', accounting_date) as date) as period_start,
-        account_id,
-        currency_code,
-        1 as fee_count,
-        fee_amount_minor - deducted_fee_amount_minor as fee_amount_minor
-    from clearing_entries
-    union all
-    select
-        to_date(fee_period || '-01', 'YYYY-MM-DD') as period_start,
-        account_id,
-        currency_code,
-        fee_count,
-        fee_amount_minor
-    from bills_before
-),
-
-bills as (
-    select
-        period_start,
-        cast(period_start + interval '1 month' as date) as next_period_start,
-        account_id,
-        currency_code,
-        sum(fee_count) as fee_count,
-        sum(fee_amount_minor) as fee_amount_minor
-    from parts
-    group by period_start, account_id, currency_code
+        bill_no,
+        max(reminder_level) as reminder_level
+    from {{ source('fee_bills', 'bill_reminders') }}
+    group by bill_no
 ),
 
 final as (
     select
-        {{ payment_date() }} as payment_date,
-        to_char(bills.period_start, 'YYYY-MM') as fee_period,
-        bills.account_id,
-        bills.currency_code,
-        bills.fee_count,
-        bills.fee_amount_minor,
-        -- Due on the 10th of the next month, or the first working day after it.
-        calendar_days.working_day_on_or_after as due_on,
-        coalesce(bills_before.collection_method, contracts.fee_collection_method)
-            as collection_method,
-        case when bills.next_period_start <= {{ payment_date() }} then 'billed' else 'open' end
-            as status
-    from bills
-    left join calendar_days on calendar_days.calendar_date = bills.next_period_start + 9
-    left join contracts
-        on bills.account_id = contracts.account_id and contracts.contract_order = 1
-    left join bills_before
-        on bills.account_id = bills_before.account_id
-        and bills.currency_code = bills_before.currency_code
-        and to_char(bills.period_start, 'YYYY-MM') = bills_before.fee_period
+        issued_bills.bill_no,
+        issued_bills.fee_period,
+        issued_bills.account_id,
+        issued_bills.currency_code,
+        issued_bills.line_count,
+        issued_bills.fee_amount_minor,
+        issued_bills.credit_brought_minor,
+        issued_bills.due_amount_minor,
+        issued_bills.credit_carried_minor,
+        issued_bills.issued_on,
+        issued_bills.due_on,
+        issued_bills.collection_method,
+        bill_amounts.collected_amount_minor,
+        bill_amounts.under_way_amount_minor,
+        bill_amounts.credited_amount_minor,
+        bill_amounts.open_amount_minor,
+        bill_amounts.attempt_count,
+        coalesce(reminders.reminder_level, 0) as reminder_level,
+        case
+            when issued_bills.due_amount_minor = 0 then 'credit'
+            when bill_amounts.open_amount_minor < 0 then 'overpaid'
+            when bill_amounts.open_amount_minor = 0 and bill_amounts.collected_amount_minor > 0
+                then 'paid'
+            when bill_amounts.open_amount_minor = 0 then 'credited'
+            when bill_amounts.latest_status = 'unknown' then 'unknown'
+            when bill_amounts.under_way_amount_minor > 0 then 'collecting'
+            when bill_amounts.collected_amount_minor > 0 then 'part_paid'
+            when bill_amounts.latest_status = 'failed' then 'failed'
+            else 'open'
+        end as status
+    from issued_bills
+    inner join bill_amounts on issued_bills.bill_no = bill_amounts.bill_no
+    left join reminders on issued_bills.bill_no = reminders.bill_no
 )
 
 select * from final

@@ -20,6 +20,7 @@ import typer
 from tieout import database
 from tieout.commands import (
     bank_lines,
+    bills,
     cases,
     evidence,
     explain,
@@ -72,6 +73,7 @@ app.add_typer(terms.app, name="terms")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(undo.app, name="undo-payment")
 app.add_typer(statements.app, name="statements")
+app.add_typer(bills.app, name="bills")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(restate.app, name="restate")
 app.add_typer(gate.app, name="gate")
@@ -441,14 +443,18 @@ def bank_answers(
 ) -> None:
     """Have the simulated bank answer the payment files of a date."""
     from tieout.simulator import bank_answers as simulated
+    from tieout.simulator import collection_answers
 
     settings = shared.home()
     day = _day(payment_date)
     report = simulated.answer(settings, day)
+    debit_files = collection_answers.answer(settings, day)
     say(
         f"the simulated bank answered {report.files_answered} payment files of {day}: "
         f"{report.settled_count} paid, {report.rejected_count} rejected"
     )
+    if debit_files:
+        say(f"and {debit_files} direct-debit files: tieout bills collect DAY reads the answers")
     say(f"next: tieout outcomes {day}")
 
 

@@ -76,6 +76,7 @@ ACCOUNTING_CLOSE = "accounting_close"
 ACCOUNTING_RECLOSE = "accounting_reclose"
 SETTLEMENT_PAYOUT = "settlement_payout"
 PAYOUT_OUTCOMES = "payout_outcomes"
+FEE_BILLING = "fee_billing"
 OWNER_VARIABLE = "TIEOUT_RUN_OWNER"
 COMMAND_PREFIX = "command:"
 # First halves of the two-integer advisory locks, so that no other lock of the database meets them.
@@ -873,9 +874,12 @@ def _refuse_busy(
     # A close changes what later closes and later payments read; a payment reads earlier closes.
     conflicts = {
         ACCOUNTING_CLOSE: "business_date > %(day)s and kind in "
-        "('accounting_close', 'settlement_payout')",
+        "('accounting_close', 'settlement_payout')"
+        " or business_date = %(day)s and kind = 'fee_billing'",
         SETTLEMENT_PAYOUT: "business_date < %(day)s and kind = 'accounting_close'",
         PAYOUT_OUTCOMES: "false",
+        # The close of a day books what happens to bills on it.
+        FEE_BILLING: "business_date = %(day)s and kind = 'accounting_close'",
     }[kind]
     _refuse_held(settings, connection, kind, day, owner, conflicts=conflicts)
 

@@ -25,7 +25,7 @@ from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.dates import days
-from tieout.runs import airflow_home, answers, closing, paying, steps
+from tieout.runs import airflow_home, answers, billing, closing, paying, steps
 
 __all__ = ["RunResult", "logical_date_of", "run"]
 
@@ -34,11 +34,13 @@ SCHEDULE_HOURS = {
     days.ACCOUNTING_CLOSE: 10,
     days.SETTLEMENT_PAYOUT: 11,
     days.PAYOUT_OUTCOMES: 20,
+    days.FEE_BILLING: 14,
 }
 READY: dict[str, Callable[[steps.Step], object]] = {
     days.ACCOUNTING_CLOSE: closing.ready,
     days.SETTLEMENT_PAYOUT: paying.ready,
     days.PAYOUT_OUTCOMES: answers.ready,
+    days.FEE_BILLING: billing.ready,
 }
 POLL_SECONDS = 1.0
 

@@ -44,6 +44,7 @@ DATE_PARAMS = {
     days.ACCOUNTING_RECLOSE: "run_date",
     days.SETTLEMENT_PAYOUT: "payment_date",
     days.PAYOUT_OUTCOMES: "payment_date",
+    days.FEE_BILLING: "business_date",
 }
 # What each step works as (docs/operations/roles.md); a step that is not here reads and orders as
 # its run does.
@@ -52,6 +53,7 @@ _ROLES_OF_RUNS = {
     days.ACCOUNTING_RECLOSE: "ingest",
     days.SETTLEMENT_PAYOUT: "payout",
     days.PAYOUT_OUTCOMES: "payout",
+    days.FEE_BILLING: "payout",
 }
 _ROLES_OF_STEPS = {
     (days.ACCOUNTING_CLOSE, "build"): "transform",
@@ -61,6 +63,7 @@ _ROLES_OF_STEPS = {
     (days.SETTLEMENT_PAYOUT, "land_bank"): "ingest",
     (days.SETTLEMENT_PAYOUT, "gate"): "gate",
     (days.PAYOUT_OUTCOMES, "land"): "ingest",
+    (days.FEE_BILLING, "land"): "ingest",
 }
 # Worth another try: the other side may be back in a minute. Everything else is data or a fault of
 # ours, and comes out the same however often it is tried.

@@ -173,6 +173,8 @@ def write_statement(
     on: date,
     lines: Sequence[BankLine],
     reference: str | None = None,
+    *,
+    of_fee_account: bool = False,
 ) -> str:
     """Send the evening statement of ``on`` with ``lines``; return its path relative to the inbox.
 
@@ -182,10 +184,11 @@ def write_statement(
     """
     deliver(inbox, truth_dir, on)
     state = _load(truth_dir)
-    for sent in state["sent"]:
+    account = state["fee_account"] if of_fee_account else state
+    for sent in account["sent"]:
         if reference is not None and sent["reference"] == reference:
             return str(sent["path"])
-    path = _send(inbox, state, max(on, _last_sent_date(state)), lines, reference=reference)
+    path = _send(inbox, account, max(on, _last_sent_date(account)), lines, reference=reference)
     _save(truth_dir, state)
     return path
 
