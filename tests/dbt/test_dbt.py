@@ -813,6 +813,7 @@ SHAPE = {
 def test_migrated_journal_has_the_shape_that_dbt_builds(built: Settings) -> None:
     """A home of before gets, by the migration, the very table and view that a new one has."""
     migration = import_module("tieout.migrations.versions.0026_postings")
+    later = import_module("tieout.migrations.versions.0046_fee_bills")
     with database.connect(built) as connection:
         new = {name: connection.execute(text.format("ledger.postings")).fetchall()
                for name, text in SHAPE.items()}  # fmt: skip
@@ -823,6 +824,7 @@ def test_migrated_journal_has_the_shape_that_dbt_builds(built: Settings) -> None
         connection.execute("alter schema ledger rename to ledger_of_dbt; create schema ledger")
         connection.execute(migration.POSTINGS)
         connection.execute(migration.ENTRIES.replace("\\:", ":"))
+        connection.execute(later.POSTING_SOURCES)
         connection.execute(
             "select control.guard_parent('ledger.postings'::regclass, 'accounting_date')"
         )

@@ -1083,13 +1083,10 @@ comment on function settlement.remind_of_bills(date) is
 'Puts reminders that are due on record, each level of a bill once; returns how many (催缴登记).';
 """
 
-# A home of before has a table where the view of the bills now stands: its sums are in the entries.
-COMPUTED = """
+# What a posting may come from; a home of before its first load has no table yet.
+POSTING_SOURCES = """
 do $$
 begin
-    if to_regclass('settlement.fee_bills') is not null then
-        drop table settlement.fee_bills;
-    end if;
     if exists (
         select 1
         from pg_constraint
@@ -1109,6 +1106,17 @@ begin
                 )
             end
         );
+    end if;
+end
+$$;
+"""
+
+# A home of before has a table where the view of the bills now stands: its sums are in the entries.
+COMPUTED = """
+do $$
+begin
+    if to_regclass('settlement.fee_bills') is not null then
+        drop table settlement.fee_bills;
     end if;
     if exists (
         select 1
@@ -1226,6 +1234,7 @@ def upgrade() -> None:
         op.execute(SIGN.format(table=table, column=column))
     op.execute(DECISIONS)
     op.execute(COLLECTING)
+    op.execute(POSTING_SOURCES)
     op.execute(COMPUTED)
     for table in KEPT:
         op.execute(APPEND_ONLY.format(table=table))
