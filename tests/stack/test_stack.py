@@ -74,14 +74,23 @@ def test_no_process_is_root(stack: Stack) -> None:
 
 
 # Run in a container: what each login is that its environment names, and may become.
+# Podman's DNS forgets a name for a moment where a container of the network has just ended.
 LOGINS_KNOWN = """
-import json, os, psycopg
+import json, os, psycopg, time
+def opened(url, tries=5):
+    try:
+        return psycopg.connect(url, autocommit=True)
+    except psycopg.OperationalError as error:
+        if "failed to resolve host" not in str(error) or tries == 1:
+            raise
+    time.sleep(2)
+    return opened(url, tries - 1)
 known = {}
 for name, value in sorted(os.environ.items()):
     scheme, found, rest = value.partition("://")
     if not found or not scheme.startswith("postgres"):
         continue
-    with psycopg.connect("postgresql://" + rest, autocommit=True) as connection:
+    with opened("postgresql://" + rest) as connection:
         query = "select session_user, bool_or(rolsuper or rolcreaterole) from pg_roles"
         query += " where pg_has_role(session_user, oid, 'member') group by 1"
         (row,) = connection.execute(query).fetchall()
