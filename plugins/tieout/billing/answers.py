@@ -133,20 +133,20 @@ def _apply(settings: Settings, name: str, content: bytes, day: date) -> int | No
                 [report.original_message_id],
             ).fetchall()
         ]
-    try:
-        with database.connect(settings) as connection:
-            row = connection.execute(
-                "select settlement.apply_collection_report(%s, %s, %s, %s, %s)",
-                [report.original_message_id, sha256, name, _answers(report, ids), day],
-            ).fetchone()
-    except psycopg.errors.RestrictViolation as error:
-        raise database.refusal(
+    with (
+        database.explained(
             issued.BillingError,
             f"report {name} is not applied",
-            error,
             where=name,
             next_step="ask the bank what it means",
-        ) from error
+            of=psycopg.errors.RestrictViolation,
+        ),
+        database.connect(settings) as connection,
+    ):
+        row = connection.execute(
+            "select settlement.apply_collection_report(%s, %s, %s, %s, %s)",
+            [report.original_message_id, sha256, name, _answers(report, ids), day],
+        ).fetchone()
     return int(row[0]) if row is not None else 0
 
 

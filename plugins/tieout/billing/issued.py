@@ -157,15 +157,15 @@ def asked(settings: Settings, query: LiteralString, values: list[object], what: 
     Raises:
         BillingError: the database refuses, in its words.
     """
-    try:
-        with database.connect(settings) as connection:
-            row = connection.execute(query, values).fetchone()
-    except psycopg.errors.RestrictViolation as error:
-        raise database.refusal(
+    with (
+        database.explained(
             BillingError,
             f"{what}: refused",
-            error,
             where="settlement.issued_bills, settlement.collections",
             next_step="docs/runbooks/fee-bill-overdue.md",
-        ) from error
+            of=psycopg.errors.RestrictViolation,
+        ),
+        database.connect(settings) as connection,
+    ):
+        row = connection.execute(query, values).fetchone()
     return int(row[0]) if row is not None and row[0] is not None else 0

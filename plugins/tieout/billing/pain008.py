@@ -17,6 +17,7 @@ from tieout.channels.common.model import UnreadableFileError
 from tieout.core.errors import TieoutError
 from tieout.core.money import decimal_text, minor_units
 from tieout.core.payment_texts import why_unwritable
+from tieout.payouts.elements import add, add_agent, to_bytes
 
 __all__ = ["MESSAGE_NAME", "Creditor", "Debit", "DebitBatch", "ReadDebit", "read", "write"]
 
@@ -24,7 +25,6 @@ MESSAGE_NAME: Final = "pain.008.001.02"
 NAMESPACE: Final = f"urn:iso:std:iso:20022:tech:xsd:{MESSAGE_NAME}"
 # As with pain.001: a real clock would make two runs of the same batch differ.
 CREATED_TIME_OF_DAY: Final = "14:30:00+08:00"
-CLEARING_SYSTEM: Final = "CNAPS"
 DEBITS_PER_FILE_MAX: Final = 20_000
 AMOUNT_DIGITS_MAX: Final = 18
 
@@ -95,32 +95,31 @@ def write(batch: DebitBatch) -> bytes:
     control_sum = decimal_text(sum(each.amount_minor for each in batch.debits), batch.currency_code)
     count = str(len(batch.debits))
     document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
-    initiation = _add(document, "CstmrDrctDbtInitn")
+    initiation = add(document, "CstmrDrctDbtInitn")
 
-    header = _add(initiation, "GrpHdr")
-    _add(header, "MsgId", batch.message_id)
-    _add(header, "CreDtTm", f"{batch.collected_on.isoformat()}T{CREATED_TIME_OF_DAY}")
-    _add(header, "NbOfTxs", count)
-    _add(header, "CtrlSum", control_sum)
-    _add(_add(header, "InitgPty"), "Nm", batch.creditor.name)
+    header = add(initiation, "GrpHdr")
+    add(header, "MsgId", batch.message_id)
+    add(header, "CreDtTm", f"{batch.collected_on.isoformat()}T{CREATED_TIME_OF_DAY}")
+    add(header, "NbOfTxs", count)
+    add(header, "CtrlSum", control_sum)
+    add(add(header, "InitgPty"), "Nm", batch.creditor.name)
 
-    information = _add(initiation, "PmtInf")
-    _add(information, "PmtInfId", batch.message_id)
-    _add(information, "PmtMtd", "DD")
+    information = add(initiation, "PmtInf")
+    add(information, "PmtInfId", batch.message_id)
+    add(information, "PmtMtd", "DD")
     # A line of the statement for each debit: each is collected by its own.
-    _add(information, "BtchBookg", "false")
-    _add(information, "NbOfTxs", count)
-    _add(information, "CtrlSum", control_sum)
-    _add(information, "ReqdColltnDt", batch.collected_on.isoformat())
-    _add(_add(information, "Cdtr"), "Nm", batch.creditor.name)
-    account = _add(information, "CdtrAcct")
-    _add(_add(_add(account, "Id"), "Othr"), "Id", batch.creditor.bank_account_id)
-    _add(account, "Ccy", batch.currency_code)
-    _add_agent(information, "CdtrAgt", batch.creditor.bank_code, batch.creditor.bank_name)
+    add(information, "BtchBookg", "false")
+    add(information, "NbOfTxs", count)
+    add(information, "CtrlSum", control_sum)
+    add(information, "ReqdColltnDt", batch.collected_on.isoformat())
+    add(add(information, "Cdtr"), "Nm", batch.creditor.name)
+    account = add(information, "CdtrAcct")
+    add(add(add(account, "Id"), "Othr"), "Id", batch.creditor.bank_account_id)
+    add(account, "Ccy", batch.currency_code)
+    add_agent(information, "CdtrAgt", batch.creditor.bank_code, batch.creditor.bank_name)
     for debit in batch.debits:
         _add_debit(information, debit, batch.currency_code)
-    etree.indent(document, space="  ")
-    return bytes(etree.tostring(document, xml_declaration=True, encoding="UTF-8")) + b"\n"
+    return to_bytes(document)
 
 
 def read(content: bytes, source: str) -> tuple[ReadDebit, ...]:
@@ -200,35 +199,20 @@ def _refuse_texts(batch: DebitBatch, whose: str, texts: dict[str, str]) -> None:
 
 
 def _add_debit(information: etree._Element, debit: Debit, currency_code: str) -> None:
-    element = _add(information, "DrctDbtTxInf")
-    identification = _add(element, "PmtId")
-    _add(identification, "InstrId", debit.end_to_end_id)
-    _add(identification, "EndToEndId", debit.end_to_end_id)
-    amount = _add(element, "InstdAmt", decimal_text(debit.amount_minor, currency_code))
+    element = add(information, "DrctDbtTxInf")
+    identification = add(element, "PmtId")
+    add(identification, "InstrId", debit.end_to_end_id)
+    add(identification, "EndToEndId", debit.end_to_end_id)
+    amount = add(element, "InstdAmt", decimal_text(debit.amount_minor, currency_code))
     amount.set("Ccy", currency_code)
-    mandate = _add(_add(element, "DrctDbtTx"), "MndtRltdInf")
-    _add(mandate, "MndtId", debit.mandate_reference)
-    _add(mandate, "DtOfSgntr", debit.signed_on.isoformat())
-    _add_agent(element, "DbtrAgt", debit.bank_code, debit.bank_name)
-    _add(_add(element, "Dbtr"), "Nm", debit.account_name)
-    account = _add(element, "DbtrAcct")
-    _add(_add(_add(account, "Id"), "Othr"), "Id", debit.account_number)
-    _add(_add(element, "RmtInf"), "Ustrd", f"FEEBILL {debit.end_to_end_id}")
-
-
-def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str) -> None:
-    institution = _add(_add(parent, name), "FinInstnId")
-    member = _add(institution, "ClrSysMmbId")
-    _add(_add(member, "ClrSysId"), "Prtry", CLEARING_SYSTEM)
-    _add(member, "MmbId", bank_code)
-    _add(institution, "Nm", bank_name)
-
-
-def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
-    element = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
-    if text is not None:
-        element.text = text
-    return element
+    mandate = add(add(element, "DrctDbtTx"), "MndtRltdInf")
+    add(mandate, "MndtId", debit.mandate_reference)
+    add(mandate, "DtOfSgntr", debit.signed_on.isoformat())
+    add_agent(element, "DbtrAgt", debit.bank_code, debit.bank_name)
+    add(add(element, "Dbtr"), "Nm", debit.account_name)
+    account = add(element, "DbtrAcct")
+    add(add(add(account, "Id"), "Othr"), "Id", debit.account_number)
+    add(add(element, "RmtInf"), "Ustrd", f"FEEBILL {debit.end_to_end_id}")
 
 
 def _read_debit(element: etree._Element, message_id: str, source: str) -> ReadDebit:

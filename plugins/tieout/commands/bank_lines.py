@@ -9,7 +9,6 @@ import typer
 from tieout.commands import overview, shared
 from tieout.commands.shared import Reason
 from tieout.core.progress import say
-from tieout.dates import days
 from tieout.decisions import bank_lines
 
 __all__ = ["app"]
@@ -105,7 +104,7 @@ def take(
 ) -> None:
     """Say what a line is. Another person has to approve it."""
     settings = shared.deciding_home()
-    effective_on = days.business_date(on, None) if on else bank_lines.next_effective_date(settings)
+    effective_on = shared.day(on) or bank_lines.next_effective_date(settings)
     decision_id = bank_lines.take(
         settings, line, taken_as=taken_as, by=by, reason=reason, effective_on=effective_on
     )

@@ -14,7 +14,6 @@ from tieout.core.errors import TieoutError
 from tieout.core.money import amount_text
 from tieout.core.private_files import write_private
 from tieout.core.progress import say
-from tieout.dates import days
 from tieout.decisions import case_orders, cases, payouts
 
 __all__ = ["app"]
@@ -160,7 +159,7 @@ def answer(case_id: CaseId, evidence: Evidence, by: By, reason: Reason, on: On =
     """Ask to answer a request with evidence. Another person has to approve it."""
     settings = shared.deciding_home()
     decision = cases.answer(
-        settings, case_id, evidence, by=by, reason=reason, effective_on=_date(on)
+        settings, case_id, evidence, by=by, reason=reason, effective_on=shared.day(on)
     )
     _say_next(decision, f"answer of {case_id}")
 
@@ -186,7 +185,7 @@ def represent(  # noqa: PLR0917  options of a command
         by=by,
         reason=reason,
         amount_minor=amount_minor,
-        effective_on=_date(on),
+        effective_on=shared.day(on),
     )
     _say_next(decision, f"representment of {case_id}")
 
@@ -195,7 +194,7 @@ def represent(  # noqa: PLR0917  options of a command
 def accept(case_id: CaseId, by: By, reason: Reason, on: On = None) -> None:
     """Ask to fight a case no more. Another person has to approve it."""
     settings = shared.deciding_home()
-    decision = cases.accept(settings, case_id, by=by, reason=reason, effective_on=_date(on))
+    decision = cases.accept(settings, case_id, by=by, reason=reason, effective_on=shared.day(on))
     _say_next(decision, f"acceptance of {case_id}")
 
 
@@ -203,7 +202,7 @@ def accept(case_id: CaseId, by: By, reason: Reason, on: On = None) -> None:
 def refused(case_id: CaseId, by: By, reason: Reason, on: On = None) -> None:
     """Say that the channel refused the order that is out. Another person has to approve it."""
     settings = shared.deciding_home()
-    decision = cases.refused(settings, case_id, by=by, reason=reason, effective_on=_date(on))
+    decision = cases.refused(settings, case_id, by=by, reason=reason, effective_on=shared.day(on))
     _say_next(decision, f"refused order of {case_id}")
 
 
@@ -238,7 +237,7 @@ def send(
 ) -> None:
     """Write the approved orders that have not left into files for the channels, each order once."""
     settings = shared.deciding_home()
-    day = days.business_date(on, None) if on else payouts.business_day(settings)
+    day = shared.day(on) or payouts.business_day(settings)
     files = case_orders.send(settings, day)
     for made in files:
         say(f"{made.order_count} orders for {made.channel}: {made.url}")
@@ -300,10 +299,6 @@ def duplicates() -> None:
         shared.console(shared.WIDE).print(table)
     say(f"{len(found)} pairs of the last 30 days, neither sale given back")
     say("next: ask the merchant; a refund or the channel's credit adjustment gives one back")
-
-
-def _date(on: str | None) -> date | None:
-    return days.business_date(on, None) if on else None
 
 
 def _say_next(decision_id: int, what: str) -> None:

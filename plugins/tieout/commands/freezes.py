@@ -10,7 +10,6 @@ from tieout.commands import overview, shared
 from tieout.commands.shared import By, Reason
 from tieout.core import money
 from tieout.core.progress import say
-from tieout.dates import days
 from tieout.decisions import freezes
 
 __all__ = ["app"]
@@ -124,8 +123,8 @@ def add(
         order_number=order,
         issued_by=issued_by,
         settlement_session_type=session,
-        effective_on=days.business_date(on, None) if on else None,
-        effective_to=days.business_date(until, None) if until else None,
+        effective_on=shared.day(on),
+        effective_to=shared.day(until),
     )
     _asked(freezes.add(settings, wanted, by=by, reason=reason))
 
@@ -151,7 +150,7 @@ def release(
             amount_minor=money.minor_units(amount, currency) if amount else None,
             by=by,
             reason=reason,
-            effective_on=days.business_date(on, None) if on else None,
+            effective_on=shared.day(on),
         )
     )
 
@@ -165,7 +164,7 @@ def write_off(
 ) -> None:
     """Ask to write a waiting charge off. Another person has to approve it."""
     settings = shared.deciding_home()
-    effective_on = days.business_date(on, None) if on else None
+    effective_on = shared.day(on)
     _asked(freezes.write_off(settings, charge, by=by, reason=reason, effective_on=effective_on))
 
 

@@ -13,7 +13,6 @@ from tieout.commands import overview, shared
 from tieout.commands.shared import Reason
 from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.dates import days
 from tieout.decisions import payouts as decided
 from tieout.decisions.payouts import OpenPayout
 
@@ -267,7 +266,7 @@ def looked(
 
 
 def _day(settings: Settings, on: str | None) -> Any:
-    return days.business_date(on, None) if on else decided.business_day(settings)
+    return shared.day(on) or decided.business_day(settings)
 
 
 def _print_json(content: object) -> None:

@@ -40,7 +40,7 @@ def list_files(
     from tieout.landing import quarantine
 
     settings = shared.home()
-    day = days.business_date(on, None) if on else None
+    day = shared.day(on)
     found = quarantine.held_files(settings, today=_now().date(), day=day, channel=channel)
     for asked in files.waiting(settings):
         say(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from rich.table import Table
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 from tieout.database import persons
+from tieout.dates import days
 
 __all__ = [
     "WIDE",
@@ -25,6 +27,7 @@ __all__ = [
     "On",
     "Reason",
     "console",
+    "day",
     "deciding_home",
     "home",
     "people_options",
@@ -53,6 +56,11 @@ class FileFormat(StrEnum):
 
     CSV = "csv"
     XLSX = "xlsx"
+
+
+def day(text: str | None) -> date | None:
+    """Return the business date of an option, None where it was not given."""
+    return days.business_date(text, None) if text else None
 
 
 def home() -> Settings:

@@ -11,7 +11,6 @@ from tieout.commands import overview, shared
 from tieout.commands.shared import On, Reason
 from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.dates import days
 from tieout.decisions import suspense
 
 __all__ = ["app"]
@@ -261,7 +260,7 @@ def _dispose(
     account_id: str | None = None,
 ) -> None:
     settings = shared.deciding_home()
-    effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
+    effective_on = shared.day(on) or suspense.next_open_date(settings)
     action_id = suspense.dispose(
         settings,
         kind,
@@ -292,7 +291,7 @@ def _request(
     account_id: str | None = None,
 ) -> None:
     settings = shared.deciding_home()
-    effective_on = days.business_date(on, None) if on else suspense.next_open_date(settings)
+    effective_on = shared.day(on) or suspense.next_open_date(settings)
     action_id = suspense.request(
         settings,
         kind,

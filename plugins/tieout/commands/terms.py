@@ -10,7 +10,6 @@ import typer
 from tieout.commands import shared
 from tieout.commands.shared import By, On, Reason
 from tieout.core.progress import say
-from tieout.dates import days
 from tieout.decisions import terms
 
 __all__ = ["app"]
@@ -186,7 +185,7 @@ def _decide(  # noqa: PLR0917
     settings = shared.home()
     found = terms.find_changes(settings, names)
     change_ids = [change.change_id for change in found]
-    day = days.business_date(on, None) if on else None
+    day = shared.day(on)
     if second is None:
         wanted = terms.Wanted("changes", decision, change_ids, day)
         request_id = terms.request(shared.deciding_home(), wanted, reason, by)

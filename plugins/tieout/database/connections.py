@@ -6,7 +6,8 @@ Connections, migrations, and what to tell a person of the database's refusals an
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -24,6 +25,7 @@ __all__ = [
     "airflow_url",
     "connect",
     "ensure_server",
+    "explained",
     "has_administrator",
     "has_table",
     "insert",
@@ -170,6 +172,22 @@ def refusal(
         why=said.message_primary or type(error).__name__,
         next_step=said.message_hint or next_step,
     )
+
+
+@contextmanager
+def explained(
+    kind: type[Refusal],
+    what: str,
+    *,
+    where: str = "",
+    next_step: str,
+    of: type[psycopg.Error] = psycopg.Error,
+) -> Iterator[None]:
+    """Say as `refusal` does what the database refuses in the block, of errors of a class."""
+    try:
+        yield
+    except of as error:
+        raise refusal(kind, what, error, where=where, next_step=next_step) from error
 
 
 def lost(error: BaseException) -> DatabaseError | None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, LiteralString
 
-import psycopg
 from psycopg.rows import class_row
 
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
+from tieout.dates import days
 
 __all__ = [
     "BillDecisionError",
@@ -172,12 +172,8 @@ def approve_credit_note(
 
 def next_open_date(settings: Settings) -> date | None:
     """Return the accounting date after the last one that is closed; None before the first."""
-    with database.connect(settings) as connection:
-        row = connection.execute(
-            "select max(accounting_date) from control.accounting_days"
-            " where state in ('closed', 'sealed')"
-        ).fetchone()
-    return None if row is None or row[0] is None else row[0] + timedelta(days=1)
+    latest = days.last_closed(settings)
+    return None if latest is None else latest + timedelta(days=1)
 
 
 _MANDATES: LiteralString = """
@@ -224,15 +220,14 @@ def credit_notes(settings: Settings) -> list[CreditNote]:
 
 
 def _decided(settings: Settings, query: LiteralString, values: list[object], what: str) -> Any:
-    try:
-        with database.connect(settings) as connection:
-            row = connection.execute(query, values).fetchone()
-    except psycopg.Error as error:
-        raise database.refusal(
+    with (
+        database.explained(
             BillDecisionError,
             what,
-            error,
             where="settlement.mandate_requests, settlement.credit_note_requests",
             next_step="tieout bills --help",
-        ) from error
+        ),
+        database.connect(settings) as connection,
+    ):
+        row = connection.execute(query, values).fetchone()
     return None if row is None else row[0]

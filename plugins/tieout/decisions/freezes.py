@@ -296,17 +296,16 @@ def _end(settings: Settings, asked: tuple[str, str, int | None, date, str, str |
 
 
 def _ask(settings: Settings, what: str, function: LiteralString, arguments: tuple[Any, ...]) -> int:
-    try:
-        with database.connect(settings) as connection:
-            row = connection.execute(function, arguments).fetchone()
-    except psycopg.Error as error:
-        raise database.refusal(
+    with (
+        database.explained(
             FreezeError,
             what,
-            error,
             where="control.freeze_requests",
             next_step="see tieout freezes --help",
-        ) from error
+        ),
+        database.connect(settings) as connection,
+    ):
+        row = connection.execute(function, arguments).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-import psycopg
 from psycopg.rows import class_row, dict_row
 
 from tieout import database
@@ -405,20 +404,19 @@ def look(settings: Settings, acknowledgement_id: int, *, by: str, reason: str) -
             why="a name and a reason stay on record with it",
             next_step="give --by NAME --reason TEXT",
         )
-    try:
-        with database.connect(settings.acting_as("people")) as connection:
-            row = connection.execute(
-                "select payout.look_at_acknowledgement(%s, %s, %s)",
-                [acknowledgement_id, by, reason.strip()],
-            ).fetchone()
-    except psycopg.Error as error:
-        raise database.refusal(
+    with (
+        database.explained(
             PayoutError,
             outcome,
-            error,
             where="payout.acknowledgement_looks",
             next_step="tieout payouts acknowledgements",
-        ) from error
+        ),
+        database.connect(settings.acting_as("people")) as connection,
+    ):
+        row = connection.execute(
+            "select payout.look_at_acknowledgement(%s, %s, %s)",
+            [acknowledgement_id, by, reason.strip()],
+        ).fetchone()
     assert row is not None, "a function returns a row"
     return str(row[0])
 
@@ -433,19 +431,18 @@ def _decide(  # noqa: PLR0917  two callers, beside it
             why="a name and a reason stay on record with it",
             next_step="give --by NAME --reason TEXT",
         )
-    try:
-        with database.connect(settings.acting_as("people")) as connection:
-            # One of two names of this module.
-            row = connection.execute(
-                f"select {function}(%s, %s, %s)", [statement_id, by, reason.strip()]
-            ).fetchone()
-    except psycopg.Error as error:
-        raise database.refusal(
+    with (
+        database.explained(
             PayoutError,
             f"statement {statement_id} {outcome}",
-            error,
             where=f"{function}()",
             next_step=f"tieout payouts show {statement_id}",
-        ) from error
+        ),
+        database.connect(settings.acting_as("people")) as connection,
+    ):
+        # One of two names of this module.
+        row = connection.execute(
+            f"select {function}(%s, %s, %s)", [statement_id, by, reason.strip()]
+        ).fetchone()
     assert row is not None, "the function returns one row"
     return int(row[0])

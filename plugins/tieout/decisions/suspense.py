@@ -21,6 +21,7 @@ from psycopg.rows import class_row, dict_row
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
+from tieout.dates import days
 
 __all__ = [
     "ActionKind",
@@ -263,18 +264,13 @@ def next_open_date(settings: Settings) -> date:
     Raises:
         SuspenseError: nothing has been closed yet.
     """
-    with database.connect(settings) as connection:
-        row = connection.execute(
-            "select max(accounting_date) from control.accounting_days"
-            " where state in ('closed', 'sealed')"
-        ).fetchone()
-    if row is None or row[0] is None:
+    latest = days.last_closed(settings)
+    if latest is None:
         raise SuspenseError(
             what="no accounting date has been closed yet",
             why="items open in a close",
             next_step="tieout close DATE",
         )
-    latest: date = row[0]
     return latest + timedelta(days=1)
 
 

@@ -466,15 +466,10 @@ def _approved(connection: psycopg.Connection[Any], request_id: int, by: str | No
 def _called(
     connection: psycopg.Connection[Any], statement: LiteralString, values: Sequence[object]
 ) -> int:
-    try:
+    with database.explained(
+        TermsError, "nothing is decided about terms", next_step="see tieout terms --help"
+    ):
         row = connection.execute(statement, values).fetchone()
-    except psycopg.Error as error:
-        raise database.refusal(
-            TermsError,
-            "nothing is decided about terms",
-            error,
-            next_step="see tieout terms --help",
-        ) from error
     return 0 if row is None else int(row[0])
 
 

@@ -17,6 +17,7 @@ from tieout.core.money import decimal_text, minor_units
 from tieout.core.payment_texts import why_unwritable
 from tieout.payouts import batches
 from tieout.payouts.batches import Address, Batch, Debtor, Payment, ReadBatch, ReadPayment
+from tieout.payouts.elements import CLEARING_SYSTEM, add, add_agent, to_bytes
 
 __all__ = [
     "MESSAGE_NAMES",
@@ -39,7 +40,6 @@ _NAMESPACE_PREFIX: Final = "urn:iso:std:iso:20022:tech:xsd:"
 # Payout files of a payment date carry this time of day: the decision to pay is a morning's work,
 # and a real clock would make two runs of the same batch differ.
 CREATED_TIME_OF_DAY: Final = "10:30:00+08:00"
-CLEARING_SYSTEM: Final = "CNAPS"
 _ADDRESS_ELEMENTS: Final = {
     "street": "StrtNm",
     "building": "BldgNb",
@@ -63,37 +63,36 @@ def write(batch: Batch) -> bytes:
     count = str(len(batch.payments))
     namespace = _NAMESPACE_PREFIX + batch.debtor.message_name
     document = etree.Element(f"{{{namespace}}}Document", nsmap={None: namespace})
-    initiation = _add(document, "CstmrCdtTrfInitn")
+    initiation = add(document, "CstmrCdtTrfInitn")
 
-    header = _add(initiation, "GrpHdr")
-    _add(header, "MsgId", batch.message_id)
-    _add(header, "CreDtTm", f"{batch.payment_date.isoformat()}T{CREATED_TIME_OF_DAY}")
-    _add(header, "NbOfTxs", count)
-    _add(header, "CtrlSum", control_sum)
-    _add(_add(header, "InitgPty"), "Nm", batch.debtor.name)
+    header = add(initiation, "GrpHdr")
+    add(header, "MsgId", batch.message_id)
+    add(header, "CreDtTm", f"{batch.payment_date.isoformat()}T{CREATED_TIME_OF_DAY}")
+    add(header, "NbOfTxs", count)
+    add(header, "CtrlSum", control_sum)
+    add(add(header, "InitgPty"), "Nm", batch.debtor.name)
 
-    information = _add(initiation, "PmtInf")
-    _add(information, "PmtInfId", batch.message_id)
-    _add(information, "PmtMtd", "TRF")
+    information = add(initiation, "PmtInf")
+    add(information, "PmtInfId", batch.message_id)
+    add(information, "PmtMtd", "TRF")
     # One debit for the whole file: the bank statement then shows one line with the payments below
     # it.
-    _add(information, "BtchBookg", "true")
-    _add(information, "NbOfTxs", count)
-    _add(information, "CtrlSum", control_sum)
+    add(information, "BtchBookg", "true")
+    add(information, "NbOfTxs", count)
+    add(information, "CtrlSum", control_sum)
     if batch.debtor.message_name == "pain.001.001.03":
-        _add(information, "ReqdExctnDt", batch.payment_date.isoformat())
+        add(information, "ReqdExctnDt", batch.payment_date.isoformat())
     else:
-        _add(_add(information, "ReqdExctnDt"), "Dt", batch.payment_date.isoformat())
-    _add(_add(information, "Dbtr"), "Nm", batch.debtor.name)
-    account = _add(information, "DbtrAcct")
-    _add(_add(_add(account, "Id"), "Othr"), "Id", batch.debtor.bank_account_id)
-    _add(account, "Ccy", batch.currency_code)
-    _add_agent(information, "DbtrAgt", batch.debtor.bank_code, batch.debtor.bank_name)
-    _add(information, "ChrgBr", "DEBT")
+        add(add(information, "ReqdExctnDt"), "Dt", batch.payment_date.isoformat())
+    add(add(information, "Dbtr"), "Nm", batch.debtor.name)
+    account = add(information, "DbtrAcct")
+    add(add(add(account, "Id"), "Othr"), "Id", batch.debtor.bank_account_id)
+    add(account, "Ccy", batch.currency_code)
+    add_agent(information, "DbtrAgt", batch.debtor.bank_code, batch.debtor.bank_name)
+    add(information, "ChrgBr", "DEBT")
     for payment in batch.payments:
         _add_payment(information, payment)
-    etree.indent(document, space="  ")
-    return bytes(etree.tostring(document, xml_declaration=True, encoding="UTF-8")) + b"\n"
+    return to_bytes(document)
 
 
 def read(content: bytes, source: str) -> ReadBatch:
@@ -191,24 +190,24 @@ def why_payment_unwritable(payment: Payment) -> str | None:
 
 
 def _add_payment(information: etree._Element, payment: Payment) -> None:
-    transfer = _add(information, "CdtTrfTxInf")
-    identification = _add(transfer, "PmtId")
-    _add(identification, "InstrId", payment.end_to_end_id)
-    _add(identification, "EndToEndId", payment.end_to_end_id)
-    amount = _add(
-        _add(transfer, "Amt"),
+    transfer = add(information, "CdtTrfTxInf")
+    identification = add(transfer, "PmtId")
+    add(identification, "InstrId", payment.end_to_end_id)
+    add(identification, "EndToEndId", payment.end_to_end_id)
+    amount = add(
+        add(transfer, "Amt"),
         "InstdAmt",
         decimal_text(payment.amount_minor, payment.currency_code),
     )
     amount.set("Ccy", payment.currency_code)
-    _add_agent(transfer, "CdtrAgt", payment.bank_code, payment.bank_name)
-    creditor = _add(transfer, "Cdtr")
-    _add(creditor, "Nm", payment.account_name)
+    add_agent(transfer, "CdtrAgt", payment.bank_code, payment.bank_name)
+    creditor = add(transfer, "Cdtr")
+    add(creditor, "Nm", payment.account_name)
     if payment.address is not None:
         _add_address(creditor, payment.address)
-    account = _add(transfer, "CdtrAcct")
-    _add(_add(_add(account, "Id"), "Othr"), "Id", payment.account_number)
-    _add(_add(transfer, "RmtInf"), "Ustrd", payment.remittance_text)
+    account = add(transfer, "CdtrAcct")
+    add(add(add(account, "Id"), "Othr"), "Id", payment.account_number)
+    add(add(transfer, "RmtInf"), "Ustrd", payment.remittance_text)
 
 
 def _texts_of_address(address: Address | None) -> dict[str, str]:
@@ -227,26 +226,9 @@ def _texts_of_address(address: Address | None) -> dict[str, str]:
 
 def _add_address(parent: etree._Element, address: Address) -> None:
     """Add the structured address: elements that both versions have, in the order of both."""
-    element = _add(parent, "PstlAdr")
+    element = add(parent, "PstlAdr")
     for field, text in _texts_of_address(address).items():
-        _add(element, _ADDRESS_ELEMENTS[field], text)
-
-
-def _add_agent(parent: etree._Element, name: str, bank_code: str, bank_name: str) -> None:
-    institution = _add(_add(parent, name), "FinInstnId")
-    member = _add(institution, "ClrSysMmbId")
-    # CNAPS: the 12-digit bank code of China's payment system. The coded list has no entry for it
-    # that is longer than three letters and China-wide, so it is named in words (Prtry).
-    _add(_add(member, "ClrSysId"), "Prtry", CLEARING_SYSTEM)
-    _add(member, "MmbId", bank_code)
-    _add(institution, "Nm", bank_name)
-
-
-def _add(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
-    element = etree.SubElement(parent, f"{{{etree.QName(parent).namespace}}}{name}")
-    if text is not None:
-        element.text = text
-    return element
+        add(element, _ADDRESS_ELEMENTS[field], text)
 
 
 def _read_payment(element: etree._Element, source: str) -> ReadPayment:
