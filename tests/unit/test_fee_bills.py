@@ -21,6 +21,7 @@ from tieout.core.errors import TieoutError
 from tieout.core.settings import PROJECT_DIR
 from tieout.decisions import bills as decided
 from tieout.decisions.bills import BillDecisionError
+from tieout.files import store
 from tieout.simulator import collection_answers
 
 ISSUED = date(2026, 10, 8)
@@ -314,8 +315,23 @@ def test_a_debit_is_ordered_once_and_its_file_is_one(debited: World) -> None:
         assert billing.put_out(debited.settings, day).new_file_count == 0
     assert debited.files("collections") == files
     assert states(debited) == ["created", "submitted"]
-    # A file that was lost after it was put on record leaves again as it was.
+
+
+def test_a_file_that_the_bank_has_fetched_is_not_written_again(
+    debited: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (name,) = debited.files("collections")
     (debited.outbox / "collections/20261010" / name).unlink()
+    assert billing.put_out(debited.settings, DUE).new_file_count == 0
+    assert debited.files("collections") == {}
+    assert "the bank may have fetched it, so it is not written again" in capsys.readouterr().err
+
+
+def test_a_file_on_record_that_has_no_name_yet_gets_it(debited: World) -> None:
+    files = debited.files("collections")
+    (name,) = files
+    path = debited.outbox / "collections/20261010" / name
+    path.rename(path.parent / store.hidden(name))
     assert billing.put_out(debited.settings, DUE).new_file_count == 1
     assert debited.files("collections") == files
 

@@ -18,21 +18,32 @@ from tieout import database
 from tieout.billing import issued, pain008
 from tieout.billing.issued import BillingError
 from tieout.billing.pain008 import Creditor, Debit, DebitBatch
+from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.payouts.store import Store
+from tieout.payouts.store import Handed, Store
 from tieout.protection import tokens
 
 __all__ = ["DebitReport", "file_path", "put_out", "start"]
 
 # Files whose debits may still be on their way out.
 _MESSAGES: Final[LiteralString] = """
-    select distinct collections.message_id, collections.started_on, collections.currency_code
+    select
+        collections.message_id,
+        collections.started_on,
+        collections.currency_code,
+        count(*)::integer as debit_count
     from settlement.collections as collections
     where
         collections.started_on <= %(day)s
         and settlement.collection_status(collections.collection_id)
         in ('created', 'submitted', 'accepted', 'unknown')
+    group by collections.message_id, collections.started_on, collections.currency_code
     order by collections.started_on, collections.message_id
+"""
+_RECORDED: Final[LiteralString] = """
+    select sha256
+    from settlement.collection_files
+    where message_id = %(message_id)s
 """
 _MEMBERS: Final[LiteralString] = """
     select
@@ -72,6 +83,7 @@ class _Message(NamedTuple):
     message_id: str
     started_on: date
     currency_code: str
+    debit_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,8 @@ def file_path(message_id: str, day: date) -> str:
 def put_out(settings: Settings, day: date) -> DebitReport:
     """Write the files of all debits up to ``day`` that have not ended; each once.
 
+    A file on record is never written a second time: the bank may have fetched it.
+
     Raises:
         TieoutError: a file lies there with other content, is not what was ordered, or cannot be
             written.
@@ -112,25 +126,41 @@ def put_out(settings: Settings, day: date) -> DebitReport:
         messages = [
             _Message(*row) for row in connection.execute(_MESSAGES, {"day": day}).fetchall()
         ]
-    urls = []
-    debit_count = 0
-    for message in messages:
-        batch = _batch(settings, message)
-        content = pain008.write(batch)
-        debit_count += len(batch.debits)
-        if _put_out_one(settings, outbox, batch, content):
-            urls.append(outbox.url_of(file_path(message.message_id, message.started_on)))
+    urls = [
+        outbox.url_of(file_path(message.message_id, message.started_on))
+        for message in messages
+        if _put_out_one(settings, outbox, message)
+    ]
+    debit_count = sum(message.debit_count for message in messages)
     return DebitReport(len(messages), len(urls), debit_count, tuple(urls))
 
 
-def _put_out_one(settings: Settings, outbox: Store, batch: DebitBatch, content: bytes) -> bool:
-    path = file_path(batch.message_id, batch.collected_on)
+def _put_out_one(settings: Settings, outbox: Store, message: _Message) -> bool:
+    """Have the message's file put out exactly once; return whether that was now."""
+    path = file_path(message.message_id, message.started_on)
+    with database.connect(settings) as connection:
+        row = connection.execute(_RECORDED, {"message_id": message.message_id}).fetchone()
+    if row is not None:
+        handed = outbox.hand_over(path, str(row[0]), is_first=False)
+        if handed is Handed.GONE:
+            say(
+                f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
+                "fetched it, so it is not written again; without an answer its debits become "
+                "unknown"
+            )
+        return handed is Handed.NOW
+    sha256 = _prepare(settings, outbox, _batch(settings, message), path)
+    return outbox.hand_over(path, sha256, is_first=True) is Handed.NOW
+
+
+def _prepare(settings: Settings, outbox: Store, batch: DebitBatch, path: str) -> str:
+    """Write the file where nobody fetches it, and put it on record; return its sha256."""
+    content = pain008.write(batch)
     sha256 = hashlib.sha256(content).hexdigest()
     present = outbox.whole(path)
     if present is not None and present != content:
         raise outbox.other_content(path, present, sha256)
-    if present is None:
-        outbox.prepare(path, content)
+    outbox.prepare(path, content)
     total_minor = sum(debit.amount_minor for debit in batch.debits)
     try:
         with database.connect(settings) as connection:
@@ -147,9 +177,7 @@ def _put_out_one(settings: Settings, outbox: Store, batch: DebitBatch, content: 
             where=outbox.url_of(path),
             next_step="docs/runbooks/fee-bill-overdue.md",
         ) from error
-    if present is None:
-        outbox.put_out(path)
-    return present is None
+    return sha256
 
 
 def _batch(settings: Settings, message: _Message) -> DebitBatch:

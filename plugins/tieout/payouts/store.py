@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 from tieout.core.errors import TieoutError
 from tieout.files import store, store_urls
@@ -19,6 +20,14 @@ BYTES_MAX = 64 * 1024**2
 
 class StoreError(TieoutError):
     """A store on another machine did not answer, or refused us: nothing was handed over by it."""
+
+
+class Handed(Enum):
+    """What became of a file on record: put out now, seen in the outbox, or not there any more."""
+
+    NOW = "now"
+    BEFORE = "before"
+    GONE = "gone"
 
 
 class Store(store.Store):
@@ -144,6 +153,39 @@ class Store(store.Store):
         """Remove what was prepared for ``path``, where there is something."""
         if self.prepared(path) is not None:
             self.remove(store.hidden(path))
+
+    def hand_over(self, path: str, sha256: str, *, is_first: bool) -> Handed:
+        """Give a file on record its name, unless it had it before.
+
+        While the hidden name is there the file was never put out, where a move is one step;
+        elsewhere that is known in the run that prepared it only.
+
+        Args:
+            path: the file's own name.
+            sha256: of its bytes, as it is on record.
+            is_first: this run prepared it.
+
+        Raises:
+            TieoutError: another file lies under the hidden name, or under its own.
+        """
+        present = self.whole(path)
+        if present is not None:
+            if hashlib.sha256(present).hexdigest() != sha256:
+                raise self.other_content(path, present, sha256)
+            self.drop_prepared(path)
+            return Handed.BEFORE
+        prepared = self.prepared(path)
+        if prepared is None or not (is_first or self.moves_in_one_step):
+            return Handed.GONE
+        if hashlib.sha256(prepared).hexdigest() != sha256:
+            raise TieoutError(
+                what=f"{self.url_of(path)} is not put out",
+                where=self.url_of(path),
+                why="what was prepared is not what is on record",
+                next_step="do not send it; remove the prepared file and run the same again",
+            )
+        self.put_out(path)
+        return Handed.NOW
 
     def replace(self, path: str, content: bytes) -> None:
         """Write ``path`` whatever is there, whole or not at all."""

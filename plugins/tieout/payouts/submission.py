@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from enum import Enum
 from itertools import groupby
 from typing import Any
 
@@ -38,7 +37,7 @@ from tieout.payouts import (
 )
 from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
-from tieout.payouts.store import Store
+from tieout.payouts.store import Handed, Store
 from tieout.protection import tokens
 
 
@@ -52,14 +51,6 @@ class SubmittedFile:
     amount_minor: int
     currency_code: str
     is_new: bool
-
-
-class _Handed(Enum):
-    """What became of a file on record: put out now, seen in the outbox, or not there any more."""
-
-    NOW = "now"
-    BEFORE = "before"
-    GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -482,17 +473,17 @@ def _put_out(
         # As it was recorded: the account's rail may be another one since.
         path = str(row[1])
         _write_heads(settings, connection, payment_date)
-        handed = _hand_over(outbox, path, str(row[0]), is_first=False)
-        if handed is _Handed.GONE:
+        handed = outbox.hand_over(path, str(row[0]), is_first=False)
+        if handed is Handed.GONE:
             say(
                 f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
                 "fetched it, so it is not written again; without an answer its payments become "
                 "unknown"
             )
-        return handed is _Handed.NOW
+        return handed is Handed.NOW
     path, sha256 = _prepare(settings, connection, payment_date, outbox, members)
     _write_heads(settings, connection, payment_date)
-    return _hand_over(outbox, path, sha256, is_first=True) is _Handed.NOW
+    return outbox.hand_over(path, sha256, is_first=True) is Handed.NOW
 
 
 def _write_heads(
@@ -540,30 +531,6 @@ def _prepare(
             ),
         )
     return path, sha256
-
-
-def _hand_over(outbox: Store, path: str, sha256: str, *, is_first: bool) -> _Handed:
-    """Give a file on record its name, unless it had it before.
-
-    While the hidden name is there the file was never put out, where a move is one step; elsewhere
-    that is known in the run that prepared it only.
-
-    Raises:
-        TieoutError: another file lies under the hidden name, or under its own.
-    """
-    present = outbox.whole(path)
-    if present is not None:
-        if hashlib.sha256(present).hexdigest() != sha256:
-            raise outbox.other_content(path, present, sha256)
-        outbox.drop_prepared(path)
-        return _Handed.BEFORE
-    prepared = outbox.prepared(path)
-    if prepared is None or not (is_first or outbox.moves_in_one_step):
-        return _Handed.GONE
-    if hashlib.sha256(prepared).hexdigest() != sha256:
-        raise _wrong_file(outbox.url_of(path), "what was prepared is not what is on record")
-    outbox.put_out(path)
-    return _Handed.NOW
 
 
 def _verify(
