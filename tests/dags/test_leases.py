@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ import day_states
 from tieout import database
 from tieout.core.settings import Settings, load_settings
 from tieout.dates import days
+from tieout.runs import steps
 
 CLOSE = days.ACCOUNTING_CLOSE
 PAY = days.SETTLEMENT_PAYOUT
@@ -102,11 +104,68 @@ def test_a_killed_command_s_date_is_taken_over(settings: Settings) -> None:
         days.require_lease(settings, CLOSE, DAY_1, owner)
 
 
+def an_hour_later(settings: Settings) -> None:
+    """Let an hour have passed since a step began or ended."""
+    with database.connect(settings) as connection:
+        connection.execute(
+            "update control.date_leases set renewed_at = renewed_at - interval '1 h'"
+        )
+
+
 def test_an_airflow_run_that_is_gone_holds_nothing(settings: Settings) -> None:
     open_window(settings)
     days.claim(settings, CLOSE, DAY_1, "scheduled__gone")
+    with pytest.raises(days.DateBusyError, match="belongs to scheduled__gone"):
+        days.claim(settings, CLOSE, DAY_1, "scheduled__new")
+    an_hour_later(settings)
     days.claim(settings, CLOSE, DAY_1, "scheduled__new")
     days.require_lease(settings, CLOSE, DAY_1, "scheduled__new")
+
+
+def test_an_airflow_run_is_at_work_while_a_step_of_it_runs(settings: Settings) -> None:
+    open_window(settings)
+    days.claim(settings, CLOSE, DAY_1, "scheduled__long")
+    an_hour_later(settings)
+    assert [lease.is_alive for lease in days.leases(settings)] == [False]
+    with days.at_work(settings, "scheduled__long"), days.at_work(settings, "scheduled__long"):
+        an_hour_later(settings)  # that the step has taken so far
+        assert [lease.is_alive for lease in days.leases(settings)] == [True]
+        assert days.holder(settings, CLOSE, DAY_1, "scheduled__new") == "scheduled__long"
+        with pytest.raises(days.DateBusyError):
+            days.claim(settings, CLOSE, DAY_1, "scheduled__new")
+    # Until its next step begins it is believed.
+    assert days.holder(settings, CLOSE, DAY_1, "scheduled__new") == "scheduled__long"
+    an_hour_later(settings)
+    assert days.holder(settings, CLOSE, DAY_1, "scheduled__new") is None
+
+
+def test_a_task_works_for_its_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIEOUT_HOME", str(settings.home))
+    open_window(settings)
+    days.claim(settings, CLOSE, DAY_1, "scheduled__long")
+    an_hour_later(settings)
+
+    def look(step: steps.Step) -> dict[str, int]:
+        an_hour_later(settings)
+        return {"alive": sum(lease.is_alive for lease in days.leases(step.settings))}
+
+    context = {
+        "dag": SimpleNamespace(dag_id=CLOSE),
+        "task": SimpleNamespace(task_id="land"),
+        "params": {"accounting_date": str(DAY_1)},
+        "run_id": "scheduled__long",
+    }
+    assert steps.perform(look, context) == {"alive": 1}
+
+
+def test_a_run_that_was_taken_over_does_not_renew_the_next_one_s_lease(settings: Settings) -> None:
+    open_window(settings)
+    days.claim(settings, CLOSE, DAY_1, "scheduled__gone")
+    an_hour_later(settings)
+    days.claim(settings, CLOSE, DAY_1, "scheduled__new")
+    an_hour_later(settings)
+    with days.at_work(settings, "scheduled__gone"):
+        assert days.holder(settings, CLOSE, DAY_1, "scheduled__third") is None
 
 
 def test_a_date_waits_for_the_date_before(settings: Settings) -> None:

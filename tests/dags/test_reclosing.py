@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-import psycopg
 import pytest
 
 import day_states
@@ -223,19 +222,3 @@ def test_nothing_waits_is_a_skip(settings: Settings) -> None:
     set_states(settings, "sealed", "sealed", "sealed")
     with pytest.raises(days.NothingToDo, match="is paid"):
         reclosing.ready(step(settings, "ready"))
-
-
-def test_a_date_that_the_reclosing_run_holds_is_not_taken_from_it(settings: Settings) -> None:
-    """Its lease is of a close, its run is of another DAG."""
-    url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
-    with psycopg.connect(url) as airflow:
-        airflow.execute("create table dag_run (dag_id text, run_id text, state text)")
-        airflow.execute(
-            "insert into dag_run values ('accounting_reclose', 'scheduled__x', 'running')"
-        )
-    days.claim(settings, days.ACCOUNTING_CLOSE, FIRST, "scheduled__x")
-    with pytest.raises(days.DateBusyError):
-        days.claim(settings, days.ACCOUNTING_CLOSE, FIRST, "scheduled__another")
-    with psycopg.connect(url) as airflow:
-        airflow.execute("drop table dag_run")
-    days.claim(settings, days.ACCOUNTING_CLOSE, FIRST, "scheduled__another")

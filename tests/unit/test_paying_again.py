@@ -261,7 +261,7 @@ def test_a_run_airflow_never_ended_is_not_at_work(
     world: World, step: steps.Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.execute("update control.date_leases set owner_id = 'manual__2026-09-28'")
-    monkeypatch.setattr(days, "_is_alive", lambda *_: True)  # its row still says `running`
+    world.execute("update control.date_leases set renewed_at = clock_timestamp()")
     for is_alive, word in ((True, "at work"), (False, "broken off")):
         monkeypatch.setattr(airflow_home, "scheduler_is_alive", lambda _, here=is_alive: here)
         assert f"{word}: settlement_payout of {PAYMENT_DATE}" in shown(world)

@@ -83,3 +83,18 @@ def test_modules_started_by_name_exist() -> None:
     assert {"tieout.commands.cli", "tieout.migrations", "tieout.dates.workdays"} <= named
     for name in named:
         importlib.import_module(name)
+
+
+def test_only_what_runs_airflow_knows_its_database() -> None:
+    """Who writes there makes users who decide: no step of a run needs to."""
+    knowing = {
+        _module(path)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "airflow_url" in path.read_text(encoding="utf-8")
+    }
+    assert knowing == {
+        "tieout.database",
+        "tieout.database.connections",
+        "tieout.protection.leaks.places",
+        "tieout.runs.airflow_home",
+    }

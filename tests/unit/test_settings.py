@@ -137,3 +137,10 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     inbox.chmod(0o770)
     load_settings({"TIEOUT_HOME": str(tmp_path / "home")}).ensure_dirs()
     assert inbox.stat().st_mode & 0o777 == 0o770
+
+
+@pytest.mark.parametrize("value", ["0", "301", "-1", "1.5", "sixty", "\u0661"])
+def test_a_waiting_close_looks_before_its_lease_is_thought_dead(value: str) -> None:
+    with pytest.raises(TieoutError, match="above 0 and at most 300"):
+        load_settings({"TIEOUT_FILES_POLL_SECONDS": value})
+    assert load_settings({"TIEOUT_FILES_POLL_SECONDS": "300"}).files_poll_seconds == 300

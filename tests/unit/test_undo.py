@@ -82,7 +82,7 @@ def test_two_people_undo_and_the_corrected_date_is_paid(stuck: World) -> None:
     assert stuck.rows("select 1 from control.accounting_day_seals") == []
     # The date may be opened again, for the corrected file.
     with database.connect(stuck.settings) as connection:
-        opened = days.reopen(stuck.settings, connection, ACCOUNTING_DATES[-1], None)
+        opened = days.reopen(connection, ACCOUNTING_DATES[-1], None)
         assert opened == [ACCOUNTING_DATES[-1]]
         day_states.set_state(connection, ACCOUNTING_DATES[-1], "closed")
     rename(stuck, "测试商户")

@@ -142,7 +142,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         external_database_url=_database_url(env, "TIEOUT_DATABASE_URL"),
         airflow_database_url=_database_url(env, "TIEOUT_AIRFLOW_DATABASE_URL"),
         max_file_bytes=_whole_number(env, "TIEOUT_MAX_FILE_BYTES") or _memory_bytes() // 12,
-        files_poll_seconds=_whole_number(env, "TIEOUT_FILES_POLL_SECONDS") or 60,
+        files_poll_seconds=_whole_number(env, "TIEOUT_FILES_POLL_SECONDS", most=300) or 60,
         role_urls={
             role: url
             for role, name in _ROLE_URLS.items()
@@ -152,15 +152,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _whole_number(env: Mapping[str, str], name: str) -> int | None:
+def _whole_number(env: Mapping[str, str], name: str, most: int | None = None) -> int | None:
     value = env.get(name) or ""
     if not value:
         return None
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
+    is_number = value.isascii() and value.isdigit() and int(value) > 0
+    if not is_number or (most is not None and int(value) > most):
+        upto = "" if most is None else f" and at most {most}"
         raise TieoutError(
-            what=f"{name} is not a whole number",
+            what=f"{name} is not a whole number that it can be",
             where=f"environment variable {name}",
-            why="it has to be written in digits and be above 0",
+            why=f"it has to be written in digits and be above 0{upto}",
             next_step=f"set {name} to a number such as 60, or unset it",
         )
     return int(value)

@@ -5,8 +5,8 @@ Closing T again opens T and every later closed date that is not sealed: each of 
 from the one before. A sealed date was paid and is never computed again.
 
 Who may work on a date is decided by a lease (``control.date_leases``), whichever way the work was
-started. A lease dies with its owner: a command holds an advisory lock as long as its process lives,
-and an Airflow run is asked for in Airflow's own table.
+started. A lease dies with its owner: a command, and each step of an Airflow run, holds an advisory
+lock as long as its process lives; between two steps a run is believed for a while.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ __all__ = [
     "OperatingWindow",
     "PaidDate",
     "admit_file",
+    "at_work",
     "business_date",
     "claim",
     "command_owner",
@@ -85,6 +86,9 @@ CLAIM_LOCK = 0x71E1
 COMMAND_LOCK = 0x71E2
 # How far back the dates lie that a payment date pays: longer than any holiday and any lag.
 DAYS_BACK = 40
+_RENEW: Final[LiteralString] = (
+    "update control.date_leases set renewed_at = clock_timestamp() where owner_id = %s"
+)
 # Leases of payments that read the bank's files of a date.
 _PAYMENT_SINCE: LiteralString = "kind = 'settlement_payout' and business_date >= %(day)s"
 
@@ -672,6 +676,26 @@ def command_owner(settings: Settings) -> Iterator[str]:
                 connection.execute("delete from control.date_leases where owner_id = %s", [owner])
 
 
+@contextmanager
+def at_work(settings: Settings, owner: str) -> Iterator[None]:
+    """Let a run of Airflow be seen at work while one of its steps runs, and be believed after it.
+
+    A command is seen by its own session. Steps of one run may run at once.
+    """
+    if owner.startswith(COMMAND_PREFIX):
+        yield
+        return
+    with database.connect(settings, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock_shared(%s, hashtext(%s))", [OWNER_LOCK, owner])
+        connection.execute(_RENEW, [owner])
+        try:
+            yield
+        finally:
+            # A server that went away has taken the lock with it: the step that begins next renews.
+            with suppress(psycopg.OperationalError):
+                connection.execute(_RENEW, [owner])
+
+
 def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
     """Take the lease of a date; for a close, also open the date and the later dates built on it.
 
@@ -688,7 +712,7 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
     """
     with database.connect(settings) as connection, connection.transaction():
         lock_claims(connection)
-        _refuse_busy(settings, connection, kind, day, owner)
+        _refuse_busy(connection, kind, day, owner)
         _refuse_early(settings, kind, day)
         reopened = _open_for_close(connection, day) if kind == ACCOUNTING_CLOSE else []
         connection.execute(
@@ -696,7 +720,10 @@ def claim(settings: Settings, kind: str, day: date, owner: str) -> list[date]:
             insert into control.date_leases (kind, business_date, owner_id, leased_at)
             values (%s, %s, %s, now())
             on conflict (kind, business_date)
-            do update set owner_id = excluded.owner_id, leased_at = excluded.leased_at
+            do update set
+                owner_id = excluded.owner_id,
+                leased_at = excluded.leased_at,
+                renewed_at = excluded.renewed_at
             """,
             [kind, day, owner],
         )
@@ -710,13 +737,15 @@ def holder(settings: Settings, kind: str, day: date, owner: str) -> str | None:
             """
             select owner_id
             from control.date_leases
-            where kind = %s and business_date = %s and owner_id <> %s
+            where
+                kind = %s
+                and business_date = %s
+                and owner_id <> %s
+                and control.is_at_work(owner_id, renewed_at)
             """,
             [kind, day, owner],
         ).fetchone()
-        if row is None or not _is_alive(settings, connection, kind, row[0]):
-            return None
-    return str(row[0])
+    return None if row is None else str(row[0])
 
 
 def release(settings: Settings, kind: str, day: date, owner: str) -> None:
@@ -774,7 +803,6 @@ def lock_claims(connection: psycopg.Connection[Any]) -> None:
 
 
 def admit_file(
-    settings: Settings,
     connection: psycopg.Connection[Any],
     day: date,
     owner: str | None,
@@ -790,15 +818,13 @@ def admit_file(
     """
     lock_claims(connection)
     if _day_state(connection, day).state == "closed":
-        return reopen(settings, connection, day, owner)
+        return reopen(connection, day, owner)
     conflicts = _PAYMENT_SINCE if is_banks else "false"
-    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
+    _refuse_held(connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     return []
 
 
-def reopen(
-    settings: Settings, connection: psycopg.Connection[Any], day: date, owner: str | None
-) -> list[date]:
+def reopen(connection: psycopg.Connection[Any], day: date, owner: str | None) -> list[date]:
     """Open a closed date whose files change, and every later closed one, in the caller's work.
 
     The caller's transaction changes the files: either both happen or neither. `owner` is the run
@@ -814,7 +840,7 @@ def reopen(
     lock_claims(connection)
     # The date's own payment, too: its gate has looked at the bank's files of the date.
     conflicts = f"(kind = 'accounting_close' and business_date > %(day)s) or ({_PAYMENT_SINCE})"
-    _refuse_held(settings, connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
+    _refuse_held(connection, ACCOUNTING_CLOSE, day, owner or "", conflicts=conflicts)
     _refuse_instructed(connection, day)
     return _open_closed(connection, day)
 
@@ -867,9 +893,7 @@ def _refuse_early(settings: Settings, kind: str, day: date) -> None:
         )
 
 
-def _refuse_busy(
-    settings: Settings, connection: psycopg.Connection[Any], kind: str, day: date, owner: str
-) -> None:
+def _refuse_busy(connection: psycopg.Connection[Any], kind: str, day: date, owner: str) -> None:
     """Raise where a living owner holds this date, or one whose result this work would change."""
     # A close changes what later closes and later payments read; a payment reads earlier closes.
     conflicts = {
@@ -881,11 +905,10 @@ def _refuse_busy(
         # The close of a day books what happens to bills on it.
         FEE_BILLING: "business_date = %(day)s and kind = 'accounting_close'",
     }[kind]
-    _refuse_held(settings, connection, kind, day, owner, conflicts=conflicts)
+    _refuse_held(connection, kind, day, owner, conflicts=conflicts)
 
 
 def _refuse_held(
-    settings: Settings,
     connection: psycopg.Connection[Any],
     kind: str,
     day: date,
@@ -896,7 +919,7 @@ def _refuse_held(
     """Raise where a living owner holds this date or one of `conflicts`; drop leases of the dead."""
     rows = connection.execute(
         f"""
-        select kind, business_date, owner_id
+        select kind, business_date, owner_id, control.is_at_work(owner_id, renewed_at)
         from control.date_leases
         where owner_id <> %(owner)s
             and ((kind = %(kind)s and business_date = %(day)s) or ({conflicts}))
@@ -904,8 +927,8 @@ def _refuse_held(
         """,
         {"owner": owner, "kind": kind, "day": day},
     ).fetchall()
-    for held_kind, held_day, held_by in rows:
-        if _is_alive(settings, connection, held_kind, held_by):
+    for held_kind, held_day, held_by, is_at_work in rows:
+        if is_at_work:
             raise DateBusyError(
                 what=f"{kind} of {day} cannot start: {held_kind} of {held_day} is running",
                 where="control.date_leases",
@@ -919,31 +942,6 @@ def _refuse_held(
             """,
             [held_kind, held_day, held_by],
         )
-
-
-def _is_alive(
-    settings: Settings, connection: psycopg.Connection[Any], kind: str, owner: str
-) -> bool:
-    """Say whether an owner still works.
-
-    A command's session holds its own advisory lock; the lock falls with the process, however it
-    ended. An Airflow run is alive while Airflow has it queued or running.
-    """
-    if owner.startswith(COMMAND_PREFIX):
-        row = connection.execute(
-            "select pg_try_advisory_xact_lock(%s, hashtext(%s))", [OWNER_LOCK, owner]
-        ).fetchone()
-        return row is None or not row[0]
-    url = database.airflow_url(settings).replace("postgresql+psycopg2://", "postgresql://")
-    with psycopg.connect(url) as airflow:
-        if not database.has_table(airflow, "public.dag_run"):
-            return False
-        # A date is closed by its own run, or by the one that closes what has been waiting.
-        dags = [kind, ACCOUNTING_RECLOSE] if kind == ACCOUNTING_CLOSE else [kind]
-        rows = airflow.execute(
-            "select state from dag_run where dag_id = any(%s) and run_id = %s", [dags, owner]
-        ).fetchall()
-    return any(row[0] in {"queued", "running"} for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -962,15 +960,17 @@ def leases(settings: Settings) -> list[Lease]:
     with database.connect(settings) as connection:
         rows = connection.execute(
             """
-            select kind, business_date, owner_id, leased_at
+            select
+                kind,
+                business_date,
+                owner_id,
+                leased_at,
+                control.is_at_work(owner_id, renewed_at)
             from control.date_leases
             order by kind, business_date
             """
         ).fetchall()
-        return [
-            Lease(kind, day, owner, since, _is_alive(settings, connection, kind, owner))
-            for kind, day, owner, since in rows
-        ]
+    return [Lease(*row) for row in rows]
 
 
 def release_dead(settings: Settings) -> int:

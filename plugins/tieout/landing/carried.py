@@ -232,7 +232,7 @@ def _carry(
     sha256 = hashlib.sha256(content).hexdigest()
     file_id = sha256[:16]
     found = {**values, "file_id": file_id, "booked_on": booked_on}
-    days.admit_file(settings, connection, booked_on, owner, is_banks=False)
+    days.admit_file(connection, booked_on, owner, is_banks=False)
     row_count = insert_rows(connection, REGISTERED_TABLE, query, found, booked_on)
     try:
         register_vouchers(connection, file_id, booked_on, row_count)

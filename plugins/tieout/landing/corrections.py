@@ -65,7 +65,7 @@ def reject(settings: Settings, file_id: str, *, decided_by: str, reason: str) ->
         reopened: list[date] = []
         if entry.status == "landed" and entry.booked_on is not None:
             _refuse_sealed(connection, entry, entry.booked_on)
-            reopened = days.reopen(settings, connection, entry.booked_on, None)
+            reopened = days.reopen(connection, entry.booked_on, None)
         note = f"rejected by {decided_by}: {reason}"
         manifest.set_status(connection, file_id, "refused", note)
         manifest.write_decision(
@@ -115,7 +115,7 @@ def release(settings: Settings, file_id: str, *, decided_by: str, reason: str) -
                 connection, settings, entry, recognised, decided_by=decided_by, reason=reason
             )
         first = min(dates, default=None)
-        reopened = days.reopen(settings, connection, first, None) if first else []
+        reopened = days.reopen(connection, first, None) if first else []
         note = f"decided by {decided_by}: {reason}"
         if landed is not None:
             manifest.supersede(connection, [landed.file_id], f"replaced by {file_id}, {note}")

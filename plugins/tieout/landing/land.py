@@ -467,7 +467,6 @@ def _correct(
 ) -> FileOutcome:
     """Land the sender's correction in place of the landed file; both stay on record."""
     reopened = days.reopen(
-        landing.settings,
         connection,
         landed.booked_on or arrived.file.accounting_date,
         landing.owner,
@@ -533,7 +532,7 @@ def store(
     if (landed_one or not is_banks) and is_sealed(connection, day):
         return _keep_version(connection, settings, arrived, parsed, landed=landed_one, owner=owner)
     booked_on = manifest.booking_date(connection, arrived.file)
-    reopened = days.admit_file(settings, connection, booked_on, owner, is_banks=is_banks)
+    reopened = days.admit_file(connection, booked_on, owner, is_banks=is_banks)
     replaced = [other.file_id for other in others if other.status in {"quarantined", "superseded"}]
     landed = [other.file_id for other in others if other.status == "landed"]
     manifest.supersede(

@@ -151,7 +151,8 @@ def perform(function: Callable[[Step], Counts], context: Mapping[str, Any]) -> C
         # Before a role's login is asked for: a new home, or a program newer than its tables.
         database.migrate(settings)
         step = step_of(settings, context)
-        return run_step(function, step)
+        with days.at_work(step.settings, step.owner):
+            return run_step(function, step)
     except days.NothingToDo as reason:
         raise AirflowSkipException(str(reason)) from reason
     except days.NotYet:
