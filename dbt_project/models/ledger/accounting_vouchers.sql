@@ -3,11 +3,13 @@
 {#-
     The accounting voucher (记账凭证) of every source voucher of T that enters clearing: the
     platform's own, or a catch-up posting (补记账) where it sent none. Nothing is cleared without
-    one (docs/domain.md#catch-up-posting).
+    one (docs/domain.md#catch-up-posting). What the platform states of type, direction and subject
+    is compared, and never used.
 -#}
 with priced_vouchers as (
     select
         voucher_id,
+        transaction_type,
         account_id,
         currency_code,
         amount_minor
@@ -20,9 +22,19 @@ platform_vouchers as (
         source_voucher_id,
         account_id,
         currency_code,
-        amount_minor
+        amount_minor,
+        transaction_type,
+        direction,
+        subject_code
     from {{ ref('stg_platform__accounting_vouchers') }}
     where accounting_date = {{ accounting_date() }}
+),
+
+-- What a merchant is owed is booked on this account (docs/domain.md#numbered-vouchers).
+merchant_account as (
+    select subject_code
+    from {{ ref('chart_of_accounts') }}
+    where ledger_account = 'merchant_payable'
 ),
 
 final as (
@@ -40,8 +52,19 @@ final as (
             platform_vouchers.account_id is not distinct from priced_vouchers.account_id
             and platform_vouchers.currency_code is not distinct from priced_vouchers.currency_code
             and platform_vouchers.amount_minor is not distinct from priced_vouchers.amount_minor
+            and coalesce(platform_vouchers.transaction_type, priced_vouchers.transaction_type)
+            is not distinct from priced_vouchers.transaction_type
+            and coalesce(platform_vouchers.direction, booked.direction)
+            is not distinct from booked.direction
+            and coalesce(platform_vouchers.subject_code, merchant_account.subject_code)
+            is not distinct from merchant_account.subject_code
         ) as agrees_with_source
     from priced_vouchers
+    cross join merchant_account
+    cross join lateral (
+        select case when priced_vouchers.amount_minor > 0 then 'credit' else 'debit' end
+            as direction
+    ) as booked
     left join platform_vouchers
         on priced_vouchers.voucher_id = platform_vouchers.source_voucher_id
 )

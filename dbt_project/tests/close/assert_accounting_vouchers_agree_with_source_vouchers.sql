@@ -1,7 +1,8 @@
 -- The platform's accounting voucher (记账凭证) books what its source voucher (原始凭证) says: same
--- account, currency and amount, and every accounting voucher has a source voucher of the date. A
--- manual refund (手工退货) does not clear with the transactions: it is booked from the channel's
--- adjustment record (docs/domain.md#what-is-in-the-pool).
+-- account, currency and amount, the same type, direction and subject code where they are stated,
+-- and every accounting voucher has a source voucher of the date. A manual refund (手工退货) does not
+-- clear with the transactions: it is booked from the channel's adjustment record
+-- (docs/domain.md#what-is-in-the-pool).
 {{ config(tags=['close']) }}
 
 with accounting_vouchers as (
@@ -38,7 +39,7 @@ refused_vouchers as (
 select
     accounting_voucher_id,
     source_voucher_id,
-    'account, currency or amount differ' as reason
+    'account, currency, amount, type, direction or subject code differ' as reason
 from accounting_vouchers
 where not agrees_with_source
 union all

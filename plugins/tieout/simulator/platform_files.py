@@ -30,6 +30,8 @@ from tieout.simulator.world import (
     payee_rows,
 )
 
+# That of `merchant_payable` in the chart of accounts that comes with the program.
+MERCHANT_SUBJECT_CODE = "224101"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S+08:00"
 
 
@@ -118,8 +120,15 @@ def accounting_vouchers(world: World, accounting_date: date, booked: pl.DataFram
     )
     names = column_names("accounting_vouchers")
     if world.states_fees:
-        columns = columns.with_columns(fee_minor=pl.Series(stated_fees(world, posted)))
-        names.append("fee_minor")
+        columns = columns.with_columns(
+            fee_minor=pl.Series(stated_fees(world, posted)),
+            transaction_type=pick(TYPES, posted["type"]),
+            direction=pl.when(posted["platform_amount"] > 0)
+            .then(pl.lit("credit"))
+            .otherwise(pl.lit("debit")),
+            subject_code=pl.lit(MERCHANT_SUBJECT_CODE),
+        )
+        names += ["fee_minor", "transaction_type", "direction", "subject_code"]
     body = columns.select(names).write_csv()
     return _with_trailer(body, posted.height, int(posted["platform_amount"].sum()))
 

@@ -9,7 +9,10 @@ with records as (
         currency_code,
         amount_minor,
         booked_at,
-        fee_minor
+        fee_minor,
+        transaction_type,
+        direction,
+        subject_code
     from {{ source('raw', 'platform_accounting_vouchers') }}
 ),
 
@@ -28,7 +31,10 @@ final as (
         records.currency_code,
         records.amount_minor,
         records.booked_at,
-        records.fee_minor as stated_fee_minor
+        records.fee_minor as stated_fee_minor,
+        records.transaction_type,
+        records.direction,
+        records.subject_code
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )
