@@ -130,7 +130,7 @@ def left_out(days: int, worlds: int, of_hundred: int, backfill_days: int) -> Ite
             f' each property; make test ARGS="tests/unit --examples {EXAMPLES_IN_FULL}"'
         )
         yield (
-            "left to an option: every second fault of a week's files; make test"
+            "left to an option: two of three faults of a week's files; make test"
             f' ARGS="tests/integration/test_injections.py --examples {EXAMPLES_IN_FULL}"'
         )
     if backfill_days < BACKFILL_DAYS_IN_FULL:

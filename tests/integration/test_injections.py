@@ -115,7 +115,7 @@ def snapshot(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", sorted(NAMES)[:: parts.step(2)])
+@pytest.mark.parametrize("kind", sorted(NAMES)[:: parts.step(3)])
 def test_injected_fault_stops_the_week_before_money_leaves(kind: str, snapshot: Snapshot) -> None:
     """The command exits non-zero, names the cause, and no payout file of the date exists."""
     snapshot.restore()
