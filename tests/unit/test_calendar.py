@@ -165,10 +165,10 @@ def test_cycles_pay_on_the_days_that_the_oracle_finds_in_any_calendar(
 def test_a_due_date_past_the_list_is_refused_and_none_made_earlier(
     world: World, cycle: str
 ) -> None:
-    world.execute("delete from reference.calendar_days where calendar_date > '2026-10-08'")
+    world.execute("delete from reference.calendar_days where calendar_date > '2026-09-24'")
     with pytest.raises(psycopg.errors.NoDataFound, match="nobody knows when") as refused:
-        world.value("select control.due_date(%s, '2026-10-07', '2026-10-08')", (cycle,))
-    assert "ends on 2026-10-08" in (refused.value.diag.message_detail or "")
+        world.value("select control.due_date(%s, '2026-09-23', '2026-09-24')", (cycle,))
+    assert "ends on 2026-09-24" in (refused.value.diag.message_detail or "")
 
 
 @pytest.mark.parametrize(

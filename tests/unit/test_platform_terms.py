@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import channel_files as make
 from landing_world import own_database, place, put, statuses, whole_day
 from parts import examples
+from reference_lists import load_lists
 from tieout import database, landing
 from tieout.channels.common.model import BadRow
 from tieout.channels.platform import csv_files
@@ -429,21 +430,35 @@ def test_the_database_takes_no_other_cycle(place: Settings) -> None:
         connection.execute("update raw.platform_contracts set settlement_cycle = 'T+0'")
 
 
-def test_a_cycle_that_pays_after_the_list_of_working_days_stops_the_close(place: Settings) -> None:
-    deliver(place, [{"settlement_cycle": "monthly:28"}], [{}])
-    days.refuse_unknown_due_dates(place, DAY)
+@pytest.fixture
+def calendar(place: Settings) -> Iterator[Settings]:
+    """A place whose working days a test may change."""
     with database.connect(place) as connection:
+        load_lists(connection, ["channel_currencies"])
+        connection.execute("create table public.kept_days as table reference.calendar_days")
+    yield place
+    with database.connect(place) as connection:
+        connection.execute("truncate reference.calendar_days")
+        connection.execute("insert into reference.calendar_days table public.kept_days")
+        connection.execute("drop table public.kept_days, reference.channel_currencies")
+
+
+def test_a_cycle_that_pays_after_the_list_of_working_days_stops_the_close(
+    calendar: Settings,
+) -> None:
+    deliver(calendar, [{"settlement_cycle": "monthly:28"}], [{}])
+    with database.connect(calendar) as connection:
+        connection.execute("delete from reference.calendar_days where calendar_date > '2026-09-28'")
+    days.refuse_unknown_due_dates(calendar, DAY)  # paid on Monday the 28th
+    with database.connect(calendar) as connection:
         connection.execute(
-            "delete from reference.calendar_days where calendar_date > '2026-09-28'"
-            " or (calendar_date = '2026-09-28' and not is_working_day)"
+            "update raw.platform_contracts set settlement_cycle = 'monthly:24' where"
+            " accounting_date = %s",
+            [DAY],
         )
-    days.refuse_unknown_due_dates(place, DAY)
-    with database.connect(place) as connection:
-        connection.execute("delete from reference.calendar_days where calendar_date > '2026-09-24'")
-        connection.execute("update reference.channels set arrival_lag_days = 0")
-    with pytest.raises(TieoutError, match="monthly:28 is due after") as stopped:
-        days.refuse_unknown_due_dates(place, DAY)
-    assert "ends on 2026-09-24" in stopped.value.why
+    with pytest.raises(TieoutError, match="monthly:24 is due after 2026-09-28") as stopped:
+        days.refuse_unknown_due_dates(calendar, DAY)
+    assert "ends on 2026-09-28" in stopped.value.why
     assert "calendar-ends.md" in stopped.value.next_step
 
 
@@ -457,13 +472,12 @@ def test_a_cycle_that_pays_after_the_list_of_working_days_stops_the_close(place:
     ],
 )
 def test_another_working_day_long_after_the_date_stops_the_close(
-    place: Settings, change: str, says: str
+    calendar: Settings, change: str, says: str
 ) -> None:
     """A day that somebody makes a working one would pay weeks and months earlier."""
-    deliver(place, [{}], [{}])
-    complete(place)
-    with database.connect(place) as connection:
+    days.refuse_other_calendar(calendar, DAY)
+    with database.connect(calendar) as connection:
         connection.execute(change.format("reference.calendar_days"))
     with pytest.raises(TieoutError, match="are not those of the reference data") as stopped:
-        complete(place)
+        days.refuse_other_calendar(calendar, DAY)
     assert says in stopped.value.where
