@@ -138,6 +138,7 @@ create table settlement.settlement_statements (
     adjustment_amount_minor bigint, advance_amount_minor bigint,
     advance_fee_amount_minor bigint default 0, previous_unsettled_amount_minor bigint,
     transfer_amount_minor bigint default 0, held_amount_minor bigint default 0,
+    not_due_amount_minor bigint default 0,
     frozen_amount_minor bigint, payout_amount_minor bigint, carried_forward_amount_minor bigint,
     payee_id text, payee_version integer, payable_status text, withheld_reason text
 );

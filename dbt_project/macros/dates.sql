@@ -43,6 +43,14 @@
     {{ date_sql }} - 31
 {%- endmacro %}
 
+{#
+    How far back from a payment date what is not due yet can lie: by a CHECK of due_dates no entry
+    is due later than so many days after its accounting date.
+#}
+{% macro cycle_days_back(date_sql) -%}
+    {{ date_sql }} - 92
+{%- endmacro %}
+
 {# The first day of a date's calendar month, and that of the month before it. #}
 {% macro month_of(date_sql) -%}
     cast(date_trunc('month', {{ date_sql }}) as date)

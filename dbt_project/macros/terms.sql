@@ -81,6 +81,24 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#
+    Whether a cycle may pay an entry earlier than the one before it. Nothing pays earlier than T+1,
+    and a longer T+N pays nothing earlier than a shorter one. Of any other two, weeks and months
+    among them, one day can be earlier and another later: two people look.
+#}
+{% macro may_pay_earlier(before, delivered) -%}
+    (
+        {{ before }} <> {{ delivered }}
+        and {{ before }} <> 'T+1'
+        and case
+            when {{ before }} like 'T+%' and {{ delivered }} like 'T+%'
+                then cast(split_part({{ delivered }}, '+', 2) as integer)
+                    < cast(split_part({{ before }}, '+', 2) as integer)
+            else true
+        end
+    )
+{%- endmacro %}
+
 {# What a row that is not delivered any more has for a content. #}
 {% macro removed_sha256() -%}encode(sha256(convert_to('removed', 'UTF8')), 'hex'){%- endmacro %}
 

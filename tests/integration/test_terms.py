@@ -1,8 +1,8 @@
 """Terms that pay more wait for two people: three accounting dates through the command line.
 
 On the second date the platform's files set the first merchant's fees to nothing, make a net
-merchant gross and bring a second payee for a third. None of it stops a date or pays anybody more
-before two people have approved it.
+merchant gross, bring a second payee for a third, and pay two others next day who were paid once a
+month. None of it stops a date or pays anybody more, or earlier, before two people have approved it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FIRST, SECOND, THIRD = "2026-09-24", "2026-09-25", "2026-09-26"
 PAYMENT_DATE = "2026-09-28"
 PEOPLE = ("--by", "Zhou Min", "--second", "Wu Fang", "--reason", "signed amendment")
 CHEAPER, GROSS, TWO_PAYEES = "A000008", "A000007", "A000009"
+MONTHLY, SOONER = "A000002", "A000010"  # of the first's change nobody decides
 
 Row = dict[str, str]
 
@@ -60,6 +61,13 @@ def gross(rows: list[Row]) -> None:
     row["settlement_mode"] = "gross"
 
 
+def monthly(rows: list[Row]) -> None:
+    """Pay two merchants on the last working day of a month."""
+    for row in rows:
+        if row["account_id"] in {MONTHLY, SOONER}:
+            row["settlement_cycle"] = "monthly:last"
+
+
 def second_payee(rows: list[Row]) -> None:
     """Add a payee for an account that has one, in force since yesterday."""
     (row,) = [row for row in rows if row["account_id"] == TWO_PAYEES]
@@ -75,6 +83,7 @@ def changed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             home, "simulate", "--days", "3", "--transactions", "300", "--merchants", "10"
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        change(home, "contracts", FIRST, monthly)
         for day in (SECOND, THIRD):
             change(home, "fee_rates", day, free_of_charge)
             change(home, "contracts", day, gross)
@@ -102,6 +111,18 @@ def fee_of(settings: Settings, account_id: str, day: str) -> tuple[int, int, str
     return count, int(fee_minor or 0), mode
 
 
+def due_dates_of(settings: Settings, account_id: str, day: str) -> set[str]:
+    """Return with which cycle and when a date's sales are due that are not due at once."""
+    found = query(
+        settings,
+        "select distinct settlement_cycle || ' ' || due_on from clearing.due_dates"
+        " where account_id = %s and accounting_date = %s",
+        account_id,
+        day,
+    )
+    return {str(text) for (text,) in found}
+
+
 def waiting(settings: Settings, day: str) -> set[tuple[str, str]]:
     return {
         (str(kind), str(account))
@@ -118,8 +139,11 @@ def test_a_change_that_pays_more_waits_and_stops_nothing(changed: Settings) -> N
     assert waiting(changed, SECOND) == {
         ("fee_rate", CHEAPER),
         ("contract", GROSS),
+        ("contract", MONTHLY),
+        ("contract", SOONER),
         ("payee", TWO_PAYEES),
     }
+    assert due_dates_of(changed, MONTHLY, SECOND) == {"monthly:last 2026-09-30"}, "as before"
     count, fee_minor, _ = fee_of(changed, CHEAPER, SECOND)
     assert count > 0
     assert fee_minor > 0, "priced as before"
@@ -129,6 +153,7 @@ def test_a_change_that_pays_more_waits_and_stops_nothing(changed: Settings) -> N
     done = tieout(changed.home, "terms", "list")
     assert done.returncode == 0, done.stderr
     assert "settlement_mode net → gross" in done.stdout
+    assert "settlement_cycle monthly:last → T+1" in done.stdout
     assert "approve --first-date" in done.stderr
 
 
@@ -155,15 +180,19 @@ def test_what_two_people_approved_counts_in_the_close_of_its_date(changed: Setti
     assert done.returncode == 0, done.stderr
     done = tieout(changed.home, "terms", "reject", GROSS, *PEOPLE)
     assert done.returncode == 0, done.stderr
+    done = tieout(changed.home, "terms", "approve", SOONER, *PEOPLE)
+    assert done.returncode == 0, done.stderr
     done = tieout(changed.home, "close", THIRD)
     assert done.returncode == 0, done.stderr
+    assert due_dates_of(changed, SOONER, THIRD) == set()
+    assert due_dates_of(changed, MONTHLY, THIRD) == {"monthly:last 2026-09-30"}
     count, fee_minor, _ = fee_of(changed, CHEAPER, THIRD)
     assert count > 0
     assert fee_minor == 0
     count, _, mode = fee_of(changed, GROSS, THIRD)
     assert count > 0
     assert mode == "net", "rejected: the old terms stand"
-    assert waiting(changed, THIRD) == {("payee", TWO_PAYEES)}
+    assert waiting(changed, THIRD) == {("contract", MONTHLY), ("payee", TWO_PAYEES)}
 
 
 def test_nobody_is_paid_before_the_first_list_is_approved(changed: Settings) -> None:
@@ -199,6 +228,36 @@ def test_an_account_with_a_second_payee_is_withheld(changed: Settings) -> None:
     )
     assert reasons == [(TWO_PAYEES, "payee_unconfirmed")]
     assert query(changed, "select bool_and(holds) from gate.gate_checks") == [(True,)]
+
+
+def test_nobody_is_paid_before_the_cycle_that_two_people_approved(changed: Settings) -> None:
+    """What was cleared under a cycle is paid by it; what two people approved counts from then on.
+
+    Both sold on each date; on Monday no more is paid than what arrived, or was due before.
+    """
+    found = query(
+        changed,
+        "select account_id, payable_status, payout_amount_minor > 0, not_due_amount_minor > 0,"
+        " carried_forward_amount_minor >= not_due_amount_minor"
+        " from settlement.settlement_statements where account_id = any(%s)"
+        " and settlement_session_type = 'transaction' order by account_id",
+        [MONTHLY, SOONER],
+    )
+    assert found == [
+        (MONTHLY, "not_due", False, True, True),
+        (SOONER, "payable", True, True, True),
+    ]
+    sums = query(
+        changed,
+        "select statements.not_due_amount_minor, sum(parts.not_due_amount_minor), min(due_on)"
+        " from settlement.settlement_statements as statements"
+        " inner join settlement.not_due as parts on statements.statement_id = parts.statement_id"
+        " where statements.account_id = %s group by statements.not_due_amount_minor",
+        SOONER,
+    )
+    assert [(int(total), str(due)) for stated, total, due in sums if stated == total] == [
+        (int(stated), "2026-09-30") for stated, _, _ in sums
+    ]
 
 
 def test_two_people_confirm_the_payee(changed: Settings) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 import channel_files as make
 from landing_world import own_database, place, put, statuses, whole_day
 from parts import examples
-from tieout import landing
+from reference_lists import load_lists
+from tieout import database, landing
 from tieout.channels.common.model import BadRow
 from tieout.channels.platform import csv_files
+from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.dates import days
 from tieout.runs import closing, steps
@@ -125,6 +128,26 @@ def test_a_merchant_that_was_gone_leaves_no_gap() -> None:
     first = {"effective_to": "2026-09-21", "ended_on": "2026-09-20"}
     second = {"contract_id": "C2", "effective_from": "2026-09-22"}
     assert findings("contracts", first, second) == []
+
+
+@pytest.mark.parametrize(
+    "cycle", ["T+1", "T+2", "T+20", "weekly:MON", "weekly:SUN", "monthly:1", "monthly:28"]
+)
+def test_cycles_of_days_weeks_and_months_are_taken(cycle: str) -> None:
+    assert findings("contracts", {"settlement_cycle": cycle}) == []
+
+
+@pytest.mark.parametrize(
+    "cycle",
+    ["T+0", "D0", "T0", "T+21", "T+01", "weekly", "weekly:fri", "monthly:29", "monthly:0", "Q+1"],
+)
+def test_a_cycle_that_nobody_knows_is_refused_with_its_words(cycle: str) -> None:
+    (found,) = findings("contracts", {"settlement_cycle": cycle})
+    assert (found.line_number, found.field) == (2, "settlement_cycle")
+    assert found.reason_code == "unknown_code"
+    assert f"'{cycle}'" in found.reason
+    assert "T+1 to T+20" in found.reason
+    assert "monthly:last" in found.reason
 
 
 # --- fee rules ------------------------------------------------------------------------------------
@@ -393,3 +416,68 @@ def test_sales_of_the_last_hour_of_the_day_before_need_a_price_too(place: Settin
     assert [(contract.contract_id, str(contract.day)) for contract in found] == [
         ("C1", "2026-09-23")
     ]
+
+
+# --- settlement cycles ----------------------------------------------------------------------------
+
+
+def test_the_database_takes_no_other_cycle(place: Settings) -> None:
+    deliver(place, [{}], [{}])
+    with (
+        database.connect(place) as connection,
+        pytest.raises(psycopg.errors.CheckViolation, match="settlement_cycle"),
+    ):
+        connection.execute("update raw.platform_contracts set settlement_cycle = 'T+0'")
+
+
+@pytest.fixture
+def calendar(place: Settings) -> Iterator[Settings]:
+    """A place whose working days a test may change."""
+    with database.connect(place) as connection:
+        load_lists(connection, ["channel_currencies"])
+        connection.execute("create table public.kept_days as table reference.calendar_days")
+    yield place
+    with database.connect(place) as connection:
+        connection.execute("truncate reference.calendar_days")
+        connection.execute("insert into reference.calendar_days table public.kept_days")
+        connection.execute("drop table public.kept_days, reference.channel_currencies")
+
+
+def test_a_cycle_that_pays_after_the_list_of_working_days_stops_the_close(
+    calendar: Settings,
+) -> None:
+    deliver(calendar, [{"settlement_cycle": "monthly:28"}], [{}])
+    with database.connect(calendar) as connection:
+        connection.execute("delete from reference.calendar_days where calendar_date > '2026-09-28'")
+    days.refuse_unknown_due_dates(calendar, DAY)  # paid on Monday the 28th
+    with database.connect(calendar) as connection:
+        connection.execute(
+            "update raw.platform_contracts set settlement_cycle = 'monthly:24' where"
+            " accounting_date = %s",
+            [DAY],
+        )
+    with pytest.raises(TieoutError, match="monthly:24 is due after 2026-09-28") as stopped:
+        days.refuse_unknown_due_dates(calendar, DAY)
+    assert "ends on 2026-09-28" in stopped.value.why
+    assert "calendar-ends.md" in stopped.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("update {} set is_working_day = true where calendar_date = '2026-10-05'", "2026-10-05"),
+        ("update {} set is_working_day = false where calendar_date = '2026-10-10'", "2026-10-10"),
+        ("delete from {} where calendar_date = '2026-11-11'", "2026-11-11"),
+        ("insert into {} values ('2027-01-01', false, '2026-12-31')", "2027-01-01"),
+    ],
+)
+def test_another_working_day_long_after_the_date_stops_the_close(
+    calendar: Settings, change: str, says: str
+) -> None:
+    """A day that somebody makes a working one would pay weeks and months earlier."""
+    days.refuse_other_calendar(calendar, DAY)
+    with database.connect(calendar) as connection:
+        connection.execute(change.format("reference.calendar_days"))
+    with pytest.raises(TieoutError, match="are not those of the reference data") as stopped:
+        days.refuse_other_calendar(calendar, DAY)
+    assert says in stopped.value.where

@@ -30,6 +30,7 @@ from tieout.simulator.identifiers import (
     is_luhn_valid,
     merchant_codes,
 )
+from tieout.simulator.world import CYCLES, build_world, contract_rows
 
 FIRST_DATE = date(2026, 9, 24)
 SCHEMA = SAMPLES / "schemas" / "camt.053.001.08.xsd"
@@ -157,6 +158,18 @@ def test_disputes_go_to_their_end_where_a_simulation_asks_for_them(tmp_path: Pat
     again = truth.filter(pl.col("scene") == "paid_again")
     assert again.height == 7
     assert set(again["outcome"]) == {"matched"}
+
+
+def test_merchants_are_paid_by_the_week_and_month_where_a_simulation_asks_for_it() -> None:
+    first = date(2026, 9, 24)
+    usual, asked = (
+        contract_rows(build_world(7, first, 7, 100, 12, has_cycles=has_cycles))
+        for has_cycles in (False, True)
+    )
+    assert {row["settlement_cycle"] for row in usual} == {"T+1"}
+    assert {row["settlement_cycle"] for row in asked} == set(CYCLES)
+    as_usual = [{**row, "settlement_cycle": "T+1"} for row in asked]
+    assert as_usual == usual, "nothing else changes"
 
 
 @pytest.mark.parametrize(("suffix", "width"), [("ACOMN", 500), ("AERRN", 545), ("ALFEE", 460)])

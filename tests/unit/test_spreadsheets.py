@@ -216,7 +216,7 @@ def test_what_a_workbook_cannot_hold_is_refused(
 
 
 def test_the_outbox_s_statements_run_no_formula_either() -> None:
-    row: list[Any] = ["S1", DAY, "A1", "transaction", 1, [DAY], "net", "CNY", 2, *[-5] * 11]
+    row: list[Any] = ["S1", DAY, "A1", "transaction", 1, [DAY], "net", "CNY", 2, *[-5] * 12]
     row += ["payable", None, "P1", "＝cmd|' /C calc'!A0", "*1234"]
     (_, line) = statements_csv.render([tuple(row)]).decode("utf-8-sig").splitlines()
     assert "'＝cmd" in line

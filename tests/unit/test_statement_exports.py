@@ -57,6 +57,7 @@ create table settlement.holds (
     settlement_session_type text, currency_code text, channel text, accounting_date date,
     stated_on date, reason text, closing_amount_minor bigint
 );
+create table settlement.not_due (payment_date date, statement_id text, due_on date);
 update clearing.payee_terms
 set bank_name = '中国银行', account_number_mask = '***************0001',
     account_name_mask = '测****';
@@ -93,7 +94,7 @@ def fill(world: World) -> None:
         world.execute(f"set role tieout_owner; {_MORE_OF_DBT}")
         database.make_logins(world.settings)
     for table in ("settlement_statements", "statement_lines", "statement_details", "advances"):
-        world.execute(f"truncate settlement.{table}, settlement.holds")
+        world.execute(f"truncate settlement.{table}, settlement.holds, settlement.not_due")
     for values in (
         (WHOLE, "A000001", "transaction", 2, 15_000, 90, 90, 14_910, 1, -2_000, 1_001, 1, 300, -5,
          4_970, 100, 7_134, 5_070, 100, "payable"),
@@ -218,6 +219,35 @@ def test_a_workbook_has_the_same_lines_on_a_sheet_a_kind(stated: World, tmp_path
     assert [row[5:] for row in rows] == [(1, 0, 0.01, 0), (2, 150, 0.9, 0.9)]
 
 
+def test_what_is_not_due_is_a_line_that_says_when_it_is(world: World, tmp_path: Path) -> None:
+    fill(world)
+    world.execute(
+        "update settlement.settlement_statements set not_due_amount_minor = 300,"
+        " payout_amount_minor = 400, carried_forward_amount_minor = 300 where statement_id = %s",
+        (OTHER,),
+    )
+    world.execute(
+        "update settlement.settlement_statements set not_due_amount_minor = 45,"
+        " payable_status = 'not_due' where statement_id = %s",
+        (SMALL,),
+    )
+    for statement_id, day in ((OTHER, "2026-10-09"), (OTHER, "2026-10-30"), (SMALL, "2026-10-08")):
+        world.execute(
+            "insert into settlement.not_due values ('2026-09-28', %s, %s), ('2026-09-24', %s, %s)",
+            (statement_id, day, statement_id, "2026-09-25"),
+        )
+    payment_world.decide(world)
+    export_statements(world.settings, PAYMENT_DATE, folder=tmp_path / "out")
+    other, small = (read(tmp_path / "out" / f"{name}.csv") for name in (OTHER, SMALL))
+    assert [(row["line_kind"].split()[0], row["amount"], row["remark"]) for row in other[1:]] == [
+        ("not_due", "-3.00", "due on 2026-10-09 to 2026-10-30"),
+        ("payout", "", "payable 可付"),
+    ]
+    assert total(other) == Decimal("4.00")
+    assert [row["remark"] for row in small[-2:]] == ["due on 2026-10-08", "not_due 未到期"]
+    assert total(small) == 0
+
+
 BREAKS = {
     "payout": ("settlement_statements set payout_amount_minor = 7135", "payout"),
     "a transaction": ("statement_details set clearing_amount_minor = 9941", "settlement"),
@@ -228,6 +258,7 @@ BREAKS = {
     "adjustments": ("settlement_statements set adjustment_count = 2", "adjustment count"),
     "an advance": ("advances set advance_amount_minor = 1002", "advances"),
     "an advance's fee": ("advances set advance_fee_amount_minor = 2", "advance fees"),
+    "what is not due": ("settlement_statements set not_due_amount_minor = 1", "payout"),
     "a hold": ("holds set closing_amount_minor = 4971", "held"),
     "carried": ("settlement_statements set carried_forward_amount_minor = 1", "carried forward"),
     "two that cancel": (

@@ -112,11 +112,25 @@ def test_it_is_said_from_sixty_days_before_the_end(announce: Announce) -> None:
     assert f"ends on {last}, 60 days after" in said
 
 
+def test_no_date_closes_from_two_weeks_before_the_end(announce: Announce) -> None:
+    announce("")
+    last = workdays.known_through()
+    workdays.refuse_end_of_list(last - timedelta(days=15))
+    for left in (14, 0):
+        with pytest.raises(TieoutError, match="no working-day calendar for") as stopped:
+            workdays.refuse_end_of_list(last - timedelta(days=left))
+        assert f"ends on {last}; from 14 days before" in stopped.value.why
+        assert "calendar-ends.md" in stopped.value.next_step
+    announce(next_year())
+    workdays.refuse_end_of_list(last)
+
+
 def test_a_close_stops_where_nobody_knows_when_it_is_paid(world: World) -> None:
     """Before it computes: the next working day of the list's last day is in no list."""
     days.refuse_unknown_calendar(world.settings, date(2026, 9, 24))
-    with pytest.raises(TieoutError, match="no working-day calendar"):
-        days.refuse_unknown_calendar(world.settings, date(LAST_YEAR, 12, 31))
+    for day in (17, 31):
+        with pytest.raises(TieoutError, match="no working-day calendar"):
+            days.refuse_unknown_calendar(world.settings, date(LAST_YEAR, 12, day))
 
 
 def test_a_close_stops_where_the_reference_data_has_other_days(world: World) -> None:

@@ -7,6 +7,9 @@
 
     What is frozen of a session is the sum of what each freeze takes from it
     (docs/domain.md#freezes); a freeze that finds no balance stands in a statement, too.
+
+    What is not due yet is taken of what is left then: it makes a payout smaller, never larger, and
+    a payout's minimum is held against what is due (docs/domain.md#settlement-cycles).
 -#}
 with balances as (
     select
@@ -39,6 +42,16 @@ freeze_parts as (
         currency_code,
         frozen_amount_minor
     from {{ ref('freeze_parts') }}
+    where payment_date = {{ payment_date() }}
+),
+
+not_due as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        not_due_amount_minor
+    from {{ ref('not_due') }}
     where payment_date = {{ payment_date() }}
 ),
 
@@ -91,6 +104,16 @@ freeze_totals as (
     group by account_id, settlement_session_type, currency_code
 ),
 
+not_due_totals as (
+    select
+        account_id,
+        settlement_session_type,
+        currency_code,
+        sum(not_due_amount_minor) as not_due_amount_minor
+    from not_due
+    group by account_id, settlement_session_type, currency_code
+),
+
 grain as (
     select account_id, settlement_session_type, currency_code from balances
     union
@@ -118,6 +141,7 @@ composed as (
         coalesce(balances.{{ column }}, 0) as {{ column }},
         {%- endfor %}
         coalesce(freeze_totals.frozen_amount_minor, 0) as frozen_amount_minor,
+        coalesce(not_due_totals.not_due_amount_minor, 0) as later_amount_minor,
         coalesce(account_contracts.payout_minimum_amount_minor, 0)
             as payout_minimum_amount_minor,
         account_payees.payee_id,
@@ -136,6 +160,10 @@ composed as (
         on grain.account_id = freeze_totals.account_id
         and grain.settlement_session_type = freeze_totals.settlement_session_type
         and grain.currency_code = freeze_totals.currency_code
+    left join not_due_totals
+        on grain.account_id = not_due_totals.account_id
+        and grain.settlement_session_type = not_due_totals.settlement_session_type
+        and grain.currency_code = not_due_totals.currency_code
     left join account_contracts
         on grain.account_id = account_contracts.account_id
         and account_contracts.contract_order = 1
@@ -144,12 +172,27 @@ composed as (
         and grain.currency_code = account_payees.currency_code
 ),
 
-available as (
+-- Charges, returns, freezes and another session may have taken of it before it is due.
+later as (
     select
         composed.*,
-        balance_amount_minor + transfer_amount_minor - held_amount_minor - frozen_amount_minor
-            as available_amount_minor
+        least(
+            later_amount_minor,
+            greatest(
+                balance_amount_minor + transfer_amount_minor - held_amount_minor
+                - frozen_amount_minor,
+                0
+            )
+        ) as not_due_amount_minor
     from composed
+),
+
+available as (
+    select
+        later.*,
+        balance_amount_minor + transfer_amount_minor - held_amount_minor - frozen_amount_minor
+        - not_due_amount_minor as available_amount_minor
+    from later
 ),
 
 -- A payee that nobody has confirmed yet may be paid a little, where a limit says so.
@@ -173,6 +216,7 @@ decided as (
                 and available_amount_minor < payout_minimum_amount_minor then 'below_minimum'
             when available_amount_minor > 0 and reason is not null then 'withheld'
             when available_amount_minor > 0 then 'payable'
+            when not_due_amount_minor > 0 then 'not_due'
             when balance_amount_minor + transfer_amount_minor < 0 then 'negative'
             when balance_amount_minor + transfer_amount_minor = 0 then 'no_balance'
             when balance_amount_minor + transfer_amount_minor > held_amount_minor then 'frozen'
@@ -215,7 +259,8 @@ final as (
         - case when payable_status = 'payable' then available_amount_minor else 0 end
             as carried_forward_amount_minor,
         payee_id,
-        payee_version
+        payee_version,
+        not_due_amount_minor
     from decided
 )
 

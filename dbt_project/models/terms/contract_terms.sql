@@ -17,8 +17,9 @@
 {#-
     What pays a merchant more: gross for net, a lower payout minimum, fees returned, an earlier end
     (it pays what is below the minimum), another account, another beginning, a later end where the
-    account's next terms have begun by then, another category, which other rules may price, and
-    other ids under which channels know the merchant: records that name another are not paid.
+    account's next terms have begun by then, a cycle that may pay earlier, another category, which
+    other rules may price, and other ids under which channels know the merchant: records that name
+    another are not paid.
 -#}
 {%- set pays_more -%}
     compared.merchant_id_before is distinct from compared.merchant_id_delivered
@@ -41,6 +42,9 @@
     )
     or coalesce(compared.ended_on_delivered, date 'infinity')
     < coalesce(compared.ended_on_before, date 'infinity')
+    or {{ may_pay_earlier(
+        'compared.settlement_cycle_before', 'compared.settlement_cycle_delivered'
+    ) }}
     or compared.channel_merchant_ids_before is distinct from compared.channel_merchant_ids_delivered
     or compared.merchant_category_code_before
     is distinct from compared.merchant_category_code_delivered

@@ -131,6 +131,10 @@ Disputes = Annotated[
     bool,
     typer.Option("--disputes", help="Chargebacks go on to their end, and payments are made twice."),
 ]
+SettlementCycles = Annotated[
+    bool,
+    typer.Option("--settlement-cycles", help="Some merchants are paid later than on T+1."),
+]
 
 SEED = 20260924
 FIRST_DATE = "2026-09-24"
@@ -242,6 +246,7 @@ def simulate(  # noqa: PLR0917  options of a command
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
+    settlement_cycles: SettlementCycles = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -268,6 +273,7 @@ def simulate(  # noqa: PLR0917  options of a command
         qr_gateway=qr_gateway,
         payment_codes=payment_codes,
         disputes=disputes,
+        settlement_cycles=settlement_cycles,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -510,6 +516,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
+    settlement_cycles: SettlementCycles = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -534,6 +541,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             qr_gateway=qr_gateway,
             payment_codes=payment_codes,
             disputes=disputes,
+            settlement_cycles=settlement_cycles,
         ),
         tuple(inject or ()),
     )

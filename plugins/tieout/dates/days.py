@@ -267,9 +267,10 @@ def refuse_unknown_calendar(settings: Settings, accounting_date: date) -> None:
     """Refuse a date of which the reference data does not know when it is paid, or says another day.
 
     Raises:
-        TieoutError: the list of working days ends before the next one, or the reference data that
+        TieoutError: the list of working days ends soon after the date, or the reference data that
             is loaded has other days than the program.
     """
+    workdays.refuse_end_of_list(accounting_date)
     expected = workdays.is_working_day(accounting_date), workdays.next_working_day(accounting_date)
     with database.connect(settings) as connection:
         row = connection.execute(
@@ -284,6 +285,80 @@ def refuse_unknown_calendar(settings: Settings, accounting_date: date) -> None:
             why=f"it has {row or 'no such date'}, the program {expected}: (working day, next one)",
             next_step="write calendar_days.csv anew (docs/runbooks/calendar-ends.md)",
         )
+
+
+def refuse_other_calendar(settings: Settings, accounting_date: date) -> None:
+    """Refuse a date where a later day of the reference data is not the program's.
+
+    What a date clears may be due weeks later (docs/domain.md#settlement-cycles).
+
+    Raises:
+        TieoutError: names the first such day.
+    """
+    expected = workdays.calendar_rows(accounting_date, workdays.known_through())
+    with database.connect(settings) as connection:
+        found = connection.execute(
+            "select calendar_date::text, is_working_day::text, previous_working_day::text,"
+            " coalesce(working_day_on_or_after::text, ''), coalesce(next_working_day::text, '')"
+            " from reference.calendar_days where calendar_date >= %s",
+            (accounting_date,),
+        ).fetchall()
+    different = set(expected) ^ set(found)
+    if different:
+        day = min(row[0] for row in different)
+        has, says = (
+            next((row for row in rows if row[0] == day), "no such date")
+            for rows in (found, expected)
+        )
+        raise TieoutError(
+            what=f"the working days after {accounting_date} are not those of the reference data",
+            where=f"reference.calendar_days, {day}",
+            why=f"it has {has}, the program {says}: ({', '.join(workdays.SEED_COLUMNS)})",
+            next_step="write calendar_days.csv anew (docs/runbooks/calendar-ends.md)",
+        )
+
+
+def refuse_unknown_due_dates(settings: Settings, accounting_date: date) -> None:
+    """Refuse a date of which some contract's cycle pays after the list of working days ends.
+
+    Raises:
+        TieoutError: names the first such cycle; two lists of contracts are asked, the date's and
+            the one in force before it.
+    """
+    with database.connect(settings) as connection:
+        terms = (
+            "union select settlement_cycle from clearing.contract_terms"
+            " where accounting_date = %(day)s::date - 1"
+            if database.has_table(connection, "clearing.contract_terms")
+            else ""
+        )
+        try:
+            connection.execute(
+                f"""
+                with cycles as (
+                    select rows.settlement_cycle
+                    from raw.platform_contracts as rows
+                    inner join control.channel_files as files on rows.file_id = files.file_id
+                    where rows.accounting_date = %(day)s and files.status = 'landed'
+                    {terms}
+                )
+
+                select control.due_date(
+                    cycles.settlement_cycle, calendar.accounting_date, calendar.payment_date
+                )
+                from cycles
+                cross join control.arrival_calendar(%(day)s, %(day)s) as calendar
+                order by cycles.settlement_cycle
+                """,
+                {"day": accounting_date},
+            )
+        except psycopg.errors.NoDataFound as error:
+            raise TieoutError(
+                what=f"{accounting_date} does not close: {error.diag.message_primary}",
+                where="reference.calendar_days",
+                why=error.diag.message_detail or "",
+                next_step=workdays.NEXT_STEP,
+            ) from error
 
 
 def operating_window(settings: Settings) -> OperatingWindow | None:

@@ -25,6 +25,8 @@ ANNOUNCED_DAYS: Final = PROJECT_DIR / "dbt_project" / "seeds" / "reference" / "a
 ANNOUNCED_COLUMNS: Final = ("calendar_date", "is_working_day", "source")
 # From so many days before the list's end on, closes and `tieout status` say that it ends.
 WARNING_DAYS: Final = 60
+# So many days before the list's end no date closes any more: what it pays may be due after it.
+STOP_DAYS: Final = 14
 FIRST_SEED_DATE = date(2025, 1, 1)
 NEXT_STEP: Final = (
     "enter the announced days in announced_days.csv or upgrade chinesecalendar"
@@ -84,6 +86,23 @@ def ends_soon(day: date) -> str | None:
     if left > WARNING_DAYS:
         return None
     return f"the list of working days ends on {last}, {left} days after {day}: {NEXT_STEP}"
+
+
+def refuse_end_of_list(day: date) -> None:
+    """Refuse a date so near to the end of the list that the next days are soon needed.
+
+    Raises:
+        TieoutError: no more than `STOP_DAYS` days after ``day`` are in the list.
+    """
+    last = known_through()
+    if (last - day).days <= STOP_DAYS:
+        raise TieoutError(
+            what=f"no working-day calendar for {last.year + 1}",
+            where="tieout.dates.workdays",
+            why=f"the list of working days ends on {last}; from {STOP_DAYS} days before that no"
+            " date closes without the next year's list",
+            next_step=NEXT_STEP,
+        )
 
 
 @cache

@@ -51,6 +51,7 @@ LINE_KINDS: Final[Mapping[str, str]] = {
     "transfer": "场次间划转",
     "held": "待到账",
     "frozen": "冻结",
+    "not_due": "未到期",
     "not_paid": "本期不付",
     "payout": "出款",
 }
@@ -62,6 +63,7 @@ STATUSES: Final[Mapping[str, str]] = {
     "no_balance": "无余额",
     "frozen": "冻结",
     "held": "待到账",
+    "not_due": "未到期",
 }
 LINE_COLUMNS: Final = (
     Column("line_no", "序号", "count"),
@@ -124,6 +126,16 @@ _STATEMENTS: Final = """
             accounting_date < %(payment_date)s
             and accounting_date >= %(payment_date)s::date - 31
         order by payee_id, payee_version, accounting_date desc
+    ),
+
+    dues as (
+        select
+            statement_id,
+            min(due_on) as next_due_on,
+            max(due_on) as last_due_on
+        from settlement.not_due
+        where payment_date = %(payment_date)s
+        group by statement_id
     )
 
     select
@@ -146,6 +158,7 @@ _STATEMENTS: Final = """
         statements.transfer_amount_minor,
         statements.held_amount_minor,
         statements.frozen_amount_minor,
+        statements.not_due_amount_minor,
         statements.payout_amount_minor,
         statements.carried_forward_amount_minor,
         statements.payout_minimum_amount_minor,
@@ -153,12 +166,15 @@ _STATEMENTS: Final = """
         statements.withheld_reason,
         payees.bank_name,
         payees.account_number_mask,
-        payees.account_name_mask
+        payees.account_name_mask,
+        dues.next_due_on,
+        dues.last_due_on
     from settlement.settlement_statements as statements
     left join payees
         on
             statements.payee_id = payees.payee_id
             and statements.payee_version = payees.payee_version
+    left join dues on statements.statement_id = dues.statement_id
     where
         statements.payment_date = %(payment_date)s
         and (%(account_id)s::text is null or statements.account_id = %(account_id)s)
@@ -525,6 +541,8 @@ class _Sources:
             )
         if statement.frozen_amount_minor:
             yield _Line("frozen", -statement.frozen_amount_minor)
+        if statement.not_due_amount_minor:
+            yield _Line("not_due", -statement.not_due_amount_minor, remark=_due_on(statement))
         # By the status, not by the payout, which the sum would then meet whatever it is.
         if statement.payable_status != "payable" and _available(statement):
             yield _Line("not_paid", -_available(statement), remark=_why_not(statement))
@@ -564,7 +582,16 @@ def _available(statement: Any) -> int:
         + statement.transfer_amount_minor
         - statement.held_amount_minor
         - statement.frozen_amount_minor
+        - statement.not_due_amount_minor
     )
+
+
+def _due_on(statement: Any) -> str:
+    """From when to when by the contract's cycle what is not due yet is due."""
+    text = f"due on {statement.next_due_on}"
+    if statement.last_due_on != statement.next_due_on:
+        text += f" to {statement.last_due_on}"
+    return text
 
 
 def _why_not(statement: Any) -> str:
@@ -656,6 +683,7 @@ class _Sums:
             ("advances", -self.amounts["advance"], statement.advance_amount_minor),
             ("advance fees", self.fees["advance"], statement.advance_fee_amount_minor),
             ("held", -self.amounts["held"], statement.held_amount_minor),
+            ("not due", -self.amounts["not_due"], statement.not_due_amount_minor),
             ("fee groups", fee_total, sum(self.fees.values())),
             ("deducted fee groups", deducted_total, sum(self.deducted.values())),
             (
@@ -663,6 +691,7 @@ class _Sums:
                 _available(statement)
                 + statement.held_amount_minor
                 + statement.frozen_amount_minor
+                + statement.not_due_amount_minor
                 - self.total,
                 statement.carried_forward_amount_minor,
             ),

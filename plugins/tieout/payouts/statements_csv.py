@@ -37,6 +37,7 @@ HEADINGS: Final = (
     ("transfer_amount", "场次间划转"),
     ("held_amount", "待到账金额"),
     ("frozen_amount", "冻结金额"),
+    ("not_due_amount", "未到期金额"),
     ("payout_amount", "出款金额"),
     ("carried_forward_amount", "结转金额"),
     ("payable_status", "付款状态"),
@@ -70,6 +71,7 @@ _STATEMENTS = f"""
         statements.transfer_amount_minor,
         statements.held_amount_minor,
         statements.frozen_amount_minor,
+        statements.not_due_amount_minor,
         statements.payout_amount_minor,
         statements.carried_forward_amount_minor,
         statements.payable_status,
@@ -88,7 +90,7 @@ _STATEMENTS = f"""
 """
 
 _CURRENCY_COLUMN: Final = 7
-_AMOUNT_COLUMNS: Final = range(9, 20)
+_AMOUNT_COLUMNS: Final = range(9, 21)
 
 
 def write(connection: psycopg.Connection[Any], payment_date: date, outbox: Store) -> str | None:

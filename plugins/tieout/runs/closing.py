@@ -125,6 +125,8 @@ def complete(step: Step) -> Counts:
 
     Raises:
         CloseError: names each file: channel, kind, line, reason; or each contract and its rule.
+        TieoutError: the reference data has other working days than the program, or a contract's
+            cycle pays what is cleared after the list of them ends.
         DateNotReadyError: the date before is not closed.
     """
     from tieout import landing  # noqa: PLC0415  parsers are heavy
@@ -168,6 +170,8 @@ def complete(step: Step) -> Counts:
             next_step="ask the platform for a fee_rates file with a rule for each day, or for a "
             "contracts file that ends the contract; put it in the inbox, close again",
         )
+    days.refuse_other_calendar(step.settings, step.day)
+    days.refuse_unknown_due_dates(step.settings, step.day)
     return {"files": _file_count(step)}
 
 

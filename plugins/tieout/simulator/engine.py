@@ -92,6 +92,7 @@ class Funds:
     gateway, a channel of its own (examples/channels/qr_gateway). ``payment_codes``: the platform
     says with which digits the payment codes began. ``disputes``: chargebacks go on to
     representments and second chargebacks, and one payment a day is made twice.
+    ``settlement_cycles``: some merchants are paid by other cycles than T+1.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -106,6 +107,7 @@ class Funds:
     qr_gateway: bool = False
     payment_codes: bool = False
     disputes: bool = False
+    settlement_cycles: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -122,7 +124,7 @@ class Funds:
         """Return what a simulation is known by; what came later and is not asked for is none."""
         calendar = {
             "fund_bills", "freeze_orders", "qr_gateway", "payment_codes", "disputes",
-            "lags", "cutoff_minutes", "wechat_cutoff_minutes",
+            "settlement_cycles", "lags", "cutoff_minutes", "wechat_cutoff_minutes",
         }  # fmt: skip
         ordinary = asdict(Funds())
         return {
@@ -231,6 +233,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         states_orders=funds.freeze_orders,
         has_qr_gateway=funds.qr_gateway,
         shows_codes=funds.payment_codes,
+        has_cycles=funds.settlement_cycles,
     )
     progress = _Progress(
         pending=empty_events().with_columns(

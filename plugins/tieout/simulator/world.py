@@ -46,6 +46,8 @@ TIER_FROM_MINOR = 100_000_000
 TIER_FEE_RATE = "0.0010"
 QR_GATEWAY_FEE_RATE = "0.0060"
 CALM_MERCHANT = 7  # net, returns fees, nothing special
+# By place of the merchant, again and again, where a simulation has other cycles than T+1.
+CYCLES = ("T+1", "T+2", "weekly:WED", "T+1", "monthly:last", "T+1", "T+3", "monthly:28")
 
 _BANKS = (
     ("中国工商银行", "102"),
@@ -140,6 +142,7 @@ class World:
     states_orders: bool
     has_qr_gateway: bool
     shows_codes: bool
+    has_cycles: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
@@ -155,6 +158,7 @@ def build_world(
     states_orders: bool = False,
     has_qr_gateway: bool = False,
     shows_codes: bool = False,
+    has_cycles: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
@@ -184,6 +188,7 @@ def build_world(
         states_orders=states_orders,
         has_qr_gateway=has_qr_gateway,
         shows_codes=shows_codes,
+        has_cycles=has_cycles,
         weights=weights / weights.sum(),
     )
 
@@ -261,7 +266,7 @@ def _contract_row(
         "account_id": merchant.account_id,
         "settlement_mode": merchant.settlement_mode,
         "payout_minimum_minor": merchant.payout_minimum_minor,
-        "settlement_cycle": "T+1",
+        "settlement_cycle": CYCLES[merchant.index % len(CYCLES)] if world.has_cycles else "T+1",
         "refund_fee_policy": merchant.refund_fee_policy,
         "fee_period": "month",
         "fee_collection_method": merchant.fee_collection_method,

@@ -7,7 +7,7 @@
     equation cannot see it: a file of the platform, one of the channel and one of the bank may agree
     on any amount.
 -#}
-with all_statements as (
+with statements as (
     select
         payment_date,
         statement_id,
@@ -16,8 +16,7 @@ with all_statements as (
         settlement_session_no,
         currency_code,
         payout_amount_minor,
-        -- A Monday pays three dates and more.
-        payout_amount_minor / greatest(cardinality(accounting_dates), 1) as date_amount_minor
+        cardinality(accounting_dates) as date_count
     from {{ ref('settlement_statements') }}
     where payment_date >= {{ payment_date() }} - 92
         and payment_date <= {{ payment_date() }}
@@ -39,6 +38,43 @@ limits as (
 channels as (
     select distinct currency_code
     from {{ ref('channel_currencies') }}
+),
+
+-- What became due after its own statement: a week's or a month's cycle pays many dates at once.
+later_dates as (
+    select
+        due_on,
+        account_id,
+        settlement_session_type,
+        currency_code,
+        count(distinct accounting_date) as date_count
+    from {{ ref('due_dates') }}
+    where accounting_date >= {{ cycle_days_back(payment_date()) }} - 92
+        and accounting_date < {{ payment_date() }}
+        and due_on >= {{ payment_date() }} - 92
+        and due_on <= {{ payment_date() }}
+    group by due_on, account_id, settlement_session_type, currency_code
+),
+
+-- A Monday pays three dates and more.
+all_statements as (
+    select
+        statements.payment_date,
+        statements.statement_id,
+        statements.account_id,
+        statements.settlement_session_type,
+        statements.settlement_session_no,
+        statements.currency_code,
+        statements.payout_amount_minor,
+        statements.payout_amount_minor
+        / greatest(statements.date_count + coalesce(later_dates.date_count, 0), 1)
+            as date_amount_minor
+    from statements
+    left join later_dates
+        on statements.payment_date = later_dates.due_on
+        and statements.account_id = later_dates.account_id
+        and statements.settlement_session_type = later_dates.settlement_session_type
+        and statements.currency_code = later_dates.currency_code
 ),
 
 paid_statements as (

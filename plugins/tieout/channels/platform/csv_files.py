@@ -411,7 +411,18 @@ def _check_value(
             "unknown_code",
             lambda position: f"{masked_excerpt(str(values[position]))[:40]} is not a {name}",
         )
-    if "pattern" in column:
+    if "codes" in column:
+        unknown = present & ~values.str.contains(column["pattern"])
+        findings.flag(
+            unknown,
+            name,
+            "unknown_code",
+            lambda position: (
+                f"found {masked_excerpt(values[position])[:40]!r}; {name} is one of"
+                f" {column['codes']}"
+            ),
+        )
+    elif "pattern" in column:
         wrong = present & ~values.str.contains(column["pattern"])
         findings.flag(
             wrong,

@@ -32,6 +32,7 @@ with required as (
         ('no_offset_between_channels'),
         ('no_unclassified_bank_line'),
         ('no_unposted_source_voucher'),
+        ('nothing_paid_before_due'),
         ('paid_early_within_limit'),
         ('payable_statement_has_payee'),
         ('payout_backed_by_arrival'),
