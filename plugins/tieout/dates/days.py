@@ -555,6 +555,8 @@ def inputs_fingerprint(settings: Settings, accounting_date: date) -> str:
 def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[date]:
     """Close a date its run has built; return the later dates that wait to be closed again.
 
+    Its clearing sessions that have a cutoff are frozen in the same transaction.
+
     Raises:
         DateBusyError: the run lost its lease.
     """
@@ -573,6 +575,9 @@ def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[d
             where accounting_date = %s and state = 'open'
             """,
             [owner, fingerprint, accounting_date],
+        )
+        connection.execute(
+            "select control.freeze_clearing_sessions(%s, %s)", [accounting_date, owner]
         )
     return waiting_dates(settings, accounting_date)
 
