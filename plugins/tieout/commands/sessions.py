@@ -1,4 +1,4 @@
-"""`tieout sessions`: the clearing sessions of closed dates, and opening frozen ones, for two people."""
+"""`tieout sessions`: the clearing sessions of closed dates; two people open frozen ones."""
 
 from __future__ import annotations
 
@@ -30,15 +30,21 @@ def list_sessions(
     found = sessions.of_dates(shared.home(), shared.day(since))
     table = shared.table(
         "Clearing sessions 清算场次",
-        ("date\n会计日期", "type\n类型", "number\n场次号", "ends\n截止", "entries\n笔数", "state\n状态"),
+        (
+            "date\n会计日期",
+            "type\n类型",
+            "number\n场次号",
+            "ends\n截止",
+            "entries\n笔数",
+            "state\n状态",
+        ),
     )
     for session in found:
-        ends_at = session.ends_at
         table.add_row(
             str(session.accounting_date),
             session.clearing_session_type,
             str(session.clearing_session_no),
-            f"{ends_at.astimezone(days.BUSINESS_TIME_ZONE):%H:%M}" if ends_at else "last of the date",
+            _clock(session),
             str(session.entry_count),
             "frozen" if session.is_frozen else "open",
         )
@@ -78,6 +84,12 @@ def list_decisions() -> None:
     for decision in found:
         shared.console(shared.WIDE).print(_said(decision), soft_wrap=True)
     say(f"{len(found)} decisions about clearing sessions")
+
+
+def _clock(session: sessions.Session) -> str:
+    if session.ends_at is None:
+        return "last of the date"
+    return f"{session.ends_at.astimezone(days.BUSINESS_TIME_ZONE):%H:%M}"
 
 
 def _said(decision: sessions.Reopening) -> str:
