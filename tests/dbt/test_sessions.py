@@ -36,10 +36,11 @@ MODELS = (
     "clearing_records",
 )
 FREEZE = "select control.freeze_clearing_sessions(%s, 'a run')"
+WINDOW = "raw.platform_operating_window"
 PRICED = "intermediate.int_pricing__priced_vouchers"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def divided(built: Settings) -> Iterator[Settings]:
     """A date with two sessions of each type, to noon and after it, and a voucher of the morning."""
     with database.connect(built) as connection:
@@ -58,6 +59,8 @@ def divided(built: Settings) -> Iterator[Settings]:
                 [day],
             )
         connection.execute(f"truncate {PRICED}, intermediate.int_pricing__adjustment_fees")
+        window = {"first_accounting_date": DAY, "last_accounting_date": NEXT}
+        Breaker(connection).insert(WINDOW, DAY, window)
         book(connection, "V1", "08:00", 100)
         book(connection, "V2", "12:00", 200)
     try:
@@ -65,7 +68,7 @@ def divided(built: Settings) -> Iterator[Settings]:
         yield built
     finally:
         with database.connect(built) as connection:
-            connection.execute(f"truncate {PRICED}")
+            connection.execute(f"truncate {PRICED}; delete from {WINDOW}")
             connection.execute("delete from reference.clearing_session_schedule")
             connection.cursor().executemany(
                 "insert into reference.clearing_session_schedule values (%s, %s, %s, %s, %s)", kept
