@@ -227,3 +227,46 @@ def freeze(settings: Settings) -> int:
         row = connection.execute(FREEZE, [NEXT]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_a_schedule_that_leaves_an_entry_without_a_session_is_told(divided: Settings) -> None:
+    wrong = [
+        ("transaction", 1, 720, "2020-01-01", "2021-01-01"),
+        ("transaction", 2, 720, "2020-01-01", "2021-01-01"),
+        ("transaction", 3, None, "2020-01-01", "2021-01-01"),
+        ("transaction", 1, 720, "2021-01-01", "2022-01-01"),
+        ("transaction", 2, 1380, "2022-01-01", None),
+        ("transaction", 1, None, "2022-01-01", "2023-01-01"),
+        ("transaction", 1, 60, "2023-01-01", None),
+        ("transaction", 3, None, "2023-01-01", None),
+        ("adjustment", 1, None, "2021-01-01", None),
+        ("service_fee", 2, None, "2021-01-01", "2022-01-01"),
+    ]
+    insert = "insert into reference.clearing_session_schedule values (%s, %s, %s, %s, %s)"
+    with database.connect(divided) as connection:
+        before = connection.execute("select * from reference.clearing_session_schedule").fetchall()
+        connection.execute("delete from reference.clearing_session_schedule")
+        connection.cursor().executemany(insert, wrong)
+    name = "assert_clearing_sessions_follow_one_another"
+    try:
+        report = transform.run_dbt(divided, ["test", "--select", name], DATES)
+    finally:
+        with database.connect(divided) as connection:
+            connection.execute("delete from reference.clearing_session_schedule")
+            connection.cursor().executemany(insert, before)
+    (failure,) = report.failures
+    said = sorted(failure.rows)
+    assert len(said) == 6
+    for row, (day, kind, reason) in zip(
+        said,
+        [
+            ("2020-01-01", "adjustment", "has no session"),
+            ("2020-01-01", "transaction", "has cutoffs that do not ascend"),
+            ("2021-01-01", "service_fee", "is not numbered from 1"),
+            ("2021-01-01", "transaction", "has another session without a cutoff than its last"),
+            ("2022-01-01", "transaction", "has another session without a cutoff than its last"),
+            ("2023-01-01", "transaction", "has a cutoff outside the accounting date"),
+        ],
+        strict=True,
+    ):
+        assert all(part in row for part in (day, kind, reason)), (row, reason)
