@@ -563,6 +563,10 @@ def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[d
     fingerprint = inputs_fingerprint(settings, accounting_date)
     with database.connect(settings) as connection, connection.transaction():
         _require_lease(connection, ACCOUNTING_CLOSE, accounting_date, owner)
+        # First, as a build does: it holds the sessions of the date before it asks for its state.
+        connection.execute(
+            "select control.freeze_clearing_sessions(%s, %s)", [accounting_date, owner]
+        )
         connection.execute(
             """
             update control.accounting_days
@@ -575,9 +579,6 @@ def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[d
             where accounting_date = %s and state = 'open'
             """,
             [owner, fingerprint, accounting_date],
-        )
-        connection.execute(
-            "select control.freeze_clearing_sessions(%s, %s)", [accounting_date, owner]
         )
     return waiting_dates(settings, accounting_date)
 
