@@ -28,7 +28,8 @@
             when {{ event_type }} in ('suspense_posting', 'suspense_release') then 'suspense'
             when {{ event_type }} in (
                 'adjustment_taken', 'adjustment_charged', 'adjustment_absorbed', 'adjustment_cost',
-                'adjustment_applied', 'charge_deferred', 'charge_released', 'charge_written_off'
+                'adjustment_applied', 'charge_deferred', 'charge_released', 'charge_written_off',
+                'session_transfer'
             ) then 'adjustment'
             when {{ event_type }} in (
                 'adjustment_fee', 'term_adjustment', 'fee_bill_issued', 'fee_bill_credited',

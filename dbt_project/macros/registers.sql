@@ -125,3 +125,25 @@
         and charges.original_voucher_id is not null
     {%- endif %}
 {% endmacro %}
+
+{#
+    Clearing sessions (migration 0047). Held while a date's entries are computed and put in, so that
+    whoever freezes them waits, or was first and is read; refused where a frozen entry would change.
+#}
+{% macro hold_clearing_sessions() %}
+    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' or is_restatement() %}
+    select 1
+    {%- else %}
+    select control.hold_clearing_sessions({{ accounting_date() }})
+    {%- endif %}
+{% endmacro %}
+
+{% macro refuse_changed_sessions(types) %}
+    {%- if env_var('TIEOUT_PARENTS_ONLY', '') == 'yes' or is_restatement() %}
+    select 1
+    {%- else %}
+    select control.refuse_changed_sessions(
+        {{ accounting_date() }}, array['{{ types | join("', '") }}']
+    )
+    {%- endif %}
+{% endmacro %}

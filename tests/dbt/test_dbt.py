@@ -112,6 +112,15 @@ def _posting(posting_id: str, **values: object) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _cleared(entry_id: str, **values: object) -> dict[str, object]:
+    """An entry of the seventh transaction session of a currency of its own."""
+    known = {"clearing_session_type": "transaction", "clearing_session_no": 7}
+    known = {**known, "currency_code": "XTS", "settlement_mode": "net", "fee_rule_id": "F"}
+    amount = values.get("transaction_amount_minor", 0)
+    dates = {"arrival_date": BROKEN_DATE, "payment_date": date(2026, 9, 4)}
+    return {"entry_id": entry_id, **known, **dates, "clearing_amount_minor": amount, **values}
+
+
 def _fee(trace_number: str, **values: object) -> dict[str, object]:
     known = {"adjustment_type": "fee_collection", "transmission_time": "0902100000"}
     known = {**known, "currency_code": "CNY", "funds_effect_minor": -500}
@@ -513,6 +522,48 @@ BREAKS: dict[str, list[Break]] = {
             },
         ),
     ],
+    "assert_frozen_sessions_keep_their_entries": [
+        Break(
+            ["entry_id=T:gone", "frozen_no=7", "built_no=None"],
+            {
+                "control.clearing_session_freezes": [
+                    {
+                        "freeze_id": 901,
+                        "clearing_session_type": "transaction",
+                        "clearing_session_no": 7,
+                    }
+                ],
+                "control.clearing_session_members": [{"freeze_id": 901, "entry_id": "T:gone"}],
+            },
+        ),
+        Break(
+            ["entry_id=T:later", "frozen_no=None", "built_no=7"],
+            {"clearing.clearing_entries": [_cleared("T:later")]},
+        ),
+        Break(
+            ["entry_id=T:other", "frozen_minor=4", "built_minor=5"],
+            {
+                "control.clearing_session_members": [
+                    {
+                        "freeze_id": 901,
+                        "entry_id": "T:other",
+                        "transaction_amount_minor": 4,
+                        "clearing_amount_minor": 4,
+                    }
+                ],
+                "clearing.clearing_entries": [_cleared("T:other", transaction_amount_minor=5)],
+            },
+        ),
+        Break(
+            ["entry_id=T:fee", "frozen_fee_minor=1", "built_fee_minor=0"],
+            {
+                "control.clearing_session_members": [
+                    {"freeze_id": 901, "entry_id": "T:fee", "fee_amount_minor": 1}
+                ],
+                "clearing.clearing_entries": [_cleared("T:fee")],
+            },
+        ),
+    ],
     "assert_postings_are_in_the_chart": [
         Break(
             ["posting_id=E1", "credit_account=unheard_of"],
@@ -606,6 +657,8 @@ CASES = [
 PLAIN_TABLES = {
     "clearing.original_movements",
     "control.channel_files",
+    "control.clearing_session_freezes",
+    "control.clearing_session_members",
     "reconciliation.actions",
     "reconciliation.action_approvals",
 }

@@ -45,7 +45,7 @@ create table settlement.statement_details (
     currency_code text, transaction_type text, source_id text, transaction_at timestamptz,
     terminal_id text, merchant_order_id text, transaction_amount_minor bigint,
     fee_amount_minor bigint, deducted_fee_amount_minor bigint, clearing_amount_minor bigint,
-    contract_id text, fee_rule_id text
+    contract_id text, fee_rule_id text, clearing_session_no integer
 );
 create table settlement.advances (
     payment_date date, advance_id text, account_id text, currency_code text,
@@ -80,7 +80,7 @@ insert into settlement.settlement_statements (
 """
 _DETAIL = """
 insert into settlement.statement_details values ('2026-09-28', %s, %s, %s, %s, %s,
-    '898310059990001', 'unionpay', 'CNY', %s, %s, %s, '00001001', %s, %s, %s, %s, %s, 'C1', 'F1')
+    '898310059990001', 'unionpay', 'CNY', %s, %s, %s, '00001001', %s, %s, %s, %s, %s, 'C1', 'F1', 2)
 """
 
 
@@ -171,6 +171,7 @@ def test_each_list_sums_to_its_payout_and_has_every_part(stated: World, tmp_path
     assert whole[0]["transaction_at"] == "2026-09-25 06:30:00"
     assert whole[0]["merchant_order_id"] == "'=1+1"
     assert whole[0]["terminal_id"] == "00001001"
+    assert [row["clearing_session_no"] for row in whole[:4]] == ["2", "2", "2", ""]
     assert whole[0]["transaction_type"] == "purchase 消费"
     small = read(tmp_path / "out" / f"{SMALL}.csv")
     assert [row["line_kind"].split()[0] for row in small][-2:] == ["not_paid", "payout"]
@@ -361,7 +362,8 @@ def test_no_list_is_kept_in_memory(world: World, tmp_path: Path, file_format: st
         "insert into settlement.statement_details select payment_date, statement_id,"
         " accounting_date, 'T:W' || number, clearing_session_type, account_id, merchant_id,"
         " channel, currency_code, transaction_type, 'W' || number, transaction_at, terminal_id,"
-        " merchant_order_id, 1, 0, 0, 1, contract_id, fee_rule_id"
+        " merchant_order_id, 1, 0, 0, 1, contract_id, fee_rule_id,"
+        " clearing_session_no"
         " from settlement.statement_details cross join generate_series(1, %s) as number"
         " where entry_id = 'T:V4'",
         (count,),

@@ -1,6 +1,10 @@
 {{ config(
     materialized='dated_partition', partition_by='accounting_date', tags=['close'],
-    post_hook="{{ register_original_movements() }}"
+    pre_hook="{{ hold_clearing_sessions() }}",
+    post_hook=[
+        "{{ register_original_movements() }}",
+        "{{ refuse_changed_sessions(['transaction', 'adjustment']) }}",
+    ]
 ) }}
 
 {#-
@@ -59,6 +63,14 @@ arrival_groups as (
     where accounting_date = {{ accounting_date() }}
 ),
 
+entry_sessions as (
+    select
+        entry_id,
+        clearing_session_type,
+        clearing_session_no
+    from {{ ref('int_clearing__entry_sessions') }}
+),
+
 entries as (
     select
         'T:' || voucher_id as entry_id,
@@ -109,7 +121,7 @@ final as (
         {{ accounting_date() }} as accounting_date,
         entries.entry_id,
         entries.clearing_session_type,
-        1 as clearing_session_no,
+        coalesce(entry_sessions.clearing_session_no, 1) as clearing_session_no,
         entries.account_id,
         entries.merchant_id,
         entries.channel,
@@ -137,6 +149,9 @@ final as (
         entries.tier_volume_minor,
         entries.merchant_category_code
     from entries
+    left join entry_sessions
+        on entries.entry_id = entry_sessions.entry_id
+        and entries.clearing_session_type = entry_sessions.clearing_session_type
     left join arrival_groups
         on entries.channel = arrival_groups.channel
         and entries.currency_code = arrival_groups.currency_code

@@ -10,8 +10,8 @@
 -#}
 {%- set families = [
     'voucher', 'channel_term', 'suspense', 'adjustment', 'decided_adjustment',
-    'applied_adjustment', 'item_action', 'adjustment_fee', 'charge', 'bank', 'payout', 'fee_bill',
-    'advance', 'opening',
+    'applied_adjustment', 'item_action', 'adjustment_fee', 'charge', 'transfer', 'bank', 'payout',
+    'fee_bill', 'advance', 'opening',
 ] %}
 with events as (
     {%- for family in families %}

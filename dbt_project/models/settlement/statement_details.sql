@@ -30,7 +30,8 @@ clearing_entries as (
         deducted_fee_amount_minor,
         clearing_amount_minor,
         contract_id,
-        fee_rule_id
+        fee_rule_id,
+        clearing_session_no
     from {{ ref('clearing_entries') }}
 ),
 
@@ -65,7 +66,8 @@ final as (
         clearing_entries.deducted_fee_amount_minor,
         clearing_entries.clearing_amount_minor,
         clearing_entries.contract_id,
-        clearing_entries.fee_rule_id
+        clearing_entries.fee_rule_id,
+        clearing_entries.clearing_session_no
     from statement_lines
     inner join clearing_entries
         on statement_lines.accounting_date = clearing_entries.accounting_date

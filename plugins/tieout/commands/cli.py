@@ -33,6 +33,7 @@ from tieout.commands import (
     people,
     quarantine,
     restate,
+    sessions,
     shared,
     statements,
     suspense,
@@ -67,6 +68,7 @@ app.add_typer(suspense.app, name="suspense")
 app.add_typer(cases.app, name="cases")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(freezes.app, name="freezes")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")

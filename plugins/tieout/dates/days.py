@@ -634,12 +634,18 @@ def inputs_fingerprint(settings: Settings, accounting_date: date) -> str:
 def mark_closed(settings: Settings, accounting_date: date, owner: str) -> list[date]:
     """Close a date its run has built; return the later dates that wait to be closed again.
 
+    Its clearing sessions that have a cutoff are frozen in the same transaction.
+
     Raises:
         DateBusyError: the run lost its lease.
     """
     fingerprint = inputs_fingerprint(settings, accounting_date)
     with database.connect(settings) as connection, connection.transaction():
         _require_lease(connection, ACCOUNTING_CLOSE, accounting_date, owner)
+        # First, as a build does: it holds the sessions of the date before it asks for its state.
+        connection.execute(
+            "select control.freeze_clearing_sessions(%s, %s)", [accounting_date, owner]
+        )
         connection.execute(
             """
             update control.accounting_days

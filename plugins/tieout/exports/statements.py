@@ -83,6 +83,7 @@ LINE_COLUMNS: Final = (
     Column("running_total", "累计", "amount"),
     Column("currency_code", "币种"),
     Column("remark", "说明"),
+    Column("clearing_session_no", "清算场次号", "count"),
 )
 FEE_COLUMNS: Final = (
     Column("line_kind", "项目"),
@@ -199,7 +200,8 @@ _ENTRIES: Final = """
         deducted_fee_amount_minor,
         clearing_amount_minor,
         contract_id,
-        fee_rule_id
+        fee_rule_id,
+        clearing_session_no
     from settlement.statement_details
     where
         payment_date = %(payment_date)s
@@ -297,6 +299,7 @@ class _Line(NamedTuple):
     deducted_fee_amount_minor: int | None = None
     contract_id: str | None = None
     fee_rule_id: str | None = None
+    clearing_session_no: int | None = None
 
 
 def export_statements(
@@ -514,6 +517,7 @@ class _Sources:
                 deducted_fee_amount_minor=entry.deducted_fee_amount_minor,
                 contract_id=entry.contract_id,
                 fee_rule_id=entry.fee_rule_id,
+                clearing_session_no=entry.clearing_session_no,
             )
         for advance in self.advances.of(statement.statement_id):
             yield _Line(
@@ -772,6 +776,7 @@ def _cells(number: int, line: _Line, total: int, currency_code: str) -> Iterator
         amount(total),
         currency_code,
         line.remark,
+        line.clearing_session_no,
     )
 
 
@@ -784,6 +789,7 @@ def _payout_cells(statement: Any) -> Iterator[Cell]:
     yield Amount(statement.payout_amount_minor, currency_code)
     yield currency_code
     yield _named(statement.payable_status, STATUSES)
+    yield None
 
 
 def _write_fees(sheet: Rows, sums: _Sums, currency_code: str) -> None:
