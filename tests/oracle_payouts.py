@@ -39,6 +39,8 @@ TABLES = (
     "raw.platform_freezes",
     "raw.platform_advances",
     "raw.platform_opening_balances",
+    "control.freeze_requests",
+    "control.freeze_approvals",
 )
 
 
@@ -409,8 +411,12 @@ class Week:
             sale = sales[voucher.voucher_id]
             self._read_policy(sale, close.accounting_date)
             fee = sale.give_back(-row.funds_effect_minor)
+            # Borne under the contract of the date; a fee goes back the way it was taken.
+            contract = self.contract_of(voucher.account_id, close.accounting_date)
             yield replace(
                 self._sale_entry(voucher, sale),
+                contract_id=contract["contract_id"],
+                mode=sale.mode if fee else contract["settlement_mode"],
                 entry_id=f"A:{row.adjustment_id}",
                 accounting_date=close.accounting_date,
                 clearing_session_type="adjustment",
@@ -492,26 +498,18 @@ class Week:
             from_channel = next((one for one in items if one.side == "channel"), None)
             given = from_channel.amount_minor if from_channel else 0
             amount = given - (system.amount_minor if system else 0)
-            account_id = action.account_id or ""
-            merchant_id = next(
-                row["merchant_id"]
-                for row in self.terms[day].contracts.values()
-                if row["account_id"] == account_id
-            )
-            contract = self.terms[day].contract(merchant_id, account_id, day)
-            assert contract is not None
+            contract = self.contract_of(action.account_id or "", day)
             fee, mode = 0, contract["settlement_mode"]
-            if system is not None:
+            if system is not None and amount < 0:
                 sale = sales[system.source_id]
-                mode, contract = sale.mode, sale.contract
-                if amount < 0:
-                    fee = round_half_away(Fraction(sale.fee * amount, system.amount_minor))
+                fee = round_half_away(Fraction(sale.fee * amount, system.amount_minor))
+                mode = sale.mode if fee else mode
             yield Entry(
                 entry_id=f"M:{action.action_id}",
                 accounting_date=day,
                 clearing_session_type="adjustment",
-                account_id=account_id,
-                merchant_id=merchant_id,
+                account_id=contract["account_id"],
+                merchant_id=contract["merchant_id"],
                 channel=close.channel,
                 currency_code=items[0].currency_code,
                 transaction_type="manual_adjustment",
@@ -527,6 +525,15 @@ class Week:
                 tier_volume=None,
                 merchant_category_code=None,
             )
+
+    def contract_of(self, account_id: str, day: date) -> Row:
+        """The contract of an account on the date that somebody charges it."""
+        (found,) = (
+            row
+            for row in self.terms[day].contracts.values()
+            if row["account_id"] == account_id and _is_in_force(row, day)
+        )
+        return found
 
     # --- holds ----------------------------------------------------------------------------------
 
@@ -560,19 +567,44 @@ class Week:
         last = max(day for day in self.dates if day < payment_date)
         return [row for row in self.tables[table] if row["accounting_date"] == last]
 
-    def registers(self) -> dict[date, list[oracle_freezes.Freeze]]:
-        """docs/domain.md#register-of-freezes: those in force on each payment date."""
+    def decided(self, action: str, payment_date: date) -> list[Row]:
+        """What two people decided of freezes and waiting charges, as of a payment date."""
+        approved = {row["request_id"] for row in self.tables["control.freeze_approvals"]}
+        return [
+            row
+            for row in self.tables["control.freeze_requests"]
+            if row["action"] == action
+            and row["request_id"] in approved
+            and row["effective_on"] <= payment_date
+        ]
+
+    def registers(self) -> dict[date, list[tuple[tuple[str, str], oracle_freezes.Freeze]]]:
+        """docs/domain.md#register-of-freezes: those in force on each payment date, by place."""
         before: dict[str, Row] = {}
         found = {}
         for payment_date in self.payment_dates:
-            now = {row["freeze_id"]: row for row in self.snapshot("raw.platform_freezes", payment_date)}
+            snapshot = self.snapshot("raw.platform_freezes", payment_date)
+            now = {row["freeze_id"]: row for row in snapshot}
             for freeze_id, old in before.items():
                 new = now.get(freeze_id)
-                if new is None or new["amount_minor"] < old["amount_minor"]:
+                if new is None or _contradicts(old, new):
                     now[freeze_id] = old
-            in_force = {key: row for key, row in now.items() if _is_in_force(row, payment_date)}
-            before = in_force
-            found[payment_date] = list(in_force.values())
+            before = {key: row for key, row in now.items() if _is_in_force(row, payment_date)}
+            of_people = [
+                {**row, "effective_from": row["effective_on"], "released_amount_minor": 0}
+                for row in self.decided("freeze", payment_date)
+            ]
+            released: Counter[str] = Counter()
+            for row in self.decided("release", payment_date):
+                released[row["freeze_id"]] += row["amount_minor"]
+            found[payment_date] = [
+                (
+                    (row["account_id"], row["currency_code"]),
+                    _freeze(row, released[row["freeze_id"]]),
+                )
+                for row in (*before.values(), *of_people)
+                if _is_in_force(row, payment_date)
+            ]
         return found
 
     def advances(self) -> dict[str, tuple[date, Row]]:
@@ -609,33 +641,42 @@ class Week:
         for payment_date in self.payment_dates:
             due = [entry for entry in entries if entry.payment_date == payment_date]
             freezes = registers[payment_date]
+            for row in self.decided("write_off", payment_date):
+                if waiting.pop(row["freeze_id"], None) is not None:
+                    charges[payment_date, row["freeze_id"]] = "written_off"
+            of_place: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+            for entry in due:
+                of_place[entry.account_id, entry.currency_code].append(entry)
+            netted: dict[tuple[str, str], list[Row]] = defaultdict(list)
+            for on, row in advances.values():
+                if on == payment_date:
+                    netted[row["account_id"], row["currency_code"]].append(row)
+            waits: dict[tuple[str, str], dict[str, tuple[date, Entry]]] = defaultdict(dict)
+            for entry_id, one in waiting.items():
+                waits[one[1].account_id, one[1].currency_code][entry_id] = one
             places = {
-                *((entry.account_id, entry.currency_code) for entry in due),
+                *of_place,
+                *netted,
+                *waits,
+                *(place for place, _ in freezes),
                 *((account_id, currency) for account_id, currency, _ in carried),
-                *((row["account_id"], row["currency_code"]) for row in freezes),
-                *((entry.account_id, entry.currency_code) for _, entry in waiting.values()),
-                *((row["account_id"], row["currency_code"]) for on, row in advances.values()
-                  if on == payment_date),
                 *((account_id, currency) for on, account_id, currency, _ in held
                   if on == payment_date),
             }  # fmt: skip
             for account_id, currency in sorted(places):
+                place = (account_id, currency)
                 mine = _Account(
                     payment_date,
                     account_id,
                     currency,
-                    [entry for entry in due
-                     if (entry.account_id, entry.currency_code) == (account_id, currency)],
-                    [row for on, row in advances.values() if on == payment_date
-                     and (row["account_id"], row["currency_code"]) == (account_id, currency)],
-                    {name: carried[account_id, currency, name] for name in SESSIONS},
-                    {name: held[payment_date, account_id, currency, name] for name in SESSIONS},
-                    [_freeze(row) for row in freezes
-                     if (row["account_id"], row["currency_code"]) == (account_id, currency)],
-                    {key: one for key, one in waiting.items()
-                     if (one[1].account_id, one[1].currency_code) == (account_id, currency)},
+                    of_place[place],
+                    netted[place],
+                    {name: carried[(*place, name)] for name in SESSIONS},
+                    {name: held[(payment_date, *place, name)] for name in SESSIONS},
+                    [freeze for at, freeze in freezes if at == place],
+                    waits[place],
                     *self._pays(account_id, currency, payment_date),
-                )  # fmt: skip
+                )
                 for statement in mine.statements():
                     statements.append(statement)
                     carried[account_id, currency, statement.session] = statement.carried
@@ -697,6 +738,8 @@ class Week:
             by = f"{entry.account_id}|{entry.channel}|"
             if status == "waiting" and not was_waiting.get(entry_id):
                 yield (*at, "deferred", -entry.clearing, by, "adjustments", "merchant_payable")
+            if status == "written_off":
+                yield (*at, "written off", -entry.clearing, by, "write_offs", "adjustments")
             if status == "charged" and was_waiting.get(entry_id):
                 yield (*at, "released", -entry.clearing, by, "merchant_payable", "adjustments")
             was_waiting[entry_id] = status == "waiting"
@@ -881,13 +924,22 @@ def statement_id(payment_date: date, account_id: str, session: str, currency: st
     return f"{payment_date:%Y%m%d}-{account_id}-{session[0].upper()}1-{currency}"
 
 
-def _freeze(row: Row) -> oracle_freezes.Freeze:
-    kind = row["freeze_kind"] or ("judicial" if row["reason_code"] == "court_order" else "risk")
+def _kind(row: Row) -> str:
+    return row["freeze_kind"] or ("judicial" if row["reason_code"] == "court_order" else "risk")
+
+
+def _contradicts(old: Row, new: Row) -> bool:
+    """The file makes a freeze smaller, or lets it take later."""
+    later = oracle_freezes.KINDS.index(_kind(new)) > oracle_freezes.KINDS.index(_kind(old))
+    return later or new["amount_minor"] < old["amount_minor"]
+
+
+def _freeze(row: Row, released: int) -> oracle_freezes.Freeze:
     return oracle_freezes.Freeze(
         row["freeze_id"],
-        kind,
+        _kind(row),
         row["effective_from"],
-        row["amount_minor"] - (row["released_amount_minor"] or 0),
+        max(0, row["amount_minor"] - (row["released_amount_minor"] or 0) - released),
         row["settlement_session_type"],
     )
 

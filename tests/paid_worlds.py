@@ -6,6 +6,7 @@ its payouts end in every way, the next date is closed with that, and so on.
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,6 +55,12 @@ class PaidWorlds:
     def week(self) -> Week:
         """The oracle's closes."""
         return Week(self.tables, DATES, PAYMENT_DATES)
+
+    def week_again(self) -> Week:
+        """The same closes, with terms read anew."""
+        again = copy.copy(self.week)
+        again.terms = oracle_payouts.terms_of_dates(self.tables, DATES)
+        return again
 
     @cached_property
     def books(self) -> Books:
@@ -119,6 +126,7 @@ def pay(settings: Settings, named: Mapping[str, World]) -> PaidWorlds:
         else:
             builds.payment(settings, day)
             payouts += send(settings, day)
+            write_off(settings, day)
     return read(settings, named, rendered, payouts)
 
 
@@ -160,6 +168,26 @@ def send(settings: Settings, payment_date: date) -> list[PayoutEvent]:
     return found
 
 
+def write_off(settings: Settings, payment_date: date) -> None:
+    """Let two people write off some charges that wait, as of the next payment date."""
+    later = [day for day in PAYMENT_DATES if day > payment_date]
+    if not later:
+        return
+    with database.connect(settings) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            "with requests as ("
+            " insert into control.freeze_requests (action, freeze_id, account_id, currency_code,"
+            " amount_minor, effective_on, reason, requested_by, signed_by_login)"
+            " select 'write_off', entry_id, account_id, currency_code, closing_amount_minor, %s,"
+            " 'cannot be had', 'zhang', 'test' from settlement.charges where payment_date = %s"
+            " and charge_status = 'waiting' and hashtext(entry_id) %% 4 = 0 returning request_id)"
+            " insert into control.freeze_approvals (request_id, approved_by, signed_by_login)"
+            " select request_id, 'li', 'test' from requests",
+            [later[0], payment_date],
+        )
+
+
 def read(
     settings: Settings,
     named: Mapping[str, World],
@@ -188,8 +216,175 @@ def read(
                 "postings": rows("select * from ledger.postings"),
                 "equations": rows("select * from gate.balance_equation"),
                 "gate_checks": rows("select * from gate.gate_checks"),
+                "items": rows("select * from reconciliation.suspense_items"),
+                "suspended": rows("select * from clearing.suspended_adjustments"),
+                "freezes": rows("select * from settlement.freezes"),
+                "channel_adjustments": rows("select * from clearing.channel_adjustments"),
+                "term_changes": rows("select * from clearing.term_changes"),
             },
         )
+
+
+# --- what happens in the worlds ------------------------------------------------------------------
+
+EVERY_KIND = {
+    *(f"statement {status}" for status in (
+        "payable", "below_minimum", "no_balance", "negative", "frozen", "held", "withheld")),
+    "statement of a date without activity", "statement of several dates",
+    "statement covered by the other session", "statement in USD", "statement opened with a balance",
+    "statement opened with a debt", "end of a contract pays below its minimum",
+    "carried below the minimum and paid later", "freezes beyond the balance",
+    *(f"entry of a {kind}" for kind in (
+        "purchase", "preauth_completion", "refund", "void", "reversal", "first_chargeback",
+        "representment", "second_chargeback", "manual_refund", "credit_adjustment",
+        "manual_adjustment")),
+    *(f"fee {kind}" for kind in (
+        "percentage", "fixed", "minimum", "cap", "of a tier", "of a tier not known",
+        "of a category", "of a channel", "of a type", "of a card kind", "of a region", "kept",
+        "returned", "taken again")),
+    "gross", "net", "return under another contract", "return after the contract",
+    "return in the way of its sale", "return of before the first date", "return over dates",
+    *(f"change {state} of {kind}" for state in ("taken", "waiting")
+      for kind in ("contract", "fee_rate")),
+    *(f"charge {status}" for status in ("charged", "waiting", "released", "written_off")),
+    *(f"freeze {kind}" for kind in (
+        "judicial", "risk", "own_charge", "merchant_request", "of people", "of one session",
+        "missing", "smaller", "another_kind", "released by the file", "released by people",
+        "ended")),
+    *(f"suspended {reason}" for reason in ("above_original", "no_contract")),
+    *(f"hold {reason}" for reason in ("in_doubt", "one_sided", "amount_mismatch", "written_off",
+                                      "refused_voucher")),
+    *(f"hold ended {kind}" for kind in ("arrived", "recovered", "charge_merchant")),
+    "hold lowered",
+    *(f"payout {status}" for status in ("submitted", "paid", "failed", "returned")),
+    "advance netted", "advance told late", "advance of before the first date",
+}  # fmt: skip
+
+
+def kinds(paid: PaidWorlds) -> set[str]:
+    """What happens in the worlds, by what both sides agree on."""
+    return {
+        *_of_entries(paid),
+        *_of_statements(paid),
+        *_of_freezes(paid),
+        *(f"payout {event.status}" for event in paid.payouts),
+        *(f"suspended {row['suspended_reason']}" for row in paid.sql_rows["channel_adjustments"]),
+        *(f"change {row['change_state']} of {row['term_kind']}"
+          for row in paid.sql_rows["term_changes"]),
+        *(f"hold {one.reason}" for one in paid.books.holds if one.closing),
+        *(f"hold ended {one.end_kind}" for one in paid.books.holds if one.end_kind),
+        *("hold lowered" for one in paid.books.holds if one.lowered),
+    }  # fmt: skip
+
+
+def _of_entries(paid: PaidWorlds) -> Iterator[str]:
+    rules = {row["fee_rule_id"]: row for row in paid.tables["raw.platform_fee_rates"]}
+    sales = {one.source_id: one for one in paid.books.entries if one.entry_id.startswith("T:")}
+    for one in paid.books.entries:
+        yield f"entry of a {one.transaction_type}"
+        yield one.mode
+        yield "fee returned" if one.fee < 0 else ""
+        if one.clearing_session_type == "adjustment":
+            taken_again = one.transaction_type == "representment" and one.fee > 0
+            yield "fee taken again" if taken_again else ""
+            continue
+        voucher = paid.week.vouchers[one.source_id]
+        if one.amount > 0:
+            yield from _of_price(one, rules[one.fee_rule_id])
+            continue
+        sale = sales.get(voucher.original_voucher_id or "")
+        if one.transaction_type == "refund":
+            yield "" if one.fee else "fee kept"
+        if sale is None:
+            yield "return of before the first date"
+            continue
+        now = paid.books.terms[one.accounting_date].contract(
+            one.merchant_id, one.account_id, one.accounting_date
+        )
+        yield "return over dates" if one.accounting_date > sale.accounting_date else ""
+        if now is None:
+            yield "return after the contract"
+            yield "return in the way of its sale" if one.mode == sale.mode else ""
+        elif now["contract_id"] != sale.contract_id:
+            yield "return under another contract"
+
+
+def _of_price(one: Any, rule: Row) -> Iterator[str]:
+    exact = rule["fee_rate"] * one.amount + rule["fixed_fee_minor"]
+    if one.fee == rule["cap_fee_minor"]:
+        yield "fee cap"
+    elif one.fee == rule["minimum_fee_minor"] > exact:
+        yield "fee minimum"
+    elif rule["fee_rate"]:
+        yield "fee percentage"
+    yield "fee fixed" if rule["fixed_fee_minor"] else ""
+    yield "fee of a tier" if one.tier_from else ""
+    yield "" if one.tier_volume is not None else "fee of a tier not known"
+    for column, kind in (
+        ("merchant_category_code", "category"), ("channel", "channel"), ("card_kind", "card kind"),
+        ("transaction_type", "type"), ("card_region", "region"),
+    ):  # fmt: skip
+        yield f"fee of a {kind}" if rule[column] else ""
+
+
+def _of_statements(paid: PaidWorlds) -> Iterator[str]:
+    ended = {
+        row["account_id"]: row["ended_on"]
+        for row in paid.tables["raw.platform_contracts"]
+        if row["ended_on"]
+    }
+    minimum = {
+        row["account_id"]: row["payout_minimum_minor"]
+        for row in paid.tables["raw.platform_contracts"]
+    }
+    was_below = set()
+    for one in paid.books.statements:
+        place = (one.account_id, one.session, one.currency_code)
+        yield f"statement {one.status}"
+        yield "" if one.accounting_dates else "statement of a date without activity"
+        yield "statement of several dates" if len(one.accounting_dates) > 2 else ""
+        yield "statement covered by the other session" if one.transfer else ""
+        yield f"statement in {one.currency_code}"
+        if one.payment_date == PAYMENT_DATES[0] and one.previous:
+            yield f"statement opened with a {'balance' if one.previous > 0 else 'debt'}"
+        has_ended = ended.get(one.account_id, one.payment_date) < one.payment_date
+        if has_ended and 0 < one.payout < minimum[one.account_id]:
+            yield "end of a contract pays below its minimum"
+        if one.status == "below_minimum":
+            was_below.add(place)
+        elif one.status == "payable" and place in was_below:
+            yield "carried below the minimum and paid later"
+    statuses: dict[str, str] = {}
+    for (_, entry_id), status in sorted(paid.books.charges.items()):
+        yield f"charge {status}"
+        yield "charge released" if (status, statuses.get(entry_id)) == ("charged", "waiting") else ""
+        statuses[entry_id] = status
+    told: dict[str, date] = {}
+    for row in sorted(
+        paid.tables["raw.platform_advances"], key=lambda found: found["accounting_date"]
+    ):
+        told.setdefault(row["advance_id"], row["accounting_date"])
+        yield "advance of before the first date" if row["for_accounting_date"] < DATES[0] else ""
+        if row["advance_id"] in paid.books.advances:
+            is_late = told[row["advance_id"]] > row["for_accounting_date"]
+            yield "advance told late" if is_late else "advance netted"
+
+
+def _of_freezes(paid: PaidWorlds) -> Iterator[str]:
+    in_force: set[str] = set()
+    for row in sorted(paid.sql_rows["freezes"], key=lambda found: found["payment_date"]):
+        if not row["is_in_force"]:
+            yield "freeze ended" if row["freeze_id"] in in_force else ""
+            continue
+        in_force.add(row["freeze_id"])
+        yield f"freeze {row['freeze_kind']}"
+        yield f"freeze {row['contradiction']}"
+        yield f"freeze of {row['source']}"
+        yield "freeze of one session" if row["settlement_session_type"] else ""
+        yield "freeze released by the file" if row["delivered_release_amount_minor"] else ""
+        yield "freeze released by people" if row["decided_release_amount_minor"] else ""
+    for covered, uncovered in paid.books.parts.values():
+        yield "freezes beyond the balance" if covered and uncovered else ""
 
 
 # --- one form for both sides --------------------------------------------------------------------

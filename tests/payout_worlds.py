@@ -142,10 +142,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """A freeze as the files have it.
+    """A freeze as the files have it, or ``by_people``.
 
     Of ``releases`` (day, amount so far) each counts from its day on; from ``forgotten_on`` the file
-    does not name it, from ``less_on`` it names half.
+    does not name it, from ``less_on`` it names half, from ``later_on`` it is a merchant's request.
+    ``decided`` is what two people release: day and amount.
     """
 
     account: int
@@ -158,6 +159,9 @@ class Freeze:
     releases: tuple[tuple[int, int], ...] = ()
     forgotten_on: int | None = None
     less_on: int | None = None
+    later_on: int | None = None
+    by_people: bool = False
+    decided: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,7 +585,7 @@ def _contract(dice: random.Random) -> Contract:
 def _account(dice: random.Random) -> Account:
     """One contract, two in a row, or one that ends; perhaps with terms that change in place."""
     first = _contract(dice)
-    since = dice.choice((None, None, 0))
+    since = dice.choice((None, 0))
     kind = dice.choice(("one", "one", "one", "two", "two", "ended"))
     day = dice.randint(1, LAST)
     if kind == "two":
@@ -706,14 +710,22 @@ def _freeze(dice: random.Random, account: int) -> Freeze:
     )
     if since >= 0:
         return replace(made, until=dice.choice((None, since + 1)))
-    what = dice.choice(("until", "released", "forgotten", "less", "stays", "stays"))
-    day = dice.randint(4, LAST)
+    kinds = ("until", "released", "forgotten", "less", "later", "decided", "people", "stays")
+    what, day = dice.choice(kinds), dice.randint(4, LAST)
     if what == "until":
         return replace(made, until=day)
     if what == "released":
         return replace(made, releases=((day, amount // 2), (day + 1, amount)))
     if what == "forgotten":
         return replace(made, forgotten_on=day)
+    if what == "later":
+        return replace(made, kind="risk", later_on=day)
+    if what == "people":
+        kind = made.kind or "risk"
+        made = replace(made, kind=kind, since=dice.choice((0, 5)), by_people=True)
+        return replace(made, decided=dice.choice((None, (max(day, 5), amount // 2))))
+    if what == "decided":
+        return replace(made, decided=(day, dice.choice((amount, amount // 2))))
     return replace(made, less_on=day) if what == "less" else made
 
 
@@ -731,6 +743,8 @@ def tables(named: Mapping[str, World]) -> Rendered:
     """Write worlds as landed rows; of `Rendered.ids` the key is the world's name."""
     writer = _Writer(FIRST_DATE, DAYS)
     for name in (
+        "control.freeze_requests",
+        "control.freeze_approvals",
         "raw.platform_payees",
         "raw.platform_freezes",
         "raw.platform_advances",
@@ -786,7 +800,8 @@ class _Writer(worlds._Writer):
                 self.opening("merchant_payable", account_id, -account.opening_minor)
                 self.opening("own_funds", "opening", account.opening_minor)
         for number, freeze in enumerate(world.freezes):
-            self.freeze(f"Z{name}-{number}", f"{name}A{freeze.account}", freeze)
+            freeze_id = f"{'P:' if freeze.by_people else 'Z'}{name}-{number}"
+            self.freeze(freeze_id, f"{name}A{freeze.account}", freeze)
         for number, advance in enumerate(world.advances):
             for day in range(advance.told_on, self.days):
                 on = self.on(day)
@@ -884,11 +899,17 @@ class _Writer(worlds._Writer):
         )
 
     def freeze(self, freeze_id: str, account_id: str, freeze: Freeze) -> None:
-        for day in range(self.days):
+        if freeze.by_people:
+            self.request("freeze", freeze_id, account_id, freeze, freeze.since, freeze.amount_minor)
+        if freeze.decided:
+            self.request("release", freeze_id, account_id, freeze, *freeze.decided)
+        for day in () if freeze.by_people else range(self.days):
             if freeze.forgotten_on is not None and day >= freeze.forgotten_on:
                 continue
             on = self.on(day)
             is_less = freeze.less_on is not None and day >= freeze.less_on
+            is_later = freeze.later_on is not None and day >= freeze.later_on
+            kind = "merchant_request" if is_later else freeze.kind
             self.add(
                 "raw.platform_freezes",
                 self.file("platform", "freezes", on),
@@ -900,14 +921,46 @@ class _Writer(worlds._Writer):
                 reason_code="risk_review" if freeze.kind else "court_order",
                 effective_from=self.on(freeze.since),
                 effective_to=None if freeze.until is None else self.on(freeze.until),
-                freeze_kind=freeze.kind,
-                order_number="No 1" if freeze.kind == "judicial" else None,
-                issued_by="A court" if freeze.kind == "judicial" else None,
+                freeze_kind=kind,
+                order_number="No 1" if kind == "judicial" else None,
+                issued_by="A court" if kind == "judicial" else None,
                 settlement_session_type=freeze.session,
                 released_amount_minor=max(
                     (amount for since, amount in freeze.releases if since <= day), default=None
                 ),
             )
+
+    def request(
+        self, action: str, freeze_id: str, account_id: str, freeze: Freeze, day: int, amount: int
+    ) -> None:
+        """What two people ask and approve of a freeze."""
+        number = len(self.tables["control.freeze_requests"]) + 1
+        kind = freeze.kind if action == "freeze" else None
+        when = at(min(day, 0), 12 * 3_600)
+        self.tables["control.freeze_requests"].append(
+            {
+                "request_id": number,
+                "action": action,
+                "freeze_id": freeze_id,
+                "account_id": account_id,
+                "currency_code": freeze.currency_code,
+                "amount_minor": amount,
+                "freeze_kind": kind,
+                "order_number": "No 2" if kind == "judicial" else None,
+                "issued_by": "A court" if kind == "judicial" else None,
+                "settlement_session_type": freeze.session if action == "freeze" else None,
+                "effective_on": self.on(day),
+                "effective_to": None,
+                "reason": "an order",
+                "requested_by": "zhang",
+                "requested_at": when,
+                "signed_by_login": "test",
+            }
+        )
+        self.tables["control.freeze_approvals"].append(
+            {"request_id": number, "approved_by": "li", "approved_at": when,
+             "signed_by_login": "test"}
+        )  # fmt: skip
 
     def rows(self, name: str, world: World) -> None:
         """What happens: vouchers, the channels' records and adjustments, people's decisions."""
