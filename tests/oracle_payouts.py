@@ -1,11 +1,11 @@
 """What is paid, in plain Python: from landed rows to each statement and each balance of the ledger.
 
 Written from docs/domain.md, docs/holds.md, the decisions it names and the tables' descriptions, by
-somebody who had not read the models of pricing, clearing, ledger and settlement. It goes on from the
-closes of `oracle` (what met what), the holds of `oracle_holds` and the order of freezes of
+somebody who had not read the models of pricing, clearing, ledger and settlement. It goes on from
+the closes of `oracle` (what met what), the holds of `oracle_holds` and the order of freezes of
 `oracle_freezes`: terms in force, fees, entries, balances, charges that wait, advances, statements,
 the payout amount, and what the ledger says of it. Amounts are whole minor units, signed from the
-merchant's side; nothing here is fast, and nothing here knows a query.
+merchant's side; nothing here knows a query.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import oracle
@@ -23,8 +24,8 @@ import oracle_holds
 from oracle import SHANGHAI, Close, Landed, round_half_away
 
 __all__ = [
-    "TABLES", "Balance", "Books", "Entry", "PayoutEvent", "Statement", "Week", "compute",
-    "terms_of_dates",
+    "TABLES", "Balance", "Books", "Entry", "PayoutEvent", "Posting", "Settled", "Statement",
+    "Terms", "Week", "compute", "terms_of_dates",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -54,14 +55,25 @@ class Terms:
     contracts: Mapping[str, Row]
     rates: Mapping[str, Row]
 
-    def contract(self, merchant_id: str, account_id: str, on: date) -> Row | None:
-        """The contract of a merchant and account that is in force on a day."""
-        found = [
-            row
-            for row in self.contracts.values()
-            if (row["merchant_id"], row["account_id"]) == (merchant_id, account_id)
-            and _is_in_force(row, on)
-        ]
+    @cached_property
+    def of_account(self) -> Mapping[str, list[Row]]:
+        """The contracts of each account; an account is of one merchant."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.contracts.values():
+            found[row["account_id"]].append(row)
+        return found
+
+    @cached_property
+    def of_contract(self) -> Mapping[str, list[Row]]:
+        """The fee rules of each contract."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rates.values():
+            found[row["contract_id"]].append(row)
+        return found
+
+    def contract(self, account_id: str, on: date) -> Row | None:
+        """The contract of an account that is in force on a day."""
+        found = [row for row in self.of_account[account_id] if _is_in_force(row, on)]
         assert len(found) <= 1, found
         return found[0] if found else None
 
@@ -71,9 +83,8 @@ class Terms:
         """The rule that prices a sale: of the smallest priority that fits the highest tier."""
         fitting = [
             row
-            for row in self.rates.values()
-            if row["contract_id"] == contract["contract_id"]
-            and _is_in_force(row, on)
+            for row in self.of_contract[contract["contract_id"]]
+            if _is_in_force(row, on)
             and all(row[column] in (None, value) for column, value in sale.items())
             and row["merchant_category_code"] in (None, contract["merchant_category_code"])
         ]
@@ -238,6 +249,21 @@ class PayoutEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Posting:
+    """An amount with the account it debits and the one it credits; below 0 the other way round.
+
+    ``by`` are the sub-ledgers by what they stand for: ``account|channel|arrival group``.
+    """
+
+    accounting_date: date
+    currency_code: str
+    amount: int
+    by: str
+    debit: str
+    credit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """An account of the ledger after a close: debit +."""
 
@@ -263,7 +289,9 @@ class Week:
         self.closes = oracle.close_week(self.source, dates)
         self.terms = terms_of_dates(tables, dates)
         self.vouchers = {row.voucher_id: row for row in self.source.vouchers}
-        self.is_foreign = {row.voucher_id: row.card_region == "foreign" for row in self.source.vouchers}
+        self.foreign = {
+            row.voucher_id for row in self.source.vouchers if row.card_region == "foreign"
+        }
         self.pays_on, self.arrives_on = {}, {}
         for channel in self.source.channels:
             for day in dates:
@@ -277,6 +305,7 @@ class Week:
         """docs/domain.md#clearing-entries, date by date."""
         sales: dict[str, _Sale] = {}
         found: list[Entry] = []
+        volumes: Counter[tuple[str, str, date]] = Counter()
         refused = {
             voucher_id
             for closes in self.closes.values()
@@ -296,45 +325,38 @@ class Week:
                 ),
                 key=lambda row: (row.transaction_at, row.voucher_id),
             )
+            today: list[Entry] = []
             returns = [row for row in cleared if row.transaction_type in RETURNS]
-            for row in cleared:
-                if row not in returns:
-                    volume = self.volume_before(row.account_id, row.currency_code, day, found)
-                    sales[row.voucher_id] = self._price(row, day, row.transaction_at, volume)
-                    found.append(self._sale_entry(row, sales[row.voucher_id]))
-            for row in returns:
-                found.append(self._return_entry(row, sales))
+            for row in [row for row in cleared if row.transaction_type not in RETURNS]:
+                volume = self.volume_before(row.account_id, row.currency_code, day, volumes)
+                sales[row.voucher_id] = self._price(row, day, row.transaction_at, volume)
+                today.append(self._sale_entry(row, sales[row.voucher_id]))
+            today += [self._return_entry(row, sales) for row in returns]
             for closes in self.closes.values():
                 (close,) = (one for one in closes if one.accounting_date == day)
-                found += self._adjusted(close, sales)
-                found += self._decided(close, sales)
+                today += self._adjusted(close, sales)
+                today += self._decided(close, sales)
+            for entry in today:
+                volumes[entry.account_id, entry.currency_code, day.replace(day=1)] += entry.amount
+            found += today
         return found
 
     def volume_before(
-        self, account_id: str, currency: str, day: date, entries: Sequence[Entry]
+        self, account_id: str, currency: str, day: date, cleared: Mapping[Any, int]
     ) -> int | None:
         """docs/domain.md#volume-tiers: of the month before, None where not all of it was ours."""
         first = self.dates[0]
         month = day.replace(day=1)
         before = (month - oracle.ONE_DAY).replace(day=1)
-        began = min(
-            row["effective_from"]
-            for row in self.terms[day].contracts.values()
-            if row["account_id"] == account_id
-        )
+        began = min(row["effective_from"] for row in self.terms[day].of_account[account_id])
         if before < first and began < first:
             return None
-        return sum(
-            entry.amount
-            for entry in entries
-            if (entry.account_id, entry.currency_code) == (account_id, currency)
-            and before <= entry.accounting_date < month
-        )
+        return cleared[account_id, currency, before]
 
     def _price(self, row: oracle.Voucher, day: date, at: Any, volume: int | None) -> _Sale:
         terms = self.terms[day]
         on = at.astimezone(SHANGHAI).date()
-        contract = terms.contract(row.merchant_id, row.account_id, on)
+        contract = terms.contract(row.account_id, on)
         assert contract is not None, row
         is_return = row.transaction_type in RETURNS
         rule = terms.rule(
@@ -347,7 +369,7 @@ class Week:
             card_region=row.card_region,
         )
         amount = row.original_amount_minor if is_return else row.amount_minor
-        now = terms.contract(row.merchant_id, row.account_id, day)
+        now = terms.contract(row.account_id, day)
         return _Sale(
             amount=amount or 0,
             fee=fee_of(rule, amount or 0),
@@ -394,7 +416,7 @@ class Week:
             sale.given_back = max(sale.given_back, row.original_refunded_before_minor or 0)
         self._read_policy(sale, day)
         fee = sale.give_back(-row.amount_minor, is_whole=row.transaction_type != "refund")
-        now = self.terms[day].contract(row.merchant_id, row.account_id, day)
+        now = self.terms[day].contract(row.account_id, day)
         made = self._sale_entry(row, sale)
         mode = sale.mode if now is None else now["settlement_mode"]
         return replace(made, fee=-fee, mode=mode)
@@ -468,19 +490,23 @@ class Week:
     def original_of(self, row: oracle.Adjustment) -> oracle.Voucher:
         """The sale a charged record names, by its trace and time."""
         says = row.original_references
-        found = [
+        (only,) = (
             voucher
-            for voucher in self.source.vouchers
+            for voucher in self.by_trace[says["trace_number"], says["transmission_time"]]
             if voucher.channel == row.channel
             and voucher.transaction_type not in RETURNS
-            and all(
-                voucher.references[name] == says[name]
-                for name in ("trace_number", "transmission_time")
-            )
             and voucher.transaction_type in self.source.cleared_types
-        ]
-        (only,) = found
+        )
         return only
+
+    @cached_property
+    def by_trace(self) -> Mapping[tuple[Any, Any], list[oracle.Voucher]]:
+        """Vouchers by the trace and time that a record names them by."""
+        found: dict[tuple[Any, Any], list[oracle.Voucher]] = defaultdict(list)
+        for voucher in self.source.vouchers:
+            says = voucher.references
+            found[says["trace_number"], says["transmission_time"]].append(voucher)
+        return found
 
     def _decided(self, close: Close, sales: dict[str, _Sale]) -> Iterator[Entry]:
         """docs/domain.md#end-of-a-hold: an open item that people charge, or credit."""
@@ -528,11 +554,8 @@ class Week:
 
     def contract_of(self, account_id: str, day: date) -> Row:
         """The contract of an account on the date that somebody charges it."""
-        (found,) = (
-            row
-            for row in self.terms[day].contracts.values()
-            if row["account_id"] == account_id and _is_in_force(row, day)
-        )
+        found = self.terms[day].contract(account_id, day)
+        assert found is not None, account_id
         return found
 
     # --- holds ----------------------------------------------------------------------------------
@@ -619,94 +642,86 @@ class Week:
 
     # --- statements -----------------------------------------------------------------------------
 
-    def settle(
-        self, entries: Sequence[Entry], holds: Sequence[oracle_holds.Hold]
-    ) -> tuple[list[Statement], dict[tuple[date, str], str], dict[Any, tuple[int, int]]]:
+    def settle(self, entries: Sequence[Entry], holds: Sequence[oracle_holds.Hold]) -> Settled:
         """docs/domain.md#statement, payment date by payment date, account by account."""
-        held: Counter[tuple[date, str, str, str]] = Counter()
-        for hold in holds:
-            voucher_id = hold.entry_id.removeprefix("T:")
-            session = "foreign_card" if self.is_foreign.get(voucher_id) else "transaction"
-            held[hold.payment_date, hold.account_id, hold.currency_code, session] += hold.closing
-        advances = self.advances()
+        held = self.held(holds)
         carried: Counter[tuple[str, str, str]] = Counter()
-        for row in self.tables["raw.platform_opening_balances"]:
-            if row["ledger_account"] == "merchant_payable":
-                carried[row["subledger_id"], row["currency_code"], "transaction"] = -row["balance_minor"]
-        waiting: dict[str, tuple[date, Entry]] = {}
-        statements: list[Statement] = []
-        charges: dict[tuple[date, str], str] = {}
-        parts: dict[Any, tuple[int, int]] = {}
-        registers = self.registers()
+        for row in self.owed_at_first():
+            carried[row["subledger_id"], row["currency_code"], "transaction"] -= row[
+                "balance_minor"
+            ]
+        done = Settled()
+        registers, advances = self.registers(), self.advances()
         for payment_date in self.payment_dates:
-            due = [entry for entry in entries if entry.payment_date == payment_date]
-            freezes = registers[payment_date]
             for row in self.decided("write_off", payment_date):
-                if waiting.pop(row["freeze_id"], None) is not None:
-                    charges[payment_date, row["freeze_id"]] = "written_off"
-            of_place: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-            for entry in due:
-                of_place[entry.account_id, entry.currency_code].append(entry)
-            netted: dict[tuple[str, str], list[Row]] = defaultdict(list)
+                if done.waiting.pop(row["freeze_id"], None) is not None:
+                    done.charges[payment_date, row["freeze_id"]] = "written_off"
+            today = _Today()
+            for place, freeze in registers[payment_date]:
+                today.freezes[place].append(freeze)
+            for entry in entries:
+                if entry.payment_date == payment_date:
+                    today.due[entry.account_id, entry.currency_code].append(entry)
             for on, row in advances.values():
                 if on == payment_date:
-                    netted[row["account_id"], row["currency_code"]].append(row)
-            waits: dict[tuple[str, str], dict[str, tuple[date, Entry]]] = defaultdict(dict)
-            for entry_id, one in waiting.items():
-                waits[one[1].account_id, one[1].currency_code][entry_id] = one
-            places = {
-                *of_place,
-                *netted,
-                *waits,
-                *(place for place, _ in freezes),
-                *((account_id, currency) for account_id, currency, _ in carried),
-                *((account_id, currency) for on, account_id, currency, _ in held
-                  if on == payment_date),
-            }  # fmt: skip
-            for account_id, currency in sorted(places):
-                place = (account_id, currency)
+                    today.advances[row["account_id"], row["currency_code"]].append(row)
+            for entry_id, one in done.waiting.items():
+                today.waiting[one[1].account_id, one[1].currency_code][entry_id] = one
+            places = {(account_id, currency) for account_id, currency, _ in carried}
+            places |= {one[1:3] for one in held if one[0] == payment_date}
+            for place in sorted(places | today.places()):
                 mine = _Account(
                     payment_date,
-                    account_id,
-                    currency,
-                    of_place[place],
-                    netted[place],
+                    *place,
+                    today.due[place],
+                    today.advances[place],
                     {name: carried[(*place, name)] for name in SESSIONS},
                     {name: held[(payment_date, *place, name)] for name in SESSIONS},
-                    [freeze for at, freeze in freezes if at == place],
-                    waits[place],
-                    *self._pays(account_id, currency, payment_date),
+                    today.freezes[place],
+                    today.waiting[place],
+                    *self._pays(*place, payment_date),
                 )
+                done.add(mine)
                 for statement in mine.statements():
-                    statements.append(statement)
-                    carried[account_id, currency, statement.session] = statement.carried
-                for entry_id, status in mine.outcome.charges.items():
-                    charges[payment_date, entry_id] = status
-                    if status == "waiting":
-                        waiting[entry_id] = mine.charges()[entry_id]
-                    else:
-                        waiting.pop(entry_id, None)
-                for (session, freeze_id), part in mine.outcome.parts.items():
-                    parts[payment_date, statement_id(payment_date, account_id, session, currency),
-                          freeze_id] = part  # fmt: skip
-        return statements, charges, parts
+                    done.statements.append(statement)
+                    carried[(*place, statement.session)] = statement.carried
+        return done
+
+    def held(self, holds: Sequence[oracle_holds.Hold]) -> Counter[tuple[date, str, str, str]]:
+        """What is held, by payment date, account, currency and settlement session."""
+        held: Counter[tuple[date, str, str, str]] = Counter()
+        for hold in holds:
+            is_foreign = hold.entry_id.removeprefix("T:") in self.foreign
+            session = "foreign_card" if is_foreign else "transaction"
+            held[hold.payment_date, hold.account_id, hold.currency_code, session] += hold.closing
+        return held
+
+    def owed_at_first(self) -> list[Row]:
+        """What was owed to accounts, or by them, when the business began."""
+        return [
+            row
+            for row in self.tables["raw.platform_opening_balances"]
+            if row["ledger_account"] == "merchant_payable"
+        ]
 
     def _pays(self, account_id: str, currency: str, payment_date: date) -> tuple[int, bool]:
         """The contract's minimum on a payment date, and whether somebody can be paid."""
         last = max(day for day in self.dates if day < payment_date)
-        contracts = [
-            row
-            for row in self.terms[last].contracts.values()
-            if row["account_id"] == account_id and _is_in_force(row, payment_date)
-        ]
-        minimum = contracts[0]["payout_minimum_minor"] if contracts else 0
-        has_payee = any(
-            (row["account_id"], row["currency_code"]) == (account_id, currency)
-            and row["payee_status"] == "active"
-            and _is_in_force(row, payment_date)
-            for row in self.snapshot("raw.platform_payees", payment_date)
-        )
-        return minimum, has_payee
+        contract = self.terms[last].contract(account_id, payment_date)
+        minimum = contract["payout_minimum_minor"] if contract else 0
+        return minimum, (account_id, currency) in self.payees[payment_date]
+
+    @cached_property
+    def payees(self) -> Mapping[date, set[tuple[str, str]]]:
+        """Accounts and currencies with an active payee in force on each payment date."""
+        return {
+            payment_date: {
+                (row["account_id"], row["currency_code"])
+                for row in self.snapshot("raw.platform_payees", payment_date)
+                if row["payee_status"] == "active" and _is_in_force(row, payment_date)
+            }
+            for payment_date in self.payment_dates
+        }
 
     # --- ledger ---------------------------------------------------------------------------------
 
@@ -715,105 +730,113 @@ class Week:
         entries: Sequence[Entry],
         charges: Mapping[tuple[date, str], str],
         payouts: Sequence[PayoutEvent],
-    ) -> Iterator[tuple[date, str, str, int, str, str, str]]:
-        """docs/domain.md#events: date, currency, rule, amount, sub-ledger, debited, credited.
-
-        The sub-ledger is that of both accounts, by what each stands for: ``account|channel|group``.
-        """
+    ) -> Iterator[Posting]:
+        """docs/domain.md#events."""
         for entry in entries:
-            group = self.group(entry.channel, entry.accounting_date, entry.currency_code)
-            at = (entry.accounting_date, entry.currency_code)
-            by = f"{entry.account_id}|{entry.channel}|{group}"
-            taker = "merchant_payable" if entry.mode == "net" else "merchant_fee_receivable"
-            yield (*at, "fee", entry.fee, by, taker, "fee_income")
-            if entry.clearing_session_type == "transaction":
-                yield (*at, "sale", entry.amount, by, "channel_receivable", "merchant_payable")
-            elif entry.entry_id.startswith("A:"):
-                yield (*at, "charged", -entry.amount, by, "merchant_payable", "adjustments")
-        by_id = {entry.entry_id: entry for entry in entries}
-        was_waiting: dict[str, bool] = {}
-        for (payment_date, entry_id), status in sorted(charges.items()):
-            entry = by_id[entry_id]
-            at = (payment_date, entry.currency_code)
-            by = f"{entry.account_id}|{entry.channel}|"
-            if status == "waiting" and not was_waiting.get(entry_id):
-                yield (*at, "deferred", -entry.clearing, by, "adjustments", "merchant_payable")
-            if status == "written_off":
-                yield (*at, "written off", -entry.clearing, by, "write_offs", "adjustments")
-            if status == "charged" and was_waiting.get(entry_id):
-                yield (*at, "released", -entry.clearing, by, "merchant_payable", "adjustments")
-            was_waiting[entry_id] = status == "waiting"
-        for channel, closes in self.closes.items():
+            yield from self._of_entry(entry)
+        yield from self._of_charges(entries, charges)
+        for closes in self.closes.values():
             for close in closes:
-                yield from self._of_close(channel, close)
+                yield from self._of_records(close)
+                yield from self._of_results(close)
+                yield from self._of_items(close)
         yield from self._of_advances()
         for event in payouts:
             at = (event.business_date, event.currency_code)
             by = f"{event.account_id}||"
             if event.status == "submitted":
-                yield (*at, "out", event.amount, by, "merchant_payable", "payouts_in_transit")
+                yield Posting(*at, event.amount, by, "merchant_payable", "payouts_in_transit")
             if event.status in ("failed", "returned"):
-                yield (*at, "back", event.amount, by, "payouts_in_transit", "merchant_payable")
-        for row in self.tables["raw.platform_opening_balances"]:
+                yield Posting(*at, event.amount, by, "payouts_in_transit", "merchant_payable")
+        for row in self.owed_at_first():
             at = (self.dates[0], row["currency_code"])
-            if row["ledger_account"] == "merchant_payable":
-                by = f"{row['subledger_id']}||"
-                yield (*at, "opening", row["balance_minor"], by, "merchant_payable", "opening")
+            by = f"{row['subledger_id']}||"
+            yield Posting(*at, row["balance_minor"], by, "merchant_payable", "opening_balances")
+
+    def _of_entry(self, entry: Entry) -> Iterator[Posting]:
+        group = self.group(entry.channel, entry.accounting_date, entry.currency_code)
+        at = (entry.accounting_date, entry.currency_code)
+        by = f"{entry.account_id}|{entry.channel}|{group}"
+        taker = "merchant_payable" if entry.mode == "net" else "merchant_fee_receivable"
+        yield Posting(*at, entry.fee, by, taker, "fee_income")
+        if entry.clearing_session_type == "transaction":
+            yield Posting(*at, entry.amount, by, "channel_receivable", "merchant_payable")
+        elif entry.entry_id.startswith("A:"):
+            yield Posting(*at, -entry.amount, by, "merchant_payable", "adjustments")
+
+    def _of_charges(
+        self, entries: Sequence[Entry], charges: Mapping[tuple[date, str], str]
+    ) -> Iterator[Posting]:
+        by_id = {entry.entry_id: entry for entry in entries}
+        waits: set[str] = set()
+        for (payment_date, entry_id), status in sorted(charges.items()):
+            entry = by_id[entry_id]
+            at = (payment_date, entry.currency_code, -entry.clearing)
+            by = f"{entry.account_id}|{entry.channel}|"
+            if status == "waiting" and entry_id not in waits:
+                waits.add(entry_id)
+                yield Posting(*at, by, "adjustments", "merchant_payable")
+            if status == "charged" and entry_id in waits:
+                yield Posting(*at, by, "merchant_payable", "adjustments")
+            if status == "written_off":
+                yield Posting(*at, by, "write_offs", "adjustments")
 
     def group(self, channel: str, day: date, currency: str) -> str:
         """The arrival group of a channel's date."""
         return f"{channel}-{self.arrives_on[channel, day]:%Y%m%d}-{currency}"
 
-    def _of_close(
-        self, channel: str, close: Close
-    ) -> Iterator[tuple[date, str, str, int, str, str, str]]:
-        day = close.accounting_date
+    def _place(self, close: Close, currency: str) -> tuple[tuple[date, str], str]:
+        """Date, currency and sub-ledgers of what a close books of its channel."""
+        day, channel = close.accounting_date, close.channel
+        return (day, currency), f"|{channel}|{self.group(channel, day, currency)}"
 
-        def place(currency: str) -> tuple[tuple[date, str], str]:
-            return (day, currency), f"|{channel}|{self.group(channel, day, currency)}"
-
+    def _of_records(self, close: Close) -> Iterator[Posting]:
+        """What the channel keeps for its records, and what it takes or gives with adjustments."""
         for record in self.source.records:
-            if (record.channel, record.accounting_date) == (channel, day):
-                at, by = place(record.currency_code)
-                yield (*at, "cost", record.cost_minor, by, "channel_cost", "channel_receivable")
+            place = (record.channel, record.accounting_date)
+            if place == (close.channel, close.accounting_date):
+                at, by = self._place(close, record.currency_code)
+                yield Posting(*at, record.cost_minor, by, "channel_cost", "channel_receivable")
         for row in self.of_date(close):
-            at, by = place(row.currency_code)
+            at, by = self._place(close, row.currency_code)
             taken = -(row.funds_effect_minor + row.fees_effect_minor)
-            yield (*at, "taken", taken, by, "adjustments", "channel_receivable")
-            yield (*at, "cost", -row.fees_effect_minor, by, "channel_cost", "adjustments")
+            yield Posting(*at, taken, by, "adjustments", "channel_receivable")
+            yield Posting(*at, -row.fees_effect_minor, by, "channel_cost", "adjustments")
+
+    def _of_results(self, close: Close) -> Iterator[Posting]:
+        """Items that open or are resolved."""
         for result in close.results:
-            at, by = place(result.currency_code)
+            at, by = self._place(close, result.currency_code)
             side, _, outcome = result.outcome.partition("_")
-            amount = result.system_amount_minor if side == "system" else result.channel_amount_minor
+            is_system = side == "system"
+            amount = result.system_amount_minor if is_system else result.channel_amount_minor
             pair = ("system_suspense", "channel_receivable")
-            if side == "channel":
+            if not is_system:
                 pair = ("channel_receivable", "channel_suspense")
             if outcome in ("in_doubt", "one_sided"):
-                yield (*at, "opened", amount or 0, by, *pair)
+                yield Posting(*at, amount or 0, by, *pair)
             elif outcome == "resolved":
-                yield (*at, "resolved", -(amount or 0), by, *pair)
-        for item in close.items:
-            at, by = place(item.entry.currency_code)
-            amount, is_system = item.entry.amount_minor, item.entry.side == "system"
-            if item.resolved_on != day or item.status == "resolved":
-                continue
-            if item.resolution_method == "adjustment":
-                other, whose = "adjustments", ""
-            elif item.resolution_method == "write_off":
-                other, whose = "write_offs", ""
-            else:
-                assert item.resolution_method == "manual_adjustment", item
-                other = "merchant_payable"
-                number = int(item.resolved_by[0])
-                whose = next(one.account_id or "" for one in self.source.actions
-                             if one.action_id == number)  # fmt: skip
-            by = f"{whose}{by}"
-            if is_system:
-                yield (*at, "ended", amount, by, other, "system_suspense")
-            else:
-                yield (*at, "ended", amount, by, "channel_suspense", other)
+                yield Posting(*at, -(amount or 0), by, *pair)
 
-    def _of_advances(self) -> Iterator[tuple[date, str, str, int, str, str, str]]:
+    def _of_items(self, close: Close) -> Iterator[Posting]:
+        """Items that an adjustment or people end."""
+        others = {"adjustment": "adjustments", "write_off": "write_offs",
+                  "manual_adjustment": "merchant_payable"}  # fmt: skip
+        accounts = {str(one.action_id): one.account_id or "" for one in self.source.actions}
+        for item in close.items:
+            if item.resolved_on != close.accounting_date or item.status == "resolved":
+                continue
+            at, by = self._place(close, item.entry.currency_code)
+            other = others[item.resolution_method or ""]
+            if other == "merchant_payable":
+                by = f"{accounts[item.resolved_by[0]]}{by}"
+            amount = item.entry.amount_minor
+            if item.entry.side == "system":
+                yield Posting(*at, amount, by, other, "system_suspense")
+            else:
+                yield Posting(*at, amount, by, "channel_suspense", other)
+
+    def _of_advances(self) -> Iterator[Posting]:
         told: dict[str, Row] = {}
         for row in sorted(
             self.tables["raw.platform_advances"], key=lambda one: one["accounting_date"]
@@ -822,13 +845,13 @@ class Week:
                 told[row["advance_id"]] = row
                 at = (row["accounting_date"], row["currency_code"])
                 by = f"{row['account_id']}||"
-                yield (*at, "paid ahead", row["amount_minor"], by, "advances", "own_funds_bank")
+                yield Posting(*at, row["amount_minor"], by, "advances", "own_funds_bank")
         for payment_date, row in self.advances().values():
             at = (payment_date, row["currency_code"])
             by = f"{row['account_id']}||"
-            yield (*at, "netted", row["amount_minor"], by, "merchant_payable", "advances")
+            yield Posting(*at, row["amount_minor"], by, "merchant_payable", "advances")
             fee = row["advance_fee_minor"]
-            yield (*at, "netted", fee, by, "merchant_payable", "advance_fee_income")
+            yield Posting(*at, fee, by, "merchant_payable", "advance_fee_income")
 
 
 # What subdivides each account of the ledger, by its place in a posting's sub-ledger.
@@ -854,16 +877,14 @@ _TERMS = (
 )  # fmt: skip
 
 
-def balances(
-    week: Week, postings: Iterable[tuple[date, str, str, int, str, str, str]]
-) -> list[Balance]:
+def balances(week: Week, postings: Iterable[Posting]) -> list[Balance]:
     """The balance of each account after each close, those at nothing left out."""
     moved: dict[date, Counter[tuple[str, str, str]]] = defaultdict(Counter)
-    for day, currency, _, amount, by, debit, credit in postings:
-        for account, signed in ((debit, amount), (credit, -amount)):
+    for one in postings:
+        for account, signed in ((one.debit, one.amount), (one.credit, -one.amount)):
             if account in _SUBLEDGERS:
-                subledger = by.split("|")[_SUBLEDGERS[account]]
-                moved[day][account, subledger, currency] += signed
+                subledger = one.by.split("|")[_SUBLEDGERS[account]]
+                moved[one.accounting_date][account, subledger, one.currency_code] += signed
     # The bank's lines of an arrival lower what the channel owes, on the date of the statement.
     for line in week.source.bank_lines:
         place = oracle.arrival_of_line(week.source, line)
@@ -979,10 +1000,8 @@ class _Account:
 
     def charges(self) -> dict[str, tuple[date, Entry]]:
         """What may wait: what waited before, and what the channel took of sales, due today."""
-        new = {
-            entry.entry_id: (self.payment_date, entry) for entry in self.due if self._may_wait(entry)
-        }
-        return {**self.waiting, **new}
+        new = [entry for entry in self.due if self._may_wait(entry)]
+        return {**self.waiting, **{one.entry_id: (self.payment_date, one) for one in new}}
 
     def _may_wait(self, entry: Entry) -> bool:
         return entry.transaction_type in MAY_WAIT and entry.clearing < 0
@@ -1009,9 +1028,7 @@ class _Account:
 
     def _transfers(self) -> dict[str, int]:
         """docs/domain.md#sessions-of-settlement: a negative session is covered by the other."""
-        backed = {
-            name: self._balance(name, self._stated()) - self.held[name] for name in SESSIONS
-        }
+        backed = {name: self._balance(name, self._stated()) - self.held[name] for name in SESSIONS}
         moved = dict.fromkeys(SESSIONS, 0)
         for needy, giver in (SESSIONS, SESSIONS[::-1]):
             if backed[needy] < 0 < backed[giver]:
@@ -1027,9 +1044,7 @@ class _Account:
             mine = [entry for entry in stated if entry.session == name]
             sales = [entry for entry in mine if entry.clearing_session_type == "transaction"]
             others = [entry for entry in mine if entry.clearing_session_type != "transaction"]
-            frozen = sum(
-                sum(part) for (on, _), part in self.outcome.parts.items() if on == name
-            )
+            frozen = sum(sum(part) for (on, _), part in self.outcome.parts.items() if on == name)
             amount, deducted = sum(one.amount for one in sales), sum(one.deducted for one in sales)
             balance = self._balance(name, stated)
             parts = (self._advance(name), self.previous[name], frozen, self.held[name])
@@ -1079,18 +1094,60 @@ class _Account:
         return ("payable", None) if self.has_payee else ("withheld", "no_payee")
 
 
+@dataclass
+class _Today:
+    """What a payment date has to settle, by account and currency."""
+
+    due: dict[tuple[str, str], list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    advances: dict[tuple[str, str], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    freezes: dict[tuple[str, str], list[oracle_freezes.Freeze]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    waiting: dict[tuple[str, str], dict[str, tuple[date, Entry]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+
+    def places(self) -> set[tuple[str, str]]:
+        """Every account and currency that has any of it."""
+        return {*self.due, *self.advances, *self.freezes, *self.waiting}
+
+
+@dataclass
+class Settled:
+    """Statements; status of each charge; what each freeze takes, and not; what waits."""
+
+    statements: list[Statement] = field(default_factory=list)
+    charges: dict[tuple[date, str], str] = field(default_factory=dict)
+    parts: dict[tuple[date, str, str], tuple[int, int]] = field(default_factory=dict)
+    waiting: dict[str, tuple[date, Entry]] = field(default_factory=dict)
+
+    def add(self, account: _Account) -> None:
+        """Take over what became of an account's charges and freezes."""
+        due = account.charges()
+        for entry_id, status in account.outcome.charges.items():
+            self.charges[account.payment_date, entry_id] = status
+            self.waiting.pop(entry_id, None)
+            if status == "waiting":
+                self.waiting[entry_id] = due[entry_id]
+        for (session, freeze_id), part in account.outcome.parts.items():
+            place = statement_id(
+                account.payment_date, account.account_id, session, account.currency_code
+            )
+            self.parts[account.payment_date, place, freeze_id] = part
+
+
 def compute(week: Week, payouts: Sequence[PayoutEvent] = ()) -> Books:
     """All of it, from landed rows to balances."""
     entries = week.entries()
     holds = week.holds(entries)
-    statements, charges, parts = week.settle(entries, holds)
+    settled = week.settle(entries, holds)
     return Books(
         entries=tuple(entries),
         holds=tuple(holds),
-        statements=tuple(statements),
-        charges=charges,
-        parts=parts,
+        statements=tuple(settled.statements),
+        charges=settled.charges,
+        parts=settled.parts,
         advances={key: on for key, (on, _) in week.advances().items()},
-        balances=tuple(balances(week, week.postings(entries, charges, payouts))),
+        balances=tuple(balances(week, week.postings(entries, settled.charges, payouts))),
         terms=week.terms,
     )

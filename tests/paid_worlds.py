@@ -15,8 +15,6 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
-import psycopg
-
 import builds
 import closed_worlds
 import oracle_payouts
@@ -298,9 +296,8 @@ def _of_entries(paid: PaidWorlds) -> Iterator[str]:
         if sale is None:
             yield "return of before the first date"
             continue
-        now = paid.books.terms[one.accounting_date].contract(
-            one.merchant_id, one.account_id, one.accounting_date
-        )
+        terms_then = paid.books.terms[one.accounting_date]
+        now = terms_then.contract(one.account_id, one.accounting_date)
         yield "return over dates" if one.accounting_date > sale.accounting_date else ""
         if now is None:
             yield "return after the contract"
@@ -357,7 +354,8 @@ def _of_statements(paid: PaidWorlds) -> Iterator[str]:
     statuses: dict[str, str] = {}
     for (_, entry_id), status in sorted(paid.books.charges.items()):
         yield f"charge {status}"
-        yield "charge released" if (status, statuses.get(entry_id)) == ("charged", "waiting") else ""
+        waited = statuses.get(entry_id) == "waiting"
+        yield "charge released" if status == "charged" and waited else ""
         statuses[entry_id] = status
     told: dict[str, date] = {}
     for row in sorted(
@@ -449,7 +447,8 @@ def _entries(rows: Sequence[Row]) -> Rows:
 def _holds(rows: Sequence[Row]) -> Rows:
     names = (
         "account_id", "currency_code", "reason", "opening_amount_minor", "closing_amount_minor",
-        "closing_gross_amount_minor", "closing_fee_amount_minor", "lowered_amount_minor", "end_kind",
+        "closing_gross_amount_minor", "closing_fee_amount_minor", "lowered_amount_minor",
+        "end_kind",
     )  # fmt: skip
     for row in rows:
         says = ("opening", "closing_gross", "ended_gross")

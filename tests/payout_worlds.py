@@ -607,7 +607,7 @@ def _account(dice: random.Random) -> Account:
                 ("cap_fee_minor", (9, 900)),
                 ("payout_minimum_minor", (0, 700, 30_000)),
                 ("settlement_mode", ("net", "gross")),
-                ("refund_fee_policy", ("return", "keep")),
+                *((("refund_fee_policy", ("return", "keep", "keep")),) * 3),
                 ("merchant_category_code", ("5411", "5999")),
             )
         )
@@ -663,9 +663,7 @@ def draw(seed: int, number: int) -> World:
         accounts=tuple(accounts),
         vouchers=kept,
         records=records,
-        adjustments=tuple(
-            (row, account) for row, account in b.adjustments if row.original in sold
-        ),
+        adjustments=tuple((row, account) for row, account in b.adjustments if row.original in sold),
         actions=tuple(
             one
             for one in b.actions
@@ -708,25 +706,21 @@ def _freeze(dice: random.Random, account: int) -> Freeze:
         session=dice.choice((None, None, "transaction", "foreign_card")),
         since=since,
     )
-    if since >= 0:
-        return replace(made, until=dice.choice((None, since + 1)))
-    kinds = ("until", "released", "forgotten", "less", "later", "decided", "people", "stays")
-    what, day = dice.choice(kinds), dice.randint(4, LAST)
-    if what == "until":
-        return replace(made, until=day)
-    if what == "released":
-        return replace(made, releases=((day, amount // 2), (day + 1, amount)))
-    if what == "forgotten":
-        return replace(made, forgotten_on=day)
-    if what == "later":
-        return replace(made, kind="risk", later_on=day)
-    if what == "people":
-        kind = made.kind or "risk"
-        made = replace(made, kind=kind, since=dice.choice((0, 5)), by_people=True)
-        return replace(made, decided=dice.choice((None, (max(day, 5), amount // 2))))
-    if what == "decided":
-        return replace(made, decided=(day, dice.choice((amount, amount // 2))))
-    return replace(made, less_on=day) if what == "less" else made
+    day, kind = dice.randint(4, LAST), made.kind or "risk"
+    happens: Mapping[str, dict[str, Any]] = {
+        "stays": {},
+        "until": {"until": day},
+        "released": {"releases": ((day, amount // 2), (day + 1, amount))},
+        "forgotten": {"forgotten_on": day},
+        "later": {"kind": "risk", "later_on": day},
+        "less": {"less_on": day},
+        "decided": {"decided": (day, dice.choice((amount, amount // 2)))},
+        "people": {"kind": kind, "since": 0, "by_people": True},
+        "people again": {"kind": kind, "since": 5, "by_people": True,
+                         "decided": (max(day, 5), amount // 2)},
+    }  # fmt: skip
+    begins = {"until": dice.choice((None, since + 1))}
+    return replace(made, **(begins if since >= 0 else happens[dice.choice(tuple(happens))]))
 
 
 def generated(count: int, seed: int | None = None) -> dict[str, World]:
@@ -900,9 +894,9 @@ class _Writer(worlds._Writer):
 
     def freeze(self, freeze_id: str, account_id: str, freeze: Freeze) -> None:
         if freeze.by_people:
-            self.request("freeze", freeze_id, account_id, freeze, freeze.since, freeze.amount_minor)
+            self.request("freeze", freeze_id, account_id, freeze)
         if freeze.decided:
-            self.request("release", freeze_id, account_id, freeze, *freeze.decided)
+            self.request("release", freeze_id, account_id, freeze)
         for day in () if freeze.by_people else range(self.days):
             if freeze.forgotten_on is not None and day >= freeze.forgotten_on:
                 continue
@@ -930,10 +924,11 @@ class _Writer(worlds._Writer):
                 ),
             )
 
-    def request(
-        self, action: str, freeze_id: str, account_id: str, freeze: Freeze, day: int, amount: int
-    ) -> None:
+    def request(self, action: str, freeze_id: str, account_id: str, freeze: Freeze) -> None:
         """What two people ask and approve of a freeze."""
+        day, amount = freeze.since, freeze.amount_minor
+        if action == "release" and freeze.decided is not None:
+            day, amount = freeze.decided
         number = len(self.tables["control.freeze_requests"]) + 1
         kind = freeze.kind if action == "freeze" else None
         when = at(min(day, 0), 12 * 3_600)
@@ -1062,5 +1057,6 @@ def _changed(account: Account, number: int, contract: Contract, day: int) -> Con
             if change.column in Contract.__dataclass_fields__:
                 return replace(contract, **{change.column: change.value})
             base, *others = contract.rules
-            return replace(contract, rules=(replace(base, **{change.column: change.value}), *others))
+            changed = replace(base, **{change.column: change.value})
+            return replace(contract, rules=(changed, *others))
     return contract
