@@ -114,6 +114,9 @@ def pay(settings: Settings, named: Mapping[str, World]) -> PaidWorlds:
     rendered = payout_worlds.tables(named)
     with database.connect(settings) as connection:
         closed_worlds.load(connection, rendered)
+        connection.execute(
+            "select setval(pg_get_serial_sequence('control.freeze_requests', 'request_id'), 100000)"
+        )
     payouts: list[PayoutEvent] = []
     steps = sorted([*((day, 1) for day in DATES), *((day, 0) for day in PAYMENT_DATES)])
     for day, is_close in steps:
