@@ -59,7 +59,11 @@ class Part:
 # The first whose path a test's file begins with. Installation and `make close` have 5 minutes more,
 # lint is in the check's.
 PARTS = (
-    Part("oracle worlds", 3, ("tests/integration/test_oracle",)),
+    Part(
+        "oracle worlds",
+        3,
+        ("tests/integration/test_oracle.py", "tests/integration/test_oracle_payouts.py"),
+    ),
     Part("guards, explainer", 4, ("tests/guards/", "tests/integration/test_explaining.py")),
     Part("attacks", 7, ("tests/attacks/",)),
     Part("stack", 3, ("tests/stack/",)),
