@@ -27,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--worlds", type=int, default=parts.WORLDS, help="random weeks to close (tests/integration)"
     )
     group.addoption(
+        "--paid-worlds",
+        type=int,
+        default=parts.PAID_WORLDS,
+        help="random accounts to close and pay (tests/integration/test_oracle_payouts.py)",
+    )
+    group.addoption(
         "--write-defects", action="store_true", help="write docs/formats/defects.md anew"
     )
     group.addoption(

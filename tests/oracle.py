@@ -922,6 +922,7 @@ class _History:
         adjustments: Sequence[tuple[Adjustment, bool]],
         day: date,
         is_blocked: Callable[[Adjustment], bool],
+        has_contract: Callable[[Voucher], bool],
     ) -> set[str]:
         """The ids charged to their sale's account, of (record, whether its kind is charged)."""
         charged: set[str] = set()
@@ -941,7 +942,8 @@ class _History:
             totals[key] = before - adjustment.funds_effect_minor
             dispute = disputes.get(key, self.disputes.get(key, _Dispute()))
             after = dispute.next(adjustment.adjustment_type, adjustment.funds_effect_minor)
-            if after is None or not 0 <= totals[key] <= original.amount_minor:
+            fits = 0 <= totals[key] <= original.amount_minor
+            if after is None or not fits or not has_contract(original):
                 # What comes behind one that waits, waits.
                 waits.add(key)
             if key in waits:
@@ -1628,6 +1630,7 @@ def _adjust(
         [(adjustment, disposition(adjustment) == "charged") for adjustment in fresh],
         day,
         lambda found: key(found) is not None and key(found) in keys_before,
+        lambda sale: has_contract(source, sale, day),
     )
     waiting = [
         adjustment
@@ -1783,6 +1786,16 @@ def merchant_fee(source: Landed, voucher: Voucher) -> int:
     refunded_before = voucher.original_refunded_before_minor or 0
     through = Fraction(fee * (refunded_before - voucher.amount_minor), base)
     return -(round_half_away(through) - round_half_away(Fraction(fee * refunded_before, base)))
+
+
+def has_contract(source: Landed, voucher: Voucher, day: date) -> bool:
+    """Decisions 0036: whom a record is charged to has a contract in force on the date."""
+    return any(
+        found.snapshot_date == day
+        and (found.merchant_id, found.account_id) == (voucher.merchant_id, voucher.account_id)
+        and _in_force(day, found.effective_from, found.effective_to)
+        for found in source.contracts
+    )
 
 
 def settlement_mode(source: Landed, voucher: Voucher) -> str:

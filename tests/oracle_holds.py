@@ -77,6 +77,7 @@ class _Channel:
     closes: Sequence[Close]
     pays_on: Mapping[date, date]
     short_on: Mapping[tuple[date, str], date]  # record's date, currency -> its payment date
+    fees: Mapping[str, int] | None = None  # deducted, by voucher; else by the simple price list
     states: list[dict[str, Item]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -107,6 +108,8 @@ class _Channel:
 
     def deducted_fee(self, voucher: Voucher) -> int:
         """Net accounts pay their fee out of the settlement, the others by bill."""
+        if self.fees is not None:
+            return self.fees[voucher.voucher_id]
         if oracle.settlement_mode(self.source, voucher) != "net":
             return 0
         return oracle.merchant_fee(self.source, voucher)
@@ -126,8 +129,12 @@ def holds(
     closes: Mapping[str, Sequence[Close]],
     equations: Sequence[Equation],
     payment_dates: Sequence[date],
+    fees: Mapping[str, int] | None = None,
 ) -> list[Hold]:
-    """Every hold of every payment date, those that end on it included."""
+    """Every hold of every payment date, those that end on it included.
+
+    ``fees`` are what was deducted of each voucher, where somebody else has priced them.
+    """
     found: list[Hold] = []
     for name, alone in oracle.by_channel(source).items():
         (channel,) = alone.channels
@@ -144,6 +151,7 @@ def holds(
                     if row.residual
                     for day in row.accounting_dates
                 },
+                fees=fees,
             ),
             payment_dates,
         )

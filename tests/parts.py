@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 __all__ = [
     "APART", "BACKFILL_DAYS", "BACKFILL_DAYS_IN_FULL", "DAYS", "DAYS_IN_FULL", "EXAMPLES",
-    "EXAMPLES_IN_FULL", "LONG", "PARTS", "WORLDS", "WORLDS_IN_FULL", "Part", "draw", "examples",
-    "left_out", "part_of", "place_of", "stack_left_out", "step", "table",
+    "EXAMPLES_IN_FULL", "LONG", "PAID_WORLDS", "PARTS", "WORLDS", "WORLDS_IN_FULL", "Part", "draw",
+    "examples", "left_out", "part_of", "place_of", "stack_left_out", "step", "table",
 ]  # fmt: skip
 
 # What is drawn where nobody asks for another number, and what the same options should draw when
 # there is time: before a release, and after a change of what they protect.
 DAYS, DAYS_IN_FULL = 50, 200
 WORLDS = WORLDS_IN_FULL = 200
+# Worlds of accounts that are closed and paid; each kind of case is in them.
+PAID_WORLDS = 120
 # Of a hundred examples of a property. Hypothesis draws others in each run, but where it says not.
 EXAMPLES, EXAMPLES_IN_FULL = 25, 100
 
@@ -57,7 +59,11 @@ class Part:
 # The first whose path a test's file begins with. Installation and `make close` have 5 minutes more,
 # lint is in the check's.
 PARTS = (
-    Part("oracle worlds", 2, ("tests/integration/test_oracle.py",)),
+    Part(
+        "oracle worlds",
+        3,
+        ("tests/integration/test_oracle.py", "tests/integration/test_oracle_payouts.py"),
+    ),
     Part("guards, explainer", 4, ("tests/guards/", "tests/integration/test_explaining.py")),
     Part("attacks", 7, ("tests/attacks/",)),
     Part("stack", 3, ("tests/stack/",)),

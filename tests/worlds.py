@@ -1036,8 +1036,11 @@ def tables(named: Mapping[str, World], first: date = FIRST_DATE) -> Rendered:
 
 
 class _Writer:
-    def __init__(self, first: date) -> None:
+    """Writes worlds down as landed rows; ``days`` is how many accounting dates there are."""
+
+    def __init__(self, first: date, days: int = DAYS) -> None:
         self.first = first
+        self.days = days
         self.tables: Tables = {
             name: []
             for name in (
@@ -1197,7 +1200,7 @@ class _Writer:
                 terms.append((self.on(change), None, rate + Decimal("0.001")))
             for version, (since, until, fee_rate) in enumerate(terms, start=1):
                 contract_id = f"{name}-C{index}-{version}"
-                for day in range(DAYS):
+                for day in range(self.days):
                     on = self.on(day)
                     self.add(
                         "raw.platform_contracts",
@@ -1346,7 +1349,7 @@ class _Writer:
     def arrivals(self, name: str, world: World) -> None:
         """What the channel's files say it pays, in one line or several, by arrival date."""
         owed: dict[tuple[str, date], int] = {}
-        for day in range(DAYS):
+        for day in range(self.days):
             arrives_on = self.arrival_date(world, self.on(day))
             for currency in world.currencies:
                 owed.setdefault((currency, arrives_on), 0)
@@ -1407,14 +1410,14 @@ class _Writer:
                 )
 
     def window(self) -> None:
-        for day in range(DAYS):
+        for day in range(self.days):
             on = self.on(day)
             self.add(
                 "raw.platform_operating_window",
                 self.file("platform", "operating_window", on),
                 on,
                 first_accounting_date=self.first,
-                last_accounting_date=self.on(DAYS - 1),
+                last_accounting_date=self.on(self.days - 1),
             )
 
 
