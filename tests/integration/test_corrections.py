@@ -24,18 +24,22 @@ insert into reference.clearing_session_schedule
 values ('transaction', 2, null, '2020-01-01', null), ('service_fee', 1, null, '2020-01-01', null)
 """
 SESSIONS = """
-select clearing_session_type, clearing_session_no, is_frozen, entry_count > 0
+select clearing_session_type, clearing_session_no, is_frozen,
+    entry_count > 0 or clearing_session_type <> 'transaction'
 from clearing.clearing_sessions where accounting_date = '2026-09-24' order by 1, 2
 """
 # Entries at noon or later in session 1, earlier ones in session 2, and fees that no session has.
 ASTRAY = """
 select
     count(*) filter (where (clearing_session_no = 1) <> is_morning),
-    count(*) filter (where (fees.entry_id is null) <> (entries.settlement_mode = 'net'))
+    count(*) filter (
+        where (fees.entry_id is null) <> (fee_amount_minor = deducted_fee_amount_minor)
+    )
 from clearing.clearing_entries as entries
 inner join (
     select voucher_id, transaction_at < '2026-09-24 12:00+08' as is_morning
     from staging.stg_platform__source_vouchers
+    where transaction_at >= '2026-09-23 23:00+08'
 ) as vouchers on entries.source_id = vouchers.voucher_id
 left join (select entry_id from clearing.service_fee_entries) as fees
     on entries.entry_id = fees.entry_id
