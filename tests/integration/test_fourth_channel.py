@@ -27,24 +27,26 @@ pytestmark = pytest.mark.slow
 
 MON = date(2026, 9, 21)
 TUE, WED = (MON + timedelta(days=step) for step in (1, 2))
-ROWS = PROJECT_DIR / "examples" / "channels" / "qr_gateway"
-QR = "qr_gateway"
+EXAMPLES = PROJECT_DIR / "examples" / "channels"
+QR, UPI = "qr_gateway", "upi"
 
 
 @pytest.fixture(scope="module")
 def fourth(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Monday and Tuesday, closed and paid with four channels."""
+    """Monday and Tuesday, closed and paid with two channels more: one settles another currency."""
     folder = tmp_path_factory.mktemp("fourth")
     project = folder / "project"
-    command = [sys.executable, str(PROJECT_DIR / "bin" / "channels"), "add", str(ROWS)]
-    done = subprocess.run(
-        [*command, "--copy", str(project)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
+    command = [sys.executable, str(PROJECT_DIR / "bin" / "channels"), "add"]
+    for name, into in ((QR, "--copy"), (UPI, "--project")):
+        done = subprocess.run(
+            [*command, str(EXAMPLES / name), into, str(project)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
     settings = replace(prepared_homes.copy(prepared_home, folder / "home"), project_dir=project)
     try:
         prepared_homes.start_carelessly(settings)
-        funds = Funds(qr_gateway=True, payment_codes=True)
+        funds = Funds(qr_gateway=True, payment_codes=True, foreign_cards=True)
         simulate(
             settings.inbox_url.removeprefix("file://"), 7, MON, 2, 60, 8, [], settings.truth_dir,
             deliver_through=TUE, funds=funds,

@@ -57,6 +57,7 @@ class SampleOptions:
     qr_gateway: bool = False
     payment_codes: bool = False
     disputes: bool = False
+    foreign_cards: bool = False
 
     @property
     def last(self) -> date:
@@ -105,6 +106,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.qr_gateway,
             options.payment_codes,
             options.disputes,
+            options.foreign_cards,
         ),
     )
     if out is None:
@@ -131,6 +133,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "qr_gateway": options.qr_gateway,
         "payment_codes": options.payment_codes,
         "disputes": options.disputes,
+        "foreign_cards": options.foreign_cards,
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
