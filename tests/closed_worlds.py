@@ -80,7 +80,8 @@ def load(connection: psycopg.Connection[Any], rendered: worlds.Rendered) -> None
     )
     connection.execute(
         "insert into reference.payout_rails select %s, rail, customer_id, payments_per_file,"
-        " payment_limit_minor, creditor_address, acknowledgement from reference.payout_rails limit 1",
+        " payment_limit_minor, creditor_address, acknowledgement from reference.payout_rails"
+        " limit 1",
         [worlds.BANK_ACCOUNTS["USD"]],
     )
     for table, rows in rendered.tables.items():

@@ -1,8 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    What a source voucher that the close of T takes in books: the sale or what undoes one, and its fee, with the voucher's
-    own file and line. An amount below zero swaps the two sides of its rule.
+    What a source voucher that the close of T takes in books: the sale or what undoes one, and its
+    fee, with the voucher's own file and line. An amount below zero swaps the two sides of its rule.
 -#}
 with priced_vouchers as (
     select
