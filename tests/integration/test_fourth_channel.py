@@ -21,6 +21,7 @@ import true_outcomes
 from attack_world import World
 from tieout import database
 from tieout.core.settings import PROJECT_DIR
+from tieout.explaining import fees
 from tieout.simulator import Funds, sample, simulate
 
 pytestmark = pytest.mark.slow
@@ -266,7 +267,7 @@ def test_its_arrival_is_proved_in_the_currency_of_settlement(fourth: World) -> N
 
 def test_conversion_and_difference_are_posted_and_end_at_zero(fourth: World) -> None:
     balances = fourth.rows(
-        "select ledger_account, currency_code, bool_and(closing_balance_minor = 0),"
+        "select ledger_account, currency_code, bool_and(closing_amount_minor = 0),"
         " bool_and(debit_amount_minor > 0) from ledger.trial_balance"
         " where ledger_account in ('currency_exchange', 'exchange_differences')"
         " and accounting_date in (%s, %s) group by 1, 2 order by 1, 2",
@@ -277,7 +278,7 @@ def test_conversion_and_difference_are_posted_and_end_at_zero(fourth: World) -> 
     ]  # fmt: skip
     assert all(row[2] for row in balances)
     in_dollars = fourth.rows(
-        "select distinct closing_balance_minor from ledger.account_balances"
+        "select distinct closing_amount_minor from ledger.account_balances"
         " where currency_code = 'USD' and ledger_account in"
         " ('merchant_payable', 'channel_receivable')"
     )
@@ -321,3 +322,16 @@ def test_a_refund_gives_back_the_fee_as_a_share_in_dollars(fourth: World) -> Non
     assert all(row[4] for row in refunds)
     for fee, share, policy, *_ in refunds:
         assert fee == (share if policy == "return" else 0)
+
+
+def test_its_fees_are_explained_and_agree(fourth: World) -> None:
+    vouchers = fourth.rows(
+        "select source_id from clearing.clearing_entries where channel = %s"
+        " and accounting_date = %s",
+        [UPI, TUE],
+    )
+    with database.connect(fourth.settings) as connection:
+        for (voucher_id,) in vouchers:
+            facts = fees.read_fee(connection, voucher_id)
+            assert facts is not None, voucher_id
+            assert fees.recomputed(facts) == facts.fee_minor == facts.ledger_fee_minor, voucher_id
