@@ -30,7 +30,7 @@ with
         card_region,
         card_token,
         card_mask,
-        {%- if format in channel_formats('exchanged') %}
+        {%- if format in exchanging_formats() %}
         transaction_currency_code,
         transaction_amount_minor,
         exchange_rate

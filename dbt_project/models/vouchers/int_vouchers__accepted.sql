@@ -33,7 +33,7 @@ with source_vouchers as (
         merchant_order_id,
         original_voucher_id,
         settled_currency_code,
-        settled_amount_minor,
+        settlement_amount_minor,
         exchange_rate
     from {{ ref('int_vouchers__entering') }}
     where accounting_date = {{ accounting_date() }}
@@ -64,7 +64,7 @@ final as (
             as currency_code,
         case
             when source_vouchers.settled_currency_code is not null
-                then source_vouchers.settled_amount_minor
+                then source_vouchers.settlement_amount_minor
             else source_vouchers.amount_minor
         end as amount_minor,
         source_vouchers.card_kind,

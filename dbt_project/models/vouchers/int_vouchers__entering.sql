@@ -76,7 +76,7 @@ final as (
         {%- endfor %}
         {{ accounting_date() }} as accounting_date,
         cast(null as text) as settled_currency_code,
-        cast(null as bigint) as settled_amount_minor,
+        cast(null as bigint) as settlement_amount_minor,
         cast(null as numeric) as exchange_rate
     from source_vouchers
     left join waiting on source_vouchers.voucher_id = waiting.voucher_id
@@ -89,7 +89,7 @@ final as (
         {%- endfor %}
         {{ accounting_date() }} as accounting_date,
         conversions.settlement_currency_code as settled_currency_code,
-        conversions.record_amount_minor as settled_amount_minor,
+        conversions.record_amount_minor as settlement_amount_minor,
         conversions.exchange_rate
     from conversions
     cross join lateral (
