@@ -460,6 +460,16 @@ BAD: tuple[Bad, ...] = (
     Bad(
         "close",
         "every_source_voucher_is_posted",
+        # V-b waits for its rate; V-a waited on the date before, and is not posted now.
+        MORE.format(name="V-a", kind="purchase", amount=200, original="null")
+        + MORE.format(name="V-b", kind="purchase", amount=100, original="null")
+        + f"insert into clearing.waiting_conversions values ('{DAY}', 'V-b'),"
+        f" (date '{DAY}' - 1, 'V-a')",
+        ("1 source vouchers are not posted, the first is V-a",),
+    ),
+    Bad(
+        "close",
+        "every_source_voucher_is_posted",
         REGISTERED + MORE.format(name="V-a", kind="reversal", amount=-100, original="'V25'"),
         ("1 source vouchers are not posted, the first is V-a",),
     ),

@@ -78,6 +78,12 @@ def load(connection: psycopg.Connection[Any], rendered: worlds.Rendered) -> None
         " bank_name, 'USD' from reference.bank_accounts where currency_code = 'CNY' limit 1",
         [worlds.BANK_ACCOUNTS["USD"]],
     )
+    connection.execute(
+        "insert into reference.payout_rails select %s, rail, customer_id, payments_per_file,"
+        " payment_limit_minor, creditor_address, acknowledgement from reference.payout_rails"
+        " limit 1",
+        [worlds.BANK_ACCOUNTS["USD"]],
+    )
     for table, rows in rendered.tables.items():
         if table.startswith("raw."):
             for day in sorted({row["accounting_date"] for row in rows}):

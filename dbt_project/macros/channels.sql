@@ -5,10 +5,15 @@
 #}
 {% macro channel_formats(what) -%}
     {{ return({
-        'transactions': ['unionpay', 'wechat', 'alipay', 'qr_gateway'],
+        'transactions': ['unionpay', 'wechat', 'alipay', 'qr_gateway', 'upi'],
         'adjustments': ['unionpay'],
         'brand_fees': ['unionpay'],
     }[what]) }}
+{%- endmacro %}
+
+{# Formats of transactions whose records may name another currency than they settle in. #}
+{% macro exchanging_formats() -%}
+    {{ return(['upi']) }}
 {%- endmacro %}
 
 {# The rows of several CTEs with the same columns. #}

@@ -20,7 +20,9 @@
 {% macro voucher_kind(event_type) -%}
     case
             when {{ event_type }} = 'opening_balance' then 'opening'
-            when {{ event_type }} in ('transaction', 'merchant_fee') then 'transaction'
+            when {{ event_type }} in (
+                'transaction', 'merchant_fee', 'currency_conversion', 'exchange_difference'
+            ) then 'transaction'
             when {{ event_type }} in (
                 'channel_cost', 'brand_fee', 'fee_collection', 'recovery_fee',
                 'accrued_channel_cost'

@@ -83,7 +83,8 @@
         'voucher',
         null,
         entries.account_id,
-        -entries.transaction_amount_minor,
+        -- In the currency of the original: that is what is left of it.
+        -entries.transaction_currency_amount_minor,
         -entries.fee_amount_minor
     from {{ this }} as entries
     inner join intermediate.int_vouchers__history as history

@@ -55,3 +55,13 @@
 {% macro settlement_statements_relation() -%}
     {{ state_of('settlement', 'settlement_statements') }}
 {%- endmacro %}
+
+{# The same for foreign vouchers that had no rate when the close of the date before ended. #}
+{% macro waiting_conversions_relation() -%}
+    {{ state_of('clearing', 'waiting_conversions') }}
+{%- endmacro %}
+
+{# The same for what foreign vouchers of earlier dates settled for. #}
+{% macro currency_conversions_relation() -%}
+    {{ state_of('clearing', 'currency_conversions') }}
+{%- endmacro %}

@@ -755,6 +755,13 @@ def vouchers(*changes: dict[str, str], **options: Any) -> bytes:
     return make.platform_file("source_vouchers", [make.VOUCHER, *changed], **options)
 
 
+IN_DOLLARS = {
+    "currency_code": "USD",
+    "settlement_currency_code": "CNY",
+    "quoted_exchange_rate": "7.12340000",
+}
+
+
 def parse_vouchers(content: bytes, day: date | None = DAY) -> ParsedFile:
     """Parse source vouchers."""
     return make.platform_parsed(content, make.context(day), file_kind="source_vouchers")
@@ -825,12 +832,36 @@ def test_source_vouchers() -> None:
         ({"transaction_at": "2026-09-24 10:00:00"}, "transaction_at", "not_a_timestamptz"),
         ({"is_late_order": "no"}, "is_late_order", "not_a_boolean"),
         ({"terminal_id": " 1"}, "terminal_id", "not_a_text"),
+        ({**IN_DOLLARS, "quoted_exchange_rate": ""}, "quoted_exchange_rate", "missing_value"),
+        ({"quoted_exchange_rate": "7.12"}, "quoted_exchange_rate", "missing_value"),
+        ({**IN_DOLLARS, "quoted_exchange_rate": "0"}, "quoted_exchange_rate", "wrong_sign"),
+        ({**IN_DOLLARS, "quoted_exchange_rate": "-7.12"}, "quoted_exchange_rate", "wrong_sign"),
+        ({**IN_DOLLARS, "quoted_exchange_rate": "7e0"}, "quoted_exchange_rate", "not_a_numeric"),
+        (
+            {**IN_DOLLARS, "settlement_currency_code": "USD"},
+            "settlement_currency_code",
+            "same_currency",
+        ),
+        (
+            {**IN_DOLLARS, "settlement_currency_code": "ZZZ"},
+            "settlement_currency_code",
+            "unknown_code",
+        ),
     ],
 )
 def test_bad_source_vouchers(change: dict[str, str], field: str, reason_code: str) -> None:
     parsed = parse_vouchers(vouchers(change, trailer="#rows=2;amount_minor_sum=0\n"))
     assert (3, field, reason_code) in codes(parsed)
     assert make.CARD not in everything_in(parsed)
+
+
+def test_a_foreign_voucher_keeps_its_rate_as_written() -> None:
+    parsed = parse_vouchers(vouchers(IN_DOLLARS))
+    assert not parsed.bad_rows
+    domestic, foreign = rows(parsed, "platform_source_vouchers")
+    assert (domestic["settlement_currency_code"], domestic["quoted_exchange_rate"]) == (None, None)
+    assert (foreign["currency_code"], foreign["settlement_currency_code"]) == ("USD", "CNY")
+    assert str(foreign["quoted_exchange_rate"]) == "7.12340000"
 
 
 def test_another_reference_stands_in_for_the_channel_s_own() -> None:

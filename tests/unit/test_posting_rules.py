@@ -82,7 +82,14 @@ def test_rules_are_named_once() -> None:
 
 
 # First digits of the standard's codes by class of account (企业会计准则).
-CLASS_DIGITS = {"asset": "1", "liability": "2", "equity": "4", "income": "6", "expense": "6"}
+CLASS_DIGITS = {
+    "asset": "1",
+    "liability": "2",
+    "common": "3",
+    "equity": "4",
+    "income": "6",
+    "expense": "6",
+}
 
 
 @pytest.mark.parametrize("row", ACCOUNTS.values(), ids=lambda row: row["ledger_account"])

@@ -24,7 +24,8 @@ with entries as (
         transaction_amount_minor,
         fee_amount_minor,
         deducted_fee_amount_minor,
-        settlement_mode
+        settlement_mode,
+        transaction_currency_amount_minor
     from {{ ref('clearing_entries') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
@@ -32,7 +33,7 @@ with entries as (
         and clearing_session_type = 'transaction'
 ),
 
-vouchers as (
+landed as (
     select
         accounting_date,
         voucher_id,
@@ -51,6 +52,41 @@ vouchers as (
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
+),
+
+-- What foreign vouchers settled for, and in which close (docs/domain.md#foreign-currency).
+exchanged as (
+    select
+        accounting_date,
+        voucher_id,
+        voucher_date,
+        settlement_amount_minor
+    from {{ ref('currency_conversions') }}
+    where accounting_date >= {{ payment_date() }} - 391
+        and accounting_date < {{ payment_date() }}
+),
+
+vouchers as (
+    select
+        coalesce(exchanged.accounting_date, landed.accounting_date) as accounting_date,
+        landed.voucher_id,
+        landed.transaction_at,
+        landed.transaction_type,
+        landed.merchant_id,
+        landed.account_id,
+        landed.channel,
+        landed.amount_minor,
+        landed.card_kind,
+        landed.card_region,
+        landed.original_voucher_id,
+        landed.original_transaction_at,
+        landed.original_amount_minor,
+        landed.original_refunded_before_minor,
+        exchanged.settlement_amount_minor
+    from landed
+    left join exchanged
+        on landed.voucher_id = exchanged.voucher_id
+        and landed.accounting_date = exchanged.voucher_date
 ),
 
 types as (
@@ -197,11 +233,13 @@ sales as (
         vouchers.card_kind,
         vouchers.card_region,
         {{ business_date('vouchers.transaction_at') }} as sold_on,
+        coalesce(vouchers.settlement_amount_minor, vouchers.amount_minor) as charged_minor,
         vouchers.amount_minor as sold_minor,
         cast(0 as numeric) as given_back_before_minor,
         types.fee_treatment,
         cast(null as text) as original_id,
-        cast(null as text) as sale_entry_id
+        cast(null as text) as sale_entry_id,
+        vouchers.settlement_amount_minor is not null as is_exchanged
     from entries
     inner join vouchers
         on entries.accounting_date = vouchers.accounting_date
@@ -216,7 +254,8 @@ returns as (
         entries.accounting_date,
         -- A year back, as far as our entries are looked for; else as one that we never cleared.
         case
-            when sold.accounting_date >= entries.accounting_date - 360 then sold.accounting_date
+            when sold.accounting_date >= entries.accounting_date - 360
+                then coalesce(sold_for.accounting_date, sold.accounting_date)
             else entries.accounting_date
         end as terms_date,
         vouchers.merchant_id,
@@ -229,6 +268,9 @@ returns as (
         {{ business_date(
             'coalesce(sold.transaction_at, vouchers.original_transaction_at)'
         ) }} as sold_on,
+        coalesce(
+            sold_for.settlement_amount_minor, sold.amount_minor, vouchers.original_amount_minor
+        ) as charged_minor,
         coalesce(sold.amount_minor, vouchers.original_amount_minor) as sold_minor,
         -- The time before our first date is not in our books: there, as the platform says.
         greatest(
@@ -244,7 +286,8 @@ returns as (
         case
             when sold.accounting_date >= entries.accounting_date - 360
                 then 'T:' || sold.voucher_id
-        end as sale_entry_id
+        end as sale_entry_id,
+        vouchers.settlement_amount_minor is not null as is_exchanged
     from entries
     inner join vouchers
         on entries.accounting_date = vouchers.accounting_date
@@ -258,6 +301,9 @@ returns as (
             and registered.accounting_date <= entries.accounting_date
         limit 1
     ) as sold on true
+    left join exchanged as sold_for
+        on vouchers.settlement_amount_minor is not null
+        and sold.voucher_id = sold_for.voucher_id
     left join lateral (
         select sum(moves.amount_minor) as amount_minor
         from moves
@@ -458,11 +504,11 @@ whole_fees as (
         coalesce(contracts_now.refund_fee_policy, prices.refund_fee_policy) as refund_fee_policy,
         prices.fixed_fee_minor > 0 or prices.minimum_fee_minor > 0 as has_flat_part,
         case
-            when priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor
+            when priced.charged_minor * prices.fee_rate + prices.fixed_fee_minor
                 >= prices.cap_fee_minor then prices.cap_fee_minor
-            when round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
+            when round(priced.charged_minor * prices.fee_rate + prices.fixed_fee_minor)
                 < prices.minimum_fee_minor then prices.minimum_fee_minor
-            else round(priced.sold_minor * prices.fee_rate + prices.fixed_fee_minor)
+            else round(priced.charged_minor * prices.fee_rate + prices.fixed_fee_minor)
         end - coalesce(made_up_of_sales.adjustment_amount_minor, 0) as whole_fee_minor
     from priced
     left join prices
@@ -536,7 +582,14 @@ final as (
                         / nullif(whole_fees.sold_minor, 0)
                     ) - round(
                         whole_fees.whole_fee_minor
-                        * (whole_fees.given_back_before_minor - entries.transaction_amount_minor)
+                        * (
+                            whole_fees.given_back_before_minor
+                            - case
+                                when whole_fees.is_exchanged
+                                    then entries.transaction_currency_amount_minor
+                                else entries.transaction_amount_minor
+                            end
+                        )
                         / nullif(whole_fees.sold_minor, 0)
                     )
                 end

@@ -255,6 +255,8 @@ entries as (
     where cleared.accounting_date >= {{ payment_date() }} - 391
         and cleared.accounting_date < {{ payment_date() }}
         and cleared.accounting_date >= (select min(touched.since) - 1 from touched)
+        -- Of what was sold in another currency nothing is made up (0079).
+        and coalesce(cleared.transaction_currency_code = cleared.currency_code, true)
 ),
 
 vouchers as (

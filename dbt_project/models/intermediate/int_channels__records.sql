@@ -29,7 +29,16 @@ with
         channel_merchant_id,
         card_region,
         card_token,
-        card_mask
+        card_mask,
+        {%- if format in exchanging_formats() %}
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
+        {%- else %}
+        cast(null as text) as transaction_currency_code,
+        cast(null as bigint) as transaction_amount_minor,
+        cast(null as numeric) as exchange_rate
+        {%- endif %}
     from {{ ref('stg_' ~ format ~ '__transactions') }}
 ),
 {% endfor %}

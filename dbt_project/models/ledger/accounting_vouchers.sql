@@ -11,9 +11,19 @@ with priced_vouchers as (
         voucher_id,
         transaction_type,
         account_id,
-        currency_code,
-        amount_minor
+        coalesce(transaction_currency_code, currency_code) as currency_code,
+        coalesce(transaction_amount_minor, amount_minor) as amount_minor
     from {{ ref('int_pricing__priced_vouchers') }}
+),
+
+-- Foreign vouchers that waited for their record: the platform booked them on their own date.
+late_conversions as (
+    select
+        voucher_id,
+        voucher_date
+    from {{ ref('currency_conversions') }}
+    where accounting_date = {{ accounting_date() }}
+        and voucher_date < {{ accounting_date() }}
 ),
 
 platform_vouchers as (
@@ -28,6 +38,19 @@ platform_vouchers as (
         subject_code
     from {{ ref('stg_platform__accounting_vouchers') }}
     where accounting_date = {{ accounting_date() }}
+    union all
+    select
+        booked.accounting_voucher_id,
+        booked.source_voucher_id,
+        booked.account_id,
+        booked.currency_code,
+        booked.amount_minor
+    from {{ ref('stg_platform__accounting_vouchers') }} as booked
+    inner join late_conversions
+        on booked.source_voucher_id = late_conversions.voucher_id
+        and booked.accounting_date = late_conversions.voucher_date
+    where booked.accounting_date >= {{ days_back(accounting_date()) }}
+        and booked.accounting_date < {{ accounting_date() }}
 ),
 
 -- What a merchant is owed is booked on this account (docs/domain.md#numbered-vouchers).

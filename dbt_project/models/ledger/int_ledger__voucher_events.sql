@@ -1,8 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    What a source voucher of T books: the sale or what undoes one, and its fee, with the voucher's
-    own file and line. An amount below zero swaps the two sides of its rule.
+    What a source voucher that the close of T takes in books: the sale or what undoes one, and its
+    fee, with the voucher's own file and line. An amount below zero swaps the two sides of its rule.
 -#}
 with priced_vouchers as (
     select
@@ -14,7 +14,9 @@ with priced_vouchers as (
         fee_amount_minor,
         settlement_mode,
         file_id,
-        line_number
+        line_number,
+        transaction_currency_code,
+        transaction_amount_minor
     from {{ ref('int_pricing__priced_vouchers') }}
 ),
 
@@ -56,9 +58,17 @@ final as (
         'file_line' as source_kind,
         priced_vouchers.channel,
         priced_vouchers.settlement_mode,
-        priced_vouchers.currency_code,
+        -- A transaction is booked as it was made; conversion is an event of its own.
         case event_kinds.event_type
-            when 'transaction' then priced_vouchers.amount_minor
+            when 'transaction' then coalesce(
+                priced_vouchers.transaction_currency_code, priced_vouchers.currency_code
+            )
+            else priced_vouchers.currency_code
+        end as currency_code,
+        case event_kinds.event_type
+            when 'transaction' then coalesce(
+                priced_vouchers.transaction_amount_minor, priced_vouchers.amount_minor
+            )
             else priced_vouchers.fee_amount_minor
         end as amount_minor,
         priced_vouchers.account_id,

@@ -9,7 +9,7 @@
     receivable of an arrival group ends at zero when its money has come.
 -#}
 {%- set families = [
-    'voucher', 'channel_term', 'suspense', 'adjustment', 'decided_adjustment',
+    'voucher', 'conversion', 'channel_term', 'suspense', 'adjustment', 'decided_adjustment',
     'applied_adjustment', 'item_action', 'adjustment_fee', 'charge', 'transfer', 'bank', 'payout',
     'fee_bill', 'advance', 'opening',
 ] %}

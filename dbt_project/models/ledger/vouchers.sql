@@ -27,6 +27,16 @@ source_vouchers as (
     from {{ ref('stg_platform__source_vouchers') }}
 ),
 
+-- What waited for its rate is no voucher of the date that booked it.
+late_conversions as (
+    select
+        accounting_date,
+        voucher_id,
+        transaction_type
+    from {{ ref('currency_conversions') }}
+    where voucher_date < accounting_date
+),
+
 kinds_of_postings as (
     select
         postings.*,
@@ -80,7 +90,8 @@ final as (
         numbered.voucher_id,
         numbered.currency_code,
         numbered.source_voucher_id,
-        source_vouchers.transaction_type,
+        coalesce(source_vouchers.transaction_type, late_conversions.transaction_type)
+            as transaction_type,
         numbered.posting_count,
         numbered.amount_minor,
         numbered.is_catch_up
@@ -88,6 +99,9 @@ final as (
     left join source_vouchers
         on numbered.accounting_date = source_vouchers.accounting_date
         and numbered.source_voucher_id = source_vouchers.voucher_id
+    left join late_conversions
+        on numbered.accounting_date = late_conversions.accounting_date
+        and numbered.source_voucher_id = late_conversions.voucher_id
 )
 
 select * from final

@@ -50,6 +50,8 @@ sale_entries as (
             from late_approvals
         )
         and entries.clearing_session_type = 'transaction'
+        -- Of what was sold in another currency nothing is made up (0079).
+        and coalesce(entries.transaction_currency_code = entries.currency_code, true)
         and entries.account_id in (select late_approvals.account_id from late_approvals)
 ),
 

@@ -33,7 +33,10 @@ with source_vouchers as (
         currency_code,
         amount_minor,
         card_kind,
-        card_region
+        card_region,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from {{ ref('int_vouchers__accepted') }}
 ),
 
@@ -42,6 +45,7 @@ voucher_history as (
         voucher_id,
         reverses_failed,
         bound_amount_minor,
+        settled_original_amount_minor,
         priced_at,
         priced_type,
         priced_card_kind,
@@ -129,6 +133,13 @@ cleared_vouchers as (
         source_vouchers.currency_code,
         source_vouchers.amount_minor,
         source_vouchers.card_region,
+        source_vouchers.transaction_currency_code,
+        source_vouchers.transaction_amount_minor,
+        source_vouchers.exchange_rate,
+        -- What is given back of a sale is a share of it in the currency in which it was sold.
+        coalesce(source_vouchers.transaction_amount_minor, source_vouchers.amount_minor)
+            as sold_amount_minor,
+        voucher_history.bound_amount_minor,
         transaction_types.fee_treatment,
         voucher_history.returned_before_minor,
         volumes.tier_volume_minor,
@@ -139,7 +150,9 @@ cleared_vouchers as (
         end as priced_on,
         case
             when transaction_types.fee_treatment = 'charge' then source_vouchers.amount_minor
-            else voucher_history.bound_amount_minor
+            else coalesce(
+                voucher_history.settled_original_amount_minor, voucher_history.bound_amount_minor
+            )
         end as priced_amount_minor,
         case
             when transaction_types.fee_treatment = 'charge' then source_vouchers.transaction_type
@@ -259,6 +272,9 @@ final as (
         currency_code,
         amount_minor,
         card_region,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate,
         file_id,
         line_number,
         contract_id,
@@ -274,10 +290,10 @@ final as (
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'keep' then 0
             when fee_treatment = 'return_by_contract' and refund_fee_policy = 'return'
                 then round(
-                    full_fee_minor * returned_before_minor / priced_amount_minor
+                    full_fee_minor * returned_before_minor / bound_amount_minor
                 ) - round(
-                    full_fee_minor * (returned_before_minor - amount_minor)
-                    / priced_amount_minor
+                    full_fee_minor * (returned_before_minor - sold_amount_minor)
+                    / bound_amount_minor
                 )
         end as fee_amount_minor
     from with_original_fee

@@ -14,14 +14,14 @@ with returns as (
     select
         voucher_id,
         original_voucher_id,
-        known_accounting_date
+        coalesce(settled_on, known_accounting_date) as known_accounting_date
     from {{ ref('int_vouchers__history') }}
     where is_return
         and is_known
         and not reverses_failed
         and reason is null
-        and known_accounting_date >= {{ accounting_date() }} - 360
-        and known_accounting_date < {{ accounting_date() }}
+        and coalesce(settled_on, known_accounting_date) >= {{ accounting_date() }} - 360
+        and coalesce(settled_on, known_accounting_date) < {{ accounting_date() }}
 ),
 
 contracts as (

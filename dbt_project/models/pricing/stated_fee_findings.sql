@@ -23,6 +23,12 @@ with stated_fees as (
     where accounting_date = {{ accounting_date() }} and stated_fee_minor is not null
 ),
 
+-- The platform cannot know what a foreign voucher settles for, nor a share of it.
+foreign_vouchers as (
+    select voucher_id
+    from {{ ref('int_vouchers__conversions') }}
+),
+
 priced_vouchers as (
     select
         voucher_id,
@@ -80,6 +86,8 @@ compared as (
     left join source_vouchers on stated_fees.source_voucher_id = source_vouchers.voucher_id
     left join changing_accounts on priced_vouchers.account_id = changing_accounts.account_id
     left join refused_vouchers on stated_fees.source_voucher_id = refused_vouchers.voucher_id
+    left join foreign_vouchers on stated_fees.source_voucher_id = foreign_vouchers.voucher_id
+    where foreign_vouchers.voucher_id is null
 ),
 
 final as (

@@ -29,7 +29,10 @@ with source_vouchers as (
         channel_order_id,
         merchant_order_id,
         refund_order_id,
-        original_voucher_id
+        original_voucher_id,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from {{ ref('int_vouchers__accepted') }}
     where transaction_status = 'success'
 ),
@@ -59,7 +62,10 @@ channel_records as (
         channel_order_id,
         merchant_order_id,
         refund_order_id,
-        channel_merchant_id
+        channel_merchant_id,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from {{ ref('int_channels__records') }}
     where accounting_date = {{ accounting_date() }}
 ),
@@ -186,6 +192,9 @@ keyed as (
         concat_ws(' ', source_vouchers.merchant_id, merchant_ids.channel_merchant_ids)
             as merchant_ids,
         source_vouchers.terminal_id,
+        source_vouchers.transaction_currency_code,
+        source_vouchers.transaction_amount_minor,
+        source_vouchers.exchange_rate,
         cast(null as text) as lookup_key
     from source_vouchers
     inner join transaction_types
@@ -218,6 +227,9 @@ keyed as (
         {{ match_key('channel_records', 'match_rules', 3) }} as fallback_key_2,
         channel_records.channel_merchant_id as merchant_ids,
         channel_records.terminal_id,
+        channel_records.transaction_currency_code,
+        channel_records.transaction_amount_minor,
+        channel_records.exchange_rate,
         control.voucher_lookup_key(
             channel_records.channel, channel_records.channel_order_id,
             channel_records.refund_order_id, channel_records.trace_number,
@@ -252,7 +264,10 @@ final as (
         merchant_ids,
         terminal_id,
         cast(null as bigint) as fee_amount_minor,
-        cast(null as bigint) as deducted_fee_amount_minor
+        cast(null as bigint) as deducted_fee_amount_minor,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from keyed
     union all
     select
@@ -277,7 +292,10 @@ final as (
         merchant_ids,
         terminal_id,
         fee_amount_minor,
-        deducted_fee_amount_minor
+        deducted_fee_amount_minor,
+        cast(null as text) as transaction_currency_code,
+        cast(null as bigint) as transaction_amount_minor,
+        cast(null as numeric) as exchange_rate
     from open_items
 )
 

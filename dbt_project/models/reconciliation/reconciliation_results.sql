@@ -9,7 +9,10 @@ with system_pool as (
         amount_minor,
         transaction_type,
         transaction_at,
-        opened_on
+        opened_on,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from {{ ref('int_reconciliation__pool') }}
     where side = 'system'
 ),
@@ -33,7 +36,10 @@ pool_today as (
         currency_code,
         amount_minor,
         transaction_type,
-        transaction_at
+        transaction_at,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from {{ ref('int_reconciliation__pool') }}
     where not is_open_item
 ),
@@ -134,7 +140,10 @@ paired_results as (
             when decided_pairs.pair_kind = 'system_resolved' then system_pool.suspense_item_id
             when decided_pairs.pair_kind = 'channel_resolved' then channel_pool.suspense_item_id
         end as suspense_item_id,
-        decided_pairs.linked_item_id
+        decided_pairs.linked_item_id,
+        system_pool.transaction_currency_code,
+        system_pool.transaction_amount_minor,
+        system_pool.exchange_rate
     from decided_pairs
     inner join system_pool on decided_pairs.system_item_id = system_pool.suspense_item_id
     inner join channel_pool on decided_pairs.channel_item_id = channel_pool.suspense_item_id
@@ -166,6 +175,9 @@ opened as (
         pool_today.amount_minor,
         pool_today.transaction_type,
         pool_today.transaction_at,
+        pool_today.transaction_currency_code,
+        pool_today.transaction_amount_minor,
+        pool_today.exchange_rate,
         opened_items.linked_item_id,
         coalesce(known_records.break_reason, opened_items.break_reason) as break_reason
     from opened_items
@@ -213,7 +225,10 @@ results as (
         opened_on,
         match_rule,
         suspense_item_id,
-        linked_item_id
+        linked_item_id,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from paired_results
     union all
     select
@@ -230,7 +245,10 @@ results as (
         {{ accounting_date() }} as opened_on,
         cast(null as text) as match_rule,
         suspense_item_id,
-        linked_item_id
+        linked_item_id,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from judged
 ),
 
@@ -258,7 +276,10 @@ final as (
         case
             when outcome in ('system_resolved', 'channel_resolved') then 'R:' || linked_item_id
             else 'O:' || linked_item_id
-        end as linked_result_id
+        end as linked_result_id,
+        transaction_currency_code,
+        transaction_amount_minor,
+        exchange_rate
     from results
 )
 

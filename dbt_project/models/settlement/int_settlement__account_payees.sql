@@ -97,6 +97,18 @@ limits as (
     from {{ ref('payee_confirmation_limits') }}
 ),
 
+-- Payouts leave from the one reserve account of their currency that has a rail; of none, or of two,
+-- nobody guesses.
+paying_currencies as (
+    select bank_accounts.currency_code
+    from {{ ref('bank_accounts') }} as bank_accounts
+    inner join {{ ref('payout_rails') }} as payout_rails
+        on bank_accounts.bank_account_id = payout_rails.bank_account_id
+    where bank_accounts.account_kind = 'client_reserve'
+    group by bank_accounts.currency_code
+    having count(*) = 1
+),
+
 list_states as (
     select approved_lists.list_sha256 is not null as is_list_approved
     from snapshots
@@ -229,6 +241,7 @@ final as (
                 unconfirmed_paid.paid_amount_minor
                 >= coalesce(limits.paid_limit_amount_minor, 0)
                 then 'payee_unconfirmed'
+            when paying_currencies.currency_code is null then 'no_rail'
         end as withheld_reason,
         -- greatest() alone skips NULLs: a confirmed payee has no limit, not the limit 0.
         case
@@ -252,6 +265,8 @@ final as (
         on account_payees.account_id = unconfirmed_paid.account_id
         and account_payees.currency_code = unconfirmed_paid.currency_code
     left join limits on account_payees.currency_code = limits.currency_code
+    left join paying_currencies
+        on account_payees.currency_code = paying_currencies.currency_code
     where account_payees.payee_order = 1
 )
 

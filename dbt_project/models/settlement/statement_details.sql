@@ -31,7 +31,10 @@ clearing_entries as (
         clearing_amount_minor,
         contract_id,
         fee_rule_id,
-        clearing_session_no
+        clearing_session_no,
+        transaction_currency_code,
+        transaction_currency_amount_minor,
+        exchange_rate
     from {{ ref('clearing_entries') }}
 ),
 
@@ -43,6 +46,18 @@ source_vouchers as (
         terminal_id,
         merchant_order_id
     from {{ ref('stg_platform__source_vouchers') }}
+),
+
+-- What waited for its rate is no voucher of the date that cleared it.
+late_conversions as (
+    select
+        accounting_date,
+        voucher_id,
+        transaction_at,
+        terminal_id,
+        merchant_order_id
+    from {{ ref('currency_conversions') }}
+    where voucher_date < accounting_date
 ),
 
 final as (
@@ -58,16 +73,21 @@ final as (
         clearing_entries.currency_code,
         clearing_entries.transaction_type,
         clearing_entries.source_id,
-        source_vouchers.transaction_at,
-        source_vouchers.terminal_id,
-        source_vouchers.merchant_order_id,
+        coalesce(source_vouchers.transaction_at, late_conversions.transaction_at)
+            as transaction_at,
+        coalesce(source_vouchers.terminal_id, late_conversions.terminal_id) as terminal_id,
+        coalesce(source_vouchers.merchant_order_id, late_conversions.merchant_order_id)
+            as merchant_order_id,
         clearing_entries.transaction_amount_minor,
         clearing_entries.fee_amount_minor,
         clearing_entries.deducted_fee_amount_minor,
         clearing_entries.clearing_amount_minor,
         clearing_entries.contract_id,
         clearing_entries.fee_rule_id,
-        clearing_entries.clearing_session_no
+        clearing_entries.clearing_session_no,
+        clearing_entries.transaction_currency_code,
+        clearing_entries.transaction_currency_amount_minor,
+        clearing_entries.exchange_rate
     from statement_lines
     inner join clearing_entries
         on statement_lines.accounting_date = clearing_entries.accounting_date
@@ -75,6 +95,10 @@ final as (
     left join source_vouchers
         on clearing_entries.accounting_date = source_vouchers.accounting_date
         and clearing_entries.source_id = source_vouchers.voucher_id
+        and clearing_entries.clearing_session_type = 'transaction'
+    left join late_conversions
+        on clearing_entries.accounting_date = late_conversions.accounting_date
+        and clearing_entries.source_id = late_conversions.voucher_id
         and clearing_entries.clearing_session_type = 'transaction'
 )
 

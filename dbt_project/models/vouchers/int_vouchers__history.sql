@@ -38,8 +38,9 @@ with recursive source_vouchers as (
         original_voucher_id,
         original_transaction_at,
         original_amount_minor,
-        original_refunded_before_minor
-    from {{ ref('stg_platform__source_vouchers') }}
+        original_refunded_before_minor,
+        settled_currency_code
+    from {{ ref('int_vouchers__entering') }}
     where
         accounting_date = {{ accounting_date() }}
         and transaction_status = 'success'
@@ -89,6 +90,32 @@ original_movements as (
         movement_kind,
         amount_minor
     from {{ source('clearing_registers', 'original_movements') }}
+),
+
+-- What foreign sales settled for, in this close and in those before. Asked only of channels that
+-- exchange: everybody else's originals settled in their own currency.
+exchanging_channels as (
+    select distinct channel
+    from {{ ref('exchange_limits') }}
+),
+
+conversions as (
+    select
+        voucher_id,
+        {{ accounting_date() }} as accounting_date,
+        settlement_currency_code as currency_code,
+        record_amount_minor as settlement_amount_minor
+    from {{ ref('int_vouchers__conversions') }}
+    where reason is null
+    union all
+    select
+        voucher_id,
+        accounting_date,
+        currency_code,
+        settlement_amount_minor
+    from {{ currency_conversions_relation() }}
+    where accounting_date < {{ accounting_date() }}
+        and accounting_date >= {{ accounting_date() }} - 360
 ),
 
 operating_windows as (
@@ -171,6 +198,27 @@ originals as (
     ) as registered
 ),
 
+-- Of a sale that waited for its record the close that took it in: a later one than its own.
+exchanged_originals as (
+    select
+        wanted.original_voucher_id as voucher_id,
+        exchanged.accounting_date,
+        exchanged.currency_code,
+        exchanged.settlement_amount_minor
+    from (
+        select distinct referring.original_voucher_id
+        from referring
+        inner join exchanging_channels on referring.channel = exchanging_channels.channel
+        where referring.original_voucher_id is not null
+    ) as wanted
+    cross join lateral (
+        select conversions.*
+        from conversions
+        where conversions.voucher_id = wanted.original_voucher_id
+        limit 1
+    ) as exchanged
+),
+
 returned_before as (
     select
         wanted.original_key,
@@ -205,12 +253,24 @@ compared as (
         originals.amount_minor as known_amount_minor,
         originals.card_kind as known_card_kind,
         originals.card_region as known_card_region,
+        exchanged_originals.accounting_date as settled_on,
+        exchanged_originals.settlement_amount_minor as settled_original_amount_minor,
         referring.transaction_type = 'reversal' and originals.transaction_status = 'failed'
             as reverses_failed,
         case
             when originals.voucher_id is not null then originals.amount_minor
             else referring.original_amount_minor
         end as bound_amount_minor,
+        -- Another currency than its sale settled in, and a sale that has not been settled.
+        case
+            when exchanged_originals.voucher_id is not null
+                and exchanged_originals.currency_code
+                is distinct from referring.settled_currency_code then 'other_settlement_currency'
+            when exchanged_originals.voucher_id is null
+                and referring.settled_currency_code is not null
+                and referring.is_return
+                then 'original_not_settled'
+        end as exchange_reason,
         {{ business_instant(
             'operating_windows.first_accounting_date - 1',
             'coalesce(channels.platform_cutoff_minutes, 0)',
@@ -243,6 +303,8 @@ compared as (
         end as contradiction
     from referring
     left join originals on referring.original_voucher_id = originals.voucher_id
+    left join exchanged_originals
+        on referring.original_voucher_id = exchanged_originals.voucher_id
     left join operating_windows on operating_windows.window_order = 1
     left join channels on referring.channel = channels.channel
 ),
@@ -252,6 +314,8 @@ identified as (
         compared.*,
         case
             when compared.contradiction is not null then compared.contradiction
+            when compared.exchange_reason is not null and not compared.reverses_failed
+                then compared.exchange_reason
             -- A hold of before, or of none of our files: its completion gives nothing back.
             when not compared.is_known and not compared.is_return then null
             when not compared.is_known
@@ -353,6 +417,9 @@ final as (
         identified.known_amount_minor,
         -- What prices a return: our original, and of an unknown one what is stated.
         identified.bound_amount_minor,
+        -- What a foreign original settled for, and in which close.
+        identified.settled_original_amount_minor,
+        identified.settled_on,
         coalesce(identified.known_transaction_at, identified.original_transaction_at)
             as priced_at,
         coalesce(identified.known_transaction_type, 'purchase') as priced_type,

@@ -34,6 +34,13 @@ refused_vouchers as (
     select voucher_id
     from {{ ref('refused_vouchers') }}
     where accounting_date = {{ accounting_date() }}
+),
+
+-- What waits for the channel's rate is posted with it.
+waiting_conversions as (
+    select voucher_id
+    from {{ ref('waiting_conversions') }}
+    where accounting_date = {{ accounting_date() }}
 )
 
 select
@@ -54,6 +61,9 @@ left join manual_refunds
     on platform_vouchers.source_voucher_id = manual_refunds.voucher_id
 left join refused_vouchers
     on platform_vouchers.source_voucher_id = refused_vouchers.voucher_id
+left join waiting_conversions
+    on platform_vouchers.source_voucher_id = waiting_conversions.voucher_id
 where accounting_vouchers.source_voucher_id is null
+    and waiting_conversions.voucher_id is null
     and manual_refunds.voucher_id is null
     and refused_vouchers.voucher_id is null

@@ -27,6 +27,15 @@ postings as (
     where accounting_date = {{ accounting_date() }} and event_type = 'transaction'
 ),
 
+late_conversions as (
+    select
+        voucher_id,
+        voucher_date
+    from {{ ref('currency_conversions') }}
+    where accounting_date = {{ accounting_date() }}
+        and voucher_date < {{ accounting_date() }}
+),
+
 source_vouchers as (
     select
         voucher_id,
@@ -36,6 +45,19 @@ source_vouchers as (
         transaction_type
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date = {{ accounting_date() }}
+    union all
+    select
+        landed.voucher_id,
+        landed.account_id,
+        landed.currency_code,
+        landed.amount_minor,
+        landed.transaction_type
+    from {{ ref('stg_platform__source_vouchers') }} as landed
+    inner join late_conversions
+        on landed.voucher_id = late_conversions.voucher_id
+        and landed.accounting_date = late_conversions.voucher_date
+    where landed.accounting_date >= {{ days_back(accounting_date()) }}
+        and landed.accounting_date < {{ accounting_date() }}
 ),
 
 transaction_types as (

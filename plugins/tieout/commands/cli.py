@@ -120,6 +120,12 @@ FundBills = Annotated[
 FreezeOrders = Annotated[
     bool, typer.Option("--freeze-orders", help="The platform states each freeze's order.")
 ]
+ForeignCards = Annotated[
+    bool,
+    typer.Option(
+        "--foreign-cards", help="Foreign cards pay in dollars and settle in yuan: UPI's ICOMN."
+    ),
+]
 QrGateway = Annotated[
     bool,
     typer.Option(
@@ -249,6 +255,7 @@ def simulate(  # noqa: PLR0917  options of a command
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
     settlement_cycles: SettlementCycles = False,
+    foreign_cards: ForeignCards = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -276,6 +283,7 @@ def simulate(  # noqa: PLR0917  options of a command
         payment_codes=payment_codes,
         disputes=disputes,
         settlement_cycles=settlement_cycles,
+        foreign_cards=foreign_cards,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -519,6 +527,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
     settlement_cycles: SettlementCycles = False,
+    foreign_cards: ForeignCards = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -544,6 +553,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             payment_codes=payment_codes,
             disputes=disputes,
             settlement_cycles=settlement_cycles,
+            foreign_cards=foreign_cards,
         ),
         tuple(inject or ()),
     )

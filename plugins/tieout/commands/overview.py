@@ -404,6 +404,31 @@ def _stated_fees(connection: psycopg.Connection[Any], day: date | None) -> list[
     ).fetchall()
 
 
+def _waiting_conversions(
+    connection: psycopg.Connection[Any], day: date | None
+) -> list[tuple[Any, ...]]:
+    """Return date, reason, channel, count, sum (minor units), its currency and the age in days of
+    foreign vouchers that no record settles, of a date; default: of the newest."""
+    if not database.has_table(connection, "clearing.waiting_conversions"):
+        return []
+    return connection.execute(
+        """
+        select waiting.accounting_date, waiting.reason, waiting.channel, count(*),
+            sum(abs(waiting.transaction_amount_minor))::bigint, waiting.transaction_currency_code,
+            max(waiting.age_days)
+        from clearing.waiting_conversions as waiting
+        where waiting.accounting_date = coalesce(
+            %(day)s::date,
+            (select max(accounting_date) from control.accounting_days where close_count > 0)
+        )
+        group by waiting.accounting_date, waiting.reason, waiting.channel,
+            waiting.transaction_currency_code
+        order by waiting.channel, waiting.reason, waiting.transaction_currency_code
+        """,
+        {"day": day},
+    ).fetchall()
+
+
 def _channel_findings(
     connection: psycopg.Connection[Any],
     day: date | None,
@@ -537,6 +562,7 @@ def _print_findings(console: Console, settings: Settings, day: date | None) -> N
             "abs(findings.difference_minor)",
             "findings.finding <> 'booked_later'",
         )
+        waiting = _waiting_conversions(connection, day)
         codes = [
             (says, row)
             for says, counts in _CODE_FINDINGS
@@ -569,6 +595,12 @@ def _print_findings(console: Console, settings: Settings, day: date | None) -> N
             f"fund bills: {row[0]} {row[2]} numbers of {row[1]} are booked otherwise than its "
             f"trade bill says (资金账单不符), together {amount_text(row[3], row[4])} "
             "(reconciliation.fund_bill_findings)"
+        )
+    for row in waiting:
+        console.print(
+            f"foreign vouchers: {row[0]} {row[3]} of {row[2]} are not settled, {row[1]}, together "
+            f"{amount_text(row[4], row[5])}, the oldest {row[6]} days (待换汇凭证) "
+            "(clearing.waiting_conversions)"
         )
     for says, row in codes:
         console.print(

@@ -26,7 +26,9 @@ class FeeFacts:
 
     Of a return the terms, tier and category are its sale's, and `sale_*` say what its sale was
     charged: by its entry, less what late approvals made up, or else by the terms of the return's
-    date. `gate_fee_minor` is there while the gate's tables are of the date that pays the entry.
+    date. What was sold in another currency has its part of the fee counted in that one: `sold_*`
+    and `returned_amount_minor`. `gate_fee_minor` is there while the gate's tables are of the date
+    that pays the entry.
     """
 
     voucher_id: str
@@ -61,6 +63,9 @@ class FeeFacts:
     returned_before_minor: int
     ledger_fee_minor: int
     gate_fee_minor: int | None
+    sold_currency_code: str | None = None
+    returned_amount_minor: int | None = None
+    sold_amount_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,9 @@ with entry as (
         registered.transaction_at, registered.amount_minor as voucher_amount_minor
     from control.voucher_register as registered
     inner join clearing.clearing_entries as entries
-        on entries.accounting_date = registered.accounting_date
+        -- A foreign voucher may have waited for its record.
+        on entries.accounting_date between registered.accounting_date
+        and registered.accounting_date + 31
         and entries.entry_id = 'T:' || registered.voucher_id
     inner join reference.transaction_types as types
         on registered.transaction_type = types.transaction_type
@@ -89,13 +96,14 @@ with entry as (
 
 sale as (
     select sales.accounting_date, sales.entry_id, sales.transaction_amount_minor,
-        sales.fee_amount_minor
+        sales.fee_amount_minor, sales.transaction_currency_amount_minor
     from entry
     inner join control.voucher_register as registered
         on registered.source = 'platform'
         and registered.voucher_id = entry.original_voucher_id
     inner join clearing.clearing_entries as sales
-        on sales.accounting_date = registered.accounting_date
+        on sales.accounting_date between registered.accounting_date
+        and registered.accounting_date + 31
         and sales.entry_id = 'T:' || registered.voucher_id
     where entry.fee_treatment <> 'charge'
         and registered.accounting_date >= entry.accounting_date - 360
@@ -145,7 +153,19 @@ select
         end
     ) as returned_before_minor,
     coalesce(posted.amount_minor, 0) as ledger_fee_minor,
-    gate.recomputed_fee_minor as gate_fee_minor
+    gate.recomputed_fee_minor as gate_fee_minor,
+    case
+        when entry.transaction_currency_code <> entry.currency_code
+            then entry.transaction_currency_code
+    end as sold_currency_code,
+    case
+        when entry.transaction_currency_code <> entry.currency_code
+            then entry.transaction_currency_amount_minor
+    end as returned_amount_minor,
+    case
+        when entry.transaction_currency_code <> entry.currency_code
+            then sale.transaction_currency_amount_minor
+    end as sold_amount_minor
 from entry
 left join sale on true
 left join intermediate.int_terms__contracts as contract_now
@@ -228,7 +248,7 @@ def recomputed(facts: FeeFacts) -> int | None:
     if facts.refund_fee_policy != "return":
         return 0
     before = facts.returned_before_minor
-    through = before - facts.amount_minor
+    through = before - _returned(facts)
     return _share(facts, whole, before) - _share(facts, whole, through)
 
 
@@ -321,21 +341,21 @@ def _return(facts: FeeFacts) -> list[Step]:
         told.append(Step("returned", "退还", "the contract keeps the fee of what is refunded", 0))
     elif whole is not None:
         before = facts.returned_before_minor
-        through = before - facts.amount_minor
+        through = before - _returned(facts)
         told.append(
             Step(
                 "given back before",
                 "此前已退",
-                f"{_money(facts, before)} of {_money(facts, facts.sale_amount_minor)}: "
+                f"{_sold(facts, before)} of {_sold(facts, _sale(facts))}: "
                 f"{_money(facts, _share(facts, whole, before))} of the fee",
-                before,
+                before if facts.sold_currency_code is None else None,
             )
         )
         told.append(
             Step(
                 "returned",
                 "退还",
-                f"through this one {_money(facts, through)}: "
+                f"through this one {_sold(facts, through)}: "
                 f"{_money(facts, _share(facts, whole, through))} of the fee; the difference goes "
                 "back",
                 recomputed(facts),
@@ -366,8 +386,26 @@ def _before_limits(facts: FeeFacts) -> int:
 
 def _share(facts: FeeFacts, whole: int, returned: int) -> int:
     """Return the part of the whole fee that belongs to a part of the sale, rounded half up."""
-    sold = facts.sale_amount_minor or 0
+    sold = _sale(facts) or 0
     return (2 * whole * returned + sold) // (2 * sold) if sold > 0 else 0
+
+
+def _returned(facts: FeeFacts) -> int:
+    """Return the amount of a return in the currency in which its sale was sold."""
+    if facts.returned_amount_minor is not None:
+        return facts.returned_amount_minor
+    return facts.amount_minor
+
+
+def _sale(facts: FeeFacts) -> int | None:
+    """Return the amount of the sale in the currency in which it was sold."""
+    if facts.returned_amount_minor is not None:
+        return facts.sold_amount_minor
+    return facts.sale_amount_minor
+
+
+def _sold(facts: FeeFacts, minor: int | None) -> str:
+    return decimal_text(minor or 0, facts.sold_currency_code or facts.currency_code)
 
 
 def _money(facts: FeeFacts, minor: int | None) -> str:

@@ -24,6 +24,7 @@ from tieout.simulator import (
     qr_gateway_files,
     truth,
     unionpay_files,
+    upi_files,
     wechat_files,
 )
 from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
@@ -35,6 +36,7 @@ from tieout.simulator.events import (
     PURCHASE,
     QR_GATEWAY,
     UNIONPAY,
+    UPI,
     WECHAT,
     Day,
     cut_before_the_platform,
@@ -65,6 +67,7 @@ COUNTERPARTIES = {
     "alipay": ("支付宝（中国）网络技术有限公司", "ALIPAY"),
     # The same payer as UnionPay's: its text alone tells the two apart.
     "qr_gateway": ("中国银联股份有限公司", "QRSETTLE"),
+    "upi": ("银联国际有限公司", "UPISETTLE"),
 }
 # The bank's own charge for the fee account, once a simulation, and its interest.
 ACCOUNT_CHARGE_MINOR = 3_000
@@ -92,7 +95,9 @@ class Funds:
     gateway, a channel of its own (examples/channels/qr_gateway). ``payment_codes``: the platform
     says with which digits the payment codes began. ``disputes``: chargebacks go on to
     representments and second chargebacks, and one payment a day is made twice.
-    ``settlement_cycles``: some merchants are paid by other cycles than T+1.
+    ``settlement_cycles``: some merchants are paid by other cycles than T+1. ``foreign_cards``:
+    cards of foreign issuers pay in dollars and settle in yuan, through UnionPay International
+    (examples/channels/upi).
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -108,6 +113,7 @@ class Funds:
     payment_codes: bool = False
     disputes: bool = False
     settlement_cycles: bool = False
+    foreign_cards: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -124,7 +130,8 @@ class Funds:
         """Return what a simulation is known by; what came later and is not asked for is none."""
         calendar = {
             "fund_bills", "freeze_orders", "qr_gateway", "payment_codes", "disputes",
-            "settlement_cycles", "lags", "cutoff_minutes", "wechat_cutoff_minutes",
+            "settlement_cycles", "foreign_cards", "lags", "cutoff_minutes",
+            "wechat_cutoff_minutes",
         }  # fmt: skip
         ordinary = asdict(Funds())
         return {
@@ -234,6 +241,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         has_qr_gateway=funds.qr_gateway,
         shows_codes=funds.payment_codes,
         has_cycles=funds.settlement_cycles,
+        has_foreign_cards=funds.foreign_cards,
     )
     progress = _Progress(
         pending=empty_events().with_columns(
@@ -346,6 +354,8 @@ def _play_day(
     parts = [ordinary, scenes, extra_vouchers]
     if world.has_qr_gateway:
         parts.append(qr_gateway_files.events_of(day, transactions))
+    if world.has_foreign_cards:
+        parts.append(upi_files.events_of(day, transactions))
     fresh = pl.concat(parts).with_columns(
         *[pl.lit(None, dtype=kind).alias(name) for name, kind in _KEY_TYPES.items()]
     )
@@ -429,6 +439,8 @@ def _channel_days(
     }
     if world.has_qr_gateway:
         files["qr_gateway"] = qr_gateway_files.write_day(world, when, of_channel[QR_GATEWAY])
+    if world.has_foreign_cards:
+        files["upi"] = upi_files.write_day(world, when, of_channel[UPI])
     return files
 
 
@@ -490,10 +502,11 @@ def _write_truth(
     funds: Funds,
 ) -> None:
     """Write the truth of the date."""
+    seen = upi_files.as_settled(events)
     results = truth.expected_results(
         world.first_date,
         day.day,
-        events.filter((pl.col("platform_day") == day.day) | (pl.col("channel_day") == day.day)),
+        seen.filter((pl.col("platform_day") == day.day) | (pl.col("channel_day") == day.day)),
     )
     counts = results.group_by("channel", "outcome").len().sort("channel", "outcome")
     unionpay = channels["unionpay"]

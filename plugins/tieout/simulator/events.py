@@ -22,8 +22,8 @@ import polars as pl
 
 from tieout.simulator.world import World
 
-CHANNELS = ("unionpay", "wechat", "alipay", "qr_gateway")
-UNIONPAY, WECHAT, ALIPAY, QR_GATEWAY = range(4)
+CHANNELS = ("unionpay", "wechat", "alipay", "qr_gateway", "upi")
+UNIONPAY, WECHAT, ALIPAY, QR_GATEWAY, UPI = range(5)
 TYPES = (
     "purchase",
     "refund",

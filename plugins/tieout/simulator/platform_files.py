@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY
+from tieout.simulator.events import CHANNELS, TYPES, UNIONPAY, UPI
 from tieout.simulator.payment_codes import with_codes
 from tieout.simulator.scenes import NO_CHANNEL_REFERENCE
 from tieout.simulator.stated_fees import stated_fees
 from tieout.simulator.texts import pick, timestamps, with_references
+from tieout.simulator.upi_files import QUOTED_RATE, SETTLED_IN, SOLD_IN
 from tieout.simulator.world import (
     ACQUIRING_INSTITUTION_ID,
     FORWARDING_INSTITUTION_ID,
@@ -71,7 +72,8 @@ def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -
     records = with_references(world.first_date, booked)
     if world.shows_codes:
         records = with_codes(records)
-    is_unionpay = pl.col("channel") == UNIONPAY
+    is_unionpay = pl.col("channel").is_in([UNIONPAY, UPI])
+    is_foreign = pl.col("channel") == UPI
     terminals = [
         merchant.terminal_ids[number] for merchant in world.merchants for number in range(3)
     ]
@@ -84,7 +86,9 @@ def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -
         account_id=pick([m.account_id for m in world.merchants], records["merchant"]),
         terminal_id=pick(terminals, records["merchant"] * 3 + records["terminal"]),
         channel=pick(CHANNELS, records["channel"]),
-        currency_code=pl.lit("CNY"),
+        currency_code=pl.when(is_foreign).then(pl.lit(SOLD_IN)).otherwise(pl.lit("CNY")),
+        settlement_currency_code=pl.when(is_foreign).then(pl.lit(SETTLED_IN)),
+        quoted_exchange_rate=pl.when(is_foreign).then(pl.lit(QUOTED_RATE)),
         amount_minor=pl.col("platform_amount"),
         card_kind=pick(world.card_kinds, records["card"]).fill_null("none"),
         card_region=pick(world.card_regions, records["card"]).fill_null("none"),
@@ -102,6 +106,8 @@ def source_vouchers(world: World, accounting_date: date, booked: pl.DataFrame) -
     names = column_names("source_vouchers")
     if world.shows_codes:
         names += ["payment_code_prefix", "payment_code_digits"]
+    if world.has_foreign_cards:
+        names += ["settlement_currency_code", "quoted_exchange_rate"]
     body = columns.select(names).write_csv()
     return _with_trailer(body, records.height, int(records["platform_amount"].sum()))
 
@@ -114,7 +120,9 @@ def accounting_vouchers(world: World, accounting_date: date, booked: pl.DataFram
         accounting_date=pl.lit(accounting_date.isoformat()),
         source_voucher_id=pl.col("voucher_id"),
         account_id=pick([m.account_id for m in world.merchants], posted["merchant"]),
-        currency_code=pl.lit("CNY"),
+        currency_code=pl.when(pl.col("channel") == UPI)
+        .then(pl.lit(SOLD_IN))
+        .otherwise(pl.lit("CNY")),
         amount_minor=pl.col("platform_amount"),
         booked_at=timestamps(posted["platform_time"] + 1, _TIMESTAMP),
     )

@@ -58,6 +58,7 @@ class SampleOptions:
     payment_codes: bool = False
     disputes: bool = False
     settlement_cycles: bool = False
+    foreign_cards: bool = False
 
     @property
     def last(self) -> date:
@@ -107,6 +108,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.payment_codes,
             options.disputes,
             options.settlement_cycles,
+            options.foreign_cards,
         ),
     )
     if out is None:
@@ -134,6 +136,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "payment_codes": options.payment_codes,
         "disputes": options.disputes,
         "settlement_cycles": options.settlement_cycles,
+        "foreign_cards": options.foreign_cards,
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from tieout.simulator.events import (
     QR_GATEWAY,
     REFUND,
     UNIONPAY,
+    UPI,
     VOID,
     WECHAT,
 )
@@ -82,7 +83,7 @@ def with_references(first_date: date, events: pl.DataFrame) -> pl.DataFrame:
             "type": events["type"],
         }
     )
-    is_unionpay = pl.col("channel") == UNIONPAY
+    is_unionpay = pl.col("channel").is_in([UNIONPAY, UPI])
     is_wechat = pl.col("channel") == WECHAT
     is_alipay = pl.col("channel") == ALIPAY
     is_qr_gateway = pl.col("channel") == QR_GATEWAY

@@ -143,6 +143,7 @@ class World:
     has_qr_gateway: bool
     shows_codes: bool
     has_cycles: bool
+    has_foreign_cards: bool
     weights: np.ndarray[tuple[int], np.dtype[np.float64]] = field(repr=False, compare=False)
 
 
@@ -159,6 +160,7 @@ def build_world(
     has_qr_gateway: bool = False,
     shows_codes: bool = False,
     has_cycles: bool = False,
+    has_foreign_cards: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
@@ -189,6 +191,7 @@ def build_world(
         has_qr_gateway=has_qr_gateway,
         shows_codes=shows_codes,
         has_cycles=has_cycles,
+        has_foreign_cards=has_foreign_cards,
         weights=weights / weights.sum(),
     )
 
@@ -331,6 +334,25 @@ def fee_rate_rows(world: World) -> list[Row]:
                 rows[-1]
                 | {"fee_rule_id": f"F{contract_id[1:]}-7", "tier_from_minor": 0}
                 | of_gateway
+            )
+        if world.has_foreign_cards:
+            terms = plan.foreign
+            rows.append(
+                rows[0]
+                | {
+                    "fee_rule_id": f"F{contract_id[1:]}-8",
+                    "channel": "upi",
+                    "card_kind": None,
+                    "card_region": "foreign",
+                    "fee_rate": terms.fee_rate,
+                    "fixed_fee_minor": terms.fixed_fee_minor,
+                    "minimum_fee_minor": terms.minimum_fee_minor,
+                    "cap_fee_minor": terms.cap_fee_minor,
+                    "contract_id": contract_id,
+                    "effective_from": contract["effective_from"],
+                    "effective_to": contract["effective_to"],
+                    "priority": 80,
+                }
             )
     return rows
 

@@ -21,7 +21,8 @@ landed_vouchers as (
         transaction_type,
         transaction_status,
         original_voucher_id,
-        amount_minor
+        amount_minor,
+        settlement_currency_code
     from {{ ref('stg_platform__source_vouchers') }}
     where accounting_date >= {{ previous_payment_date() }}
         and accounting_date < {{ payment_date() }}
@@ -36,13 +37,63 @@ refused_vouchers as (
         and accounting_date < {{ payment_date() }}
 ),
 
+-- A foreign voucher is posted by the close that found its rate; until then it is on the list of
+-- those that wait.
+waiting_conversions as (
+    select
+        voucher_id,
+        accounting_date
+    from {{ ref('waiting_conversions') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and voucher_date = accounting_date
+),
+
+late_conversions as (
+    select
+        voucher_id,
+        accounting_date,
+        transaction_type,
+        original_voucher_id,
+        transaction_amount_minor
+    from {{ ref('currency_conversions') }}
+    where accounting_date >= {{ previous_payment_date() }}
+        and accounting_date < {{ payment_date() }}
+        and voucher_date < accounting_date
+),
+
+due_vouchers as (
+    select
+        landed_vouchers.voucher_id,
+        landed_vouchers.accounting_date,
+        landed_vouchers.transaction_type,
+        landed_vouchers.transaction_status,
+        landed_vouchers.original_voucher_id,
+        landed_vouchers.amount_minor
+    from landed_vouchers
+    left join waiting_conversions
+        on landed_vouchers.accounting_date = waiting_conversions.accounting_date
+        and landed_vouchers.voucher_id = waiting_conversions.voucher_id
+    where waiting_conversions.voucher_id is null
+        or landed_vouchers.settlement_currency_code is null
+    union all
+    select
+        voucher_id,
+        accounting_date,
+        transaction_type,
+        'success' as transaction_status,
+        original_voucher_id,
+        transaction_amount_minor as amount_minor
+    from late_conversions
+),
+
 -- What contradicts our history is refused: neither cleared nor posted.
 source_vouchers as (
-    select landed_vouchers.*
-    from landed_vouchers
+    select due_vouchers.*
+    from due_vouchers
     left join refused_vouchers
-        on landed_vouchers.accounting_date = refused_vouchers.accounting_date
-        and landed_vouchers.voucher_id = refused_vouchers.voucher_id
+        on due_vouchers.accounting_date = refused_vouchers.accounting_date
+        and due_vouchers.voucher_id = refused_vouchers.voucher_id
     where refused_vouchers.voucher_id is null
 ),
 

@@ -29,7 +29,9 @@ with records as (
         original_amount_minor,
         original_refunded_before_minor,
         payment_code_prefix,
-        payment_code_digits
+        payment_code_digits,
+        settlement_currency_code,
+        quoted_exchange_rate
     from {{ source('raw', 'platform_source_vouchers') }}
 ),
 
@@ -68,7 +70,9 @@ final as (
         records.original_amount_minor,
         records.original_refunded_before_minor,
         records.payment_code_prefix,
-        records.payment_code_digits
+        records.payment_code_digits,
+        records.settlement_currency_code,
+        records.quoted_exchange_rate
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

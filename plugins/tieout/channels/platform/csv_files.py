@@ -559,8 +559,35 @@ def _check_source_vouchers(
         "missing_value",
         "payment_code_prefix and payment_code_digits come together",
     )
+    _check_exchange(typed, findings)
     if context.accounting_date is not None:
         _check_times(typed, context.accounting_date, context.cutoffs.platform, findings)
+
+
+def _check_exchange(typed: pl.DataFrame, findings: BlockFindings) -> None:
+    """Flag vouchers that settle in another currency by halves: a pair of two, and a rate of it."""
+    settled = typed["settlement_currency_code"]
+    rates = typed["quoted_exchange_rate"]
+    findings.flag(
+        settled.is_null() != rates.is_null(),
+        "quoted_exchange_rate",
+        "missing_value",
+        "settlement_currency_code and quoted_exchange_rate come together",
+    )
+    findings.flag(
+        settled.is_not_null() & ~settled.is_in(list(CURRENCY_EXPONENTS)).fill_null(False),
+        "settlement_currency_code",
+        "unknown_code",
+        "the currency is not known",
+    )
+    findings.flag(
+        (settled == typed["currency_code"]).fill_null(False),
+        "settlement_currency_code",
+        "same_currency",
+        "what settles in its own currency has none here, and no rate",
+    )
+    is_zero = (rates.cast(pl.Decimal(38, 18)) == 0).fill_null(False)
+    findings.flag(is_zero, "quoted_exchange_rate", "wrong_sign", "a rate is above 0")
 
 
 def _check_times(

@@ -47,6 +47,14 @@ unposted as (
                 refused.accounting_date = :day
                 and refused.voucher_id = sources.voucher_id
         )
+        -- Without the channel's rate nothing says what it settles for: it waits, and is listed.
+        and not exists (
+            select 1
+            from clearing.waiting_conversions as waiting
+            where
+                waiting.accounting_date = :day
+                and waiting.voucher_id = sources.voucher_id
+        )
         -- The reversal of a transaction that failed reverses nothing, and clears nothing, on
         -- whatever date that failed.
         and not (
