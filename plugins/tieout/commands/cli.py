@@ -29,6 +29,7 @@ from tieout.commands import (
     keys,
     leaks,
     ledger,
+    own_money,
     payouts,
     people,
     quarantine,
@@ -67,6 +68,7 @@ app.add_typer(suspense.app, name="suspense")
 app.add_typer(cases.app, name="cases")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(freezes.app, name="freezes")
+app.add_typer(own_money.app, name="own-money")
 app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
@@ -130,6 +132,12 @@ PaymentCodes = Annotated[
 Disputes = Annotated[
     bool,
     typer.Option("--disputes", help="Chargebacks go on to their end, and payments are made twice."),
+]
+OwnFunds = Annotated[
+    bool,
+    typer.Option(
+        "--own-funds", help="Own funds have statements; the reserve holds nothing of ours."
+    ),
 ]
 
 SEED = 20260924
@@ -242,6 +250,7 @@ def simulate(  # noqa: PLR0917  options of a command
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
+    own_funds: OwnFunds = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -268,6 +277,7 @@ def simulate(  # noqa: PLR0917  options of a command
         qr_gateway=qr_gateway,
         payment_codes=payment_codes,
         disputes=disputes,
+        own_funds=own_funds,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -510,6 +520,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     qr_gateway: QrGateway = False,
     payment_codes: PaymentCodes = False,
     disputes: Disputes = False,
+    own_funds: OwnFunds = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -534,6 +545,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             qr_gateway=qr_gateway,
             payment_codes=payment_codes,
             disputes=disputes,
+            own_funds=own_funds,
         ),
         tuple(inject or ()),
     )

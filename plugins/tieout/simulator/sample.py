@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.dates import days, workdays
-from tieout.decisions import terms
+from tieout.decisions import own_money, terms
 from tieout.runs import answers, runner
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class SampleOptions:
     qr_gateway: bool = False
     payment_codes: bool = False
     disputes: bool = False
+    own_funds: bool = False
 
     @property
     def last(self) -> date:
@@ -105,6 +106,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.qr_gateway,
             options.payment_codes,
             options.disputes,
+            options.own_funds,
         ),
     )
     if out is None:
@@ -131,6 +133,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "qr_gateway": options.qr_gateway,
         "payment_codes": options.payment_codes,
         "disputes": options.disputes,
+        **({"own_funds": True} if options.own_funds else {}),
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
@@ -244,6 +247,8 @@ def stands(settings: Settings, accounting_date: date) -> bool:
 def bank_morning(settings: Settings, day: date) -> list[str]:
     """Have the simulated bank send its statements up to the morning of ``day``.
 
+    It transfers what two people ordered between the client reserve and own funds by then.
+
     Does nothing in a home without a simulated bank: there the bank's files come from the bank.
     """
     if not settings.truth_dir.is_dir():
@@ -252,4 +257,13 @@ def bank_morning(settings: Settings, day: date) -> list[str]:
 
     if not bank.exists(settings.truth_dir):
         return []
-    return bank.deliver(settings.inbox_url, settings.truth_dir, day)
+    sent = bank.deliver(settings.inbox_url, settings.truth_dir, day)
+    for transfer in own_money.approved_transfers(settings, day):
+        sent += bank.transfer_own_money(
+            settings.inbox_url,
+            settings.truth_dir,
+            day,
+            transfer.bank_text,
+            transfer.reserve_amount_minor,
+        )
+    return sent
