@@ -135,9 +135,7 @@ Disputes = Annotated[
 ]
 OwnFunds = Annotated[
     bool,
-    typer.Option(
-        "--own-funds", help="Own funds have statements; the reserve holds nothing of ours."
-    ),
+    typer.Option("--own-funds", help="Own funds have statements; the reserve has none of ours."),
 ]
 
 SEED = 20260924

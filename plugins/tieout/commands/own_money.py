@@ -1,4 +1,4 @@
-"""`tieout own-money`: the reserve proof, transfers of own money and entries by hand, for two people."""
+"""`tieout own-money`: reserve proof, transfers of own money, entries by hand, for two people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tieout.decisions import own_money
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Own money and client money: proof, sweep, top up, enter. 备付金核对、自有资金划转与补录。",
+    help="Own and client money: proof, sweep, top up, enter. 备付金核对、自有资金划转与补录。",
     no_args_is_help=True,
 )
 

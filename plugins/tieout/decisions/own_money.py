@@ -1,8 +1,8 @@
 """Own money and client money, and people: transfers between the two, and entries by hand.
 
 A sweep takes what is ours out of the client reserve, a top-up covers it from own funds, and an
-entry of the bank journal (补录) says what the bank is to show: two people for each. The close of the
-decision's date books an entry, the bank journal expects it, and the bank's line explains it
+entry of the bank journal (补录) says what the bank is to show: two people for each. The close of
+the decision's date books an entry, the bank journal expects it, and it explains the bank's line
 (docs/decisions/0080-own-money.md). Nothing here is ever changed.
 """
 

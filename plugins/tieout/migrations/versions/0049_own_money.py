@@ -1,8 +1,8 @@
 """Own money and client money: transfers between client reserve and own funds, and entries by hand.
 
 Two people ask for a sweep (own money that was earned leaves the client reserve), a top-up (own
-funds cover it) or an entry of the bank journal (补录). A sweep takes no more than what a payment date
-has found to be ours in the reserve. The platform's advances may say that they failed.
+funds cover it) or an entry of the bank journal (补录). A sweep takes no more than what a payment
+date has found to be ours in the reserve. The platform's advances may say that they failed.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ begin
                     where
                         known.payment_date <= found.payment_date
                         and known.bank_journal_entry_id
-                        = 'fee_sweep:' || requests.request_no || ':client_reserve'
+                        = 'fee_sweep:' || requests.request_no || ':' || 'client_reserve'
                 )
         ),
         0
