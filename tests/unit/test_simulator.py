@@ -420,13 +420,10 @@ def test_the_reference_data_says_what_the_simulated_channels_do() -> None:
     assert apart == [row["channel"] for row in bills] == ["alipay"]
     assert bills[0]["bill_period"] == "week"
     kinds = {row["bank_account_id"]: row["account_kind"] for row in rows("bank_accounts")}
-    # Advances leave the account of own funds; the simulated bank sends no statement of it.
-    own_funds = [account for account, kind in kinds.items() if kind == "own_funds"]
-    assert len(own_funds) == 1
     assert kinds == {
         bank.BANK_ACCOUNT_ID: "client_reserve",
         bank.FEE_ACCOUNT_ID: "fee",
-        own_funds[0]: "own_funds",
+        bank.OWN_FUNDS_ACCOUNT_ID: "own_funds",
     }
     assert bills[0]["bank_account_id"] == bank.FEE_ACCOUNT_ID
 

@@ -6,7 +6,7 @@
     What two people may sweep from the client reserve to own funds (可划出自有资金): the smaller
     of two measures, the cash that is left when everybody whose money arrived is paid, and the own
     part of the reserve proof without what others still have to pay us. So what was netted counts
-    when it was netted from backed money, and not before (docs/domain.md#own-money-and-client-money).
+    when it was netted from backed money, not before (docs/domain.md#own-money-and-client-money).
     While a group came short, nothing is: its cash is somebody's, and nobody knows whose.
 -#}
 with proofs as (

@@ -346,6 +346,10 @@ begin
         alter table settlement.advances add constraint advances_signs check (
             sign(principal_amount_minor) * sign(advance_fee_amount_minor) >= 0
         );
+        alter table settlement.advances
+            add column stated_fee_amount_minor bigint not null default 0;
+        alter table settlement.advances
+            alter column stated_fee_amount_minor drop default;
     end if;
     if to_regclass('settlement.settlement_statements') is not null then
         alter table settlement.settlement_statements
