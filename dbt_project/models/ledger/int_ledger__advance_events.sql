@@ -4,8 +4,8 @@
     An advance is booked on the date whose file first tells of it, also when that is late; a
     statement of T nets it with its fee. Its money is on the way until the statement of own funds
     shows the debit; before that account has statements it is booked from it at once. One that
-    failed is booked back on the date whose file says so. What was advanced before go-live stands
-    in the opening balances.
+    failed is booked back on the date whose file says so, or, where it was netted before, with the
+    statement that gives it back. What was advanced before go-live stands in the opening balances.
 -#}
 with delivered_advances as (
     select
@@ -39,17 +39,36 @@ told_before as (
 ),
 
 told_as_failed_before as (
-    select advance_id
+    select distinct advance_id
     from {{ ref('stg_platform__advances') }}
     where
         advance_status = 'failed'
         and snapshot_date >= {{ days_back(accounting_date()) }}
         and snapshot_date < {{ accounting_date() }}
-    union
-    -- Given back to the merchant: booked back before, however long ago.
-    select advance_id
+),
+
+netted_advances as (
+    select
+        payment_date,
+        advance_id,
+        snapshot_date,
+        principal_amount_minor
     from {{ ref('advances') }}
-    where payment_date <= {{ accounting_date() }} and principal_amount_minor < 0
+    where payment_date <= {{ accounting_date() }}
+),
+
+told_advances as (
+    select
+        snapshot_date,
+        advance_id,
+        account_id,
+        advanced_on,
+        currency_code,
+        file_id,
+        line_number
+    from {{ ref('stg_platform__advances') }}
+    where snapshot_date >= {{ days_back(accounting_date()) }}
+        and snapshot_date <= {{ accounting_date() }}
 ),
 
 statements as (
@@ -124,6 +143,28 @@ events as (
         on delivered_advances.advance_id = told_as_failed_before.advance_id
     where delivered_advances.advance_status = 'failed'
         and told_as_failed_before.advance_id is null
+        and not exists (
+            select 1
+            from netted_advances
+            where netted_advances.advance_id = delivered_advances.advance_id
+        )
+    union all
+    select
+        'advance_failed' as event_type,
+        'failed' as part,
+        told_advances.advance_id as source_id,
+        told_advances.account_id,
+        told_advances.currency_code,
+        -netted_advances.principal_amount_minor as amount_minor,
+        told_advances.advanced_on,
+        told_advances.file_id,
+        told_advances.line_number
+    from netted_advances
+    inner join told_advances
+        on netted_advances.advance_id = told_advances.advance_id
+        and netted_advances.snapshot_date = told_advances.snapshot_date
+    where netted_advances.payment_date = {{ accounting_date() }}
+        and netted_advances.principal_amount_minor < 0
     union all
     select
         parts.event_type,

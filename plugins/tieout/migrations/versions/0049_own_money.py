@@ -302,6 +302,35 @@ end
 $$;
 """
 
+# What a posting may come from; a home of before its first load has no table yet.
+POSTING_SOURCES = """
+do $$
+begin
+    if exists (
+        select 1
+        from pg_constraint
+        where conrelid = to_regclass('ledger.postings') and conname = 'posting_source'
+    ) then
+        alter table ledger.postings drop constraint posting_source;
+        alter table ledger.postings add constraint posting_source check (
+            case source_kind
+                when 'file_line' then file_id is not null and line_number is not null
+                when 'action' then decision_id is not null
+                when 'bank_line_decision' then decision_id is not null
+                when 'term_change' then decision_id is not null
+                when 'credit_note' then decision_id is not null
+                when 'own_money' then decision_id is not null
+                else source_kind in (
+                    'payout_event', 'statement', 'channel_totals', 'fee_bill', 'collection_event',
+                    'not_recorded'
+                )
+            end
+        );
+    end if;
+end
+$$;
+"""
+
 # Tables that an earlier version built get what their contracts have now; only new dates fill them.
 COMPUTED = """
 do $$
@@ -366,27 +395,6 @@ begin
             alter column own_funds_difference_minor drop default,
             alter column topped_up_amount_minor drop default;
     end if;
-    if exists (
-        select 1
-        from pg_constraint
-        where conrelid = to_regclass('ledger.postings') and conname = 'posting_source'
-    ) then
-        alter table ledger.postings drop constraint posting_source;
-        alter table ledger.postings add constraint posting_source check (
-            case source_kind
-                when 'file_line' then file_id is not null and line_number is not null
-                when 'action' then decision_id is not null
-                when 'bank_line_decision' then decision_id is not null
-                when 'term_change' then decision_id is not null
-                when 'credit_note' then decision_id is not null
-                when 'own_money' then decision_id is not null
-                else source_kind in (
-                    'payout_event', 'statement', 'channel_totals', 'fee_bill', 'collection_event',
-                    'not_recorded'
-                )
-            end
-        );
-    end if;
 end
 $$
 """
@@ -428,6 +436,7 @@ def upgrade() -> None:
     op.execute(TABLES)
     op.execute(DECISIONS)
     op.execute(INPUTS)
+    op.execute(POSTING_SOURCES)
     op.execute(COMPUTED)
     for table in KEPT:
         op.execute(APPEND_ONLY.format(table=table, name=table.partition(".")[2]))
