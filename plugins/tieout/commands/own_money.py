@@ -56,7 +56,7 @@ def list_proof() -> None:
                 )
         shared.console(shared.WIDE).print(table)
         if proof.missing_minor:
-            missing = money.amount_text(proof.missing_minor, currency)
+            missing = money.decimal_text(proof.missing_minor, currency)
             say(f"next: tieout own-money top-up --amount {missing}, by two people")
 
 
