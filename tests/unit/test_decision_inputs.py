@@ -179,7 +179,7 @@ def test_a_decision_keeps_what_it_was_made_from(read: World) -> None:
     assert counts == {
         "file": read.value("select count(*) from control.channel_files"),
         "close": len(ACCOUNTING_DATES),
-        "people": 4,
+        "people": 5,
         "reference": read.value("select count(*) from pg_tables where schemaname = 'reference'"),
         "expectation": sum(len(suite.rules) for suite in GATE_SUITES),
     }
