@@ -136,5 +136,5 @@ def test_nobody_decides_past_the_functions(funded: World) -> None:
                 f"set local role {role};"
                 " insert into control.own_money_approvals (request_id) values (1)"
             )
-    with pytest.raises(psycopg.errors.RaiseException):
+    with pytest.raises(psycopg.errors.RestrictViolation):
         funded.execute("update control.own_money_requests set amount_minor = 2")

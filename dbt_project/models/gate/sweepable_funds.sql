@@ -85,14 +85,16 @@ backed_balances as (
 suspense_items as (
     select
         accounting_date,
+        suspense_item_id,
+        linked_item_id,
+        side,
         currency_code,
-        amount_minor
+        amount_minor,
+        break_reason
     from {{ ref('suspense_items') }}
     where accounting_date >= {{ days_back(payment_date()) }}
         and accounting_date < {{ payment_date() }}
-        and side = 'channel'
         and status in ('in_doubt', 'one_sided')
-        and amount_minor > 0
 ),
 
 unexplained_lines as (
@@ -199,15 +201,30 @@ backed as (
     group by currency_code
 ),
 
+-- Of a mismatch the payable part is backed already: what the channel has more is nobody's.
 channel_items as (
     select
-        suspense_items.currency_code,
-        sum(suspense_items.amount_minor) as amount_minor
-    from suspense_items
+        channel_side.currency_code,
+        sum(
+            greatest(
+                channel_side.amount_minor - case
+                    when system_side.suspense_item_id is not null
+                        then greatest({{ payable_amount('system_side', 'channel_side') }}, 0)
+                    else 0
+                end,
+                0
+            )
+        ) as amount_minor
+    from suspense_items as channel_side
     inner join proofs
-        on suspense_items.currency_code = proofs.currency_code
-        and suspense_items.accounting_date = proofs.as_of_date
-    group by suspense_items.currency_code
+        on channel_side.currency_code = proofs.currency_code
+        and channel_side.accounting_date = proofs.as_of_date
+    left join suspense_items as system_side
+        on channel_side.accounting_date = system_side.accounting_date
+        and channel_side.suspense_item_id = system_side.linked_item_id
+        and system_side.side = 'system'
+    where channel_side.side = 'channel'
+    group by channel_side.currency_code
 ),
 
 unexplained as (

@@ -358,8 +358,14 @@ begin
             )
         );
     end loop;
-    if to_regclass('ledger.bank_journal') is not null then
-        alter table ledger.bank_journal drop constraint if exists bank_journal_source;
+    if exists (
+        select 1
+        from pg_constraint
+        where
+            conrelid = to_regclass('ledger.bank_journal')
+            and conname = 'bank_journal_source'
+    ) then
+        alter table ledger.bank_journal drop constraint bank_journal_source;
         alter table ledger.bank_journal add constraint bank_journal_source check (
             (entry_kind = 'channel_arrival') = (arrival_group_id is not null)
             and (
@@ -370,15 +376,16 @@ begin
             ) = (attempt_id is null)
         );
     end if;
-    if to_regclass('settlement.advances') is not null then
-        alter table settlement.advances drop constraint if exists advances_signs;
+    if exists (
+        select 1
+        from pg_constraint
+        where conrelid = to_regclass('settlement.advances') and conname = 'advances_signs'
+    ) then
+        alter table settlement.advances drop constraint advances_signs;
         alter table settlement.advances add constraint advances_signs check (
             sign(principal_amount_minor) * sign(advance_fee_amount_minor) >= 0
         );
-        alter table settlement.advances
-            add column stated_fee_amount_minor bigint not null default 0;
-        alter table settlement.advances
-            alter column stated_fee_amount_minor drop default;
+        alter table settlement.advances add column stated_fee_amount_minor bigint;
     end if;
     if to_regclass('settlement.settlement_statements') is not null then
         alter table settlement.settlement_statements
