@@ -8,7 +8,9 @@
     A payout is explained once: its attempt was submitted, amount, currency and account are the
     attempt's, it is the first such debit, or the first return of a debit. The bank's own charges
     and interest are explained within the sign and the limits of reference.bank_line_limits. Of a
-    debit of a fee bill the first line is explained that brings no more than was ordered.
+    debit of a fee bill the first line is explained that brings no more than was ordered; of an
+    advance, a transfer between client reserve and own funds, and an entry of two people the first
+    line of that very account, reference and amount.
 
     seen: which lines count; as_of: what was known of the payouts by then. Lines are read for 62
     days; what was debited or returned longer ago, the events of the attempt say. Attempts are
@@ -338,6 +340,56 @@ fitting_collections as (
     where bank_lines.line_kind = 'fee_collection'
 ),
 
+own_entries as (
+    select
+        entry_id,
+        line_kind,
+        reference_text,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        row_number() over (
+            partition by entry_id
+            order by effective_on
+        ) as told_order
+    from {{ ref('int_bank__own_entries') }}
+    where effective_on > {{ as_of }} - 62 and effective_on <= {{ as_of }}
+),
+
+-- Two entries of one reference and amount explain two lines, and no third.
+expected_lines as (
+    select
+        line_kind,
+        reference_text,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        count(*) as entry_count
+    from own_entries
+    where told_order = 1
+    group by line_kind, reference_text, bank_account_id, currency_code, amount_minor
+),
+
+ordered_lines as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        expected_lines.entry_count,
+        row_number() over (
+            partition by
+                bank_lines.line_kind, bank_lines.reference_text, bank_lines.bank_account_id,
+                bank_lines.currency_code, bank_lines.amount_minor
+            order by bank_lines.statement_date, bank_lines.file_id, bank_lines.line_number
+        ) as line_order
+    from bank_lines
+    inner join expected_lines
+        on bank_lines.line_kind = expected_lines.line_kind
+        and bank_lines.reference_text = expected_lines.reference_text
+        and bank_lines.bank_account_id = expected_lines.bank_account_id
+        and bank_lines.currency_code = expected_lines.currency_code
+        and bank_lines.amount_minor = expected_lines.amount_minor
+),
+
 own_amounts as (
     select
         file_id,
@@ -395,7 +447,11 @@ parts as (
         bank_lines.amount_minor,
         case
             when fitting_collections.line_order = 1 then null
-            when bank_lines.line_kind not in ('unclassified', 'fee_collection')
+            when ordered_lines.line_order <= ordered_lines.entry_count then null
+            when bank_lines.line_kind not in (
+                'unclassified', 'fee_collection', 'advance', 'fee_sweep', 'own_funds_top_up',
+                'manual_entry'
+            )
                 then own_lines.unexplained_reason
             when bank_lines.amount_minor < 0 then 'unordered_debit'
             else 'unknown_credit'
@@ -407,6 +463,9 @@ parts as (
     left join fitting_collections
         on bank_lines.file_id = fitting_collections.file_id
         and bank_lines.line_number = fitting_collections.line_number
+    left join ordered_lines
+        on bank_lines.file_id = ordered_lines.file_id
+        and bank_lines.line_number = ordered_lines.line_number
     where bank_lines.line_kind not in ('payout_debit', 'payout_return')
     union all
     select

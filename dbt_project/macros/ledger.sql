@@ -41,12 +41,21 @@
             when {{ event_type }} in (
                 'bank_channel_arrival', 'bank_payout_debit', 'bank_payout_return',
                 'bank_period_fee', 'bank_fee_collection', 'bank_bank_charge', 'bank_bank_interest',
-                'bank_unclassified', 'bank_line_taken'
+                'bank_unclassified', 'bank_line_taken', 'bank_advance', 'bank_fee_sweep',
+                'bank_own_funds_top_up', 'bank_manual_entry', 'bank_entry'
             ) then 'bank'
             when {{ event_type }} in (
                 'payout_submitted', 'payout_paid', 'payout_failed', 'payout_returned'
             ) then 'payout'
-            when {{ event_type }} in ('advance_paid', 'advance_settled', 'advance_fee')
-                then 'advance'
+            when {{ event_type }} in (
+                'advance_paid', 'advance_failed', 'advance_settled', 'advance_fee'
+            ) then 'advance'
         end
+{%- endmacro %}
+
+{# The accounts of what clients are owed, and what covers it; all others are our own money. #}
+{% macro client_accounts() -%}
+    'client_reserve_bank', 'merchant_payable', 'merchant_receivable', 'payouts_in_transit',
+    'channel_receivable', 'channel_suspense', 'system_suspense', 'adjustments_receivable',
+    'adjustments_payable', 'bank_suspense', 'claims_on_banks'
 {%- endmacro %}

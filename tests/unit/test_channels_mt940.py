@@ -193,7 +193,7 @@ def test_what_the_simulated_bank_writes_is_read_back(
     opening: int, lines: Sequence[tuple[int, str]]
 ) -> None:
     written = [bank.BankLine(amount, ALIPAY, text) for amount, text in lines]
-    content = bank.statement_mt940(DAY, 7, opening, written)
+    content = bank.statement_mt940(bank.FEE_ACCOUNT_ID, DAY, 7, opening, written)
     parsed = parse(content)
     assert parsed.is_good, parsed.bad_rows
     statement = parsed.frames[STATEMENTS_TABLE].row(0, named=True)

@@ -179,7 +179,7 @@ def test_a_decision_keeps_what_it_was_made_from(read: World) -> None:
     assert counts == {
         "file": read.value("select count(*) from control.channel_files"),
         "close": len(ACCOUNTING_DATES),
-        "people": 4,
+        "people": 5,
         "reference": read.value("select count(*) from pg_tables where schemaname = 'reference'"),
         "expectation": sum(len(suite.rules) for suite in GATE_SUITES),
     }
@@ -223,6 +223,20 @@ def freeze(world: World) -> None:
         )
 
 
+def sweep(world: World) -> None:
+    with database.connect(world.settings) as connection:
+        connection.execute(
+            "insert into control.own_money_requests (entry_kind, currency_code, amount_minor,"
+            " effective_on, expected_on, reason, requested_by, signed_by_login)"
+            " values ('fee_sweep', 'CNY', 1, %s, %s, 'x', 'li', 'l')",
+            (PAYMENT_DATE, PAYMENT_DATE),
+        )
+        connection.execute(
+            "insert into control.own_money_approvals (request_id, approved_by, signed_by_login)"
+            " select request_id, 'wang', 'w' from control.own_money_requests"
+        )
+
+
 CHANGES: Sequence[tuple[str | Callable[[World], None], str]] = [
     (reject_bank, r"file [0-9a-f]{16} \(camt053_morning\) does not count any more"),
     (
@@ -249,6 +263,7 @@ CHANGES: Sequence[tuple[str | Callable[[World], None], str]] = [
     ),
     (approve, "people reconciliation.actions has changed"),
     (freeze, "people control.freeze_requests has changed"),
+    (sweep, "people control.own_money_requests has changed"),
     (
         "update reference.channels set arrival_lag_days = 1 where channel = 'none';"
         " insert into reference.channels values ('none', '', 'CNY', 'working_day', 1)",

@@ -61,7 +61,7 @@ def test_each_account_of_the_chart_has_a_rule_of_an_event() -> None:
         if row["event_type"] != "opening_balance"
         for side in ("debit_account", "credit_account")
     }
-    opened_only = {"own_funds", "opening_balances"}
+    opened_only = {"opening_balances"}
     assert set(ACCOUNTS) - moved == opened_only
     used = {case for (event, case) in RULES if event == "opening_balance"}
     assert used == set(ACCOUNTS) - {"opening_balances"}

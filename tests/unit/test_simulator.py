@@ -433,15 +433,41 @@ def test_the_reference_data_says_what_the_simulated_channels_do() -> None:
     assert apart == [row["channel"] for row in bills] == ["alipay"]
     assert bills[0]["bill_period"] == "week"
     kinds = {row["bank_account_id"]: row["account_kind"] for row in rows("bank_accounts")}
-    # Advances leave the account of own funds; the simulated bank sends no statement of it.
-    own_funds = [account for account, kind in kinds.items() if kind == "own_funds"]
-    assert len(own_funds) == 1
     assert kinds == {
         bank.BANK_ACCOUNT_ID: "client_reserve",
         bank.FEE_ACCOUNT_ID: "fee",
-        own_funds[0]: "own_funds",
+        bank.OWN_FUNDS_ACCOUNT_ID: "own_funds",
     }
     assert bills[0]["bank_account_id"] == bank.FEE_ACCOUNT_ID
+
+
+def test_own_funds_have_statements_and_the_reserve_nothing_of_ours(tmp_path: Path) -> None:
+    make(tmp_path, funds=Funds(own_funds=True))
+    inbox, truth = tmp_path / "inbox", tmp_path / "truth"
+    (path,) = inbox.glob("platform/*/opening_balances_*.csv")
+    opened = csv.DictReader(path.read_text(encoding="utf-8").splitlines()[:-1])
+    balances = {row["ledger_account"]: int(row["balance_minor"]) for row in opened}
+    assert "client_reserve_bank" not in balances
+    assert balances["own_funds_bank"] > 10**8
+    assert sum(balances.values()) == 0
+    bank.deliver(inbox, truth, date(2026, 9, 30))
+    sent = bank.transfer_own_money(inbox, truth, date(2026, 9, 30), "OWN TOPUP OM000001", 700)
+    assert bank.transfer_own_money(inbox, truth, date(2026, 9, 30), "OWN TOPUP OM000001", 700) == (
+        sent
+    )
+    own = json.loads((truth / "bank/state.json").read_text(encoding="utf-8"))["own_funds"]
+    shown = [
+        (each["statement_date"], line["kind"], line["amount_minor"])
+        for each in own["sent"]
+        for line in each["lines"]
+    ]
+    assert shown == [
+        ("2026-09-25", "advance", -5_000),
+        ("2026-09-27", "advance", -8_000),
+        ("2026-09-30", "own_transfer", -700),
+    ]
+    assert own["sent"][0]["statement_date"] == "2026-09-24"
+    assert own["sent"][-1]["closing_balance_minor"] == balances["own_funds_bank"] - 13_700
 
 
 def test_arrivals_in_three_lines_have_the_same_sum(tmp_path: Path) -> None:

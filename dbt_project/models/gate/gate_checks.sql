@@ -7,6 +7,7 @@
 {%- set checks = [
     'accounting_dates_closed',
     'adjustments_tie',
+    'advances_debited',
     'balance_equation_zero',
     'bank_lines_explained',
     'bank_statement_continuity',

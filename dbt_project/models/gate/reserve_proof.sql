@@ -5,7 +5,9 @@
     are owed, and a named own part. All terms are as of one close, the last before the payment,
     with the statements that this close has booked. Each is read from its own source: the reserve
     from the bank's statements, open items from reconciliation, the rest from the ledger, whose
-    own accounts say what the own part should be (docs/domain.md#reserve-proof).
+    own accounts say what the own part should be (docs/domain.md#reserve-proof). What of our own
+    money is not in the reserve, the statements of own funds prove. A top-up that the bank has
+    booked since is beside them: a reserve that lacks is filled and paid from on the same morning.
 -#}
 with currencies as (
     select distinct currency_code
@@ -13,9 +15,11 @@ with currencies as (
 ),
 
 bank_accounts as (
-    select bank_account_id
+    select
+        bank_account_id,
+        account_kind
     from {{ ref('bank_accounts') }}
-    where account_kind = 'client_reserve'
+    where account_kind in ('client_reserve', 'own_funds')
 ),
 
 as_of_dates as (
@@ -62,10 +66,33 @@ open_items as (
         and status in ('in_doubt', 'one_sided')
 ),
 
+seen_parts as (
+    select
+        bank_account_id,
+        currency_code,
+        booked_on,
+        amount_minor
+    from {{ ref('int_bank__seen_parts') }}
+    where part_kind = 'own_funds_top_up' and unexplained_reason is null
+),
+
+topped_up as (
+    select
+        seen_parts.currency_code,
+        sum(seen_parts.amount_minor) as amount_minor
+    from seen_parts
+    inner join bank_accounts
+        on seen_parts.bank_account_id = bank_accounts.bank_account_id
+        and bank_accounts.account_kind = 'client_reserve'
+    inner join as_of_dates on seen_parts.booked_on > as_of_dates.as_of_date
+    group by seen_parts.currency_code
+),
+
 -- The last statement that the close has booked. Before the first one there is what that one
 -- opens with.
 ordered_statements as (
     select
+        bank_accounts.account_kind,
         statements.currency_code,
         statements.booked_on <= as_of_dates.as_of_date as is_booked,
         statements.opening_balance_minor,
@@ -96,8 +123,10 @@ ordered_statements as (
 reserves as (
     select
         currency_code,
+        {%- for name, kind in [('reserve', 'client_reserve'), ('own_funds', 'own_funds')] %}
         sum(case when is_booked then closing_balance_minor else opening_balance_minor end)
-            as reserve_minor
+            filter (where account_kind = '{{ kind }}') as {{ name }}_minor{{ ',' if not loop.last }}
+        {%- endfor %}
     from ordered_statements
     where
         (is_booked and latest_order = 1)
@@ -140,6 +169,7 @@ balances as (
             ('adjustments_receivable', ['adjustments_receivable', 'adjustments_payable'], ''),
             ('bank_suspense', ['bank_suspense'], '-'),
             ('bank_claims', ['claims_on_banks'], ''),
+            ('booked_own_funds', ['own_funds_bank'], ''),
         ] %}
         coalesce(
             {{ sign }}sum(account_balances.closing_amount_minor) filter (
@@ -150,12 +180,7 @@ balances as (
         {%- endfor %}
         coalesce(
             -sum(account_balances.closing_amount_minor) filter (
-                where account_balances.ledger_account not in (
-                    'client_reserve_bank', 'merchant_payable', 'merchant_receivable',
-                    'payouts_in_transit', 'channel_receivable', 'channel_suspense',
-                    'system_suspense', 'adjustments_receivable', 'adjustments_payable',
-                    'bank_suspense', 'claims_on_banks'
-                )
+                where account_balances.ledger_account not in ({{ client_accounts() }})
             ),
             0
         ) as booked_own_minor
@@ -169,6 +194,9 @@ terms as (
         currencies.currency_code,
         as_of_dates.as_of_date,
         reserves.reserve_minor,
+        reserves.own_funds_minor,
+        coalesce(balances.booked_own_funds_minor, 0) as booked_own_funds_minor,
+        cast(coalesce(topped_up.amount_minor, 0) as bigint) as topped_up_minor,
         coalesce(balances.merchant_payable_minor, 0) as merchant_payable_minor,
         coalesce(balances.merchant_receivable_minor, 0) as merchant_receivable_minor,
         coalesce(balances.payouts_in_transit_minor, 0) as payouts_in_transit_minor,
@@ -184,6 +212,7 @@ terms as (
     left join reserves on currencies.currency_code = reserves.currency_code
     left join items on currencies.currency_code = items.currency_code
     left join balances on currencies.currency_code = balances.currency_code
+    left join topped_up on currencies.currency_code = topped_up.currency_code
 ),
 
 owned as (
@@ -213,7 +242,12 @@ final as (
         adjustments_receivable_minor as adjustments_receivable_amount_minor,
         reserve_minor - client_minor as own_part_amount_minor,
         booked_own_minor as booked_own_part_amount_minor,
-        reserve_minor - client_minor - booked_own_minor as difference_minor
+        reserve_minor - client_minor - booked_own_minor as difference_minor,
+        own_funds_minor as own_funds_amount_minor,
+        booked_own_funds_minor as booked_own_funds_amount_minor,
+        -- Without a statement nothing is compared.
+        coalesce(own_funds_minor - booked_own_funds_minor, 0) as own_funds_difference_minor,
+        topped_up_minor as topped_up_amount_minor
     from owned
 )
 

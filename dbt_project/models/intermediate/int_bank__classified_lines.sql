@@ -3,7 +3,8 @@
     reference rules (docs/domain.md#funds-level). A line no rule names is `unclassified` and waits
     in bank suspense; so does one whose reference names a date that is in no calendar (one bad text
     must not stop every close), and one that the rules of two channels name: which came first in the
-    list says nothing about whose money it is.
+    list says nothing about whose money it is. A line without a rule whose whole text is that of an
+    entry which two people made is that entry's (补录).
 -#}
 with statement_lines as (
     select
@@ -42,6 +43,15 @@ calendar_days as (
         calendar_date,
         to_char(calendar_date, 'YYYYMMDD') as reference_text
     from {{ ref('calendar_days') }}
+),
+
+manual_entries as (
+    select distinct
+        bank_account_id,
+        currency_code,
+        reference_text
+    from {{ ref('int_bank__own_entries') }}
+    where line_kind = 'manual_entry'
 ),
 
 ruled as (
@@ -98,7 +108,9 @@ final as (
         statement_lines.charge_amount_minor,
         case
             when statement_lines.is_return then 'payout_return'
-            else coalesce(ruled.line_kind, 'unclassified')
+            when ruled.line_kind is not null then ruled.line_kind
+            when manual_entries.reference_text is not null then 'manual_entry'
+            else 'unclassified'
         end as line_kind,
         case when not statement_lines.is_return then ruled.channel end as channel,
         case
@@ -108,7 +120,10 @@ final as (
         end as arrival_group_id,
         case when not statement_lines.is_return then ruled.group_arrival_date end
             as group_arrival_date,
-        case when not statement_lines.is_return then ruled.reference_text end as reference_text,
+        case
+            when not statement_lines.is_return
+                then coalesce(ruled.reference_text, manual_entries.reference_text)
+        end as reference_text,
         statement_lines.counterparty_name,
         statement_lines.remittance_text,
         statement_lines.end_to_end_id,
@@ -120,6 +135,11 @@ final as (
         and statement_lines.line_number = ruled.line_number
         and ruled.rule_order = 1
         and not ruled.is_of_two_channels
+    left join manual_entries
+        on ruled.file_id is null
+        and statement_lines.bank_account_id = manual_entries.bank_account_id
+        and statement_lines.currency_code = manual_entries.currency_code
+        and statement_lines.remittance_text = manual_entries.reference_text
 )
 
 select * from final

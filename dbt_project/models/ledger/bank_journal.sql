@@ -7,8 +7,10 @@
     channels' files and from payout attempts, never from the statement it is compared with
     (docs/domain.md#bank-journal). One entry an arrival group, one an accounting date of a channel
     that bills its cost apart, and one each time a payout goes under way, fails or comes back, or
-    what a debit of a fee bill is to bring changes; a group whose files net to nothing has none, nor
-    has the bank. An entry stands in the payment date that first knew of it.
+    what a debit of a fee bill is to bring changes, one an advance, its failure, each side of a
+    transfer between client reserve and own funds, and what two people entered; a group whose files
+    net to nothing has none, nor has the bank. An entry stands in the payment date that first knew
+    of it.
 -#}
 with arrival_groups as (
     select
@@ -96,6 +98,25 @@ collection_states as (
     where business_date > {{ days_back(previous_payment_date()) }}
         and business_date <= {{ payment_date() }}
         and booked_amount_minor <> booked_before_minor
+),
+
+told_entries as (
+    select
+        entry_id,
+        entry_kind,
+        line_kind,
+        reference_text,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        expected_on,
+        row_number() over (
+            partition by entry_id
+            order by effective_on
+        ) as told_order
+    from {{ ref('int_bank__own_entries') }}
+    where effective_on > {{ days_back(previous_payment_date()) }}
+        and effective_on <= {{ payment_date() }}
 ),
 
 -- Channels pay into, and payouts leave from, the client reserve of the currency.
@@ -246,6 +267,22 @@ entries as (
         currency_code,
         amount_minor
     from collection_states
+    union all
+    select
+        told_entries.entry_id as bank_journal_entry_id,
+        told_entries.bank_account_id,
+        told_entries.entry_kind,
+        told_entries.line_kind || ':' || told_entries.reference_text as match_key,
+        told_entries.expected_on,
+        cast(null as text) as channel,
+        cast(null as text) as arrival_group_id,
+        cast(null as text) as batch_message_id,
+        cast(null as text) as attempt_id,
+        cast(null as text) as statement_id,
+        told_entries.currency_code,
+        told_entries.amount_minor
+    from told_entries
+    where told_entries.told_order = 1
 ),
 
 final as (

@@ -1,7 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
 {#-
-    The parts of the bank's lines booked on T, and the lines that two people took. What is not
+    The parts of the bank's lines booked on T, the lines that two people took, and the entries of
+    the bank journal that two people made (补录). What is not
     explained of a line is suspense until then; the line of a fee period was booked on what was
     accrued, whatever it took. Amounts are signed as the bank booked them: received +.
 -#}
@@ -49,6 +50,23 @@ approvals as (
     from {{ source('control', 'bank_line_approvals') }}
 ),
 
+entry_requests as (
+    select
+        request_id,
+        request_no,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        booked_as
+    from {{ source('control', 'own_money_requests') }}
+    where entry_kind = 'manual_entry' and effective_on = {{ accounting_date() }}
+),
+
+entry_approvals as (
+    select request_id
+    from {{ source('control', 'own_money_approvals') }}
+),
+
 final as (
     select
         'bank_' || bank_parts.line_kind as event_type,
@@ -92,6 +110,27 @@ final as (
         cast(decisions.decision_id as text) as decision_id
     from decisions
     inner join approvals on decisions.decision_id = approvals.decision_id
+    union all
+    select
+        'bank_entry' as event_type,
+        entry_requests.booked_as as posting_case,
+        'ENTRY:' || entry_requests.request_no as posting_id,
+        'ENTRY-' || entry_requests.request_no as voucher_id,
+        entry_requests.request_no as source_id,
+        'own_money' as source_kind,
+        cast(null as text) as channel,
+        cast(null as text) as settlement_mode,
+        entry_requests.currency_code,
+        entry_requests.amount_minor,
+        cast(null as text) as account_id,
+        cast(null as text) as arrival_group_id,
+        entry_requests.bank_account_id,
+        false as is_catch_up,
+        cast(null as text) as file_id,
+        cast(null as integer) as line_number,
+        cast(entry_requests.request_id as text) as decision_id
+    from entry_requests
+    inner join entry_approvals on entry_requests.request_id = entry_approvals.request_id
 )
 
 select * from final

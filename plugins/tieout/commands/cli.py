@@ -29,6 +29,7 @@ from tieout.commands import (
     keys,
     leaks,
     ledger,
+    own_money,
     payouts,
     people,
     quarantine,
@@ -69,6 +70,7 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(bank_lines.app, name="bank-lines")
 app.add_typer(freezes.app, name="freezes")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(own_money.app, name="own-money")
 app.add_typer(explain.app, name="explain")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(terms.app, name="terms")
@@ -142,6 +144,10 @@ Disputes = Annotated[
 SettlementCycles = Annotated[
     bool,
     typer.Option("--settlement-cycles", help="Some merchants are paid later than on T+1."),
+]
+OwnFunds = Annotated[
+    bool,
+    typer.Option("--own-funds", help="Own funds have statements; the reserve has none of ours."),
 ]
 
 SEED = 20260924
@@ -256,6 +262,7 @@ def simulate(  # noqa: PLR0917  options of a command
     disputes: Disputes = False,
     settlement_cycles: SettlementCycles = False,
     foreign_cards: ForeignCards = False,
+    own_funds: OwnFunds = False,
 ) -> None:
     """Write the files of a simulated acquirer: platform, channels and bank, in the real formats."""
     from tieout.simulator import INJECTIONS, sample
@@ -284,6 +291,7 @@ def simulate(  # noqa: PLR0917  options of a command
         disputes=disputes,
         settlement_cycles=settlement_cycles,
         foreign_cards=foreign_cards,
+        own_funds=own_funds,
     )
     report = sample.simulate(settings, options, out)
     say(_simulated(report))
@@ -528,6 +536,7 @@ def sample_week(  # noqa: PLR0917  options of a command
     disputes: Disputes = False,
     settlement_cycles: SettlementCycles = False,
     foreign_cards: ForeignCards = False,
+    own_funds: OwnFunds = False,
 ) -> None:
     """Make the sample week and run it: close, pay, answers, outcomes, in the clock's order."""
     from tieout.commands import overview
@@ -554,6 +563,7 @@ def sample_week(  # noqa: PLR0917  options of a command
             disputes=disputes,
             settlement_cycles=settlement_cycles,
             foreign_cards=foreign_cards,
+            own_funds=own_funds,
         ),
         tuple(inject or ()),
     )

@@ -1,5 +1,5 @@
 """The simulated bank: its own books, and the statements it sends: camt.053 of the client reserve,
-MT940 of the fee account.
+MT940 of the fee account and, where it has one, of own funds.
 
 The bank's state is one JSON file beside the truth. Statements are sent in order and each opens
 with the closing balance of the one sent before, so the chain of balances never breaks, whether
@@ -7,7 +7,7 @@ payouts happen in between, late or never. A statement is written once and never 
 clock is read: creation times follow from the statement's date and number.
 
 Formats: camt.053.001.08 (ISO 20022 BankToCustomerStatementV08), and SWIFT MT940 with a structured
-`:86:`. The fee account sends a statement only when it moves.
+`:86:`. The fee account and own funds send a statement only when they move.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tieout.files.store import Store
 
 BANK_ACCOUNT_ID = "6600100200300400"
 FEE_ACCOUNT_ID = "6600100200300418"
+OWN_FUNDS_ACCOUNT_ID = "6600100200300426"
 CURRENCY_CODE = "CNY"
 ACCOUNT_OWNER = "示例支付有限公司客户备付金"
 SERVICER_NAME = "示例备付金存管银行"
@@ -77,6 +78,8 @@ def open_books(
     *,
     fee_opening_minor: int = 0,
     fee_planned: Plan = (),
+    own_funds_opening_minor: int = 0,
+    own_funds_planned: Plan | None = None,
     returns_per_batch: int = 0,
 ) -> None:
     """Open the bank's books, or keep them where the same simulation opened them before.
@@ -89,6 +92,8 @@ def open_books(
             shifted (an injected gap; 0 in an honest bank).
         fee_opening_minor: Balance of the fee account before its first statement, fen.
         fee_planned: The same for the fee account.
+        own_funds_opening_minor: Balance of own funds before their first statement, fen.
+        own_funds_planned: The same for own funds; None: the bank keeps no such account.
         returns_per_batch: How many payouts of each payment file come back.
 
     Raises:
@@ -103,6 +108,10 @@ def open_books(
         **_account(BANK_ACCOUNT_ID, "camt053", opening_balance_minor, planned),
         "fee_account": _account(FEE_ACCOUNT_ID, "mt940", fee_opening_minor, fee_planned),
     }
+    if own_funds_planned is not None:
+        state["own_funds"] = _account(
+            OWN_FUNDS_ACCOUNT_ID, "mt940", own_funds_opening_minor, own_funds_planned
+        )
     _save(truth_dir, state)
 
 
@@ -154,7 +163,7 @@ def deliver(inbox: Path | str, truth_dir: Path, through: date) -> list[str]:
     """
     state = _load(truth_dir)
     written = []
-    for account in (state, state["fee_account"]):
+    for account in _accounts(state):
         for plan in account["planned"]:
             day = date.fromisoformat(plan["statement_date"])
             if day > through or _last_sent_date(account) >= day:
@@ -167,6 +176,35 @@ def deliver(inbox: Path | str, truth_dir: Path, through: date) -> list[str]:
     return written
 
 
+def _accounts(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the books of each account the bank keeps."""
+    kept = [state, state["fee_account"], state.get("own_funds")]
+    return [account for account in kept if account is not None]
+
+
+def transfer_own_money(
+    inbox: Path | str, truth_dir: Path, on: date, text: str, reserve_amount_minor: int
+) -> list[str]:
+    """Move money between the client reserve and own funds; return the two statements, once a text.
+
+    ``text`` is what both lines say; ``reserve_amount_minor``, in fen, what the reserve receives.
+    A bank that keeps no own funds does nothing.
+    """
+    if "own_funds" not in _load(truth_dir):
+        return []
+    return [
+        write_statement(
+            inbox,
+            truth_dir,
+            on,
+            [BankLine(amount, ACCOUNT_OWNER, text, kind="own_transfer", about=text)],
+            text,
+            account_name=name,
+        )
+        for name, amount in ((None, reserve_amount_minor), ("own_funds", -reserve_amount_minor))
+    ]
+
+
 def write_statement(
     inbox: Path | str,
     truth_dir: Path,
@@ -174,17 +212,18 @@ def write_statement(
     lines: Sequence[BankLine],
     reference: str | None = None,
     *,
-    of_fee_account: bool = False,
+    account_name: str | None = None,
 ) -> str:
     """Send the evening statement of ``on`` with ``lines``; return its path relative to the inbox.
 
     Mornings up to ``on`` go out first. Lines answered after later statements went out are booked on
     the last date sent, as a bank would. ``reference`` (for instance a payment file's message id)
-    makes the call idempotent: a second call writes nothing and returns the first path.
+    makes the call idempotent: a second call writes nothing and returns the first path. The
+    statement is the reserve's, or that of the ``fee_account`` or of ``own_funds``.
     """
     deliver(inbox, truth_dir, on)
     state = _load(truth_dir)
-    account = state["fee_account"] if of_fee_account else state
+    account = state if account_name is None else state[account_name]
     for sent in account["sent"]:
         if reference is not None and sent["reference"] == reference:
             return str(sent["path"])
@@ -262,13 +301,17 @@ def statement_xml(
 
 
 def statement_mt940(
-    day: date, sequence_number: int, opening_minor: int, lines: Sequence[BankLine]
+    bank_account_id: str,
+    day: date,
+    sequence_number: int,
+    opening_minor: int,
+    lines: Sequence[BankLine],
 ) -> bytes:
-    """Return one MT940 message of the fee account that adds up from opening to closing."""
+    """Return one MT940 message of an account that adds up from opening to closing."""
     closing_minor = opening_minor + sum(line.amount_minor for line in lines)
     text = [
         f":20:{day:%Y%m%d}{sequence_number:05d}",
-        f":25:{FEE_ACCOUNT_ID}",
+        f":25:{bank_account_id}",
         f":28C:{sequence_number}/1",
         f":60F:{_mt940_balance(day, opening_minor)}",
     ]
@@ -310,9 +353,9 @@ def statement_path(day: date, sequence_number: int) -> str:
     return f"bank/{day:%Y%m%d}/{name}"
 
 
-def fee_statement_path(day: date, sequence_number: int) -> str:
-    """Return the inbox path of a statement of the fee account."""
-    return f"bank/{day:%Y%m%d}/mt940_{FEE_ACCOUNT_ID}_{day:%Y%m%d}_{sequence_number}.sta"
+def mt940_path(bank_account_id: str, day: date, sequence_number: int) -> str:
+    """Return the inbox path of a statement in MT940."""
+    return f"bank/{day:%Y%m%d}/mt940_{bank_account_id}_{day:%Y%m%d}_{sequence_number}.sta"
 
 
 def _send(
@@ -329,8 +372,8 @@ def _send(
     if state["format"] == "mt940":
         # MT940 numbers the statements of an account, camt.053 here those of a date.
         sequence_number = len(state["sent"]) + 1
-        path = fee_statement_path(day, sequence_number)
-        content = statement_mt940(day, sequence_number, opening, lines)
+        path = mt940_path(state["bank_account_id"], day, sequence_number)
+        content = statement_mt940(state["bank_account_id"], day, sequence_number, opening, lines)
     else:
         of_day = [sent for sent in state["sent"] if sent["statement_date"] == day.isoformat()]
         sequence_number = len(of_day) + 1

@@ -62,7 +62,7 @@ def answer(settings: Settings, day: date) -> int:
                 day,
                 lines,
                 debits[0].message_id,
-                of_fee_account=True,
+                account_name="fee_account",
             )
     return report(settings, day)
 

@@ -27,7 +27,12 @@ from tieout.simulator import (
     upi_files,
     wechat_files,
 )
-from tieout.simulator.bank import BANK_ACCOUNT_ID, FEE_ACCOUNT_ID, BankLine
+from tieout.simulator.bank import (
+    BANK_ACCOUNT_ID,
+    FEE_ACCOUNT_ID,
+    OWN_FUNDS_ACCOUNT_ID,
+    BankLine,
+)
 from tieout.simulator.events import (
     ALIPAY,
     CHANNELS,
@@ -56,7 +61,7 @@ from tieout.simulator.payment_codes import code_truth
 from tieout.simulator.scenes import AdjustmentDesk, scene_events
 from tieout.simulator.unionpay_files import UnionpayDay
 from tieout.simulator.wechat_files import WalletDay
-from tieout.simulator.world import Row, World, build_world
+from tieout.simulator.world import Row, World, build_world, planned_advances
 
 # Scenes a date has on top of its ordinary life, about.
 SCENE_EVENTS = 15
@@ -97,7 +102,8 @@ class Funds:
     representments and second chargebacks, and one payment a day is made twice.
     ``settlement_cycles``: some merchants are paid by other cycles than T+1. ``foreign_cards``:
     cards of foreign issuers pay in dollars and settle in yuan, through UnionPay International
-    (examples/channels/upi).
+    (examples/channels/upi). ``own_funds``: own funds have statements that show each advance, and
+    the client reserve starts with nothing of our own in it.
     ``lags``: channel and days for those whose money does not come after one (of the reference data:
     `arrival_lag_days`). ``cutoff_minutes``: when the platform cuts its day; each channel's cut
     moves with it. ``wechat_cutoff_minutes``: where WeChat cuts before the platform.
@@ -114,6 +120,7 @@ class Funds:
     disputes: bool = False
     settlement_cycles: bool = False
     foreign_cards: bool = False
+    own_funds: bool = False
     lags: tuple[tuple[str, int], ...] = ()
     cutoff_minutes: int = CUTOFF_MINUTES
     wechat_cutoff_minutes: int | None = None
@@ -130,7 +137,7 @@ class Funds:
         """Return what a simulation is known by; what came later and is not asked for is none."""
         calendar = {
             "fund_bills", "freeze_orders", "qr_gateway", "payment_codes", "disputes",
-            "settlement_cycles", "foreign_cards", "lags", "cutoff_minutes",
+            "settlement_cycles", "foreign_cards", "own_funds", "lags", "cutoff_minutes",
             "wechat_cutoff_minutes",
         }  # fmt: skip
         ordinary = asdict(Funds())
@@ -242,6 +249,7 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         shows_codes=funds.payment_codes,
         has_cycles=funds.settlement_cycles,
         has_foreign_cards=funds.foreign_cards,
+        has_own_funds=funds.own_funds,
     )
     progress = _Progress(
         pending=empty_events().with_columns(
@@ -290,6 +298,8 @@ def simulate(  # noqa: PLR0917 - what a simulation is made of
         plan,
         fee_opening_minor=world.fee_opening_balance_minor,
         fee_planned=_fee_plan(world, progress.billed_costs),
+        own_funds_opening_minor=world.own_funds_opening_balance_minor,
+        own_funds_planned=_own_funds_plan(world) if funds.own_funds else None,
         returns_per_batch=funds.returns,
     )
     through = deliver_through or workdays.next_working_day(first_date)
@@ -474,10 +484,15 @@ def _with_keys(events: pl.DataFrame, booked: pl.DataFrame, lines: pl.DataFrame) 
 
 def _opening_balances(world: World) -> list[Row]:
     """Return the ledger at go-live: the balances at the bank are our own money."""
-    own = world.opening_balance_minor + world.fee_opening_balance_minor
+    own = (
+        world.opening_balance_minor
+        + world.fee_opening_balance_minor
+        + world.own_funds_opening_balance_minor
+    )
     accounts = (
         ("client_reserve_bank", BANK_ACCOUNT_ID, world.opening_balance_minor),
         ("fee_bank", FEE_ACCOUNT_ID, world.fee_opening_balance_minor),
+        ("own_funds_bank", OWN_FUNDS_ACCOUNT_ID, world.own_funds_opening_balance_minor),
         ("own_funds", "opening", -own),
     )
     return [
@@ -488,6 +503,7 @@ def _opening_balances(world: World) -> list[Row]:
             "balance_minor": balance,
         }
         for account, subledger, balance in accounts
+        if balance
     ]
 
 
@@ -608,6 +624,17 @@ def _fee_plan(
         (ACCOUNT_INTEREST_MINOR, f"活期结息 {own:%Y年%m月}", "bank_interest"),
     ):
         plan.setdefault(own, []).append(BankLine(amount, BANK_NAME, text, kind=kind))
+    return [(when, plan[when], 0) for when in sorted(plan)]
+
+
+def _own_funds_plan(world: World) -> list[tuple[date, list[BankLine], int]]:
+    """Return the statements of own funds: an empty one to begin with, and each advance's debit."""
+    plan: dict[date, list[BankLine]] = {world.first_date: []}
+    for advance_id, day, _, amount in planned_advances(world):
+        if day <= world.last_date:
+            text = f"ADVANCE {advance_id}"
+            line = BankLine(-amount, "垫款", text, kind="advance", about=advance_id)
+            plan.setdefault(day, []).append(line)
     return [(when, plan[when], 0) for when in sorted(plan)]
 
 

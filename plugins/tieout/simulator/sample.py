@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.dates import days, workdays
-from tieout.decisions import terms
+from tieout.decisions import own_money, terms
 from tieout.runs import answers, runner
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class SampleOptions:
     disputes: bool = False
     settlement_cycles: bool = False
     foreign_cards: bool = False
+    own_funds: bool = False
 
     @property
     def last(self) -> date:
@@ -109,6 +110,7 @@ def simulate(settings: Settings, options: SampleOptions, out: str | None) -> Sim
             options.disputes,
             options.settlement_cycles,
             options.foreign_cards,
+            options.own_funds,
         ),
     )
     if out is None:
@@ -137,6 +139,7 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
         "disputes": options.disputes,
         "settlement_cycles": options.settlement_cycles,
         "foreign_cards": options.foreign_cards,
+        **({"own_funds": True} if options.own_funds else {}),
     }
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
@@ -250,6 +253,8 @@ def stands(settings: Settings, accounting_date: date) -> bool:
 def bank_morning(settings: Settings, day: date) -> list[str]:
     """Have the simulated bank send its statements up to the morning of ``day``.
 
+    It transfers what two people ordered between the client reserve and own funds by then.
+
     Does nothing in a home without a simulated bank: there the bank's files come from the bank.
     """
     if not settings.truth_dir.is_dir():
@@ -258,4 +263,13 @@ def bank_morning(settings: Settings, day: date) -> list[str]:
 
     if not bank.exists(settings.truth_dir):
         return []
-    return bank.deliver(settings.inbox_url, settings.truth_dir, day)
+    sent = bank.deliver(settings.inbox_url, settings.truth_dir, day)
+    for transfer in own_money.approved_transfers(settings, day):
+        sent += bank.transfer_own_money(
+            settings.inbox_url,
+            settings.truth_dir,
+            day,
+            transfer.bank_text,
+            transfer.reserve_amount_minor,
+        )
+    return sent

@@ -137,6 +137,7 @@ class World:
     card_tokens: tuple[str, ...]
     opening_balance_minor: int
     fee_opening_balance_minor: int
+    own_funds_opening_balance_minor: int
     every_merchant_sells: bool
     states_fees: bool
     states_orders: bool
@@ -161,8 +162,10 @@ def build_world(
     shows_codes: bool = False,
     has_cycles: bool = False,
     has_foreign_cards: bool = False,
+    has_own_funds: bool = False,
 ) -> World:
     """Return the world of a simulation; the same arguments give the same world."""
+    own_minor = 100_000_000 + 1_000 * transactions
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
     count = max(merchants, MINIMUM_MERCHANTS)
     codes = merchant_codes()
@@ -183,8 +186,9 @@ def build_world(
             "CT" + hashlib.sha256(f"{seed}/card/{serial}".encode()).hexdigest()[:16]
             for serial in range(CARDS)
         ),
-        opening_balance_minor=100_000_000 + 1_000 * transactions,
+        opening_balance_minor=0 if has_own_funds else own_minor,
         fee_opening_balance_minor=5_000_000 + 100 * transactions * days,
+        own_funds_opening_balance_minor=own_minor if has_own_funds else 0,
         every_merchant_sells=every_merchant_sells,
         states_fees=states_fees,
         states_orders=states_orders,
@@ -389,27 +393,28 @@ def _payee_row(merchant: Merchant, version: int, since: date, until: date | None
     }
 
 
+def planned_advances(world: World) -> list[tuple[str, date, int, int]]:
+    """Return the advances of the simulation: id, day, merchant, fen; of the 2nd and the 4th day."""
+    days = ((1, ADVANCED_MERCHANT, 5_000), (3, CALM_MERCHANT, 8_000))
+    planned = [(world.first_date + timedelta(days=day), who, amount) for day, who, amount in days]
+    return [(f"D{day:%Y%m%d}000001", day, who, amount) for day, who, amount in planned]
+
+
 def advance_rows(world: World, accounting_date: date) -> list[Row]:
-    """Return the advances paid up to ``accounting_date``: on the second and on the fourth day."""
-    rows: list[Row] = []
-    for day, merchant_index, amount_minor in (
-        (1, ADVANCED_MERCHANT, 5_000),
-        (3, CALM_MERCHANT, 8_000),
-    ):
-        advanced_on = world.first_date + timedelta(days=day)
-        if advanced_on <= accounting_date:
-            rows.append(
-                {
-                    "advance_id": f"D{advanced_on:%Y%m%d}000001",
-                    "account_id": world.merchants[merchant_index].account_id,
-                    "advanced_on": advanced_on,
-                    "for_accounting_date": advanced_on,
-                    "currency_code": "CNY",
-                    "amount_minor": amount_minor,
-                    "advance_fee_minor": amount_minor // 2_000,
-                }
-            )
-    return rows
+    """Return the advances paid up to ``accounting_date``."""
+    return [
+        {
+            "advance_id": advance_id,
+            "account_id": world.merchants[merchant_index].account_id,
+            "advanced_on": advanced_on,
+            "for_accounting_date": advanced_on,
+            "currency_code": "CNY",
+            "amount_minor": amount_minor,
+            "advance_fee_minor": amount_minor // 2_000,
+        }
+        for advance_id, advanced_on, merchant_index, amount_minor in planned_advances(world)
+        if advanced_on <= accounting_date
+    ]
 
 
 def freeze_rows(world: World, accounting_date: date) -> list[Row]:

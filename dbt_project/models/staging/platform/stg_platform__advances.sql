@@ -9,7 +9,8 @@ with records as (
         for_accounting_date,
         currency_code,
         amount_minor,
-        advance_fee_minor
+        advance_fee_minor,
+        advance_status
     from {{ source('raw', 'platform_advances') }}
 ),
 
@@ -28,7 +29,8 @@ final as (
         records.for_accounting_date,
         records.currency_code,
         records.amount_minor,
-        records.advance_fee_minor
+        records.advance_fee_minor,
+        coalesce(records.advance_status, 'paid') as advance_status
     from records
     inner join landed_files on records.file_id = landed_files.file_id
 )

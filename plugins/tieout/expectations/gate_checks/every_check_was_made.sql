@@ -14,6 +14,7 @@ with required as (
         values
         ('accounting_dates_closed'),
         ('adjustments_tie'),
+        ('advances_debited'),
         ('balance_equation_zero'),
         ('bank_lines_explained'),
         ('bank_statement_continuity'),
