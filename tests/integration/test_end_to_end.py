@@ -423,7 +423,7 @@ def test_every_partition_of_what_is_paid_has_its_guard(week: Settings) -> None:
     )
     goes_on = (
         *("reconciliation.bank_", "reconciliation.unexplained_bank_lines_"),
-        *("ledger.bank_journal_", "payout.payout_status_"),
+        *("ledger.bank_journal_", "payout.payout_status_", "gate.sweepable_funds_"),
     )
     without = {name for name, _, is_guarded in rows if not is_guarded}
     assert {name for name in without if not name.startswith(goes_on)} == set()
