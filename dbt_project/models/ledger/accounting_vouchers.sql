@@ -44,7 +44,10 @@ platform_vouchers as (
         booked.source_voucher_id,
         booked.account_id,
         booked.currency_code,
-        booked.amount_minor
+        booked.amount_minor,
+        booked.transaction_type,
+        booked.direction,
+        booked.subject_code
     from {{ ref('stg_platform__accounting_vouchers') }} as booked
     inner join late_conversions
         on booked.source_voucher_id = late_conversions.voucher_id
@@ -77,8 +80,8 @@ final as (
             and platform_vouchers.amount_minor is not distinct from priced_vouchers.amount_minor
             and coalesce(platform_vouchers.transaction_type, priced_vouchers.transaction_type)
             is not distinct from priced_vouchers.transaction_type
-            and coalesce(platform_vouchers.direction, booked.direction)
-            is not distinct from booked.direction
+            and coalesce(platform_vouchers.direction, expected.direction)
+            is not distinct from expected.direction
             and coalesce(platform_vouchers.subject_code, merchant_account.subject_code)
             is not distinct from merchant_account.subject_code
         ) as agrees_with_source
@@ -87,7 +90,7 @@ final as (
     cross join lateral (
         select case when priced_vouchers.amount_minor > 0 then 'credit' else 'debit' end
             as direction
-    ) as booked
+    ) as expected
     left join platform_vouchers
         on priced_vouchers.voucher_id = platform_vouchers.source_voucher_id
 )
