@@ -163,7 +163,10 @@ create table ledger.trial_balance (
     debit_amount_minor bigint, credit_amount_minor bigint, closing_amount_minor bigint
 );
 create table clearing.refused_vouchers (accounting_date date, voucher_id text, reason text);
-create table clearing.waiting_conversions (accounting_date date, voucher_id text);
+create table clearing.waiting_conversions (
+    accounting_date date, voucher_id text, reason text, channel text,
+    transaction_currency_code text, transaction_amount_minor bigint, age_days integer
+);
 
 create table ledger.accounting_vouchers (
     accounting_date date, accounting_voucher_id text, source_voucher_id text, amount_minor bigint

@@ -1,6 +1,6 @@
 {{ config(
     materialized='table', schema='intermediate', unlogged=true, tags=['close'],
-    post_hook='analyze {{ this }}'
+    pre_hook='{{ set_based() }}', post_hook='analyze {{ this }}'
 ) }}
 
 {#-

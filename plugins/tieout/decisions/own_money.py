@@ -187,7 +187,13 @@ def decisions(settings: Settings, request_id: int | None = None) -> list[Decisio
 
 
 def approved_transfers(settings: Settings, day: date) -> list[Decision]:
-    """Return the approved sweeps and top-ups that count on ``day``, oldest first."""
+    """Return the approved sweeps and top-ups that count on ``day``, oldest first.
+
+    None in a home that was never migrated: it only sends files for another one.
+    """
+    with database.connect(settings) as connection:
+        if not database.has_table(connection, "control.own_money_requests"):
+            return []
     return [
         decision
         for decision in reversed(decisions(settings))
