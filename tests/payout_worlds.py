@@ -999,33 +999,13 @@ class _Writer(worlds._Writer):
         )
 
     def adjusted(self, name: str, adjustment: Adjustment, merchant_id: str) -> None:
-        on, original = self.on(adjustment.day), dict(adjustment.original)
-        fees = adjustment.fees_effect_minor
+        on = self.on(adjustment.day)
         file_id = self.file("up", "aerrn", on)
         number = self.lines[file_id] + 1
-        line = self.add(
-            "raw.unionpay_aerrn",
-            file_id,
-            on,
-            adjustment_code="E00",
-            adjustment_type=adjustment.adjustment_type,
-            acquiring_institution_id=original["acquiring_institution_id"],
-            forwarding_institution_id=original["forwarding_institution_id"],
-            trace_number=f"8{number:05d}",
-            transmission_time="0925000000",
-            transmitted_at=at(adjustment.day, 12 * 3_600),
-            terminal_id=original["terminal_id"],
-            merchant_id=merchant_id,
-            retrieval_reference_number=original["retrieval_reference_number"],
-            original_trace_number=original["trace_number"],
-            original_transmission_time=original["transmission_time"],
-            currency_code=adjustment.currency_code,
-            funds_effect_minor=adjustment.funds_effect_minor,
-            interchange_receivable_minor=max(fees, 0),
-            interchange_payable_minor=1,
-            fee_receivable_minor=1,
-            fee_payable_minor=max(-fees, 0),
+        columns = worlds.aerrn_columns(
+            adjustment, f"8{number:05d}", at(adjustment.day, 12 * 3_600), merchant_id
         )
+        line = self.add("raw.unionpay_aerrn", file_id, on, **columns)
         self.ids[name][adjustment.ref] = f"{file_id}:{line}"
 
     def decided(self, name: str, action: Action) -> None:

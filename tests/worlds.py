@@ -1288,32 +1288,14 @@ class _Writer:
 
     def adjustment(self, name: str, adjustment: Adjustment) -> None:
         on = self.on(adjustment.day)
-        original = dict(adjustment.original)
         file_id = self.file(name, "aerrn", on)
-        fees = adjustment.fees_effect_minor
-        line = self.add(
-            "raw.unionpay_aerrn",
-            file_id,
-            on,
-            adjustment_code="E00",
-            adjustment_type=adjustment.adjustment_type,
-            acquiring_institution_id=original["acquiring_institution_id"],
-            forwarding_institution_id=original["forwarding_institution_id"],
-            trace_number=f"8{adjustment.ref[1:]:0>5}",
-            transmission_time="0925000000",
-            transmitted_at=_noon(on),
-            terminal_id=original["terminal_id"],
-            merchant_id=_merchant_id(name, adjustment.merchant),
-            retrieval_reference_number=original["retrieval_reference_number"],
-            original_trace_number=original["trace_number"],
-            original_transmission_time=original["transmission_time"],
-            currency_code=adjustment.currency_code,
-            funds_effect_minor=adjustment.funds_effect_minor,
-            interchange_receivable_minor=max(fees, 0),
-            interchange_payable_minor=1,
-            fee_receivable_minor=1,
-            fee_payable_minor=max(-fees, 0),
+        columns = aerrn_columns(
+            adjustment,
+            f"8{adjustment.ref[1:]:0>5}",
+            _noon(on),
+            _merchant_id(name, adjustment.merchant),
         )
+        line = self.add("raw.unionpay_aerrn", file_id, on, **columns)
         self.ids[name][adjustment.ref] = f"{file_id}:{line}"
 
     def actions(self, name: str, world: World) -> None:
@@ -1487,6 +1469,34 @@ def _own_key(number: int) -> dict[str, str]:
         "forwarding_institution_id": "00049992",
         "trace_number": f"7{number:05d}",
         "transmission_time": "0925000000",
+    }
+
+
+def aerrn_columns(
+    adjustment: Adjustment, trace_number: str, transmitted_at: datetime, merchant_id: str
+) -> dict[str, Any]:
+    """The columns of an adjustment in UnionPay's error file."""
+    original = dict(adjustment.original)
+    fees = adjustment.fees_effect_minor
+    return {
+        "adjustment_code": "E00",
+        "adjustment_type": adjustment.adjustment_type,
+        "acquiring_institution_id": original["acquiring_institution_id"],
+        "forwarding_institution_id": original["forwarding_institution_id"],
+        "trace_number": trace_number,
+        "transmission_time": "0925000000",
+        "transmitted_at": transmitted_at,
+        "terminal_id": original["terminal_id"],
+        "merchant_id": merchant_id,
+        "retrieval_reference_number": original["retrieval_reference_number"],
+        "original_trace_number": original["trace_number"],
+        "original_transmission_time": original["transmission_time"],
+        "currency_code": adjustment.currency_code,
+        "funds_effect_minor": adjustment.funds_effect_minor,
+        "interchange_receivable_minor": max(fees, 0),
+        "interchange_payable_minor": 1,
+        "fee_receivable_minor": 1,
+        "fee_payable_minor": max(-fees, 0),
     }
 
 

@@ -18,9 +18,8 @@ from tieout import database
 from tieout.billing import issued, pain008
 from tieout.billing.issued import BillingError
 from tieout.billing.pain008 import Creditor, Debit, DebitBatch
-from tieout.core.progress import say
 from tieout.core.settings import Settings
-from tieout.payouts.store import Handed, Store
+from tieout.payouts.store import Store
 from tieout.protection import tokens
 
 __all__ = ["DebitReport", "file_path", "put_out", "start"]
@@ -141,16 +140,9 @@ def _put_out_one(settings: Settings, outbox: Store, message: _Message) -> bool:
     with database.connect(settings) as connection:
         row = connection.execute(_RECORDED, {"message_id": message.message_id}).fetchone()
     if row is not None:
-        handed = outbox.hand_over(path, str(row[0]), is_first=False)
-        if handed is Handed.GONE:
-            say(
-                f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
-                "fetched it, so it is not written again; without an answer its debits become "
-                "unknown"
-            )
-        return handed is Handed.NOW
+        return outbox.hand_over(path, str(row[0]), "debits", is_first=False)
     sha256 = _prepare(settings, outbox, _batch(settings, message), path)
-    return outbox.hand_over(path, sha256, is_first=True) is Handed.NOW
+    return outbox.hand_over(path, sha256, "debits", is_first=True)
 
 
 def _prepare(settings: Settings, outbox: Store, batch: DebitBatch, path: str) -> str:

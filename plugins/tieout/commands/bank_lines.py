@@ -135,7 +135,7 @@ def list_decisions() -> None:
 
 def _said(decision: bank_lines.Decision) -> str:
     amount = overview.money(decision.amount_minor, decision.currency_code)
-    state = f"approved by {decision.approved_by}" if decision.approved_by else "waits for approval"
+    state = shared.approval(decision.approved_by)
     return (
         f"decision {decision.decision_id}: {decision.file_id}:{decision.line_number} "
         f"{amount} {decision.currency_code} as {decision.taken_as} from {decision.effective_on} "

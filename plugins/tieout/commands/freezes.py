@@ -126,7 +126,7 @@ def add(
         effective_on=shared.day(on),
         effective_to=shared.day(until),
     )
-    _asked(freezes.add(settings, wanted, by=by, reason=reason))
+    shared.say_asked("freezes", freezes.add(settings, wanted, by=by, reason=reason))
 
 
 @app.command()
@@ -143,7 +143,8 @@ def release(
 ) -> None:
     """Ask to release a freeze or a part of it. Another person has to approve it."""
     settings = shared.deciding_home()
-    _asked(
+    shared.say_asked(
+        "freezes",
         freezes.release(
             settings,
             freeze,
@@ -151,7 +152,7 @@ def release(
             by=by,
             reason=reason,
             effective_on=shared.day(on),
-        )
+        ),
     )
 
 
@@ -165,12 +166,10 @@ def write_off(
     """Ask to write a waiting charge off. Another person has to approve it."""
     settings = shared.deciding_home()
     effective_on = shared.day(on)
-    _asked(freezes.write_off(settings, charge, by=by, reason=reason, effective_on=effective_on))
-
-
-def _asked(request_id: int) -> None:
-    say(f"request {request_id} is on record; nothing changes before another person approves it")
-    say(f"next: tieout freezes approve {request_id}, by another person")
+    shared.say_asked(
+        "freezes",
+        freezes.write_off(settings, charge, by=by, reason=reason, effective_on=effective_on),
+    )
 
 
 @app.command()
@@ -196,7 +195,7 @@ def _said(decision: freezes.Decision) -> str:
     amount = money.amount_text(decision.amount_minor, decision.currency_code)
     kind = f" {decision.freeze_kind}" if decision.freeze_kind else ""
     until = f" until {decision.effective_to}" if decision.effective_to else ""
-    state = f"approved by {decision.approved_by}" if decision.approved_by else "waits for approval"
+    state = shared.approval(decision.approved_by)
     return (
         f"request {decision.request_id}: {decision.action}{kind} {decision.freeze_id} of "
         f"{decision.account_id}, {amount}, from {decision.effective_on} on{until}, asked for by "

@@ -80,7 +80,8 @@ def _transfer(  # noqa: PLR0917 - options of a command
     kind: str, amount: str, currency: str, reason: str, by: str | None, on: str | None
 ) -> None:
     settings = shared.deciding_home()
-    _asked(
+    shared.say_asked(
+        "own-money",
         own_money.transfer(
             settings,
             kind,
@@ -89,7 +90,7 @@ def _transfer(  # noqa: PLR0917 - options of a command
             by=by,
             reason=reason,
             effective_on=shared.day(on),
-        )
+        ),
     )
 
 
@@ -113,7 +114,8 @@ def enter(
 ) -> None:
     """Ask for an entry of the bank journal. Another person has to approve it."""
     settings = shared.deciding_home()
-    _asked(
+    shared.say_asked(
+        "own-money",
         own_money.enter(
             settings,
             account,
@@ -124,13 +126,8 @@ def enter(
             by=by,
             reason=reason,
             effective_on=shared.day(on),
-        )
+        ),
     )
-
-
-def _asked(request_id: int) -> None:
-    say(f"request {request_id} is on record; nothing changes before another person approves it")
-    say(f"next: tieout own-money approve {request_id}, by another person")
 
 
 @app.command()
@@ -159,7 +156,7 @@ def _said(decision: own_money.Decision) -> str:
     where = ""
     if decision.bank_account_id:
         where = f" on {decision.bank_account_id} as {decision.booked_as}"
-    state = f"approved by {decision.approved_by}" if decision.approved_by else "waits for approval"
+    state = shared.approval(decision.approved_by)
     return (
         f"request {decision.request_id}: {decision.entry_kind} of {amount}{where}, "
         f"{decision.bank_text!r}, from {decision.effective_on} on, asked for by "

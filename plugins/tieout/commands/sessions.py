@@ -63,8 +63,7 @@ def reopen(
     wanted = shared.day(date)
     assert wanted is not None
     request_id = sessions.ask(settings, wanted, by=by, reason=reason)
-    say(f"request {request_id} is on record; nothing changes before another person approves it")
-    say(f"next: tieout sessions approve {request_id}, by another person")
+    shared.say_asked("sessions", request_id)
 
 
 @app.command()
@@ -93,7 +92,7 @@ def _clock(session: sessions.Session) -> str:
 
 
 def _said(decision: sessions.Reopening) -> str:
-    state = f"approved by {decision.approved_by}" if decision.approved_by else "waits for approval"
+    state = shared.approval(decision.approved_by)
     return (
         f"request {decision.request_id}: open the clearing sessions of {decision.accounting_date}, "
         f"asked for by {decision.requested_by} ({decision.reason}): {state}"

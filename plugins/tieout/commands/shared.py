@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tieout import database
+from tieout.core.progress import say
 from tieout.core.settings import Settings, load_settings
 from tieout.database import persons
 from tieout.dates import days
@@ -26,11 +27,13 @@ __all__ = [
     "FileFormat",
     "On",
     "Reason",
+    "approval",
     "console",
     "day",
     "deciding_home",
     "home",
     "people_options",
+    "say_asked",
     "table",
 ]
 
@@ -78,6 +81,17 @@ def deciding_home() -> Settings:
     """
     settings = home()
     return settings.acting_as("people") if "people" in settings.role_urls else settings
+
+
+def say_asked(group: str, request_id: int) -> None:
+    """Say that a request waits for another person; ``group`` names its commands."""
+    say(f"request {request_id} is on record; nothing changes before another person approves it")
+    say(f"next: tieout {group} approve {request_id}, by another person")
+
+
+def approval(approved_by: str | None) -> str:
+    """Return who approved a decision, or that nobody has."""
+    return f"approved by {approved_by}" if approved_by else "waits for approval"
 
 
 def people_options(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.decisions import suspense
+from tieout.decisions.functions import Desk
 
 __all__ = [
     "KINDS",
@@ -47,6 +48,9 @@ KINDS: Final = {
 
 class FreezeError(TieoutError):
     """Nothing is frozen, released or written off as asked."""
+
+
+_DESK: Final = Desk(FreezeError, "control.freeze_requests", "see tieout freezes --help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ def add(settings: Settings, wanted: Wanted, *, by: str | None, reason: str) -> i
         FreezeError: the database refuses it: no such account or currency, a judicial freeze without
             its order, no amount, a closed date, no name or reason.
     """
-    return _ask(
+    return _DESK.ask(
         settings,
         "nothing is frozen",
         "select control.request_freeze(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -277,7 +281,7 @@ def approve(settings: Settings, request_id: int, *, by: str | None) -> Decision:
         FreezeError: there is no such request, it is one's own or approved already, more would be
             released than is left, it is above one's limit, or its date is closed.
     """
-    _ask(
+    _DESK.ask(
         settings,
         f"request {request_id} is not approved",
         "select control.approve_freeze(%s, %s)",
@@ -287,27 +291,12 @@ def approve(settings: Settings, request_id: int, *, by: str | None) -> Decision:
 
 
 def _end(settings: Settings, asked: tuple[str, str, int | None, date, str, str | None]) -> int:
-    return _ask(
+    return _DESK.ask(
         settings,
         f"nothing of {asked[1]} is ended",
         "select control.request_freeze_end(%s, %s, %s, %s, %s, %s)",
         asked,
     )
-
-
-def _ask(settings: Settings, what: str, function: LiteralString, arguments: tuple[Any, ...]) -> int:
-    with (
-        database.explained(
-            FreezeError,
-            what,
-            where="control.freeze_requests",
-            next_step="see tieout freezes --help",
-        ),
-        database.connect(settings) as connection,
-    ):
-        row = connection.execute(function, arguments).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _require_tables(connection: psycopg.Connection[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, LiteralString
+from typing import Final, LiteralString
 
 from psycopg.rows import class_row
 
@@ -18,6 +18,7 @@ from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
 from tieout.decisions import bank_lines
+from tieout.decisions.functions import Desk
 
 __all__ = [
     "BOOKED_AS",
@@ -51,6 +52,9 @@ BOOKED_AS = {
 
 class OwnMoneyError(TieoutError):
     """Own money cannot be transferred or entered as asked."""
+
+
+_DESK: Final = Desk(OwnMoneyError, "control.own_money_requests", "see tieout own-money --help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +191,7 @@ def decisions(settings: Settings, request_id: int | None = None) -> list[Decisio
 
 
 def approved_transfers(settings: Settings, day: date) -> list[Decision]:
-    """Return the approved sweeps and top-ups that count on ``day``, oldest first.
-
-    None in a home that was never migrated: it only sends files for another one.
-    """
-    with database.connect(settings) as connection:
-        if not database.has_table(connection, "control.own_money_requests"):
-            return []
+    """Return the approved sweeps and top-ups that count on ``day``, oldest first."""
     return [
         decision
         for decision in reversed(decisions(settings))
@@ -220,7 +218,7 @@ def transfer(
             or reason.
     """
     on = effective_on or bank_lines.next_effective_date(settings)
-    return _ask(
+    return _DESK.ask(
         settings,
         "nothing is transferred",
         "select control.request_own_money(%s, null, null, null, %s, %s, %s, %s, %s, %s)",
@@ -250,7 +248,7 @@ def enter(  # noqa: PLR0917 - what an entry is made of
             one entry, a closed date, no name or reason.
     """
     on = effective_on or bank_lines.next_effective_date(settings)
-    return _ask(
+    return _DESK.ask(
         settings,
         "nothing is entered",
         "select control.request_own_money('manual_entry', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -268,25 +266,10 @@ def approve(settings: Settings, request_id: int, *, by: str | None) -> Decision:
         OwnMoneyError: there is no such request, it is one's own or approved already, more would be
             swept than is ours, it is above one's limit, or its date is closed.
     """
-    _ask(
+    _DESK.ask(
         settings,
         f"request {request_id} is not approved",
         "select control.approve_own_money(%s, %s)",
         (request_id, by),
     )
     return decisions(settings, request_id)[0]
-
-
-def _ask(settings: Settings, what: str, function: LiteralString, arguments: tuple[Any, ...]) -> int:
-    with (
-        database.explained(
-            OwnMoneyError,
-            what,
-            where="control.own_money_requests",
-            next_step="see tieout own-money --help",
-        ),
-        database.connect(settings) as connection,
-    ):
-        row = connection.execute(function, arguments).fetchone()
-    assert row is not None
-    return int(row[0])

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, LiteralString
+from typing import Final, LiteralString
 
 from psycopg.rows import class_row
 
 from tieout import database
 from tieout.core.errors import TieoutError
 from tieout.core.settings import Settings
+from tieout.decisions.functions import Desk
 
 __all__ = ["Reopening", "Session", "SessionError", "approve", "ask", "decisions", "of_dates"]
 
 
 class SessionError(TieoutError):
     """No clearing session is opened as asked."""
+
+
+_DESK: Final = Desk(
+    SessionError, "control.clearing_session_reopenings", "see tieout sessions --help"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def ask(settings: Settings, accounting_date: date, *, by: str | None, reason: st
     Raises:
         SessionError: none of the date is frozen, or the date is closed, sealed or being closed.
     """
-    return _decide(
+    return _DESK.ask(
         settings,
         f"the sessions of {accounting_date} stay frozen",
         "select control.request_session_reopening(%s, %s, %s)",
@@ -116,27 +122,10 @@ def approve(settings: Settings, request_id: int, *, by: str | None) -> Reopening
         SessionError: there is no such request, it is one's own or approved already, or its date is
             closed, sealed or being closed.
     """
-    _decide(
+    _DESK.ask(
         settings,
         f"request {request_id} is not approved",
         "select control.approve_session_reopening(%s, %s)",
         (request_id, by),
     )
     return decisions(settings, request_id)[0]
-
-
-def _decide(
-    settings: Settings, what: str, function: LiteralString, arguments: tuple[Any, ...]
-) -> int:
-    with (
-        database.explained(
-            SessionError,
-            what,
-            where="control.clearing_session_reopenings",
-            next_step="see tieout sessions --help",
-        ),
-        database.connect(settings) as connection,
-    ):
-        row = connection.execute(function, arguments).fetchone()
-    assert row is not None
-    return int(row[0])

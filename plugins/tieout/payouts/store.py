@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 
 from tieout.core.errors import TieoutError
+from tieout.core.progress import say
 from tieout.files import store, store_urls
 from tieout.files.store import Entry, IrregularFileError, Reading
 
@@ -20,14 +20,6 @@ BYTES_MAX = 64 * 1024**2
 
 class StoreError(TieoutError):
     """A store on another machine did not answer, or refused us: nothing was handed over by it."""
-
-
-class Handed(Enum):
-    """What became of a file on record: put out now, seen in the outbox, or not there any more."""
-
-    NOW = "now"
-    BEFORE = "before"
-    GONE = "gone"
 
 
 class Store(store.Store):
@@ -154,15 +146,17 @@ class Store(store.Store):
         if self.prepared(path) is not None:
             self.remove(store.hidden(path))
 
-    def hand_over(self, path: str, sha256: str, *, is_first: bool) -> Handed:
-        """Give a file on record its name, unless it had it before.
+    def hand_over(self, path: str, sha256: str, about: str, *, is_first: bool) -> bool:
+        """Give a file on record its name, unless it had it before; return whether that was now.
 
         While the hidden name is there the file was never put out, where a move is one step;
-        elsewhere that is known in the run that prepared it only.
+        elsewhere that is known in the run that prepared it only. What is not there at all is told
+        and not written again: the bank may have it.
 
         Args:
             path: the file's own name.
             sha256: of its bytes, as it is on record.
+            about: what the file holds, such as payments.
             is_first: this run prepared it.
 
         Raises:
@@ -173,10 +167,15 @@ class Store(store.Store):
             if hashlib.sha256(present).hexdigest() != sha256:
                 raise self.other_content(path, present, sha256)
             self.drop_prepared(path)
-            return Handed.BEFORE
+            return False
         prepared = self.prepared(path)
         if prepared is None or not (is_first or self.moves_in_one_step):
-            return Handed.GONE
+            say(
+                f"{self.url_of(path)} is on record and not in the outbox: the bank may have "
+                f"fetched it, so it is not written again; without an answer its {about} become "
+                "unknown"
+            )
+            return False
         if hashlib.sha256(prepared).hexdigest() != sha256:
             raise TieoutError(
                 what=f"{self.url_of(path)} is not put out",
@@ -185,7 +184,7 @@ class Store(store.Store):
                 next_step="do not send it; remove the prepared file and run the same again",
             )
         self.put_out(path)
-        return Handed.NOW
+        return True
 
     def replace(self, path: str, content: bytes) -> None:
         """Write ``path`` whatever is there, whole or not at all."""

@@ -37,7 +37,7 @@ from tieout.payouts import (
 )
 from tieout.payouts.batches import PAYMENTS_PER_FILE_MAX, Batch, Debtor, Payment
 from tieout.payouts.instructions import lock_payment_date, refuse_uninstructed
-from tieout.payouts.store import Handed, Store
+from tieout.payouts.store import Store
 from tieout.protection import tokens
 
 
@@ -473,17 +473,10 @@ def _put_out(
         # As it was recorded: the account's rail may be another one since.
         path = str(row[1])
         _write_heads(settings, connection, payment_date)
-        handed = outbox.hand_over(path, str(row[0]), is_first=False)
-        if handed is Handed.GONE:
-            say(
-                f"{outbox.url_of(path)} is on record and not in the outbox: the bank may have "
-                "fetched it, so it is not written again; without an answer its payments become "
-                "unknown"
-            )
-        return handed is Handed.NOW
+        return outbox.hand_over(path, str(row[0]), "payments", is_first=False)
     path, sha256 = _prepare(settings, connection, payment_date, outbox, members)
     _write_heads(settings, connection, payment_date)
-    return outbox.hand_over(path, sha256, is_first=True) is Handed.NOW
+    return outbox.hand_over(path, sha256, "payments", is_first=True)
 
 
 def _write_heads(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,23 +124,9 @@ def note_sample(settings: Settings, options: SampleOptions) -> None:
     noted = {
         "first_accounting_date": options.first.isoformat(),
         "last_accounting_date": options.last.isoformat(),
-        "seed": options.seed,
-        "transactions": options.transactions,
-        "merchants": options.merchants,
-        "inject": list(options.inject),
-        "three_arrivals": options.three_arrivals,
-        "returns": options.returns,
-        "every_merchant": options.every_merchant,
-        "stated_fees": options.stated_fees,
-        "fund_bills": options.fund_bills,
-        "freeze_orders": options.freeze_orders,
-        "qr_gateway": options.qr_gateway,
-        "payment_codes": options.payment_codes,
-        "disputes": options.disputes,
-        "settlement_cycles": options.settlement_cycles,
-        "foreign_cards": options.foreign_cards,
-        **({"own_funds": True} if options.own_funds else {}),
+        **asdict(options),
     }
+    del noted["first"], noted["days"]  # said by the two dates
     settings.sample_note.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
