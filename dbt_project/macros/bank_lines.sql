@@ -8,7 +8,8 @@
     A payout is explained once: its attempt was submitted, amount, currency and account are the
     attempt's, it is the first such debit, or the first return of a debit. The bank's own charges
     and interest are explained within the sign and the limits of reference.bank_line_limits. Of a
-    debit of a fee bill the first line is explained that brings no more than was ordered; of an
+    debit of a fee bill the first line is explained that brings no more than was ordered, and the
+    first that takes all of it back; of an
     advance, a transfer between client reserve and own funds, and an entry of two people the first
     line of that very account, reference and amount.
 
@@ -340,6 +341,67 @@ fitting_collections as (
     where bank_lines.line_kind = 'fee_collection'
 ),
 
+booked_debits as (
+    select
+        collection_id,
+        bank_account_id,
+        currency_code,
+        max(booked_amount_minor) as amount_minor,
+        min(business_date) filter (where status = 'returned') as returned_on
+    from {{ ref('int_fees__collection_states') }}
+    where status in ('paid', 'part_paid', 'returned') and business_date <= {{ as_of }}
+    group by collection_id, bank_account_id, currency_code
+),
+
+-- What each debit brought: by its events, else by the line that no run has applied yet.
+collected_debits as (
+    select
+        collection_id,
+        bank_account_id,
+        currency_code,
+        amount_minor,
+        returned_on,
+        cast(null as date) as collected_on
+    from booked_debits
+    union all
+    select
+        bank_lines.reference_text as collection_id,
+        bank_lines.bank_account_id,
+        bank_lines.currency_code,
+        bank_lines.amount_minor,
+        cast(null as date) as returned_on,
+        bank_lines.statement_date as collected_on
+    from fitting_collections
+    inner join bank_lines
+        on fitting_collections.file_id = bank_lines.file_id
+        and fitting_collections.line_number = bank_lines.line_number
+    left join booked_debits on bank_lines.reference_text = booked_debits.collection_id
+    where fitting_collections.line_order = 1 and booked_debits.collection_id is null
+),
+
+-- All of it is taken back, once: a part of it, or a second time, nobody can assign.
+fitting_returns as (
+    select
+        bank_lines.file_id,
+        bank_lines.line_number,
+        row_number() over (
+            partition by collected_debits.collection_id
+            order by bank_lines.statement_date, bank_lines.file_id, bank_lines.line_number
+        ) as line_order,
+        coalesce(
+            collected_debits.returned_on < bank_lines.statement_date - 31, false
+        ) as is_of_before
+    from bank_lines
+    inner join collected_debits
+        on bank_lines.reference_text = collected_debits.collection_id
+        and bank_lines.bank_account_id = collected_debits.bank_account_id
+        and bank_lines.currency_code = collected_debits.currency_code
+        and bank_lines.amount_minor = -collected_debits.amount_minor
+        and bank_lines.statement_date
+        >= coalesce(collected_debits.collected_on, bank_lines.statement_date)
+    where bank_lines.line_kind = 'fee_collection_return'
+),
+
 own_entries as (
     select
         entry_id,
@@ -447,10 +509,11 @@ parts as (
         bank_lines.amount_minor,
         case
             when fitting_collections.line_order = 1 then null
+            when fitting_returns.line_order = 1 and not fitting_returns.is_of_before then null
             when ordered_lines.line_order <= ordered_lines.entry_count then null
             when bank_lines.line_kind not in (
-                'unclassified', 'fee_collection', 'advance', 'fee_sweep', 'own_funds_top_up',
-                'manual_entry'
+                'unclassified', 'fee_collection', 'fee_collection_return', 'advance', 'fee_sweep',
+                'own_funds_top_up', 'manual_entry'
             )
                 then own_lines.unexplained_reason
             when bank_lines.amount_minor < 0 then 'unordered_debit'
@@ -463,6 +526,9 @@ parts as (
     left join fitting_collections
         on bank_lines.file_id = fitting_collections.file_id
         and bank_lines.line_number = fitting_collections.line_number
+    left join fitting_returns
+        on bank_lines.file_id = fitting_returns.file_id
+        and bank_lines.line_number = fitting_returns.line_number
     left join ordered_lines
         on bank_lines.file_id = ordered_lines.file_id
         and bank_lines.line_number = ordered_lines.line_number

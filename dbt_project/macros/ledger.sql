@@ -40,7 +40,8 @@
             when {{ event_type }} in ('manual_adjustment', 'write_off') then 'decision'
             when {{ event_type }} in (
                 'bank_channel_arrival', 'bank_payout_debit', 'bank_payout_return',
-                'bank_period_fee', 'bank_fee_collection', 'bank_bank_charge', 'bank_bank_interest',
+                'bank_period_fee', 'bank_fee_collection', 'bank_fee_collection_return',
+                'bank_bank_charge', 'bank_bank_interest',
                 'bank_unclassified', 'bank_line_taken', 'bank_advance', 'bank_fee_sweep',
                 'bank_own_funds_top_up', 'bank_manual_entry', 'bank_entry'
             ) then 'bank'

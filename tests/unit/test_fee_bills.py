@@ -510,6 +510,122 @@ def test_a_report_that_is_not_understood_changes_nothing(debited: World) -> None
         assert states(debited) == ["created", "submitted"]
 
 
+# --- a debit is taken back ----------------------------------------------------------------------
+
+RETURN = "FEEBILL RETURN FB00000001C01"
+LATER = date(2026, 10, 14)
+
+
+@pytest.fixture
+def paid(debited: World) -> World:
+    """The debit of A000001's bill has come."""
+    arrive(debited, 650)
+    assert billing.read_answers(debited.settings, DUE).collected_count == 1
+    return debited
+
+
+def test_a_debit_that_is_taken_back_opens_its_bill_with_the_reason(paid: World) -> None:
+    arrive(paid, -650, day=LATER, text=f"{RETURN} AM04")
+    assert billing.read_answers(paid.settings, LATER).returned_count == 1
+    bill = bill_of(paid)
+    assert (bill.status, bill.collected_amount_minor, bill.open_amount_minor) == (
+        "returned", 0, 650,
+    )  # fmt: skip
+    assert billing.events(paid.settings, 1)[-1].startswith(
+        "2026-10-14  FB00000001C01 of 6.50 CNY: returned (AM04), line 1 of file"
+    )
+    # Whoever lacked the money is debited again after the gap, as often as the limit says.
+    assert billing.why_not_debited(paid.settings, 1, LATER) == "too_soon"
+    again = date(2026, 10, 17)
+    assert billing.why_not_debited(paid.settings, 1, again) is None
+    assert billing.start(paid.settings, again) == 1
+    assert billing.read_answers(paid.settings, again).returned_count == 0
+
+
+def test_what_is_taken_back_is_reminded_of(paid: World) -> None:
+    arrive(paid, -650, day=LATER, text=RETURN)
+    billing.read_answers(paid.settings, LATER)
+    assert billing.remind(paid.settings, date(2026, 10, 20)) == 2
+    assert {row[0] for row in paid.rows("select bill_no from settlement.bill_reminders")} == {1, 3}
+
+
+@pytest.mark.parametrize("reason", ["", " MD06", " AC04"])
+def test_a_mandate_that_was_refused_debits_nobody_until_people_renew_it(
+    paid: World, reason: str
+) -> None:
+    arrive(paid, -650, day=LATER, text=RETURN + reason)
+    billing.read_answers(paid.settings, LATER)
+    later = date(2026, 10, 30)
+    assert billing.why_not_debited(paid.settings, 1, later) == "mandate_refused"
+    assert billing.start(paid.settings, later) == 0
+    mandate(paid, number=2)
+    assert billing.why_not_debited(paid.settings, 1, later) is None
+
+
+def test_a_refusal_because_of_the_mandate_holds_it_too(debited: World) -> None:
+    answer(debited, FB00000001C01="MD01")
+    billing.read_answers(debited.settings, DUE)
+    assert billing.why_not_debited(debited.settings, 1, date(2026, 10, 30)) == "mandate_refused"
+
+
+def test_no_other_line_takes_back(paid: World) -> None:
+    others = (
+        (-649, RETURN, FEE_ACCOUNT, LATER),
+        (-651, RETURN, FEE_ACCOUNT, LATER),
+        (650, RETURN, FEE_ACCOUNT, LATER),
+        (-650, "FEEBILL RETURN FB00000001C02", FEE_ACCOUNT, LATER),
+        (-650, f"{RETURN} whatever", FEE_ACCOUNT, LATER),
+        (-650, "FEEBILL FB00000001C01", FEE_ACCOUNT, LATER),
+        (-650, RETURN, "6600100200300400", LATER),
+        (-650, RETURN, FEE_ACCOUNT, date(2026, 10, 9)),
+    )
+    for line, (amount, text, account, day) in enumerate(others, start=2):
+        arrive(paid, amount, line=line, text=text, account=account, day=day)
+        assert billing.read_answers(paid.settings, LATER).returned_count == 0, text
+        assert bill_of(paid).status == "paid"
+
+
+def test_it_is_taken_back_once_and_never_before_it_came(debited: World) -> None:
+    arrive(debited, -650, day=LATER, text=RETURN)
+    assert billing.read_answers(debited.settings, LATER).returned_count == 0
+    arrive(debited, 650, day=LATER, line=2)
+    # Both in one run: it came, and was taken back.
+    report = billing.read_answers(debited.settings, LATER)
+    assert (report.collected_count, report.returned_count) == (1, 1)
+    arrive(debited, -650, day=LATER, line=3, text=RETURN)
+    arrive(debited, 650, day=LATER, line=4)
+    report = billing.read_answers(debited.settings, LATER)
+    assert (report.collected_count, report.returned_count) == (0, 0)
+    assert bill_of(debited).open_amount_minor == 650
+    assert states(debited)[-2:] == ["paid", "returned"]
+
+
+def test_nothing_is_taken_back_without_a_line_or_on_a_closed_date(paid: World) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        paid.execute(
+            "insert into settlement.collection_events"
+            " (collection_id, event_no, status, business_date)"
+            " values ('FB00000001C01', 9, 'returned', '2026-10-14')"
+        )
+    arrive(paid, -650, day=LATER, text=RETURN)
+    with database.connect(paid.settings) as connection:
+        set_state(connection, LATER, "closed")
+    with pytest.raises(BillingError, match="is closed"):
+        billing.read_answers(paid.settings, LATER)
+    assert bill_of(paid).status == "paid"
+
+
+def test_what_was_taken_back_may_be_credited_and_then_no_more(paid: World) -> None:
+    ask = decided.request_credit_note
+    note = ask(paid.settings, 1, amount_minor=650, reason="x", by="Zhang San")
+    with pytest.raises(BillDecisionError, match="only 0"):
+        decided.approve_credit_note(paid.settings, note, on_date=LATER, by="Li Si")
+    arrive(paid, -650, day=LATER, text=RETURN)
+    billing.read_answers(paid.settings, LATER)
+    decided.approve_credit_note(paid.settings, note, on_date=LATER, by="Li Si")
+    assert (bill_of(paid).status, bill_of(paid).open_amount_minor) == ("credited", 0)
+
+
 # --- people, reminders --------------------------------------------------------------------------
 
 

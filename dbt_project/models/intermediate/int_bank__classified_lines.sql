@@ -107,7 +107,10 @@ final as (
         statement_lines.amount_minor,
         statement_lines.charge_amount_minor,
         case
-            when statement_lines.is_return then 'payout_return'
+            when
+                statement_lines.is_return
+                and ruled.line_kind is distinct from 'fee_collection_return'
+                then 'payout_return'
             when ruled.line_kind is not null then ruled.line_kind
             when manual_entries.reference_text is not null then 'manual_entry'
             else 'unclassified'
@@ -121,7 +124,8 @@ final as (
         case when not statement_lines.is_return then ruled.group_arrival_date end
             as group_arrival_date,
         case
-            when not statement_lines.is_return
+            when
+                not statement_lines.is_return or ruled.line_kind = 'fee_collection_return'
                 then coalesce(ruled.reference_text, manual_entries.reference_text)
         end as reference_text,
         statement_lines.counterparty_name,

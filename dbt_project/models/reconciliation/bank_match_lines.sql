@@ -202,6 +202,7 @@ line_items as (
             when 'period_fee'
                 then 'period_fee:' || bank_lines.channel || ':' || bank_lines.reference_text
             when 'fee_collection' then 'fee_collection:' || bank_lines.reference_text
+            when 'fee_collection_return' then 'fee_collection:' || bank_lines.reference_text
             when 'advance' then 'advance:' || bank_lines.reference_text
             when 'fee_sweep' then 'fee_sweep:' || bank_lines.reference_text
             when 'own_funds_top_up' then 'own_funds_top_up:' || bank_lines.reference_text

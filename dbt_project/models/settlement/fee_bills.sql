@@ -73,6 +73,7 @@ final as (
             when bill_amounts.under_way_amount_minor > 0 then 'collecting'
             when bill_amounts.collected_amount_minor > 0 then 'part_paid'
             when bill_amounts.latest_status = 'failed' then 'failed'
+            when bill_amounts.latest_status = 'returned' then 'returned'
             else 'open'
         end as status
     from issued_bills

@@ -1,8 +1,8 @@
 """What the bank says of debits: status reports, lines of the fee account, and silence.
 
-A report says at most that a debit was taken or refused. That it was collected, and how much, a
-landed line of the fee account says, which the database looks up itself. What nobody answers is
-unknown, is asked about, and is not debited again.
+A report says at most that a debit was taken or refused. That it was collected, and how much, and
+that it was taken back, a landed line of the fee account says, which the database looks up itself.
+What nobody answers is unknown, is asked about, and is not debited again.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class AnswersReport:
     report_count: int
     answered_count: int
     collected_count: int
+    returned_count: int
     silent_count: int
     unknown_count: int
     inquiry_url: str | None
@@ -70,6 +71,9 @@ def read_answers(settings: Settings, day: date) -> AnswersReport:
     collected_count = issued.asked(
         settings, "select settlement.apply_collected_lines(%s)", [day], f"lines of {day}"
     )
+    returned_count = issued.asked(
+        settings, "select settlement.apply_returned_lines(%s)", [day], f"returns of {day}"
+    )
     silent_count = issued.asked(
         settings, "select settlement.mark_silent_collections(%s)", [day], f"silence of {day}"
     )
@@ -78,6 +82,7 @@ def read_answers(settings: Settings, day: date) -> AnswersReport:
         report_count=report_count,
         answered_count=answered_count,
         collected_count=collected_count,
+        returned_count=returned_count,
         silent_count=silent_count,
         unknown_count=unknown_count,
         inquiry_url=url,

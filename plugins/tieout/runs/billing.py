@@ -119,6 +119,7 @@ def answer(step: Step) -> Counts:
         "files": report.report_count,
         "rows": report.answered_count,
         "collected": report.collected_count,
+        "returned": report.returned_count,
         "silent": report.silent_count,
     }
 

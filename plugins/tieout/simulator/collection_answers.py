@@ -6,11 +6,14 @@ clock. Each debit is paid, unless ``truth/bank/collections.json`` names it other
 drills write it):
 
     {"FB00000001C01": "part", "FB00000002C01": "silent", "FB00000003C01": "AM04",
-     "FB00000004C01": "paid_on_paper", "FB00000005C01": "paid_silently"}
+     "FB00000004C01": "paid_on_paper", "FB00000005C01": "paid_silently",
+     "FB00000006C01": "returned", "FB00000007C01": "returned MD06"}
 
 ``part`` brings half of it; ``silent`` is neither answered nor paid; ``paid_silently`` is paid
-without an answer; ``paid_on_paper`` is reported as settled, and no money comes; anything else is a
-reason of refusal. What each debit was is kept in ``truth/bank/collections_answered.json``.
+without an answer; ``paid_on_paper`` is reported as settled, and no money comes; ``returned`` is
+paid and taken back, with the reason behind it, in the statement of the next day that is answered;
+anything else is a reason of refusal. What each debit was is kept in
+``truth/bank/collections_answered.json``.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from tieout.simulator.bank_answers import status_report
 
 __all__ = ["answer", "report"]
 
+RETURNED: Final = "returned"
 KINDS: Final = frozenset({"paid", "part", "silent", "paid_on_paper", "paid_silently"})
 _SETTLED: Final = frozenset({"paid", "part", "paid_silently"})
 _UNANSWERED: Final = frozenset({"silent", "paid_silently"})
@@ -45,6 +49,7 @@ def answer(settings: Settings, day: date) -> int:
     if not bank.exists(settings.truth_dir):
         return 0
     known = _treatments(settings)
+    _take_back(settings, day, known)
     for _, debits in _files(settings, day):
         lines = [
             bank.BankLine(
@@ -53,7 +58,7 @@ def answer(settings: Settings, day: date) -> int:
                 remittance_text=f"FEEBILL {debit.end_to_end_id}",
             )
             for debit in debits
-            if _kind(debit, known) in _SETTLED
+            if _kind(debit, known) in _SETTLED or _is_returned(debit, known)
         ]
         if lines:
             bank.write_statement(
@@ -78,13 +83,46 @@ def report(settings: Settings, day: date) -> int:
         if inbox.exists(answer_path):
             continue
         kinds = {debit.end_to_end_id: _kind(debit, known) for debit in debits}
-        rejects = {each: kind for each, kind in kinds.items() if kind not in KINDS}
+        rejects = {
+            debit.end_to_end_id: _kind(debit, known)
+            for debit in debits
+            if _kind(debit, known) not in KINDS and not _is_returned(debit, known)
+        }
         silent = frozenset(each for each, kind in kinds.items() if kind in _UNANSWERED)
         _keep_truth(settings, kinds)
         if silent != kinds.keys():
             inbox.write(answer_path, status_report(_as_batch(debits), day, rejects, silent))
             count += 1
     return count
+
+
+def _take_back(settings: Settings, day: date, known: Mapping[str, str]) -> None:
+    """Book what merchants' banks take back on ``day`` of the debits of earlier files, once each."""
+    outbox = Store(settings.payment_files_url)
+    for folder in sorted(outbox.folders("collections")):
+        if folder >= f"{day:%Y%m%d}":
+            continue
+        for _, debits in _files(settings, date.fromisoformat(folder)):
+            lines = [
+                bank.BankLine(
+                    amount_minor=-debit.amount_minor,
+                    counterparty_name=MERCHANT_NAME,
+                    remittance_text=_kind(debit, known).replace(
+                        RETURNED, f"FEEBILL RETURN {debit.end_to_end_id}"
+                    ),
+                )
+                for debit in debits
+                if _is_returned(debit, known)
+            ]
+            if lines:
+                bank.write_statement(
+                    settings.inbox_url,
+                    settings.truth_dir,
+                    day,
+                    lines,
+                    f"{debits[0].message_id}-RETURNED",
+                    account_name="fee_account",
+                )
 
 
 def _files(settings: Settings, day: date) -> Iterator[tuple[str, tuple[ReadDebit, ...]]]:
@@ -124,6 +162,10 @@ def _as_batch(debits: tuple[ReadDebit, ...]) -> ReadBatch:
 
 def _kind(debit: ReadDebit, known: Mapping[str, str]) -> str:
     return known.get(debit.end_to_end_id, "paid")
+
+
+def _is_returned(debit: ReadDebit, known: Mapping[str, str]) -> bool:
+    return _kind(debit, known).partition(" ")[0] == RETURNED
 
 
 def _settled_minor(debit: ReadDebit, known: Mapping[str, str]) -> int:
