@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,7 @@ from tieout.core.settings import PROJECT_DIR
 from tieout.decisions import bills as decided
 from tieout.decisions.bills import BillDecisionError
 from tieout.files import store
-from tieout.simulator import collection_answers
+from tieout.simulator import bank, collection_answers
 
 ISSUED = date(2026, 10, 8)
 DUE = date(2026, 10, 10)
@@ -624,6 +625,25 @@ def test_what_was_taken_back_may_be_credited_and_then_no_more(paid: World) -> No
     billing.read_answers(paid.settings, LATER)
     decided.approve_credit_note(paid.settings, note, on_date=LATER, by="Li Si")
     assert (bill_of(paid).status, bill_of(paid).open_amount_minor) == ("credited", 0)
+
+
+def test_the_simulated_bank_takes_back_on_a_later_day_once(debited: World) -> None:
+    settings = debited.settings
+    bank.open_books(settings.truth_dir, "x", 0, [])
+    path = settings.truth_dir / "bank" / "collections.json"
+    path.write_text(json.dumps({"FB00000001C01": "returned MD06"}))
+    said = []
+    for day in (DUE, LATER, date(2026, 10, 15)):
+        collection_answers.answer(settings, day)
+        sent = json.loads((settings.truth_dir / "bank" / "state.json").read_text())
+        said.append(len(sent["fee_account"]["sent"]))
+    assert said == [1, 2, 2]
+    statements = b"".join(
+        each.read_bytes() for each in sorted(debited.inbox.rglob("*")) if each.is_file()
+    )
+    # The text of an MT940 goes on in its next subfield.
+    told = re.sub(rb"\r\n|\?2[0-9]", b"", statements)
+    assert b"FEEBILL RETURN FB00000001C01 MD06" in told
 
 
 # --- people, reminders --------------------------------------------------------------------------
