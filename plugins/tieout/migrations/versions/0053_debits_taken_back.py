@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0056"
+revision = "0053"
 down_revision = "0052"
 branch_labels = None
 depends_on = None
