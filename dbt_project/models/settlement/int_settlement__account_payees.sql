@@ -145,7 +145,8 @@ account_payees as (
         row_number() over (
             partition by account_id, currency_code
             order by effective_from desc, payee_id asc
-        ) as payee_order
+        ) as payee_order,
+        count(*) over (partition by account_id, currency_code) as payee_count
     from active_payees
 ),
 
@@ -241,6 +242,8 @@ final as (
                 unconfirmed_paid.paid_amount_minor
                 >= coalesce(limits.paid_limit_amount_minor, 0)
                 then 'payee_unconfirmed'
+            -- Whom it is paid to nobody guesses, whoever confirmed them.
+            when account_payees.payee_count > 1 then 'payees_overlap'
             when paying_currencies.currency_code is null then 'no_rail'
         end as withheld_reason,
         -- greatest() alone skips NULLs: a confirmed payee has no limit, not the limit 0.
