@@ -949,6 +949,16 @@ def test_a_process_takes_over_what_was_parsed_for_another_date_and_server(
 # --- reference data -----------------------------------------------------------------------------
 
 
+def test_log_of_dbt_has_what_went_wrong_and_no_more(built: Settings, tmp_path: Path) -> None:
+    """An error text sends its reader there."""
+    log = built.dbt_dir / "logs" / "dbt.log"
+    before = log.read_text("utf-8") if log.exists() else ""
+    transform.run_dbt(built, ["test", "--select", "assert_nothing_of_the_kind"], {})
+    said = log.read_text("utf-8").removeprefix(before)
+    assert "assert_nothing_of_the_kind' does not match any enabled nodes" in said
+    assert "Running with dbt" not in said
+
+
 def test_calendar_seed_is_the_calendar_of_the_program() -> None:
     with SEED.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
